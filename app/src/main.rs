@@ -1,0 +1,3 @@
+//! srpt-app: configuration, wiring, RPC methods, start and stop.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Huge-page allocator and the command that reserves huge pages.

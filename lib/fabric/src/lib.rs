@@ -1,0 +1,1 @@
+//! What an SRP target needs of RDMA, and its back ends: verbs and sim.

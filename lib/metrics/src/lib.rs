@@ -1,0 +1,1 @@
+//! Per-core counters and latency histograms, read as snapshots, exported in Prometheus form.

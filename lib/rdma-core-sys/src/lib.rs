@@ -1,0 +1,1 @@
+//! Bindings of libibverbs and librdmacm, loaded at run time.

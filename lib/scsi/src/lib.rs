@@ -1,0 +1,1 @@
+//! Turns a CDB into a decision for one logical unit.

@@ -1,0 +1,1 @@
+//! One pinned thread per core that polls: pollers, mailboxes, timers, an injectable clock.

@@ -1,0 +1,1 @@
+//! The SRP target: login, channels, credits, commands, task management.

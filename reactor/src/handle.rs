@@ -15,7 +15,7 @@ use crate::waker::Waker;
 pub type PollerBuilder = Box<dyn FnOnce() -> Box<dyn Poller> + Send>;
 
 /// A reactor as other threads see it. Cheap to clone. Requests take effect at the start of a later round, in the
-/// order of their making, and wake the reactor.
+/// order of their making, and wake the reactor; a stopped one drops them.
 #[derive(Clone)]
 pub struct ReactorHandle {
     shared: Arc<Shared>,
@@ -154,7 +154,7 @@ impl Shared {
             sleeps: self.counters.sleeps.get(),
             stalls: self.counters.stalls.get(),
             last_stalled_poller: last_stalled_poller.map(|counters| counters.name.clone()),
-            longest_poll_ns: self.counters.longest_poll_ns.get() as u64,
+            longest_poll_ns: self.counters.longest_poll_ns.get(),
             pollers: roster.pollers.iter().map(|counters| counters.stats()).collect(),
         }
     }

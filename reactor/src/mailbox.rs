@@ -3,7 +3,7 @@
 //! The receiver is polled by a poller of the reactor that owns it. A send wakes that reactor if it sleeps.
 //!
 //! The queue is crossbeam's `ArrayQueue`. One of its properties is worth knowing: a receiver that meets a message
-//! whose sender was preempted half way through its push spins until that sender runs on. The window is two
+//! whose sender was preempted half way through its push spins until that sender runs on. The window is a few
 //! instructions long, and the stall detector counts it if it ever hurts.
 
 use std::fmt;

@@ -1,1 +1,29 @@
-//! Bindings of libibverbs and librdmacm, loaded at run time.
+//! Bindings of libibverbs and librdmacm, loaded at run time, so that one binary starts on machines with and without RDMA.
+//!
+//! - [`Library`] (`load.rs`): finds both libraries and every function in them, or says which package is missing.
+//! - `bindings.rs`: the types and the function table that bindgen made from the headers of rdma-core 44 (Debian 12;
+//!   rdma-core keeps the ABI stable). It is committed; `regenerate.sh` writes it anew and `regenerate.sh --check`
+//!   compares. It carries the sizes and offsets that the C compiler saw, as assertions evaluated while it is compiled.
+//! - [`inline`]: the verbs that are inline functions in C, and therefore in no library.
+//!
+//! Names and semantics are those of the man pages (`man ibv_post_send`); nothing here is made safe. What makes it safe is
+//! the `fabric` crate.
+#![allow(unsafe_code)] // a -sys crate is unsafe by nature: it is its own fence
+
+pub mod inline;
+mod load;
+
+pub use bindings::*;
+pub use load::{Library, LoadError};
+
+#[allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unsafe_op_in_unsafe_fn
+)] // generated: C's names, documented by the man pages
+#[rustfmt::skip]
+mod bindings;

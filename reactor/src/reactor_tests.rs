@@ -1,8 +1,6 @@
 use super::*;
 use std::cell::RefCell;
-use std::io::Write;
 use std::rc::Rc;
-use std::sync::Mutex;
 
 use crate::clock::{Instant, ManualClock};
 use crate::mailbox::mailbox;
@@ -112,34 +110,6 @@ fn the_name_of_the_last_stalled_poller_outlives_the_poller() {
     reactor.run_once();
     let stats = reactor.handle().stats();
     assert_eq!((stats.pollers.len(), stats.last_stalled_poller.as_deref()), (0, Some("slow")));
-}
-
-#[test]
-fn stalls_are_logged_once_a_second_with_the_poller_and_the_number_of_the_others() {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-
-    let clock = ManualClock::new();
-    let mut reactor = reactor(&clock);
-    reactor.add_poller(takes("slow", &clock, 400_000 * US, Progress::Busy));
-    tracing::subscriber::with_default(subscriber, || (0..4).for_each(|_| _ = reactor.run_once()));
-
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let logged: Vec<&str> = text.lines().collect();
-    assert_eq!(logged.len(), 2, "{text}");
-    assert!(logged[0].contains("poller=slow ran_us=400000 limit_us=100 unreported=0"), "{text}");
-    assert!(logged[1].contains("unreported=2"), "{text}");
 }
 
 #[test]

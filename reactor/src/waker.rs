@@ -114,3 +114,65 @@ impl Default for Waker {
         Waker::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(waker: &Waker) -> u8 {
+        waker.shared.state.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn waking_a_busy_thread_changes_nothing() {
+        let waker = Waker::new();
+        waker.bind_to_current_thread();
+        waker.wake();
+        assert_eq!(state(&waker), AWAKE);
+    }
+
+    #[test]
+    fn a_wake_before_the_start_is_remembered() {
+        let waker = Waker::new();
+        waker.wake();
+        assert_eq!(state(&waker), WOKEN);
+        waker.sleep(Duration::MAX);
+    }
+
+    #[test]
+    fn a_wake_between_announcement_and_sleep_prevents_the_sleep_and_the_announcement_stands_again() {
+        let waker = Waker::new();
+        waker.bind_to_current_thread();
+        for _ in 0..3 {
+            waker.announce();
+            waker.wake();
+            waker.wake();
+            assert_eq!(state(&waker), WOKEN);
+            waker.sleep(Duration::MAX);
+            assert_eq!(state(&waker), ASLEEP);
+        }
+        waker.sleep(Duration::ZERO); // nobody woke it: the announcement still stands
+        assert_eq!(state(&waker), ASLEEP);
+        waker.cancel();
+        assert_eq!(state(&waker), AWAKE);
+    }
+
+    #[test]
+    fn of_two_sides_one_always_sees_the_other() {
+        // The claim at the top of this file, with a flag as the work: if the sleeper's look misses the flag, the sender
+        // has made it Woken.
+        for _ in 0..2_000 {
+            let (waker, work) = (Waker::new(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+            waker.bind_to_current_thread();
+            let (sender, sent) = (waker.clone(), Arc::clone(&work));
+            let sending = thread::spawn(move || {
+                sent.store(true, Ordering::Relaxed);
+                sender.wake();
+            });
+            waker.announce();
+            let seen = work.load(Ordering::Relaxed);
+            sending.join().unwrap();
+            assert!(seen || state(&waker) == WOKEN);
+        }
+    }
+}

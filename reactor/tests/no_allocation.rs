@@ -111,10 +111,9 @@ fn rounds_with_messages_and_timers_allocate_nothing() {
 
 #[test]
 fn sleeping_and_being_woken_allocates_nothing() {
-    const MESSAGES: u64 = 2_000;
+    const MESSAGES: u64 = 1_000;
     let (report, counted) = mpsc::channel();
     let (hand_over, handed_over) = mpsc::channel();
-    // Sleeps whenever there is nothing: each message most likely finds the reactor asleep.
     let sleepy = config(IdleMode::Park { max_sleep: Duration::from_secs(3600) });
     let thread = spawn(sleepy, SystemClock::new(), move |reactor| {
         let (sender, receiver) = mailbox(1, reactor.waker());
@@ -131,13 +130,16 @@ fn sleeping_and_being_woken_allocates_nothing() {
     .unwrap();
 
     let sender = handed_over.recv().unwrap();
+    let sleeps = || thread.handle().stats().sleeps;
     for _ in 0..MESSAGES {
-        while sender.send(1).is_err() {
-            std::thread::yield_now();
+        let before = sleeps();
+        sender.send(1).unwrap();
+        while sleeps() == before {
+            std::thread::yield_now(); // until it has emptied the mailbox and goes to sleep again
         }
     }
-    assert_eq!(counted.recv().unwrap(), 0);
-    assert!(thread.handle().stats().sleeps > 0);
+    // The limit is for a lost wake-up, which would last an hour.
+    assert_eq!(counted.recv_timeout(Duration::from_secs(120)), Ok(0));
     thread.handle().stop();
     thread.join();
 }

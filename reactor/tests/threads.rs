@@ -4,7 +4,8 @@ use std::sync::mpsc::{self, Receiver as Answers};
 use std::time::Duration;
 
 use reactor::{
-    IdleMode, Instant, Poller, Progress, ReactorConfig, ReactorError, Receiver, Sender, SystemClock, mailbox, spawn,
+    IdleMode, Instant, Poller, Progress, ReactorConfig, ReactorError, ReactorThread, Receiver, Sender, SystemClock,
+    mailbox, spawn,
 };
 
 /// Long enough that only a lost wake-up lasts as long, on however busy a machine.
@@ -32,6 +33,16 @@ fn wait_for<T>(answers: &Answers<T>) -> T {
     answers.recv_timeout(GIVE_UP).expect("the reactor slept through its wake-up")
 }
 
+fn stop_and_join(thread: ReactorThread) {
+    let (answer, answers) = mpsc::channel();
+    thread.handle().stop();
+    std::thread::spawn(move || {
+        thread.join();
+        answer.send(()).unwrap();
+    });
+    wait_for(&answers);
+}
+
 #[test]
 fn a_spawned_reactor_runs_on_its_core_alone() {
     let here = rustix::thread::sched_getaffinity(None).unwrap();
@@ -45,8 +56,7 @@ fn a_spawned_reactor_runs_on_its_core_alone() {
         let set = wait_for(&answers);
         assert!(set.is_set(core as usize) && set.count() == 1);
         assert_eq!(thread.handle().stats().core, Some(core));
-        thread.handle().stop();
-        thread.join();
+        stop_and_join(thread);
     }
     assert_eq!(rustix::thread::sched_getaffinity(None).unwrap(), here);
 }
@@ -74,7 +84,6 @@ fn stopping_and_requests_end_a_sleep() {
         std::thread::yield_now();
     }
     let (answer, answers) = mpsc::channel();
-    let ended = answer.clone();
     handle.add_poller(Box::new(move || {
         Box::new(Does(move || {
             let _ = answer.send("polled");
@@ -82,12 +91,7 @@ fn stopping_and_requests_end_a_sleep() {
         }))
     }));
     assert_eq!(wait_for(&answers), "polled");
-    handle.stop();
-    std::thread::spawn(move || {
-        thread.join();
-        ended.send("ended").unwrap();
-    });
-    while wait_for(&answers) != "ended" {}
+    stop_and_join(thread);
 }
 
 #[test]
@@ -139,10 +143,7 @@ fn no_wake_up_is_lost_between_parking_reactors() {
     }
     start.send(0).unwrap();
     assert_eq!(wait_for(&finished), HOPS);
-    for thread in threads {
-        thread.handle().stop();
-        thread.join();
-    }
+    threads.into_iter().for_each(stop_and_join);
 }
 
 #[test]

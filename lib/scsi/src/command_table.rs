@@ -1,0 +1,75 @@
+//! Rows of the table of supported commands, and how to look things up in it.
+
+use crate::COMMANDS;
+use crate::unit::LogicalUnit;
+
+/// One supported command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommandInfo {
+    /// Operation code.
+    pub opcode: u8,
+    /// Service action, where the operation code has them.
+    pub service_action: Option<u16>,
+    /// The standard's name.
+    pub name: &'static str,
+    /// When it is supported.
+    pub needs: Needs,
+    /// CDB usage data (SPC-4 6.35.3), as long as the CDB: the operation code, then a one for each bit that is looked at. A
+    /// service action stands in its own field.
+    pub usage: &'static [u8],
+    /// Recommended command timeout in seconds.
+    pub timeout_seconds: u32,
+}
+
+/// What a command asks of a unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Needs {
+    /// Nothing.
+    Disk,
+    /// A device that can give space back.
+    Unmap,
+}
+
+/// Ordinary commands, as long as Linux gives a disk.
+pub(crate) const QUICK: u32 = 30;
+/// Commands that may cover much of the medium.
+pub(crate) const LONG: u32 = 120;
+
+pub(crate) const fn disk(opcode: u8, name: &'static str, usage: &'static [u8], timeout_seconds: u32) -> CommandInfo {
+    CommandInfo { opcode, service_action: None, name, needs: Needs::Disk, usage, timeout_seconds }
+}
+
+pub(crate) const fn action(
+    opcode: u8,
+    service_action: u8,
+    name: &'static str,
+    usage: &'static [u8],
+    timeout_seconds: u32,
+) -> CommandInfo {
+    CommandInfo { service_action: Some(service_action as u16), ..disk(opcode, name, usage, timeout_seconds) }
+}
+
+/// The rows that hold for a unit.
+pub(crate) fn supported(unit: &LogicalUnit) -> impl Iterator<Item = &'static CommandInfo> {
+    let unmap = unit.facts().unmap;
+    COMMANDS.iter().filter(move |info| match info.needs {
+        Needs::Disk => true,
+        Needs::Unmap => unmap,
+    })
+}
+
+/// Whether an operation code is told apart by its service action.
+pub(crate) fn has_service_actions(opcode: u8) -> bool {
+    COMMANDS.iter().any(|info| info.opcode == opcode && info.service_action.is_some())
+}
+
+impl CommandInfo {
+    /// Whether this row is the command named.
+    pub(crate) fn is(&self, opcode: u8, service_action: Option<u16>) -> bool {
+        self.opcode == opcode && self.service_action == service_action
+    }
+}
+
+#[cfg(test)]
+#[path = "command_table_tests.rs"]
+mod tests;

@@ -1,0 +1,227 @@
+//! Carries a command out: [`begin`] decides, [`Job::step`] asks for the I/O it needs until it is done.
+
+use std::ops::Range;
+
+use bdev::{IoError, Op};
+
+use crate::answer;
+use crate::command::{self, Command};
+use crate::lun::{Address, Lun};
+use crate::medium::{self, cache, on_unit, read_write, unmap, verify, write_same};
+use crate::nexus::UnitNexus;
+use crate::unit::LogicalUnit;
+use crate::wire::cdb::opcode;
+use crate::wire::sense::{ScsiStatus, Sense};
+
+/// Names of the two ports of a nexus (SRP 4.2.3, SPC-4 7.6.4.5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortIds {
+    /// SRP target port identifier: identifier extension, then I/O controller GUID.
+    pub target_port_id: [u8; 16],
+    /// SRP initiator port identifier.
+    pub initiator_port_id: [u8; 16],
+    /// Relative target port identifier, from 1.
+    pub relative_target_port: u16,
+}
+
+/// Everything that a command may look at besides its CDB.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The unit it is addressed to; `None` if there is none.
+    pub unit: Option<&'a LogicalUnit>,
+    /// What its LUN field says; decides what is answered where there is no unit.
+    pub address: Address,
+    /// This initiator's state at the unit.
+    pub nexus: Option<&'a UnitNexus>,
+    /// The units that REPORT LUNS shows to this initiator, in ascending order.
+    pub luns: &'a [Lun],
+    /// Both ports.
+    pub ports: &'a PortIds,
+    /// The initiator's LUN map forbids writes.
+    pub read_only: bool,
+}
+
+/// How a command ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// GOOD, with this part of the buffer for the initiator (empty if there is none).
+    Good {
+        /// Bytes of the buffer; never more than the CDB allows.
+        data_in: Range<usize>,
+    },
+    /// CHECK CONDITION with sense data. Nothing is delivered.
+    CheckCondition(Sense),
+    /// Any other status. Nothing is delivered.
+    Status(ScsiStatus),
+}
+
+/// What a job wants next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Do this on the unit's device, then call [`Job::step`] with its result.
+    Io {
+        /// Operation.
+        op: Op,
+        /// First block.
+        lba: u64,
+        /// Number of blocks; 0 only for a flush of everything.
+        blocks: u64,
+        /// The part of the buffer that `Read` and `Write` move, `blocks` long and starting at a multiple of
+        /// [`crate::limits::BUFFER_ALIGN`]; empty for the other operations.
+        data: Range<usize>,
+    },
+    /// Answer.
+    Done(Ending),
+}
+
+/// One command under way; see the crate's text for its life.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Job {
+    command: Command,
+    /// Blocks, or descriptors, that are done; its meaning is the medium command's.
+    cursor: u64,
+    stage: medium::Stage,
+    opcode: u8,
+    lengths: Lengths,
+}
+
+/// Bytes a command moves and needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Lengths {
+    data_out: u32,
+    data_in: u32,
+    buffer: u32,
+}
+
+const _: () = assert!(size_of::<Job>() <= 64);
+
+/// Decides what a command is. `cdb` may hold anything, of any length; bytes after the command's own are ignored.
+///
+/// # Errors
+/// The command is refused and was not started: answer it with that ending.
+#[inline]
+pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
+    if let Some(sense) = attention(cdb, context) {
+        return Err(Ending::CheckCondition(sense));
+    }
+    match command::parse(cdb, context) {
+        Ok(command) => Ok(Job::new(command, cdb[0], context)),
+        Err(sense) => Err(Ending::CheckCondition(sense)),
+    }
+}
+
+/// A pending unit attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it.
+#[inline]
+fn attention(cdb: &[u8], context: &Context<'_>) -> Option<Sense> {
+    let nexus = context.nexus.filter(|nexus| nexus.has_pending())?;
+    match cdb.first() {
+        Some(&(opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)) => None,
+        _ => Some(nexus.take()?.sense()),
+    }
+}
+
+impl Job {
+    #[inline]
+    fn new(command: Command, opcode: u8, context: &Context<'_>) -> Job {
+        let lengths = Lengths::of(&command, context);
+        Job { command, cursor: 0, stage: medium::Stage::Start, opcode, lengths }
+    }
+
+    /// Bytes that the CDB takes from the initiator; they must be at the buffer's start before the first step.
+    #[inline]
+    pub fn data_out_len(&self) -> u32 {
+        self.lengths.data_out
+    }
+
+    /// Most bytes that it returns: exactly those of a READ, the allocation length of an answer.
+    #[inline]
+    pub fn data_in_len(&self) -> u32 {
+        self.lengths.data_in
+    }
+
+    /// Bytes of buffer that it needs, 0 for none; at most the unit's `transfer_bytes_max` plus
+    /// [`crate::limits::SCRATCH_BYTES`].
+    #[inline]
+    pub fn buffer_len(&self) -> usize {
+        self.lengths.buffer as usize
+    }
+
+    /// Operation code.
+    #[inline]
+    pub fn opcode(&self) -> u8 {
+        self.opcode
+    }
+
+    /// It is a READ.
+    #[inline]
+    pub fn is_read(&self) -> bool {
+        matches!(self.command, Command::Read { .. })
+    }
+
+    /// It is a WRITE.
+    #[inline]
+    pub fn is_write(&self) -> bool {
+        matches!(self.command, Command::Write { .. })
+    }
+
+    /// Goes on. `last` is `None` the first time, then the result of the I/O that the step before asked for. `buffer`
+    /// is the whole buffer, at least [`Job::buffer_len`] bytes.
+    #[inline]
+    pub fn step(&mut self, context: &Context<'_>, last: Option<Result<(), IoError>>, buffer: &mut [u8]) -> Step {
+        let turn = medium::Turn { last, cursor: &mut self.cursor, stage: &mut self.stage, buffer };
+        match self.command {
+            Command::Read { range, fua } => on_unit(context, |unit| read_write::read(range, fua, unit, turn)),
+            Command::Write { range, fua } => on_unit(context, |unit| read_write::write(range, fua, unit, turn)),
+            Command::Verify { range, compare } => on_unit(context, |unit| verify::step(range, compare, unit, turn)),
+            Command::WriteSame { range, data_out, unmap } => {
+                on_unit(context, |unit| write_same::step(range, data_out, unmap, unit, turn))
+            }
+            Command::Unmap { list_bytes } => on_unit(context, |unit| unmap::step(list_bytes, unit, turn)),
+            Command::SynchronizeCache { range } => on_unit(context, |unit| cache::flush(range, unit, turn)),
+            Command::StartStop { flush: true } => on_unit(context, |unit| cache::flush(cache::EVERYTHING, unit, turn)),
+            Command::StartStop { flush: false } | Command::PreventAllow | Command::TestUnitReady => Step::GOOD,
+            _ => answer::build(&self.command, context, turn.buffer),
+        }
+    }
+}
+
+impl Step {
+    /// Done, with nothing for the initiator.
+    pub(crate) const GOOD: Step = Step::Done(Ending::Good { data_in: 0..0 });
+
+    /// Done, with sense data.
+    pub(crate) fn refuse(sense: Sense) -> Step {
+        Step::Done(Ending::CheckCondition(sense))
+    }
+}
+
+impl Lengths {
+    #[inline]
+    fn of(command: &Command, context: &Context<'_>) -> Lengths {
+        let Some(facts) = context.unit.map(LogicalUnit::facts) else { return Lengths::of_answer(command, context) };
+        // Each product is at most the unit's transfer limit, which the parser checked; others are bounded by limits.rs.
+        let bytes = |blocks: u64| blocks as u32 * facts.block_size;
+        let (data_out, data_in, buffer) = match *command {
+            Command::Read { range, .. } => (0, bytes(range.blocks), bytes(range.blocks) as usize),
+            Command::Write { range, .. } => (bytes(range.blocks), 0, bytes(range.blocks) as usize),
+            Command::Verify { range, compare } => {
+                (verify::data_out_bytes(range, compare, facts) as u32, 0, verify::buffer_bytes(range, compare, facts))
+            }
+            Command::WriteSame { range, data_out, .. } => {
+                (if data_out { facts.block_size } else { 0 }, 0, write_same::buffer_bytes(range, facts))
+            }
+            Command::Unmap { list_bytes } => (u32::from(list_bytes), 0, usize::from(list_bytes)),
+            _ => return Lengths::of_answer(command, context),
+        };
+        Lengths { data_out, data_in, buffer: buffer as u32 }
+    }
+
+    fn of_answer(command: &Command, context: &Context<'_>) -> Lengths {
+        let (data_in, buffer) = answer::lengths(command, context).unwrap_or((0, 0));
+        Lengths { data_out: 0, data_in, buffer: buffer as u32 }
+    }
+}
+
+#[cfg(test)]
+#[path = "execute_tests.rs"]
+mod tests;

@@ -1,0 +1,53 @@
+//! Every limit of this crate in one place, with the relations between them checked when it is compiled.
+
+/// Bytes that a command may need on top of the largest data buffer: pieces that VERIFY reads, the block that WRITE
+/// SAME repeats, parameter lists and answers.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Least `transfer_bytes_max` of a unit: what the longest REPORT LUNS answer needs together with the scratch part.
+pub const TRANSFER_BYTES_MIN: u32 = 128 * 1024;
+
+/// Every part of a buffer that is used for I/O starts at a multiple of this, counted from the buffer's start; no
+/// device wants more.
+pub const BUFFER_ALIGN: usize = 4096;
+
+/// Largest logical block: one block must fit in the scratch part.
+pub const BLOCK_BYTES_MAX: u32 = 64 * 1024;
+
+/// Smallest logical block.
+pub const BLOCK_BYTES_MIN: u32 = 512;
+
+/// Shortest CDB (SPC-4 4.3.1: group 0).
+pub const CDB_BYTES_MIN: usize = 6;
+
+/// Longest CDB (SPC-4 4.3.3: variable length, 8 bytes and at most 252 more).
+pub const CDB_BYTES_MAX: usize = 260;
+
+/// Room for any answer except REPORT LUNS, whose length depends on the number of units.
+pub const ANSWER_BYTES: usize = 4096;
+
+/// Longest unit serial number, in bytes.
+pub const SERIAL_BYTES_MAX: usize = 64;
+
+/// Most sense bytes that [`crate::Sense::write`] makes: header 8, information 12, sense key specific 8.
+pub const SENSE_BYTES_MAX: usize = 28;
+
+/// Most block descriptors in one UNMAP (block limits VPD page: MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT).
+pub const UNMAP_DESCRIPTORS_MAX: u32 = 256;
+
+/// Most bytes that one UNMAP gives back in all (block limits VPD page: MAXIMUM UNMAP LBA COUNT, there in blocks). It
+/// keeps a single command well inside the initiator's timeout.
+pub const UNMAP_BYTES_MAX: u64 = 4 << 30;
+
+/// Most bytes that one WRITE SAME covers (block limits VPD page: MAXIMUM WRITE SAME LENGTH, there in blocks). A device
+/// that cannot write zeroes by itself is written in pieces, which must end well inside the initiator's timeout.
+pub const WRITE_SAME_BYTES_MAX: u64 = 256 << 20;
+
+const _: () = {
+    assert!(8 + 8 * (crate::Lun::MAX.0 as usize + 2) <= TRANSFER_BYTES_MIN as usize + SCRATCH_BYTES);
+    assert!(BLOCK_BYTES_MAX as usize <= SCRATCH_BYTES && BLOCK_BYTES_MAX <= TRANSFER_BYTES_MIN);
+    assert!((TRANSFER_BYTES_MIN as usize).is_multiple_of(BUFFER_ALIGN) && SCRATCH_BYTES.is_multiple_of(BUFFER_ALIGN));
+    assert!(8 + 16 * UNMAP_DESCRIPTORS_MAX as usize <= SCRATCH_BYTES && u16::MAX as usize <= SCRATCH_BYTES);
+    assert!(ANSWER_BYTES <= SCRATCH_BYTES);
+    assert!(WRITE_SAME_BYTES_MAX.is_multiple_of(BLOCK_BYTES_MAX as u64) && UNMAP_BYTES_MAX > 0);
+};

@@ -1,0 +1,85 @@
+//! Commands that touch the medium: each a small state machine that asks for I/O.
+//!
+//! A command's function is called once for every turn: first with no result, then with the result of the I/O that it asked for
+//! in its last turn. What it keeps in between is a [`Stage`] and a cursor.
+
+pub(crate) mod cache;
+pub(crate) mod read_write;
+pub(crate) mod unmap;
+pub(crate) mod verify;
+pub(crate) mod write_same;
+
+use bdev::{IoError, Op};
+
+use crate::execute::Step;
+use crate::limits::{BUFFER_ALIGN, SCRATCH_BYTES};
+use crate::unit::{Facts, LogicalUnit};
+use crate::wire::cdb::BlockRange;
+use crate::wire::sense::Sense;
+
+/// How far a command is.
+///
+/// | stage | waits for | goes on to |
+/// |---|---|---|
+/// | `Start` | nothing | any other, or done |
+/// | `Flushing` | the cache to reach the medium | `Moving` |
+/// | `Native` | the device's own form of the command | done; `Moving` if the device turns out not to have it |
+/// | `Moving` | a piece of data or one descriptor | itself for the next one, or done |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    Start,
+    Flushing,
+    Native,
+    Moving,
+}
+
+/// One call of [`crate::Job::step`]: what came in, and the state to update.
+pub(crate) struct Turn<'a> {
+    pub(crate) last: Option<Result<(), IoError>>,
+    pub(crate) cursor: &'a mut u64,
+    pub(crate) stage: &'a mut Stage,
+    pub(crate) buffer: &'a mut [u8],
+}
+
+impl Turn<'_> {
+    /// Asks for an operation without data and notes what it was for.
+    #[inline]
+    pub(crate) fn ask(self, stage: Stage, op: Op, range: BlockRange) -> Step {
+        self.ask_data(stage, op, range, 0..0)
+    }
+
+    /// Asks for an operation and notes what it was for.
+    #[inline]
+    pub(crate) fn ask_data(self, stage: Stage, op: Op, range: BlockRange, data: std::ops::Range<usize>) -> Step {
+        *self.stage = stage;
+        Step::Io { op, lba: range.lba, blocks: range.blocks, data }
+    }
+}
+
+/// Runs a medium command on the context's unit. The unit may have been taken from the initiator while the command was
+/// under way: then it is not there any more.
+#[inline]
+pub(crate) fn on_unit(context: &crate::Context<'_>, run: impl FnOnce(&LogicalUnit) -> Step) -> Step {
+    context.unit.map_or(Step::refuse(Sense::LOGICAL_UNIT_NOT_SUPPORTED), run)
+}
+
+/// The command was stepped without the result it waits for. That would be a bug of the caller, and the data's state
+/// is unknown, so the command fails.
+pub(crate) fn out_of_turn() -> Step {
+    debug_assert!(false, "a job was stepped without the result of its last I/O");
+    Step::refuse(Sense::INTERNAL_TARGET_FAILURE)
+}
+
+/// Most blocks of one piece in the scratch part of a buffer.
+pub(crate) fn piece_blocks_max(facts: &Facts) -> u64 {
+    SCRATCH_BYTES as u64 / u64::from(facts.block_size)
+}
+
+/// The next aligned place in a buffer.
+pub(crate) fn align(offset: usize) -> usize {
+    offset.next_multiple_of(BUFFER_ALIGN)
+}
+
+#[cfg(test)]
+#[path = "medium_tests.rs"]
+mod tests;

@@ -1,0 +1,175 @@
+//! Unit attention conditions of one initiator at one unit (SAM-5 5.14).
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::wire::sense::Sense;
+
+/// Something an initiator has to be told before its next command runs. In order of precedence: resets first, as
+/// SAM-5 5.14 ranks them, then the rest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum UnitAttention {
+    /// 29h/00h POWER ON, RESET, OR BUS DEVICE RESET OCCURRED: the unit is new to this initiator.
+    PowerOnReset,
+    /// 29h/03h BUS DEVICE RESET FUNCTION OCCURRED: somebody sent LOGICAL UNIT RESET.
+    BusDeviceReset,
+    /// 29h/07h I_T NEXUS LOSS OCCURRED.
+    NexusLoss,
+    /// 2Fh/00h COMMANDS CLEARED BY ANOTHER INITIATOR.
+    CommandsCleared,
+    /// 3Fh/0Eh REPORTED LUNS DATA HAS CHANGED.
+    ReportedLunsChanged,
+    /// 3Fh/03h INQUIRY DATA HAS CHANGED.
+    InquiryDataChanged,
+    /// 2Ah/09h CAPACITY DATA HAS CHANGED.
+    CapacityChanged,
+    /// 2Ah/01h MODE PARAMETERS CHANGED.
+    ModeParametersChanged,
+    /// 38h/07h THIN PROVISIONING SOFT THRESHOLD REACHED.
+    ThinProvisioningThreshold,
+}
+
+impl UnitAttention {
+    /// All of them, highest precedence first.
+    pub const ALL: [UnitAttention; 9] = [
+        UnitAttention::PowerOnReset,
+        UnitAttention::BusDeviceReset,
+        UnitAttention::NexusLoss,
+        UnitAttention::CommandsCleared,
+        UnitAttention::ReportedLunsChanged,
+        UnitAttention::InquiryDataChanged,
+        UnitAttention::CapacityChanged,
+        UnitAttention::ModeParametersChanged,
+        UnitAttention::ThinProvisioningThreshold,
+    ];
+
+    /// What reporting it takes away with it: one reset tells the initiator all that the lesser ones would, cleared
+    /// commands included.
+    const RESETS: u32 = UnitAttention::PowerOnReset.bit()
+        | UnitAttention::BusDeviceReset.bit()
+        | UnitAttention::NexusLoss.bit()
+        | UnitAttention::CommandsCleared.bit();
+
+    /// The sense data that reports it.
+    pub fn sense(self) -> Sense {
+        let (asc, ascq) = match self {
+            UnitAttention::PowerOnReset => (0x29, 0x00),
+            UnitAttention::BusDeviceReset => (0x29, 0x03),
+            UnitAttention::NexusLoss => (0x29, 0x07),
+            UnitAttention::CommandsCleared => (0x2f, 0x00),
+            UnitAttention::ReportedLunsChanged => (0x3f, 0x0e),
+            UnitAttention::InquiryDataChanged => (0x3f, 0x03),
+            UnitAttention::CapacityChanged => (0x2a, 0x09),
+            UnitAttention::ModeParametersChanged => (0x2a, 0x01),
+            UnitAttention::ThinProvisioningThreshold => (0x38, 0x07),
+        };
+        Sense::unit_attention(asc, ascq)
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u8
+    }
+}
+
+/// What one initiator port (an I_T_L nexus) has at one unit: the unit attentions that it was not told yet. Shared by
+/// all cores; asking whether there is one costs a relaxed load.
+///
+/// SAM-5 queues one condition of each kind, so a set of bits is the whole queue.
+#[derive(Debug, Default)]
+pub struct UnitNexus {
+    pending: AtomicU32,
+}
+
+impl UnitNexus {
+    /// A nexus with nothing pending.
+    pub fn new() -> UnitNexus {
+        UnitNexus::default()
+    }
+
+    /// Adds a condition; one that is pending already stays single.
+    pub fn establish(&self, attention: UnitAttention) {
+        self.pending.fetch_or(attention.bit(), Ordering::Relaxed);
+    }
+
+    /// Whether the next command has to report something.
+    #[inline]
+    pub fn has_pending(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes the condition of highest precedence; of several callers exactly one gets it. A reset takes the lesser
+    /// resets with it.
+    pub fn take(&self) -> Option<UnitAttention> {
+        let mut taken = None;
+        // No other memory hangs on the bits, so no ordering is needed: each bit is the whole message.
+        let _ = self.pending.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
+            let attention = *UnitAttention::ALL.iter().find(|attention| pending & attention.bit() != 0)?;
+            taken = Some(attention);
+            let cleared = match attention.bit() & UnitAttention::RESETS {
+                0 => attention.bit(),
+                _ => UnitAttention::RESETS,
+            };
+            Some(pending & !cleared)
+        });
+        taken
+    }
+
+    /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4 6.33).
+    pub fn clear(&self, attention: UnitAttention) {
+        self.pending.fetch_and(!attention.bit(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_nexus_has_nothing_to_say() {
+        let nexus = UnitNexus::new();
+        assert!(!nexus.has_pending());
+        assert_eq!(nexus.take(), None);
+    }
+
+    #[test]
+    fn conditions_come_out_once_and_in_order_of_precedence() {
+        let nexus = UnitNexus::new();
+        for attention in UnitAttention::ALL.into_iter().rev() {
+            nexus.establish(attention);
+            nexus.establish(attention);
+        }
+        let order: Vec<UnitAttention> = std::iter::from_fn(|| nexus.take()).collect();
+        let expected: Vec<UnitAttention> = std::iter::once(UnitAttention::PowerOnReset)
+            .chain(UnitAttention::ALL.into_iter().filter(|attention| *attention > UnitAttention::CommandsCleared))
+            .collect();
+        assert_eq!(order, expected);
+        assert!(!nexus.has_pending());
+    }
+
+    #[test]
+    fn a_lesser_condition_leaves_the_others() {
+        let nexus = UnitNexus::new();
+        nexus.establish(UnitAttention::ModeParametersChanged);
+        nexus.establish(UnitAttention::CapacityChanged);
+        assert_eq!(nexus.take(), Some(UnitAttention::CapacityChanged));
+        assert_eq!(nexus.take(), Some(UnitAttention::ModeParametersChanged));
+    }
+
+    #[test]
+    fn precedence_is_the_order_of_the_list_and_bits_are_distinct() {
+        assert!(UnitAttention::ALL.is_sorted());
+        let all = UnitAttention::ALL.iter().fold(0, |bits, attention| bits | attention.bit());
+        assert_eq!(all.count_ones() as usize, UnitAttention::ALL.len());
+    }
+
+    #[test]
+    fn one_of_several_threads_gets_it() {
+        let nexus = UnitNexus::new();
+        nexus.establish(UnitAttention::PowerOnReset);
+        let winners: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| usize::from(nexus.take().is_some()))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        assert_eq!(winners, 1);
+    }
+}

@@ -1,0 +1,351 @@
+//! One logical unit: a block device with a SCSI identity.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bdev::Bdev;
+use uuid::Uuid;
+
+use crate::limits::{
+    BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
+    WRITE_SAME_BYTES_MAX,
+};
+use crate::wire::cdb::BlockRange;
+use crate::wire::sense::Sense;
+
+/// What a unit is made of. [`UnitOptions::new`] fills in everything that has a default.
+#[derive(Clone)]
+pub struct UnitOptions {
+    /// Product identification, given by the administrator: 1 to 16 printable ASCII characters.
+    pub name: String,
+    /// T10 vendor identification: 1 to 8 printable ASCII characters.
+    pub vendor: String,
+    /// Product revision level: 1 to 4 printable ASCII characters.
+    pub revision: String,
+    /// Unit serial number, 1 to [`SERIAL_BYTES_MAX`] printable ASCII characters. Default: the device's UUID as 32
+    /// hexadecimal digits.
+    pub serial: Option<String>,
+    /// NAA designator of 8 bytes (SPC-4 7.8.6.6; the top four bits 2h, 3h or 5h). Default: locally assigned (3h) with the
+    /// low 60 bits of the FNV-1a hash of the device's UUID.
+    pub naa: Option<u64>,
+    /// The device underneath.
+    pub bdev: Arc<Bdev>,
+    /// Refuse writes even though the device would take them.
+    pub read_only: bool,
+    /// Largest buffer of the transport in bytes, and so the largest READ or WRITE; at least [`TRANSFER_BYTES_MIN`].
+    pub transfer_bytes_max: u32,
+}
+
+/// Why a unit cannot be made.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UnitError {
+    /// A string that INQUIRY returns has the wrong length or other than printable ASCII characters.
+    #[error("{field} '{value}' must have 1 to {most} characters, printable ASCII only and no space at either end")]
+    Text {
+        /// The option.
+        field: &'static str,
+        /// What it said.
+        value: String,
+        /// Longest allowed.
+        most: usize,
+    },
+    /// An NAA designator of a form that has not 8 bytes.
+    #[error("naa {0:016x} must start with hexadecimal digit 3 (locally assigned), 2 or 5 (IEEE)")]
+    Naa(u64),
+    /// The device's blocks are of a size that cannot be served.
+    #[error(
+        "block size {0} of the device is not supported: choose one of {BLOCK_BYTES_MIN} to {BLOCK_BYTES_MAX} bytes"
+    )]
+    BlockSize(u32),
+    /// The device wants buffers aligned more strictly than the transport does.
+    #[error("the device wants buffers aligned to {0} bytes; at most {BUFFER_ALIGN} are supported")]
+    BufferAlign(usize),
+    /// The device has no block.
+    #[error("the device has no blocks: give it a size")]
+    Empty,
+    /// The transport's buffers are too small.
+    #[error("transfer_bytes_max {0} must be at least {TRANSFER_BYTES_MIN}")]
+    TransferBytes(u32),
+}
+
+/// One logical unit. Shared by all cores: its facts are fixed, and what may change is in atomics.
+pub struct LogicalUnit {
+    bdev: Arc<Bdev>,
+    identity: Identity,
+    facts: Facts,
+    control: AtomicU8,
+}
+
+/// What INQUIRY says about a unit.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) vendor: String,
+    pub(crate) revision: String,
+    pub(crate) serial: String,
+    pub(crate) naa: u64,
+}
+
+/// What the commands need to know of the device; copied so that the data path reads one place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Facts {
+    pub(crate) block_size: u32,
+    /// Logical blocks per physical block, as a power of two.
+    pub(crate) physical_exponent: u8,
+    pub(crate) write_cache: bool,
+    pub(crate) read_only: bool,
+    pub(crate) unmap: bool,
+    pub(crate) unmap_zeroes: bool,
+    pub(crate) rotational: bool,
+    pub(crate) optimal_blocks: u32,
+    /// Multiple of [`BUFFER_ALIGN`], so that a scratch part can follow the data.
+    pub(crate) transfer_bytes_max: u32,
+}
+
+const D_SENSE: u8 = 0x01;
+const SWP: u8 = 0x02;
+const TAS: u8 = 0x04;
+
+/// Transfer limit of [`UnitOptions::new`].
+const TRANSFER_BYTES_DEFAULT: u32 = 1 << 20;
+const NAME_CHARACTERS_MAX: usize = 16;
+const VENDOR_CHARACTERS_MAX: usize = 8;
+const REVISION_CHARACTERS_MAX: usize = 4;
+/// Our version's first two numbers: what fits in a product revision level.
+const REVISION_DEFAULT: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+
+impl UnitOptions {
+    /// A unit on `bdev` with all defaults: named like the device, as far as 16 printable characters go.
+    pub fn new(bdev: Arc<Bdev>) -> UnitOptions {
+        let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+        UnitOptions {
+            name: bdev.info().name.chars().map(printable).take(NAME_CHARACTERS_MAX).collect(),
+            vendor: "SRPT".to_owned(),
+            revision: REVISION_DEFAULT.to_owned(),
+            serial: None,
+            naa: None,
+            bdev,
+            read_only: false,
+            transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
+        }
+    }
+}
+
+impl LogicalUnit {
+    /// Checks the options and makes the unit.
+    ///
+    /// # Errors
+    /// Names the option, or the property of the device, that does not fit and what to change.
+    pub fn new(options: UnitOptions) -> Result<LogicalUnit, UnitError> {
+        let facts = Facts::new(&options)?;
+        if options.bdev.num_blocks() == 0 {
+            return Err(UnitError::Empty);
+        }
+        let identity = Identity::new(&options)?;
+        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control: AtomicU8::new(TAS) })
+    }
+
+    /// Product identification.
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// Unit serial number.
+    pub fn serial(&self) -> &str {
+        &self.identity.serial
+    }
+
+    /// NAA designator.
+    pub fn naa(&self) -> u64 {
+        self.identity.naa
+    }
+
+    /// The device underneath.
+    pub fn bdev(&self) -> &Arc<Bdev> {
+        &self.bdev
+    }
+
+    /// Bytes of a logical block.
+    pub fn block_size(&self) -> u32 {
+        self.facts.block_size
+    }
+
+    /// Logical blocks in all, as of now.
+    #[inline]
+    pub fn num_blocks(&self) -> u64 {
+        self.bdev.num_blocks()
+    }
+
+    /// Most bytes of one READ or WRITE.
+    pub fn transfer_bytes_max(&self) -> u32 {
+        self.facts.transfer_bytes_max
+    }
+
+    /// Whether the unit as a whole refuses writes; a LUN map may do so for one initiator.
+    pub fn is_read_only(&self) -> bool {
+        self.facts.read_only
+    }
+
+    /// The D_SENSE bit of the control mode page: sense data goes out in descriptor format.
+    pub fn descriptor_sense(&self) -> bool {
+        self.control(D_SENSE)
+    }
+
+    /// Sets the D_SENSE bit. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
+    pub fn set_descriptor_sense(&self, on: bool) {
+        self.set_control(D_SENSE, on);
+    }
+
+    /// The TAS bit of the control mode page: commands that another initiator aborts end with TASK ABORTED, not silently.
+    /// Set at first, so that nobody waits for a timeout.
+    pub fn task_aborted_status(&self) -> bool {
+        self.control(TAS)
+    }
+
+    /// Sets the TAS bit. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
+    pub fn set_task_aborted_status(&self, on: bool) {
+        self.set_control(TAS, on);
+    }
+
+    /// The SWP bit of the control mode page: writes are refused until it is cleared.
+    pub fn software_write_protect(&self) -> bool {
+        self.control(SWP)
+    }
+
+    /// Sets the SWP bit. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
+    pub fn set_software_write_protect(&self, on: bool) {
+        self.set_control(SWP, on);
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Refuses a range that does not end within the capacity.
+    #[inline]
+    pub(crate) fn check_range(&self, range: BlockRange) -> Result<(), Sense> {
+        match range.lba.checked_add(range.blocks) {
+            Some(end) if end <= self.num_blocks() => Ok(()),
+            _ => Err(Sense::LBA_OUT_OF_RANGE),
+        }
+    }
+
+    fn control(&self, bit: u8) -> bool {
+        self.control.load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn set_control(&self, bit: u8, on: bool) {
+        match on {
+            true => self.control.fetch_or(bit, Ordering::Relaxed),
+            false => self.control.fetch_and(!bit, Ordering::Relaxed),
+        };
+    }
+}
+
+impl Facts {
+    fn new(options: &UnitOptions) -> Result<Facts, UnitError> {
+        let info = options.bdev.info();
+        if !(BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX).contains(&info.block_size) {
+            return Err(UnitError::BlockSize(info.block_size));
+        }
+        if info.buf_align > BUFFER_ALIGN {
+            return Err(UnitError::BufferAlign(info.buf_align));
+        }
+        if options.transfer_bytes_max < TRANSFER_BYTES_MIN {
+            return Err(UnitError::TransferBytes(options.transfer_bytes_max));
+        }
+        Ok(Facts {
+            block_size: info.block_size,
+            physical_exponent: physical_exponent(info.block_size, info.physical_block_size),
+            write_cache: info.write_cache,
+            read_only: options.read_only || info.read_only,
+            unmap: info.unmap,
+            unmap_zeroes: info.unmap && info.unmap_zeroes,
+            rotational: info.rotational,
+            optimal_blocks: info.optimal_blocks,
+            transfer_bytes_max: options.transfer_bytes_max / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
+        })
+    }
+
+    /// Most blocks of one READ, WRITE or compared VERIFY.
+    #[inline]
+    pub(crate) fn transfer_blocks_max(&self) -> u32 {
+        self.transfer_bytes_max / self.block_size
+    }
+
+    /// Most blocks of one WRITE SAME.
+    pub(crate) fn write_same_blocks_max(&self) -> u64 {
+        WRITE_SAME_BYTES_MAX / u64::from(self.block_size)
+    }
+
+    /// Most blocks of one UNMAP.
+    pub(crate) fn unmap_blocks_max(&self) -> u32 {
+        u32::try_from(UNMAP_BYTES_MAX / u64::from(self.block_size)).unwrap_or(u32::MAX)
+    }
+
+    /// Logical blocks per physical block.
+    pub(crate) fn physical_blocks(&self) -> u32 {
+        1 << self.physical_exponent
+    }
+}
+
+/// The exponent of the ratio, 0 where the physical size is unknown or no power-of-two multiple; four bits on the wire.
+fn physical_exponent(block_size: u32, physical_block_size: u32) -> u8 {
+    let ratio = physical_block_size / block_size;
+    match ratio.is_power_of_two() && physical_block_size.is_multiple_of(block_size) {
+        true => ratio.trailing_zeros().min(15) as u8,
+        false => 0,
+    }
+}
+
+impl Identity {
+    fn new(options: &UnitOptions) -> Result<Identity, UnitError> {
+        let uuid = device_uuid(&options.bdev);
+        let serial = options.serial.clone().unwrap_or_else(|| uuid.simple().to_string());
+        let naa = options.naa.unwrap_or_else(|| locally_assigned_naa(&uuid));
+        if !matches!(naa >> 60, 2 | 3 | 5) {
+            return Err(UnitError::Naa(naa));
+        }
+        Ok(Identity {
+            name: text("name", &options.name, NAME_CHARACTERS_MAX)?,
+            vendor: text("vendor", &options.vendor, VENDOR_CHARACTERS_MAX)?,
+            revision: text("revision", &options.revision, REVISION_CHARACTERS_MAX)?,
+            serial: text("serial", &serial, SERIAL_BYTES_MAX)?,
+            naa,
+        })
+    }
+}
+
+fn text(field: &'static str, value: &str, most: usize) -> Result<String, UnitError> {
+    let printable = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if value.is_empty() || value.len() > most || !printable || value.trim() != value {
+        return Err(UnitError::Text { field, value: value.to_owned(), most });
+    }
+    Ok(value.to_owned())
+}
+
+/// What the derived identifiers hang on: the device's UUID, or, where it has none, version 5 of its name.
+fn device_uuid(bdev: &Bdev) -> Uuid {
+    let info = bdev.info();
+    match info.uuid.is_nil() {
+        true => Uuid::new_v5(&Uuid::NAMESPACE_OID, info.name.as_bytes()),
+        false => info.uuid,
+    }
+}
+
+/// NAA 3h, locally assigned (SPC-4 7.8.6.6.4): it needs no company identifier, and 60 bits are ours to choose.
+fn locally_assigned_naa(uuid: &Uuid) -> u64 {
+    const LOCALLY_ASSIGNED: u64 = 3 << 60;
+    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let hash = uuid.as_bytes().iter().fold(OFFSET_BASIS, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    LOCALLY_ASSIGNED | hash & !(0xf << 60)
+}
+
+#[cfg(test)]
+#[path = "unit_tests.rs"]
+mod tests;

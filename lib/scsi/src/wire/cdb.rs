@@ -1,0 +1,155 @@
+//! Operation codes and the fields that CDBs of one length share (SPC-4 4.2.2, SBC-3 5).
+
+/// Operation codes, as SPC-4 annex F and SBC-3 5.1 name them.
+#[allow(missing_docs, reason = "the names are the standards'")]
+pub mod opcode {
+    pub const TEST_UNIT_READY: u8 = 0x00;
+    pub const REQUEST_SENSE: u8 = 0x03;
+    pub const READ_6: u8 = 0x08;
+    pub const WRITE_6: u8 = 0x0a;
+    pub const INQUIRY: u8 = 0x12;
+    pub const MODE_SENSE_6: u8 = 0x1a;
+    pub const START_STOP_UNIT: u8 = 0x1b;
+    pub const PREVENT_ALLOW_MEDIUM_REMOVAL: u8 = 0x1e;
+    pub const READ_CAPACITY_10: u8 = 0x25;
+    pub const READ_10: u8 = 0x28;
+    pub const WRITE_10: u8 = 0x2a;
+    pub const VERIFY_10: u8 = 0x2f;
+    pub const SYNCHRONIZE_CACHE_10: u8 = 0x35;
+    pub const WRITE_SAME_10: u8 = 0x41;
+    pub const UNMAP: u8 = 0x42;
+    pub const MODE_SENSE_10: u8 = 0x5a;
+    pub const READ_16: u8 = 0x88;
+    pub const WRITE_16: u8 = 0x8a;
+    pub const VERIFY_16: u8 = 0x8f;
+    pub const SYNCHRONIZE_CACHE_16: u8 = 0x91;
+    pub const WRITE_SAME_16: u8 = 0x93;
+    pub const SERVICE_ACTION_IN_16: u8 = 0x9e;
+    pub const REPORT_LUNS: u8 = 0xa0;
+    pub const MAINTENANCE_IN: u8 = 0xa3;
+    pub const READ_12: u8 = 0xa8;
+    pub const WRITE_12: u8 = 0xaa;
+    pub const VERIFY_12: u8 = 0xaf;
+}
+
+/// Service actions of the operation codes that have them; always bits 4 to 0 of byte 1.
+#[allow(missing_docs, reason = "the names are the standards'")]
+pub mod service_action {
+    pub const READ_CAPACITY_16: u8 = 0x10;
+    pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
+}
+
+/// NACA bit of the CONTROL byte, the last of every CDB we know (SAM-5 5.2).
+pub(crate) const CONTROL_NACA: u8 = 0x04;
+
+/// A range of logical blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BlockRange {
+    pub(crate) lba: u64,
+    pub(crate) blocks: u64,
+}
+
+/// The layouts of LOGICAL BLOCK ADDRESS and TRANSFER LENGTH, one for each CDB length.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    Six,
+    Ten,
+    Twelve,
+    Sixteen,
+}
+
+/// Length of the CDB with this operation code, by its group (SPC-4 4.2.5.1); `None` for the groups that have none.
+pub(crate) fn length(opcode: u8) -> Option<usize> {
+    Some(Form::of(opcode)?.cdb_bytes())
+}
+
+impl Form {
+    pub(crate) fn of(opcode: u8) -> Option<Form> {
+        match opcode >> 5 {
+            0 => Some(Form::Six),
+            1 | 2 => Some(Form::Ten),
+            4 => Some(Form::Sixteen),
+            5 => Some(Form::Twelve),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn cdb_bytes(self) -> usize {
+        match self {
+            Form::Six => 6,
+            Form::Ten => 10,
+            Form::Twelve => 12,
+            Form::Sixteen => 16,
+        }
+    }
+
+    /// The range exactly as it stands there; only the 6-byte form's length 0 is read as the 256 that it means.
+    #[inline]
+    pub(crate) fn range(self, cdb: &[u8]) -> BlockRange {
+        let (lba, blocks) = match self {
+            Form::Six => (u64::from(be32(cdb, 0) & 0x1f_ffff), if cdb[4] == 0 { 256 } else { u32::from(cdb[4]) }),
+            Form::Ten => (u64::from(be32(cdb, 2)), u32::from(be16(cdb, 7))),
+            Form::Twelve => (u64::from(be32(cdb, 2)), be32(cdb, 6)),
+            Form::Sixteen => (be64(cdb, 2), be32(cdb, 10)),
+        };
+        BlockRange { lba, blocks: u64::from(blocks) }
+    }
+
+    /// First byte of the length field.
+    pub(crate) fn length_at(self) -> u16 {
+        match self {
+            Form::Six => 4,
+            Form::Ten => 7,
+            Form::Twelve => 6,
+            Form::Sixteen => 10,
+        }
+    }
+}
+
+/// A 16-bit field at `at`.
+#[inline]
+pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// A 32-bit field at `at`.
+#[inline]
+pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// A 64-bit field at `at`.
+#[inline]
+pub(crate) fn be64(bytes: &[u8], at: usize) -> u64 {
+    u64::from(be32(bytes, at)) << 32 | u64::from(be32(bytes, at + 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_each_form() {
+        let of = |cdb: &[u8]| Form::of(cdb[0]).expect("a form").range(cdb);
+        assert_eq!(of(&[0x08, 0xff, 0x01, 0x02, 0x05, 0]), BlockRange { lba: 0x1f_0102, blocks: 5 });
+        assert_eq!(of(&[0x08, 0x00, 0x00, 0x00, 0x00, 0]), BlockRange { lba: 0, blocks: 256 });
+        assert_eq!(of(&[0x28, 0, 0xfe, 1, 2, 3, 0, 0x12, 0x34, 0]), BlockRange { lba: 0xfe01_0203, blocks: 0x1234 });
+        assert_eq!(
+            of(&[0xa8, 0, 1, 2, 3, 4, 0x9a, 0xbc, 0xde, 0xf0, 0, 0]),
+            BlockRange { lba: 0x0102_0304, blocks: 0x9abc_def0 }
+        );
+        assert_eq!(
+            of(&[0x88, 0, 0xf1, 2, 3, 4, 5, 6, 7, 8, 0x80, 0, 0, 1, 0, 0]),
+            BlockRange { lba: 0xf102_0304_0506_0708, blocks: 0x8000_0001 }
+        );
+    }
+
+    #[test]
+    fn groups_without_a_fixed_length() {
+        assert_eq!(length(0x7f), None);
+        assert_eq!(length(0xc0), None);
+        assert_eq!(length(0xff), None);
+        assert_eq!(length(opcode::MODE_SENSE_10), Some(10));
+        assert_eq!(length(opcode::REPORT_LUNS), Some(12));
+    }
+}

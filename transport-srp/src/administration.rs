@@ -1,0 +1,478 @@
+//! What administrators do: targets, LUNs, listeners, initiator groups, sessions, draining. Control plane; the RPC methods of the
+//! app are thin wrappers of these.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bdev::Bdev;
+use fabric::ListenerState;
+use scsi::{LogicalUnit, Lun, UnitAttention, UnitOptions};
+
+use crate::connection::ConnectionState;
+use crate::controller::{Controller, Listener, LoginCounts};
+use crate::initiator_group::InitiatorGroup;
+use crate::limits;
+use crate::messages::ToGroup;
+use crate::session::{SessionId, UnitId};
+use crate::target::{Target, TargetLun};
+
+/// Largest LUN (SAM-5: flat space addressing).
+const LUN_MAX: u16 = Lun::MAX.0;
+
+/// Why a request of an administrator was refused; the message names the parameter and the fix.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// Something of that name or number exists.
+    #[error("{0}")]
+    Exists(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// A parameter is out of range or contradicts another.
+    #[error("{0}")]
+    Invalid(String),
+    /// It is in use.
+    #[error("{0}")]
+    Busy(String),
+    /// The system refused.
+    #[error(transparent)]
+    Fabric(#[from] fabric::FabricError),
+}
+
+/// How a bdev is exported as a logical unit.
+#[derive(Clone, Debug, Default)]
+pub struct LunOptions {
+    /// LUN, 0 to 16383; `None`: the lowest free one.
+    pub lun: Option<u16>,
+    /// Writes are refused through this LUN.
+    pub read_only: bool,
+    /// PRODUCT IDENTIFICATION, at most 16 characters; `None`: the bdev's name.
+    pub product: Option<String>,
+    /// T10 VENDOR IDENTIFICATION, at most 8 characters.
+    pub vendor: Option<String>,
+    /// PRODUCT REVISION LEVEL, at most 4 characters.
+    pub revision: Option<String>,
+    /// Unit serial number.
+    pub serial: Option<String>,
+    /// NAA designator.
+    pub naa: Option<u64>,
+}
+
+/// A target, for display.
+#[derive(Clone)]
+pub struct TargetInfo {
+    /// Its name.
+    pub name: String,
+    /// First half of its port id.
+    pub id_ext: u64,
+    /// Second half of its port id.
+    pub ioc_guid: u64,
+    /// Its LUNs in ascending order.
+    pub luns: Vec<LunInfo>,
+    /// Sessions on it.
+    pub sessions: usize,
+}
+
+/// One LUN of a target, for display.
+#[derive(Clone)]
+pub struct LunInfo {
+    /// Its number.
+    pub lun: u16,
+    /// The bdev behind it.
+    pub bdev_name: String,
+    /// Whether writes are refused.
+    pub read_only: bool,
+    /// The unit's identity.
+    pub unit: Arc<LogicalUnit>,
+}
+
+/// A listener, for display.
+#[derive(Clone, Debug)]
+pub struct ListenerInfo {
+    /// The fabric's name.
+    pub fabric: &'static str,
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// Whether it takes connections now.
+    pub state: ListenerState,
+}
+
+/// A session, for display.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Its number.
+    pub id: u64,
+    /// Initiator port id, `0x` and 32 hex digits.
+    pub initiator_port_id: String,
+    /// Target port id in the same form.
+    pub target_port_id: String,
+    /// The target's name.
+    pub target: String,
+    /// The initiator group that let it in.
+    pub initiator_group: Option<String>,
+    /// The initiator's address at its first login.
+    pub peer: SocketAddr,
+    /// LUNs that it sees.
+    pub luns: Vec<u16>,
+    /// Its channels.
+    pub channels: Vec<ChannelInfo>,
+}
+
+/// A channel, for display. Counters since its login.
+#[derive(Clone, Debug)]
+pub struct ChannelInfo {
+    /// Its number.
+    pub id: u64,
+    /// `starting`, `accepted`, `live` or `stopping`.
+    pub state: &'static str,
+    /// Index of its reactor among the reactors.
+    pub reactor: usize,
+    /// The initiator's address and port.
+    pub peer: SocketAddr,
+    /// SCSI commands received.
+    pub commands: u64,
+    /// Task management requests received.
+    pub task_management: u64,
+    /// Data-out bytes fetched from the initiator (immediate data not counted).
+    pub bytes_out: u64,
+    /// Data-in bytes delivered to the initiator.
+    pub bytes_in: u64,
+    /// Responses with another status than GOOD.
+    pub failures: u64,
+    /// Commands aborted.
+    pub aborts: u64,
+    /// Times a command waited for a buffer.
+    pub buffer_waits: u64,
+    /// Times a command waited for send slots.
+    pub send_waits: u64,
+    /// Credit requests sent.
+    pub credit_requests: u64,
+}
+
+impl Controller {
+    /// Makes a target port that initiators address as (id_ext, ioc_guid).
+    pub fn create_target(&mut self, name: &str, id_ext: u64, ioc_guid: u64) -> Result<(), AdminError> {
+        if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(AdminError::Invalid("name: 1 to 64 printable characters without spaces are needed".into()));
+        }
+        if self.targets.iter().any(|target| target.name == name) {
+            return Err(AdminError::Exists(format!("name: target {name} exists")));
+        }
+        if let Some(other) = self.targets.iter().find(|target| (target.id_ext, target.ioc_guid) == (id_ext, ioc_guid)) {
+            return Err(AdminError::Exists(format!("id_ext, ioc_guid: target {} has the same pair; change one of the two", other.name)));
+        }
+        let free = |port: &u16| self.targets.iter().all(|target| target.relative_port != *port);
+        let relative_port = (1..=u16::MAX).find(free).ok_or_else(|| AdminError::Busy("there are 65535 targets already".into()))?;
+        self.targets.push(Target { name: name.into(), id_ext, ioc_guid, relative_port, luns: Default::default() });
+        Ok(())
+    }
+
+    /// Ends the target's sessions and removes it with its LUNs.
+    pub fn delete_target(&mut self, name: &str) -> Result<(), AdminError> {
+        let index = self.target_index(name)?;
+        let sessions: Vec<SessionId> = self.sessions.iter().filter(|(_, session)| session.target == name).map(|(&id, _)| id).collect();
+        for session in sessions {
+            self.stop_session(session, "its target is deleted");
+        }
+        let target = self.targets.remove(index);
+        for lun in target.luns.values() {
+            self.release_unit(lun.unit);
+        }
+        // Grants name targets by index; logins under way are decided anew by their initiators.
+        let waiting: Vec<_> =
+            self.connections.iter().filter(|(_, entry)| entry.state == ConnectionState::Waiting).map(|(&id, _)| id).collect();
+        for channel in waiting {
+            self.stop_channel(channel, "a target is deleted");
+        }
+        Ok(())
+    }
+
+    /// Exports a bdev and returns its LUN. A bdev is one logical unit, however many LUNs refer to it; its identity is decided by the first.
+    pub fn add_lun(&mut self, target: &str, bdev: &Arc<Bdev>, options: &LunOptions) -> Result<u16, AdminError> {
+        let index = self.target_index(target)?;
+        let taken = &self.targets[index].luns;
+        let lun = match options.lun {
+            Some(lun) if lun > LUN_MAX => {
+                return Err(AdminError::Invalid(format!("lun: {lun} is above {}, the largest that SAM's flat addressing has", LUN_MAX)));
+            }
+            Some(lun) if taken.contains_key(&lun) => return Err(AdminError::Exists(format!("lun: {target} has a LUN {lun}"))),
+            Some(lun) => lun,
+            None => (0..=LUN_MAX).find(|lun| !taken.contains_key(lun)).ok_or_else(|| AdminError::Busy(format!("target: {target} is full")))?,
+        };
+        let unit = self.unit_over(bdev, options)?;
+        if let Some(exported) = self.units.get_mut(unit) {
+            exported.references += 1;
+        }
+        self.targets[index].luns.insert(lun, TargetLun { unit, read_only: options.read_only });
+        self.luns_changed(target);
+        Ok(lun)
+    }
+
+    /// Takes a LUN away from every session. Commands under way on it end as they would have.
+    pub fn remove_lun(&mut self, target: &str, lun: u16) -> Result<(), AdminError> {
+        let index = self.target_index(target)?;
+        let removed = self.targets[index].luns.remove(&lun).ok_or_else(|| AdminError::NotFound(format!("lun: {target} has no LUN {lun}")))?;
+        self.luns_changed(target);
+        self.release_unit(removed.unit);
+        Ok(())
+    }
+
+    /// The targets that export a bdev, as text; `None` when nothing refers to it any more, not even a poll group that is closing it.
+    pub fn bdev_user(&self, bdev: &str) -> Option<String> {
+        for target in &self.targets {
+            for (lun, exported) in &target.luns {
+                let name = self.units.get(exported.unit).map(|unit| unit.logical_unit.bdev().info().name.as_str());
+                if name == Some(bdev) {
+                    return Some(format!("LUN {lun} of target {}", target.name));
+                }
+            }
+        }
+        let closing = self.units.iter().any(|(_, unit)| unit.logical_unit.bdev().info().name == bdev);
+        closing.then(|| "commands that are still under way".to_string())
+    }
+
+    /// Takes logins at an address. `fabric` is a name as in `fabric::Control::fabric_name`.
+    pub fn create_listener(&mut self, fabric: &str, address: SocketAddr) -> Result<(), AdminError> {
+        let index = self.fabric_index(fabric)?;
+        if self.listeners.iter().any(|listener| (listener.fabric, listener.address) == (index, address)) {
+            return Err(AdminError::Exists(format!("address, port: {fabric} listens on {address} already")));
+        }
+        let id = self.fabrics[index].listen(address)?;
+        self.listeners.push(Listener { fabric: index, id, address });
+        Ok(())
+    }
+
+    /// Takes no more logins there; sessions stay.
+    pub fn delete_listener(&mut self, fabric: &str, address: SocketAddr) -> Result<(), AdminError> {
+        let index = self.fabric_index(fabric)?;
+        let found = self.listeners.iter().position(|listener| (listener.fabric, listener.address) == (index, address));
+        let found = found.ok_or_else(|| AdminError::NotFound(format!("address, port: {fabric} does not listen on {address}")))?;
+        let listener = self.listeners.remove(found);
+        self.fabrics[index].unlisten(listener.id);
+        Ok(())
+    }
+
+    /// Adds an allow-list. Sessions that exist are not touched.
+    pub fn create_initiator_group(&mut self, group: InitiatorGroup) -> Result<(), AdminError> {
+        if self.initiator_groups.iter().any(|other| other.name == group.name) {
+            return Err(AdminError::Exists(format!("name: initiator group {} exists", group.name)));
+        }
+        if let Some(target) = &group.target {
+            self.target_index(target)?;
+        }
+        if group.initiators.is_empty() {
+            return Err(AdminError::Invalid("initiators: at least one pattern is needed; * lets everybody in".into()));
+        }
+        self.initiator_groups.push(group);
+        Ok(())
+    }
+
+    /// Removes an allow-list. Sessions that exist keep what they see.
+    pub fn delete_initiator_group(&mut self, name: &str) -> Result<(), AdminError> {
+        let found = self.initiator_groups.iter().position(|group| group.name == name);
+        let found = found.ok_or_else(|| AdminError::NotFound(format!("name: there is no initiator group {name}")))?;
+        self.initiator_groups.remove(found);
+        Ok(())
+    }
+
+    /// Ends a session; its initiator may log in again.
+    pub fn close_session(&mut self, id: u64) -> Result<(), AdminError> {
+        if !self.sessions.contains_key(&SessionId(id)) {
+            return Err(AdminError::NotFound(format!("id: there is no session {id}")));
+        }
+        self.stop_session(SessionId(id), "closed by the administrator");
+        Ok(())
+    }
+
+    /// Stops taking logins, lets every command that was accepted be answered, and closes the channels; see [`Controller::is_drained`].
+    pub fn start_drain(&mut self) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.drain = Some(self.now);
+        for listener in std::mem::take(&mut self.listeners) {
+            self.fabrics[listener.fabric].unlisten(listener.id);
+        }
+        let channels: Vec<_> = self.connections.iter().map(|(&id, entry)| (id, entry.group, entry.state)).collect();
+        for (channel, group, state) in channels {
+            match state {
+                ConnectionState::Live | ConnectionState::Accepted => self.tell(group, ToGroup::DrainChannel { channel }),
+                ConnectionState::Waiting | ConnectionState::Starting => self.stop_channel(channel, "the target is shutting down"),
+                ConnectionState::Stopping => {}
+            }
+        }
+    }
+
+    /// Whether a drain is over: no channel is left.
+    pub fn is_drained(&self) -> bool {
+        self.drain.is_some() && self.connections.is_empty()
+    }
+
+    /// Channels that did not drain in time are closed as they are.
+    pub(crate) fn check_drain(&mut self) {
+        let Some(since) = self.drain else { return };
+        if self.now.since(since) > limits::DRAIN_TIMEOUT {
+            let left: Vec<_> = self.connections.keys().copied().collect();
+            for channel in left {
+                self.stop_channel(channel, "it did not drain in time");
+            }
+        }
+    }
+
+    /// All targets, in the order of their creation.
+    pub fn targets(&self) -> Vec<TargetInfo> {
+        let lun = |(&lun, exported): (&u16, &TargetLun)| {
+            let unit = Arc::clone(&self.units.get(exported.unit)?.logical_unit);
+            Some(LunInfo { lun, bdev_name: unit.bdev().info().name.clone(), read_only: exported.read_only, unit })
+        };
+        let info = |target: &Target| TargetInfo {
+            name: target.name.clone(),
+            id_ext: target.id_ext,
+            ioc_guid: target.ioc_guid,
+            luns: target.luns.iter().filter_map(lun).collect(),
+            sessions: self.sessions.values().filter(|session| session.target == target.name).count(),
+        };
+        self.targets.iter().map(info).collect()
+    }
+
+    /// All listeners, in the order of their creation.
+    pub fn listeners(&self) -> Vec<ListenerInfo> {
+        let info = |listener: &Listener| ListenerInfo {
+            fabric: self.fabrics[listener.fabric].fabric_name(),
+            address: listener.address,
+            state: self.fabrics[listener.fabric].listener_state(listener.id),
+        };
+        self.listeners.iter().map(info).collect()
+    }
+
+    /// All initiator groups, in the order of their creation.
+    pub fn initiator_groups(&self) -> &[InitiatorGroup] {
+        &self.initiator_groups
+    }
+
+    /// All sessions, in the order of their creation.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.sessions
+            .iter()
+            .map(|(id, session)| SessionInfo {
+                id: id.0,
+                initiator_port_id: session.initiator.to_string(),
+                target_port_id: session.target_port.to_string(),
+                target: session.target.clone(),
+                initiator_group: session.group.clone(),
+                peer: session.peer,
+                luns: session.luns.luns().iter().map(|lun| lun.0).collect(),
+                channels: session.channels.iter().filter_map(|channel| self.channel_info(*channel)).collect(),
+            })
+            .collect()
+    }
+
+    /// Logins since the start.
+    pub fn login_counts(&self) -> LoginCounts {
+        self.counts
+    }
+
+    /// RDMA devices of all fabrics.
+    pub fn devices(&self) -> Vec<fabric::DeviceInfo> {
+        self.fabrics.iter().flat_map(fabric::Control::devices).collect()
+    }
+
+    fn channel_info(&self, channel: crate::session::ChannelId) -> Option<ChannelInfo> {
+        let entry = self.connections.get(&channel)?;
+        let counters = &entry.statistics;
+        Some(ChannelInfo {
+            id: channel.0,
+            state: match entry.state {
+                ConnectionState::Waiting | ConnectionState::Starting => "starting",
+                ConnectionState::Accepted => "accepted",
+                ConnectionState::Live => "live",
+                ConnectionState::Stopping => "stopping",
+            },
+            reactor: entry.group,
+            peer: entry.peer,
+            commands: counters.commands.get(),
+            task_management: counters.management.get(),
+            bytes_out: counters.bytes_out.get(),
+            bytes_in: counters.bytes_in.get(),
+            failures: counters.failures.get(),
+            aborts: counters.aborts.get(),
+            buffer_waits: counters.buffer_waits.get(),
+            send_waits: counters.send_waits.get(),
+            credit_requests: counters.credit_requests.get(),
+        })
+    }
+
+    fn target_index(&self, name: &str) -> Result<usize, AdminError> {
+        let found = self.targets.iter().position(|target| target.name == name);
+        found.ok_or_else(|| AdminError::NotFound(format!("target: there is no target {name}")))
+    }
+
+    fn fabric_index(&self, name: &str) -> Result<usize, AdminError> {
+        self.fabrics.iter().position(|fabric| fabric.fabric_name() == name).ok_or_else(|| {
+            let known: Vec<&str> = self.fabrics.iter().map(fabric::Control::fabric_name).collect();
+            AdminError::Invalid(format!("fabric: {name} is not one of {}", known.join(", ")))
+        })
+    }
+
+    /// The unit over a bdev; made, and opened on every core, if it is the first use.
+    fn unit_over(&mut self, bdev: &Arc<Bdev>, options: &LunOptions) -> Result<UnitId, AdminError> {
+        let name = &bdev.info().name;
+        if let Some(unit) = self.units.find(name) {
+            let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
+            if identity.iter().any(|given| given.is_some()) || options.naa.is_some() {
+                let text = format!("product, vendor, revision, serial, naa: bdev {name} is exported already, with its identity; leave them out");
+                return Err(AdminError::Invalid(text));
+            }
+            return Ok(unit);
+        }
+        let defaults = UnitOptions::new(Arc::clone(bdev));
+        let unit = UnitOptions {
+            name: options.product.clone().unwrap_or(defaults.name),
+            vendor: options.vendor.clone().unwrap_or(defaults.vendor),
+            revision: options.revision.clone().unwrap_or(defaults.revision),
+            serial: options.serial.clone(),
+            naa: options.naa,
+            read_only: bdev.info().read_only,
+            transfer_bytes_max: limits::TRANSFER_BYTES_MAX as u32,
+            bdev: defaults.bdev,
+        };
+        let unit = LogicalUnit::new(unit).map_err(|error| AdminError::Invalid(error.to_string()))?;
+        let unit = self.units.insert(unit);
+        if let Some(exported) = self.units.get(unit) {
+            let (logical_unit, fence) = (Arc::clone(&exported.logical_unit), Arc::clone(&exported.fence));
+            self.tell_all(|| ToGroup::AddUnit { unit, logical_unit: Arc::clone(&logical_unit), fence: Arc::clone(&fence) });
+        }
+        Ok(unit)
+    }
+
+    /// One LUN fewer refers to a unit.
+    fn release_unit(&mut self, id: UnitId) {
+        let groups = self.groups.len();
+        let Some(unit) = self.units.get_mut(id) else { return };
+        unit.references -= 1;
+        if unit.references == 0 {
+            unit.closing = groups;
+            self.tell_all(|| ToGroup::RemoveUnit { unit: id });
+        }
+    }
+
+    /// Gives every session of a target its new LUNs, and tells it so (SPC-4 REPORTED LUNS DATA HAS CHANGED).
+    fn luns_changed(&mut self, target: &str) {
+        let sessions: Vec<SessionId> = self.sessions.iter().filter(|(_, session)| session.target == target).map(|(&id, _)| id).collect();
+        for id in sessions {
+            if !self.refresh_luns(id) {
+                continue;
+            }
+            let Some(session) = self.sessions.get(&id) else { continue };
+            let luns = Arc::clone(&session.luns);
+            for entry in luns.entries() {
+                entry.nexus.establish(UnitAttention::ReportedLunsChanged);
+            }
+            for channel in session.channels.clone() {
+                if let Some(group) = self.connections.get(&channel).map(|entry| entry.group) {
+                    self.tell(group, ToGroup::SetLuns { channel, luns: Arc::clone(&luns) });
+                }
+            }
+        }
+    }
+}

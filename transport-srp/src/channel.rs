@@ -1,0 +1,304 @@
+//! One RDMA channel: its life, its credits, and what arrives on it.
+//!
+//! ```text
+//!  start ─► Live ─┬─► Draining ─► (ChannelDrained) ─┐
+//!                 ├─► Failed   ─► (ChannelFailed)  ─┼─► Ending ─► (ChannelStopped)
+//!                 └─────────────────────────────────┘
+//! ```
+//!
+//! Live serves. Draining finishes what it has and takes nothing new. Failed has told the control plane that it cannot go on; its
+//! queue pair is in error, or will be soon. Ending has been told to stop: its buffers come back by themselves, and when
+//! none is outstanding the queue pair is let go of.
+//!
+//! # Credits
+//!
+//! `credits` were granted at login. Each SRP_CMD and SRP_TSK_MGMT uses one (`credits_used`). It is earned back when its receive
+//! buffer is posted again (`credits_due`), and returned with the next message to the initiator. So at any time
+//! credits the initiator has + `credits_due` + requests under way (+ orphans that owe theirs) = `credits`.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fabric::{Deliver, QpIndex};
+use mem::{Buf, IoBuf};
+
+use crate::command::{Command, Event, Request, View};
+use crate::limits;
+use crate::messages::{ChannelFailure, ChannelStart, ToControl};
+use crate::poll_group::PollGroup;
+use crate::session::{ChannelId, LunMap};
+use crate::slab::Key;
+use crate::statistics::ChannelStatistics;
+use crate::wire::iu::{self, Iu, IuError};
+use crate::wire::rsp;
+
+/// The cookie of messages that belong to no command.
+const NO_COMMAND: u64 = u64::MAX;
+
+/// Where a channel stands; see above.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ChannelState {
+    Live,
+    Draining { told: bool },
+    Failed,
+    Ending,
+}
+
+/// One queue pair with its login.
+pub(crate) struct Channel {
+    pub(crate) id: ChannelId,
+    pub(crate) fabric: usize,
+    pub(crate) qp: QpIndex,
+    pub(crate) state: ChannelState,
+    pub(crate) view: Rc<View>,
+    pub(crate) commands: Vec<Key<Command>>,
+    /// Commands that wait for send slots or a message buffer, first come, first served.
+    pub(crate) send_waiters: VecDeque<Key<Command>>,
+    pub(crate) messages: Vec<Buf>,
+    messages_in_all: usize,
+    pub(crate) credits: u32,
+    pub(crate) credits_used: u32,
+    pub(crate) credits_due: u32,
+    /// Orphans whose credit was returned although their slot is still taken.
+    pub(crate) orphans: u32,
+    pub(crate) statistics: Arc<ChannelStatistics>,
+    immediate_offset: Option<u16>,
+    /// The initiator has sent something, so it has posted receives: Linux does so only after the handshake.
+    heard_from: bool,
+    /// An SRP_CRED_REQ is unanswered; there may be only one.
+    credit_request_open: bool,
+    failure: Option<ChannelFailure>,
+}
+
+impl PollGroup {
+    /// Takes buffers and slots for a channel, and posts its receives. The login is accepted afterwards.
+    pub(crate) fn start_channel(&mut self, start: ChannelStart) {
+        let (receives, messages) = (limits::receives(start.credits) as usize, limits::messages(start.credits) as usize);
+        if self.memory.receives.available() < receives || self.memory.messages.available() < messages {
+            self.send(ToControl::ChannelRefused { channel: start.channel, queue_pair: start.queue_pair });
+            return;
+        }
+        let qp = self.fabrics[start.fabric].group.adopt(start.queue_pair);
+        for buf in (0..receives).filter_map(|_| self.memory.receives.get()) {
+            self.fabrics[start.fabric].group.post_receive(qp, buf);
+        }
+        self.fabrics[start.fabric].group.ring();
+        let slots = limits::command_slots(start.credits) as usize;
+        let channel = Channel {
+            id: start.channel,
+            fabric: start.fabric,
+            qp,
+            state: ChannelState::Live,
+            view: Rc::new(View { nexus: start.nexus, luns: start.luns }),
+            commands: Vec::with_capacity(slots),
+            send_waiters: VecDeque::with_capacity(slots),
+            messages: (0..messages).filter_map(|_| self.memory.messages.get()).collect(),
+            messages_in_all: messages,
+            credits: start.credits,
+            credits_used: 0,
+            credits_due: 0,
+            orphans: 0,
+            statistics: start.statistics,
+            immediate_offset: start.immediate_offset,
+            heard_from: false,
+            credit_request_open: false,
+            failure: None,
+        };
+        let key = self.channels.insert(channel);
+        let needed: usize = self.channels.iter().map(|(_, channel)| limits::command_slots(channel.credits) as usize).sum();
+        self.commands.reserve(needed + self.commands.len());
+        for waiters in [&mut self.table_waiters, &mut self.data_waiters, &mut self.device_waiters] {
+            waiters.reserve(needed);
+        }
+        let owners = &mut self.fabrics[start.fabric].owners;
+        if owners.len() <= qp.0 as usize {
+            owners.resize(qp.0 as usize + 1, None);
+        }
+        owners[qp.0 as usize] = Some(key);
+        self.send(ToControl::ChannelReady { channel: start.channel });
+    }
+
+    /// An information unit arrived.
+    pub(crate) fn on_received(&mut self, key: Key<Channel>, buf: Buf, len: usize) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        match channel.state {
+            ChannelState::Live => {}
+            // Not answered: the channel will be closed, and the initiator sends it again on the next.
+            ChannelState::Draining { .. } => return self.post_receive(key, buf),
+            ChannelState::Failed | ChannelState::Ending => return,
+        }
+        channel.heard_from = true;
+        let request = match iu::parse(&buf.bytes()[..len], channel.immediate_offset) {
+            Ok(Iu::Command(command)) => {
+                channel.statistics.commands.increment();
+                Request::Command(command)
+            }
+            Ok(Iu::TaskManagement(management)) => {
+                channel.statistics.management.increment();
+                Request::Management(management)
+            }
+            Ok(Iu::CredRsp { .. } | Iu::AerRsp { .. }) => {
+                channel.credit_request_open = false;
+                return self.post_receive(key, buf);
+            }
+            Ok(Iu::Logout { .. }) => return self.fail_channel(key, ChannelFailure::LoggedOut),
+            Err(IuError::Refuse { tag, .. }) => Request::Answer(tag),
+            Err(error) => return self.fail_channel(key, ChannelFailure::Malformed(error)),
+        };
+        if channel.credits_used >= channel.credits {
+            return self.fail_channel(key, ChannelFailure::CreditOverrun);
+        }
+        channel.credits_used += 1;
+        let view = Rc::clone(&channel.view);
+        let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
+        match request {
+            Request::Command(_) => self.run(command, Event::Arrived),
+            Request::Management(management) => self.manage(key, command, &management),
+            Request::Answer(_) => {
+                if let Some(action) = self.commands.get_mut(command).map(Command::refuse) {
+                    self.carry_out(command, action);
+                }
+            }
+        }
+    }
+
+    /// Enters a command in its channel's list.
+    pub(crate) fn insert_command(&mut self, key: Key<Channel>, command: Command) -> Key<Command> {
+        let command = self.commands.insert(command);
+        if let (Some(channel), Some(entry)) = (self.channels.get_mut(key), self.commands.get_mut(command)) {
+            entry.position = channel.commands.len() as u32;
+            channel.commands.push(command);
+        }
+        command
+    }
+
+    /// Takes a command off its channel's list.
+    pub(crate) fn unlist_command(&mut self, key: Key<Channel>, position: u32) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        channel.commands.swap_remove(position as usize);
+        if let Some(moved) = channel.commands.get(position as usize)
+            && let Some(moved) = self.commands.get_mut(*moved)
+        {
+            moved.position = position;
+        }
+    }
+
+    /// Posts a receive that stands for no credit.
+    fn post_receive(&mut self, key: Key<Channel>, buf: Buf) {
+        if let Some(channel) = self.channels.get(key) {
+            self.fabrics[channel.fabric].group.post_receive(channel.qp, buf);
+        }
+    }
+
+    /// Earns a request's credit back: its receive is posted again, and the next message tells the initiator.
+    pub(crate) fn earn_credit(&mut self, key: Key<Channel>, buf: Buf) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if !matches!(channel.state, ChannelState::Live | ChannelState::Draining { .. }) {
+            return;
+        }
+        channel.credits_due += 1;
+        self.fabrics[channel.fabric].group.post_receive(channel.qp, buf);
+    }
+
+    /// Tells the initiator of credits for which no response will do so: an SRP_CRED_REQ on a channel with nothing under way.
+    pub(crate) fn return_credits(&mut self, key: Key<Channel>) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let quiet = channel.commands.is_empty() && channel.heard_from && !channel.credit_request_open;
+        let fabric = &mut self.fabrics[channel.fabric].group;
+        if channel.state != ChannelState::Live || channel.credits_due == 0 || !quiet || fabric.send_slots_free(channel.qp) == 0 {
+            return;
+        }
+        let Some(mut message) = channel.messages.pop() else { return };
+        let delta = std::mem::take(&mut channel.credits_due);
+        channel.credits_used -= delta;
+        channel.credit_request_open = true;
+        channel.statistics.credit_requests.increment();
+        let len = rsp::CredReq { request_limit_delta: delta.cast_signed(), tag: Default::default(), solicited: false }.emit(message.bytes_mut());
+        fabric.deliver(channel.qp, message_only(message, len));
+    }
+
+    /// The channel cannot go on: tells the control plane once, and leaves its commands.
+    pub(crate) fn fail_channel(&mut self, key: Key<Channel>, reason: ChannelFailure) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if matches!(channel.state, ChannelState::Failed | ChannelState::Ending) {
+            return;
+        }
+        channel.state = ChannelState::Failed;
+        channel.failure = Some(reason);
+        let id = channel.id;
+        self.leave_commands(key);
+        self.send(ToControl::ChannelFailed { channel: id, reason });
+    }
+
+    pub(crate) fn drain_channel(&mut self, key: Key<Channel>) {
+        if let Some(channel) = self.channels.get_mut(key)
+            && channel.state == ChannelState::Live
+        {
+            channel.state = ChannelState::Draining { told: false };
+            self.ending.push(key);
+        }
+    }
+
+    pub(crate) fn stop_channel(&mut self, key: Key<Channel>) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        channel.state = ChannelState::Ending;
+        self.leave_commands(key);
+        if !self.ending.contains(&key) {
+            self.ending.push(key);
+        }
+    }
+
+    pub(crate) fn set_luns(&mut self, id: ChannelId, luns: Arc<LunMap>) {
+        let Some((key, _)) = self.channels.iter().find(|(_, channel)| channel.id == id) else { return };
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.view = Rc::new(View { nexus: Arc::clone(&channel.view.nexus), luns });
+        }
+    }
+
+    /// Reports channels that became quiet.
+    pub(crate) fn end_channels(&mut self) {
+        let mut next = 0;
+        while let Some(&key) = self.ending.get(next) {
+            if self.end_channel(key) {
+                self.ending.swap_remove(next);
+            } else {
+                next += 1;
+            }
+        }
+    }
+
+    /// Whether the channel is done with and gone.
+    fn end_channel(&mut self, key: Key<Channel>) -> bool {
+        let Some(channel) = self.channels.get_mut(key) else { return true };
+        let idle = channel.commands.is_empty();
+        match channel.state {
+            ChannelState::Draining { told: false } if idle && channel.messages.len() == channel.messages_in_all => {
+                channel.state = ChannelState::Draining { told: true };
+                let id = channel.id;
+                self.send(ToControl::ChannelDrained { channel: id });
+                false
+            }
+            ChannelState::Ending if idle && self.fabrics[channel.fabric].group.outstanding(channel.qp) == 0 => {
+                let (fabric, qp, id) = (channel.fabric, channel.qp, channel.id);
+                self.channels.remove(key);
+                self.fabrics[fabric].owners[qp.0 as usize] = None;
+                let queue_pair = self.fabrics[fabric].group.release(qp);
+                self.send(ToControl::ChannelStopped { channel: id, queue_pair });
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A message that belongs to no command.
+fn message_only(message: Buf, len: usize) -> Deliver {
+    Deliver {
+        cookie: NO_COMMAND,
+        data: None,
+        segments: fabric::Segments::new(),
+        message: Some(IoBuf::new(message, 0..len)),
+        solicited: false,
+    }
+}

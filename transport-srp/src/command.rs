@@ -1,0 +1,445 @@
+//! One command from its arrival to its response, as a state machine without I/O: events in, actions out.
+//!
+//! ```text
+//!             NeedTable ──► TableBuffer ─► Fetch ─► Fetched     (only for a partial descriptor table)
+//!  Arrived ─┬─────────────────────────────────────────┘
+//!           ├─ NeedData ──► DataBuffer ─┬─ Fetch ─► Fetched     (only for data-out that did not come with the IU; piece by piece)
+//!           │                           │             │
+//!           └───────────────────────────┴─────────────┴─► step() ─► Submit ─► Executed ─┐   (any number of times)
+//!                                                           ▲ └──────────────────────────┘
+//!                                                           └─► Deliver ─► Delivered     (piece by piece; the response goes with the last)
+//! ```
+//!
+//! | stage | waits for | leaves on | when the command is aborted, or its channel dies |
+//! |---|---|---|---|
+//! | any, `parked` | a buffer, send slots, the device's depth, a fence | being resumed | freed at once: nothing of it is under way |
+//! | `FetchTable`, `FetchData` | RDMA READs | `Fetched` | freed when the READs came back: they cannot be cut |
+//! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered |
+//! | `Deliver` | RDMA WRITEs, the send | `Delivered` | not posted yet: freed after the piece under way; response posted: goes first |
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use bdev::{IoError, Op};
+use fabric::Segments;
+use mem::{Buf, IoBuf};
+use scsi::{Address, Context, Ending, Job, Sense, Step};
+
+use crate::channel::Channel;
+use crate::management::Order;
+use crate::respond::{self, Reply};
+use crate::session::{LunEntry, LunMap, Nexus, UnitId};
+use crate::slab::Key;
+use crate::transfer::{self, Cursor, Descriptors};
+use crate::wire::cmd::{self, DataBuffer};
+use crate::wire::{Tag, tmf};
+
+/// What a channel's commands are seen against; replaced whole when the LUNs change, while older commands keep theirs.
+pub(crate) struct View {
+    pub(crate) nexus: Arc<Nexus>,
+    pub(crate) luns: Arc<LunMap>,
+}
+
+impl View {
+    fn context(&self, entry: Option<usize>, address: Address) -> Context<'_> {
+        let entry = entry.and_then(|index| self.luns.entries().get(index));
+        Context {
+            unit: entry.map(|entry| &*entry.logical_unit),
+            nexus: entry.map(|entry| &*entry.nexus),
+            address,
+            luns: self.luns.luns(),
+            ports: &self.nexus.ports,
+            read_only: entry.is_some_and(|entry| entry.read_only),
+        }
+    }
+}
+
+/// What the initiator asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Request {
+    /// SRP_CMD.
+    Command(cmd::Command),
+    /// SRP_TSK_MGMT.
+    Management(tmf::TaskManagement),
+    /// Only an answer is left: an SRP_CMD that could not be decoded beyond its tag, or one whose work became an orphan.
+    Answer(Tag),
+}
+
+/// Where a command stands; see the table above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Arrived,
+    FetchTable,
+    FetchData,
+    Execute,
+    Deliver,
+    /// The response is posted.
+    Responding,
+}
+
+/// What has to be done for a command next.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Take a buffer for the descriptor table, then [`Event::TableBuffer`].
+    NeedTable,
+    /// Take a data buffer of this many bytes, then [`Event::DataBuffer`].
+    NeedData(usize),
+    /// Fetch the next segments into it, then [`Event::Fetched`].
+    Fetch(IoBuf),
+    /// Give it to the unit's device, then [`Event::Executed`].
+    Submit { op: Op, lba: u64, blocks: u64, data: Option<IoBuf> },
+    /// Deliver the next segments from it, with the response behind the last.
+    Deliver(Option<IoBuf>),
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Arrived,
+    TableBuffer(Buf),
+    DataBuffer(Buf),
+    Fetched(IoBuf),
+    Executed(Option<IoBuf>, Result<(), IoError>),
+}
+
+/// An abort that waits for the command to come to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abort {
+    /// Nothing more is sent for it.
+    Silent,
+    /// It ends with TASK ABORTED status.
+    WithStatus,
+}
+
+/// One request of an initiator and everything that is held for it.
+pub(crate) struct Command {
+    /// Its channel; `None` once it is an orphan.
+    pub(crate) channel: Option<Key<Channel>>,
+    /// Its place in the channel's list.
+    pub(crate) position: u32,
+    pub(crate) request: Request,
+    pub(crate) stage: Stage,
+    /// An action that waits for a resource.
+    pub(crate) parked: Option<Action>,
+    pub(crate) reply: Option<Reply>,
+    pub(crate) abort: Option<Abort>,
+    /// Orders of task management that wait for this command.
+    pub(crate) orders: ArrayVec<Key<Order>, 4>,
+    /// The orphan raised its unit's fence.
+    pub(crate) fenced: bool,
+    /// The orphan's channel still owes its credit to the initiator.
+    pub(crate) owes_credit: Option<Key<Channel>>,
+    /// The channel that counts this orphan.
+    pub(crate) orphan_of: Option<Key<Channel>>,
+    /// The IU, until its buffer is posted again.
+    pub(crate) receive: Option<Buf>,
+    /// What the device is doing.
+    pub(crate) executing: Option<Op>,
+    view: Rc<View>,
+    entry: Option<usize>,
+    address: Address,
+    job: Option<Job>,
+    table: Option<IoBuf>,
+    /// The job's buffer while an operation without data is at the device.
+    aside: Option<Buf>,
+    /// The job's buffer is the receive buffer, from this offset on.
+    in_place: Option<usize>,
+    cursor: Cursor,
+}
+
+impl Command {
+    /// A request as it arrived on a channel.
+    pub(crate) fn new(channel: Key<Channel>, request: Request, receive: Option<Buf>, view: Rc<View>) -> Command {
+        let address = match &request {
+            Request::Command(command) => Address::from_wire(&command.lun),
+            Request::Management(management) => Address::from_wire(&management.lun),
+            Request::Answer(_) => Address::Unknown,
+        };
+        let entry = view.luns.find(address);
+        Command {
+            channel: Some(channel),
+            position: 0,
+            request,
+            stage: Stage::Arrived,
+            parked: None,
+            reply: None,
+            abort: None,
+            orders: ArrayVec::new(),
+            fenced: false,
+            owes_credit: None,
+            orphan_of: None,
+            receive,
+            executing: None,
+            view,
+            entry,
+            address,
+            job: None,
+            table: None,
+            aside: None,
+            in_place: None,
+            cursor: Cursor::new(0),
+        }
+    }
+
+    /// Takes an event and says what to do next.
+    pub(crate) fn handle(&mut self, event: Event) -> Action {
+        match event {
+            Event::Arrived => self.arrived(),
+            Event::TableBuffer(buf) => self.fetch_table(buf),
+            Event::DataBuffer(buf) => self.fill(buf),
+            Event::Fetched(data) => self.fetched(data),
+            Event::Executed(data, result) => self.executed(data, result),
+        }
+    }
+
+    /// Ends the command without anything further of its own: what is left is the answer.
+    pub(crate) fn answer(&mut self, reply: Reply) -> Action {
+        self.cursor = Cursor::new(0);
+        self.stage = Stage::Deliver;
+        self.reply = Some(reply);
+        Action::Deliver(None)
+    }
+
+    /// The length of the data buffer that the command is parked for.
+    pub(crate) fn parked_need(&self) -> Option<usize> {
+        match self.parked {
+            Some(Action::NeedData(len)) => Some(len),
+            _ => None,
+        }
+    }
+
+    /// The unit that the command is for, unless there is none under its LUN.
+    pub(crate) fn unit(&self) -> Option<&LunEntry> {
+        self.view.luns.entries().get(self.entry?)
+    }
+
+    /// As [`Command::unit`], its number.
+    pub(crate) fn unit_id(&self) -> Option<UnitId> {
+        self.unit().map(|entry| entry.unit)
+    }
+
+    pub(crate) fn nexus(&self) -> &Nexus {
+        &self.view.nexus
+    }
+
+    pub(crate) fn tag(&self) -> Tag {
+        match &self.request {
+            Request::Command(command) => command.tag,
+            Request::Management(management) => management.tag,
+            Request::Answer(tag) => *tag,
+        }
+    }
+
+    /// Bytes still to be fetched or delivered at this stage.
+    pub(crate) fn remaining(&self) -> u32 {
+        self.cursor.remaining()
+    }
+
+    /// Plans up to `limit` more segments of the stage's transfer.
+    pub(crate) fn next_segments(&mut self, limit: usize, segments: &mut Segments) -> Result<(), transfer::TransferError> {
+        let (Stage::FetchTable | Stage::FetchData | Stage::Deliver, Request::Command(command)) = (self.stage, &self.request)
+        else {
+            return Ok(());
+        };
+        let descriptors = match (self.stage, &command.data_out, &command.data_in) {
+            (Stage::FetchTable, DataBuffer::Indirect(indirect), _) => Descriptors::One(indirect.table),
+            (Stage::FetchTable, _, DataBuffer::Indirect(indirect)) => Descriptors::One(indirect.table),
+            (Stage::FetchData, buffer, _) | (_, _, buffer) => descriptors(buffer, self.receive.as_ref(), self.table.as_ref()),
+        };
+        self.cursor.next(&descriptors, 0, limit, segments)
+    }
+
+    /// Writes the response and returns its length in bytes.
+    pub(crate) fn build_response(&self, delta: i32, out: &mut [u8]) -> usize {
+        let task_aborted = Reply::TaskAborted;
+        let reply = self.reply.as_ref().unwrap_or(&task_aborted);
+        match &self.request {
+            Request::Command(command) => {
+                respond::command(reply, command, self.job.as_ref().map_or(0, Job::data_out_len), delta, out)
+            }
+            Request::Management(management) => {
+                let Reply::Management(status) = reply else { unreachable!("task management is answered as such") };
+                respond::management(*status, management.tag, management.solicited.on_success, delta, out)
+            }
+            Request::Answer(tag) => respond::bare(reply, *tag, delta, out),
+        }
+    }
+
+    /// Whether the response should raise a solicited event at the initiator.
+    pub(crate) fn solicited(&self) -> bool {
+        let good = matches!(self.reply, Some(Reply::Ended(Ending::Good { .. }) | Reply::Management(_)));
+        let wish = match &self.request {
+            Request::Command(command) => command.solicited,
+            Request::Management(management) => management.solicited,
+            Request::Answer(_) => return false,
+        };
+        if good { wish.on_success } else { wish.on_failure }
+    }
+
+    /// Whether the reply reports anything but success, for statistics.
+    pub(crate) fn failed(&self) -> bool {
+        matches!(self.reply, Some(Reply::Ended(Ending::CheckCondition(_) | Ending::Status(_)) | Reply::TaskAborted))
+    }
+
+    fn arrived(&mut self) -> Action {
+        let Request::Command(command) = self.request else { unreachable!("only SRP_CMD takes this path") };
+        if command.data_out.len() > 0 && command.data_in.len() > 0 {
+            // Bidirectional commands are obsolete in SPC-5, and no unit of ours has one.
+            return self.refuse();
+        }
+        let Some(receive) = self.receive.as_ref() else { return self.refuse() };
+        let job = match scsi::begin(command.cdb(receive.bytes()), &self.view.context(self.entry, self.address)) {
+            Ok(job) => job,
+            Err(ending) => return self.answer(Reply::Ended(ending)),
+        };
+        let (out, back) = (job.data_out_len(), job.data_in_len());
+        self.job = Some(job);
+        if out > command.data_out.len() {
+            // Less data than the CDB takes: a part of a block or of a parameter list is of no use.
+            return self.refuse();
+        }
+        let buffer = if out > 0 { &command.data_out } else { &command.data_in };
+        if out == 0 && back == 0 || buffer.len() == 0 {
+            return self.take_data();
+        }
+        if buffer.needs_table() {
+            return Action::NeedTable;
+        }
+        let valid = match buffer {
+            DataBuffer::Direct(_) | DataBuffer::Indirect(_) => {
+                transfer::validate(&descriptors(buffer, self.receive.as_ref(), None), buffer.len()).is_ok()
+            }
+            DataBuffer::Immediate { .. } | DataBuffer::None => true,
+        };
+        if valid { self.take_data() } else { self.refuse() }
+    }
+
+    fn fetch_table(&mut self, buf: Buf) -> Action {
+        let table = match &self.request {
+            Request::Command(cmd::Command { data_out: DataBuffer::Indirect(indirect), .. }) => indirect.table,
+            Request::Command(cmd::Command { data_in: DataBuffer::Indirect(indirect), .. }) => indirect.table,
+            _ => return self.refuse(),
+        };
+        if table.len as usize > buf.len() {
+            return self.refuse();
+        }
+        self.stage = Stage::FetchTable;
+        self.cursor = Cursor::new(table.len);
+        Action::Fetch(IoBuf::new(buf, 0..table.len as usize))
+    }
+
+    fn fetched(&mut self, data: IoBuf) -> Action {
+        if self.cursor.remaining() > 0 {
+            return Action::Fetch(data);
+        }
+        if self.stage == Stage::FetchData {
+            return self.step(None, Some(data.into_buf()));
+        }
+        let Request::Command(command) = &self.request else { return self.refuse() };
+        let total = command.data_out.len().max(command.data_in.len());
+        if transfer::validate(&Descriptors::List(data.bytes()), total).is_err() {
+            return self.refuse();
+        }
+        self.table = Some(data);
+        self.take_data()
+    }
+
+    /// Finds the job's buffer: none, the receive buffer itself, or a data buffer.
+    fn take_data(&mut self) -> Action {
+        let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
+        let (need, out) = (job.buffer_len(), job.data_out_len() as usize);
+        if need == 0 {
+            return self.step(None, None);
+        }
+        if let (DataBuffer::Immediate { offset, .. }, true, Some(receive)) = (&command.data_out, need == out, &self.receive) {
+            let align = self.unit().map_or(1, |entry| entry.logical_unit.bdev().info().buf_align);
+            let offset = usize::from(*offset);
+            if (receive.addr() + offset as u64).is_multiple_of(align as u64) && offset + need <= receive.len() {
+                self.in_place = Some(offset);
+                let receive = self.receive.take();
+                return self.step(None, receive);
+            }
+        }
+        Action::NeedData(need)
+    }
+
+    /// Fills a fresh data buffer with the command's data-out, if it has any.
+    fn fill(&mut self, mut buf: Buf) -> Action {
+        let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
+        let out = job.data_out_len() as usize;
+        match (&command.data_out, &self.receive) {
+            (_, _) if out == 0 => self.step(None, Some(buf)),
+            (DataBuffer::Immediate { offset, .. }, Some(receive)) => {
+                let from = usize::from(*offset);
+                buf.bytes_mut()[..out].copy_from_slice(&receive.bytes()[from..from + out]);
+                self.step(None, Some(buf))
+            }
+            _ => {
+                self.stage = Stage::FetchData;
+                self.cursor = Cursor::new(job.data_out_len());
+                Action::Fetch(IoBuf::new(buf, 0..out))
+            }
+        }
+    }
+
+    fn executed(&mut self, data: Option<IoBuf>, result: Result<(), IoError>) -> Action {
+        self.executing = None;
+        let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
+        self.step(Some(result), buf)
+    }
+
+    /// Lets the job decide what comes next.
+    fn step(&mut self, last: Option<Result<(), IoError>>, mut buf: Option<Buf>) -> Action {
+        let Some(job) = self.job.as_mut() else { return self.refuse() };
+        let base = self.in_place.unwrap_or(0);
+        let len = job.buffer_len();
+        let buffer = buf.as_mut().map_or(&mut [][..], |buf| &mut buf.bytes_mut()[base..base + len]);
+        match job.step(&self.view.context(self.entry, self.address), last, buffer) {
+            Step::Io { op, lba, blocks, data } => {
+                self.stage = Stage::Execute;
+                let part = base + data.start..base + data.end;
+                let data = if data.is_empty() {
+                    self.aside = buf;
+                    None
+                } else {
+                    buf.map(|buf| IoBuf::new(buf, part))
+                };
+                Action::Submit { op, lba, blocks, data }
+            }
+            Step::Done(ending) => self.end(ending, buf),
+        }
+    }
+
+    fn end(&mut self, ending: Ending, buf: Option<Buf>) -> Action {
+        let reply = Reply::Ended(ending);
+        if self.in_place.is_some() {
+            self.receive = buf;
+            return self.answer(reply);
+        }
+        let Request::Command(command) = &self.request else { return self.refuse() };
+        let moved = respond::data_in_moved(&reply, command);
+        let data = match (&reply, buf) {
+            (Reply::Ended(Ending::Good { data_in }), Some(buf)) if moved > 0 => {
+                Some(IoBuf::new(buf, data_in.start..data_in.start + moved as usize))
+            }
+            _ => None,
+        };
+        self.cursor = Cursor::new(if data.is_some() { moved } else { 0 });
+        self.stage = Stage::Deliver;
+        self.reply = Some(reply);
+        Action::Deliver(data)
+    }
+
+    /// The IU is at odds with itself or with its CDB.
+    pub(crate) fn refuse(&mut self) -> Action {
+        self.answer(Reply::Ended(Ending::CheckCondition(Sense::INVALID_FIELD_IN_CDB)))
+    }
+}
+
+fn descriptors<'a>(buffer: &DataBuffer, receive: Option<&'a Buf>, table: Option<&'a IoBuf>) -> Descriptors<'a> {
+    match (table, receive) {
+        (Some(table), _) => Descriptors::List(table.bytes()),
+        (None, receive) => Descriptors::in_iu(buffer, receive.map_or(&[], Buf::bytes)),
+    }
+}

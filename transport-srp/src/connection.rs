@@ -1,0 +1,409 @@
+//! From a connection request to the last trace of it. Control plane.
+//!
+//! ```text
+//!  request ─► decide ─┬─ refused ─► reject, destroy
+//!                     ├─► Waiting (SINGLE login: the nexus' old channels end first) ─┐
+//!                     └───────────────────────────────────────────────────────────────┴─► Starting (queue pair made, poll group posts receives)
+//!                            ─► Accepted ─► Live ─► Stopping (queue pair in error, poll group collects its buffers) ─► destroyed
+//! ```
+//!
+//! Any state but `Stopping` leads to `Stopping` when the connection ends, fails, is closed, or takes too long.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fabric::{AcceptParameters, ConnectRequest, ConnectionId, GroupId, PrivateData, QueuePair, QueuePairSizes};
+use reactor::Instant;
+use scsi::{UnitAttention, UnitNexus};
+
+use crate::controller::Controller;
+use crate::limits;
+use crate::login::{self, Grant, Policy, Refusal};
+use crate::messages::{ChannelFailure, ChannelStart, ToGroup};
+use crate::session::{ChannelId, LunEntry, LunMap, Nexus, SessionId, UnitId};
+use crate::statistics::ChannelStatistics;
+use crate::wire::login::{LoginRequest, MultiChannelAction, RejectReason};
+use crate::wire::port_id::PortId;
+
+/// One channel as the control plane knows it.
+pub(crate) struct Connection {
+    pub(crate) fabric: usize,
+    pub(crate) connection: ConnectionId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) group: usize,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) state: ConnectionState,
+    pub(crate) statistics: Arc<ChannelStatistics>,
+    since: Instant,
+    request: ConnectRequest,
+    login: LoginRequest,
+    grant: Grant,
+    /// Channels of the nexus when this one came.
+    others: usize,
+}
+
+/// See above.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ConnectionState {
+    Waiting,
+    Starting,
+    Accepted,
+    Live,
+    Stopping,
+}
+
+/// An I_T nexus with its channels.
+pub(crate) struct Session {
+    pub(crate) nexus: Arc<Nexus>,
+    pub(crate) initiator: PortId,
+    pub(crate) target_port: PortId,
+    pub(crate) target: String,
+    pub(crate) group: Option<String>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) channels: Vec<ChannelId>,
+    /// What the nexus is to be told per unit; kept while LUNs come and go.
+    units: HashMap<UnitId, Arc<UnitNexus>>,
+    pub(crate) luns: Arc<LunMap>,
+}
+
+impl Session {
+    /// Tells the nexus of something that happened to a unit.
+    pub(crate) fn establish(&self, unit: UnitId, attention: UnitAttention) {
+        if let Some(nexus) = self.units.get(&unit) {
+            nexus.establish(attention);
+        }
+    }
+}
+
+impl Controller {
+    pub(crate) fn on_connect_request(&mut self, fabric: usize, connection: ConnectionId, request: ConnectRequest) {
+        let parsed = LoginRequest::parse(&request.private_data, login::form(&request.private_data));
+        let login = match parsed {
+            Ok(login) => login,
+            Err(error) => {
+                let refusal = Refusal { reason: RejectReason::UnableToEstablish, why: format!("its login request is malformed: {error}") };
+                return self.refuse(fabric, connection, &request, None, &refusal);
+            }
+        };
+        if self.drain.is_some() {
+            let refusal = Refusal { reason: RejectReason::InsufficientResources, why: "the target is shutting down".into() };
+            return self.refuse(fabric, connection, &request, Some(&login), &refusal);
+        }
+        let session = self.find_session(&login);
+        let others = session.and_then(|id| self.sessions.get(&id)).map_or(0, |session| session.channels.len());
+        let counted = if login.multi_channel == MultiChannelAction::Multi { others } else { 0 };
+        let policy = Policy { targets: &self.targets, groups: &self.initiator_groups, channels: counted };
+        let grant = match login::decide(&login, request.peer.ip(), &policy) {
+            Ok(grant) => grant,
+            Err(refusal) => return self.refuse(fabric, connection, &request, Some(&login), &refusal),
+        };
+        let channel = self.new_channel_id();
+        let replaces = login.multi_channel == MultiChannelAction::Single && others > 0;
+        let entry = Connection {
+            fabric,
+            connection,
+            peer: request.peer,
+            group: 0,
+            session: None,
+            state: ConnectionState::Waiting,
+            statistics: Arc::default(),
+            since: self.now,
+            request,
+            login,
+            grant,
+            others,
+        };
+        self.connections.insert(channel, entry);
+        self.by_connection.insert((fabric, connection), channel);
+        match session {
+            Some(session) if replaces => {
+                tracing::info!(channel = channel.0, session = session.0, "the initiator logs in anew: its old channels end first");
+                self.stop_session(session, "replaced by a new login of the same initiator");
+            }
+            _ => self.start_connection(channel),
+        }
+    }
+
+    pub(crate) fn on_established(&mut self, fabric: usize, connection: ConnectionId) {
+        let Some(channel) = self.by_connection.get(&(fabric, connection)) else { return };
+        if let Some(entry) = self.connections.get_mut(channel)
+            && entry.state == ConnectionState::Accepted
+        {
+            entry.state = ConnectionState::Live;
+        }
+    }
+
+    pub(crate) fn on_disconnected(&mut self, fabric: usize, connection: ConnectionId, reason: &'static str) {
+        let channel = self.by_connection.get(&(fabric, connection)).copied();
+        match channel {
+            Some(channel) => self.stop_channel(channel, reason),
+            None => self.fabrics[fabric].destroy(connection, None),
+        }
+    }
+
+    /// The poll group is ready to receive: accept.
+    pub(crate) fn on_channel_ready(&mut self, channel: ChannelId) {
+        let credits = self.credits;
+        let Some(entry) = self.connections.get_mut(&channel) else { return };
+        if entry.state != ConnectionState::Starting {
+            return;
+        }
+        let response = login::response(&entry.login, &entry.grant, credits, entry.others).emit();
+        let parameters = AcceptParameters {
+            reads_max: entry.request.reads_served.min(entry.request.device_reads_max),
+            private_data: response.iter().copied().collect::<PrivateData>(),
+        };
+        entry.state = ConnectionState::Accepted;
+        let (fabric, connection, peer, login) = (entry.fabric, entry.connection, entry.peer, entry.login);
+        match self.fabrics[fabric].accept(connection, &parameters) {
+            Ok(()) => {
+                self.counts.accepted += 1;
+                tracing::info!(
+                    channel = channel.0,
+                    initiator = %login.initiator_port_id,
+                    %peer,
+                    target = %login.target_port_id,
+                    credits,
+                    reads = parameters.reads_max,
+                    "login accepted"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(channel = channel.0, %peer, %error, "the login could not be completed");
+                self.stop_channel(channel, "accept failed");
+            }
+        }
+    }
+
+    /// The poll group has no buffers for another channel.
+    pub(crate) fn on_channel_refused(&mut self, channel: ChannelId, queue_pair: QueuePair) {
+        let Some(entry) = self.connections.get(&channel) else { return };
+        let (fabric, connection, stopping) = (entry.fabric, entry.connection, entry.state == ConnectionState::Stopping);
+        if !stopping {
+            let why = "the reactor has no buffers for another channel: raise the number of receive buffers, lower the credits, or log in with a smaller ch_count";
+            self.reject_channel(channel, &Refusal { reason: RejectReason::InsufficientResources, why: why.into() });
+        }
+        self.fabrics[fabric].destroy(connection, Some(queue_pair));
+        self.forget(channel);
+    }
+
+    pub(crate) fn on_channel_failed(&mut self, channel: ChannelId, reason: ChannelFailure) {
+        let expected = matches!(reason, ChannelFailure::LoggedOut | ChannelFailure::Work(fabric::WorkError::Flushed));
+        if let Some(entry) = self.connections.get(&channel)
+            && entry.state != ConnectionState::Stopping
+            && !expected
+            && self.refusals.allows(self.now)
+        {
+            tracing::warn!(channel = channel.0, peer = %entry.peer, "channel failed: {reason}");
+        }
+        self.stop_channel(channel, "channel failed");
+    }
+
+    /// Everything of the channel came back: nothing is left but to take it down.
+    pub(crate) fn on_channel_stopped(&mut self, channel: ChannelId, queue_pair: QueuePair) {
+        if let Some(entry) = self.connections.get(&channel) {
+            self.fabrics[entry.fabric].destroy(entry.connection, Some(queue_pair));
+        }
+        self.forget(channel);
+        self.start_waiting();
+    }
+
+    /// Ends a channel, whatever its state.
+    pub(crate) fn stop_channel(&mut self, channel: ChannelId, reason: &str) {
+        let Some(entry) = self.connections.get_mut(&channel) else { return };
+        let (fabric, connection, group) = (entry.fabric, entry.connection, entry.group);
+        match entry.state {
+            ConnectionState::Stopping => {}
+            ConnectionState::Waiting => {
+                self.fabrics[fabric].destroy(connection, None);
+                self.forget(channel);
+            }
+            ConnectionState::Starting | ConnectionState::Accepted | ConnectionState::Live => {
+                tracing::info!(channel = channel.0, peer = %entry.peer, reason, "channel ends");
+                entry.state = ConnectionState::Stopping;
+                entry.since = self.now;
+                self.fabrics[fabric].disconnect(connection);
+                self.tell(group, ToGroup::StopChannel { channel });
+            }
+        }
+    }
+
+    pub(crate) fn stop_session(&mut self, session: SessionId, reason: &str) {
+        let channels = self.sessions.get(&session).map(|session| session.channels.clone()).unwrap_or_default();
+        for channel in channels {
+            self.stop_channel(channel, reason);
+        }
+    }
+
+    /// Half-open logins, and logins that wait too long for what they replace, are given up.
+    pub(crate) fn check_time_limits(&mut self) {
+        let now = self.now;
+        let late = |entry: &Connection| {
+            !matches!(entry.state, ConnectionState::Live | ConnectionState::Stopping) && now.since(entry.since) > limits::LOGIN_TIMEOUT
+        };
+        let late: Vec<ChannelId> = self.connections.iter().filter(|(_, entry)| late(entry)).map(|(&id, _)| id).collect();
+        for channel in late {
+            let waiting = self.connections.get(&channel).is_some_and(|entry| entry.state == ConnectionState::Waiting);
+            if waiting {
+                let why = "the channels that it replaces did not end in time".to_string();
+                self.reject_channel(channel, &Refusal { reason: RejectReason::InsufficientResources, why });
+            }
+            self.stop_channel(channel, "the login was not completed in time");
+        }
+        self.check_drain();
+    }
+
+    /// Lets logins go on whose nexus has no old channels any more.
+    fn start_waiting(&mut self) {
+        let waiting: Vec<ChannelId> = self
+            .connections
+            .iter()
+            .filter(|(_, entry)| entry.state == ConnectionState::Waiting && self.find_session(&entry.login).is_none())
+            .map(|(&id, _)| id)
+            .collect();
+        // The newest login of a nexus counts; an older one that still waits was given up by its initiator.
+        for channel in waiting {
+            let again = self.connections.get(&channel).is_some_and(|entry| {
+                entry.state == ConnectionState::Waiting && self.find_session(&entry.login).is_none()
+            });
+            if again {
+                self.start_connection(channel);
+            }
+        }
+    }
+
+    /// Makes the queue pair and hands it to the reactor with the fewest channels.
+    fn start_connection(&mut self, channel: ChannelId) {
+        let group = (0..self.groups.len()).min_by_key(|&group| self.groups[group].channels).unwrap_or_default();
+        let credits = self.credits;
+        let Some(entry) = self.connections.get_mut(&channel) else { return };
+        let sizes = QueuePairSizes { receives: limits::receives(credits), sends: limits::send_queue_entries(credits) };
+        let (fabric, connection) = (entry.fabric, entry.connection);
+        let queue_pair = match self.fabrics[fabric].create_queue_pair(connection, GroupId(group as u32), sizes) {
+            Ok(queue_pair) => queue_pair,
+            Err(error) => {
+                let refusal = Refusal { reason: RejectReason::InsufficientResources, why: error.to_string() };
+                self.reject_channel(channel, &refusal);
+                self.fabrics[fabric].destroy(connection, None);
+                return self.forget(channel);
+            }
+        };
+        entry.group = group;
+        entry.state = ConnectionState::Starting;
+        let (immediate_offset, statistics) = (entry.grant.immediate_offset, Arc::clone(&entry.statistics));
+        self.groups[group].channels += 1;
+        let Some((nexus, luns)) = self.join_session(channel) else { return };
+        let start = ChannelStart { channel, fabric, queue_pair, nexus, luns, credits, immediate_offset, statistics };
+        self.tell(group, ToGroup::StartChannel(Box::new(start)));
+    }
+
+    /// Finds or makes the session of a channel.
+    fn join_session(&mut self, channel: ChannelId) -> Option<(Arc<Nexus>, Arc<LunMap>)> {
+        let entry = self.connections.get(&channel)?;
+        let (login, peer, target, group) = (entry.login, entry.peer, entry.grant.target, entry.grant.group);
+        let id = match self.find_session(&login) {
+            Some(id) => id,
+            None => {
+                let id = self.new_session_id();
+                let target = self.targets.get(target)?;
+                let nexus = Nexus::new(id, login.initiator_port_id, login.target_port_id, target.relative_port);
+                let session = Session {
+                    nexus,
+                    initiator: login.initiator_port_id,
+                    target_port: login.target_port_id,
+                    target: target.name.clone(),
+                    group: group.and_then(|group| self.initiator_groups.get(group)).map(|group| group.name.clone()),
+                    peer,
+                    channels: Vec::new(),
+                    units: HashMap::new(),
+                    luns: Arc::default(),
+                };
+                self.sessions.insert(id, session);
+                self.refresh_luns(id);
+                id
+            }
+        };
+        let session = self.sessions.get_mut(&id)?;
+        session.channels.push(channel);
+        session.nexus.set_channels(session.channels.len());
+        let shared = (Arc::clone(&session.nexus), Arc::clone(&session.luns));
+        self.connections.get_mut(&channel)?.session = Some(id);
+        Some(shared)
+    }
+
+    /// Makes a session's LUN map anew from its target and group; returns whether it changed.
+    pub(crate) fn refresh_luns(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        let Some(target) = self.targets.iter().find(|target| target.name == session.target) else { return false };
+        let group = self.initiator_groups.iter().find(|group| Some(&group.name) == session.group.as_ref());
+        let visible = |lun: u16| group.and_then(|group| group.luns.as_ref()).is_none_or(|luns| luns.contains(&lun));
+        let mut entries = Vec::new();
+        for (&lun, exported) in target.luns.iter().filter(|&(&lun, _)| visible(lun)) {
+            let Some(unit) = self.units.get(exported.unit) else { continue };
+            let nexus = session.units.entry(exported.unit).or_insert_with(|| {
+                let nexus = UnitNexus::new();
+                nexus.establish(UnitAttention::PowerOnReset);
+                Arc::new(nexus)
+            });
+            entries.push(LunEntry {
+                lun: scsi::Lun(lun),
+                unit: exported.unit,
+                logical_unit: Arc::clone(&unit.logical_unit),
+                nexus: Arc::clone(nexus),
+                fence: Arc::clone(&unit.fence),
+                read_only: exported.read_only,
+            });
+        }
+        session.units.retain(|unit, _| entries.iter().any(|entry| entry.unit == *unit));
+        let luns = LunMap::new(entries);
+        let same = luns.entries().len() == session.luns.entries().len()
+            && luns.entries().iter().zip(session.luns.entries()).all(|(a, b)| (a.lun, a.unit, a.read_only) == (b.lun, b.unit, b.read_only));
+        session.luns = luns;
+        !same
+    }
+
+    fn find_session(&self, login: &LoginRequest) -> Option<SessionId> {
+        let same = |session: &Session| session.initiator == login.initiator_port_id && session.target_port == login.target_port_id;
+        self.sessions.iter().find(|(_, session)| same(session)).map(|(&id, _)| id)
+    }
+
+    /// Refuses a connection that never got a channel.
+    fn refuse(&mut self, fabric: usize, connection: ConnectionId, request: &ConnectRequest, login: Option<&LoginRequest>, refusal: &Refusal) {
+        self.counts.refused += 1;
+        if self.refusals.allows(self.now) {
+            let initiator = login.map(|login| login.initiator_port_id.to_string()).unwrap_or_default();
+            tracing::warn!(initiator, peer = %request.peer, reason = %format_args!("{:#x}", refusal.reason as u32), "login refused: {}", refusal.why);
+        }
+        self.fabrics[fabric].reject(connection, &login::reject(login, refusal.reason).emit());
+        self.fabrics[fabric].destroy(connection, None);
+    }
+
+    /// Refuses a connection that has a channel entry already. The caller takes it down.
+    fn reject_channel(&mut self, channel: ChannelId, refusal: &Refusal) {
+        let Some(entry) = self.connections.get(&channel) else { return };
+        self.counts.refused += 1;
+        if self.refusals.allows(self.now) {
+            let (initiator, reason) = (entry.login.initiator_port_id, refusal.reason as u32);
+            tracing::warn!(%initiator, peer = %entry.peer, reason = %format_args!("{reason:#x}"), "login refused: {}", refusal.why);
+        }
+        let reject = login::reject(Some(&entry.login), refusal.reason).emit();
+        self.fabrics[entry.fabric].reject(entry.connection, &reject);
+    }
+
+    /// Takes a channel out of all tables; its session ends with its last channel.
+    fn forget(&mut self, channel: ChannelId) {
+        let Some(entry) = self.connections.remove(&channel) else { return };
+        self.by_connection.remove(&(entry.fabric, entry.connection));
+        let Some(id) = entry.session else { return };
+        self.groups[entry.group].channels = self.groups[entry.group].channels.saturating_sub(1);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.channels.retain(|&other| other != channel);
+            session.nexus.set_channels(session.channels.len());
+            if session.channels.is_empty() {
+                tracing::info!(session = id.0, initiator = %session.initiator, target = session.target, "session ended");
+                self.sessions.remove(&id);
+            }
+        }
+    }
+}

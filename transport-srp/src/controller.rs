@@ -1,0 +1,280 @@
+//! The control plane: owns what exists (targets, groups, listeners, connections, sessions) and tells the poll groups.
+//!
+//! Everything runs in [`Controller::poll`] and in the calls of `administration.rs`, on one thread. Connections live in `connection.rs`; task
+//! management that concerns several cores is coordinated at the end of this file.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fabric::{ConnectionId, ControlEvent, GroupId, ListenerId};
+use mem::Region;
+use reactor::{Instant, Progress, Receiver, Sender, Waker};
+use scsi::UnitAttention;
+
+use crate::connection::Connection;
+use crate::initiator_group::InitiatorGroup;
+use crate::limits;
+use crate::memory::MemoryOptions;
+use crate::messages::{AbortScope, ToControl, ToGroup};
+use crate::poll_group::PollGroupSeed;
+use crate::session::{ChannelId, SessionId, UnitId};
+use crate::target::{Target, Units};
+use crate::wire::Tag;
+use crate::wire::tmf::{TmfFunction, TmfStatus};
+
+/// How the target behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct ControllerOptions {
+    /// Credits of each channel; [`limits::CREDITS_MIN`] to [`limits::CREDITS_MAX`].
+    pub credits: u32,
+    /// Buffers of each poll group.
+    pub memory: MemoryOptions,
+}
+
+impl Default for ControllerOptions {
+    fn default() -> Self {
+        ControllerOptions { credits: limits::CREDITS_DEFAULT, memory: MemoryOptions::default() }
+    }
+}
+
+/// The control plane of the target.
+pub struct Controller {
+    pub(crate) credits: u32,
+    pub(crate) fabrics: Vec<fabric::Control>,
+    pub(crate) groups: Vec<GroupLink>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) initiator_groups: Vec<InitiatorGroup>,
+    pub(crate) units: Units,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) connections: BTreeMap<ChannelId, Connection>,
+    pub(crate) by_connection: HashMap<(usize, ConnectionId), ChannelId>,
+    pub(crate) sessions: BTreeMap<SessionId, crate::connection::Session>,
+    pub(crate) now: Instant,
+    pub(crate) drain: Option<Instant>,
+    pub(crate) refusals: LogLimit,
+    pub(crate) counts: LoginCounts,
+    next_channel: u64,
+    next_session: u64,
+    next_order: u64,
+    orders: HashMap<u64, ManagementOrder>,
+    inbox: Receiver<ToControl>,
+}
+
+/// The way to one poll group.
+pub(crate) struct GroupLink {
+    sender: Sender<ToGroup>,
+    /// Messages that its mailbox had no room for.
+    unsent: VecDeque<ToGroup>,
+    pub(crate) channels: usize,
+}
+
+/// Where logins come in.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) fabric: usize,
+    pub(crate) id: ListenerId,
+    pub(crate) address: std::net::SocketAddr,
+}
+
+/// Logins since the start, by outcome.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct LoginCounts {
+    /// Accepted, one per channel.
+    pub accepted: u64,
+    /// Refused, for whatever reason.
+    pub refused: u64,
+}
+
+/// A task management function that several poll groups work on.
+struct ManagementOrder {
+    group: usize,
+    request: u64,
+    remaining: usize,
+}
+
+impl Controller {
+    /// Makes the control plane, and the seed of one poll group per entry of `reactors`: the waker of each reactor, and the memory for
+    /// its buffers ([`MemoryOptions::region_bytes`]). `waker` wakes the thread that calls [`Controller::poll`].
+    pub fn new(
+        options: ControllerOptions,
+        mut fabrics: Vec<fabric::Control>,
+        reactors: Vec<(Waker, Arc<Region>)>,
+        waker: Waker,
+    ) -> (Controller, Vec<PollGroupSeed>) {
+        let (outbox, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
+        let (mut groups, mut seeds) = (Vec::new(), Vec::new());
+        for (number, (waker, region)) in (0..).zip(reactors) {
+            let (sender, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
+            for fabric in &mut fabrics {
+                fabric.add_region(Arc::clone(&region));
+            }
+            let fabric_groups = fabrics.iter_mut().map(|fabric| fabric.create_poll_group(GroupId(number))).collect();
+            groups.push(GroupLink { sender, unsent: VecDeque::new(), channels: 0 });
+            seeds.push(PollGroupSeed { fabrics: fabric_groups, region, memory: options.memory, inbox, outbox: outbox.clone() });
+        }
+        let controller = Controller {
+            credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX),
+            fabrics,
+            groups,
+            targets: Vec::new(),
+            initiator_groups: Vec::new(),
+            units: Units::default(),
+            listeners: Vec::new(),
+            connections: BTreeMap::new(),
+            by_connection: HashMap::new(),
+            sessions: BTreeMap::new(),
+            now: Instant::default(),
+            drain: None,
+            refusals: LogLimit::new(20, Duration::from_secs(1)),
+            counts: LoginCounts::default(),
+            next_channel: 1,
+            next_session: 1,
+            next_order: 1,
+            orders: HashMap::new(),
+            inbox,
+        };
+        (controller, seeds)
+    }
+
+    /// Does what there is to do: connection events, messages of the poll groups, time limits. Never blocks.
+    pub fn poll(&mut self, now: Instant) -> Progress {
+        self.now = now;
+        let mut work = 0;
+        for index in 0..self.fabrics.len() {
+            let mut events = Vec::new();
+            self.fabrics[index].poll(now.0, &mut |event| events.push(event));
+            work += events.len();
+            for event in events {
+                self.on_fabric_event(index, event);
+            }
+        }
+        while let Some(message) = self.inbox.receive() {
+            work += 1;
+            self.on_message(message);
+        }
+        self.check_time_limits();
+        for group in &mut self.groups {
+            group.send_unsent();
+        }
+        if work > 0 { Progress::Busy } else { Progress::Idle }
+    }
+
+    fn on_fabric_event(&mut self, fabric: usize, event: ControlEvent) {
+        match event {
+            ControlEvent::ConnectRequest { connection, request } => self.on_connect_request(fabric, connection, request),
+            ControlEvent::Established { connection } => self.on_established(fabric, connection),
+            ControlEvent::Disconnected { connection, reason } => self.on_disconnected(fabric, connection, reason),
+            ControlEvent::DeviceAdded { device } => tracing::info!(device, "RDMA device is ready"),
+            ControlEvent::DeviceRemoved { device } => tracing::warn!(device, "RDMA device is gone"),
+        }
+    }
+
+    fn on_message(&mut self, message: ToControl) {
+        match message {
+            ToControl::ChannelReady { channel } => self.on_channel_ready(channel),
+            ToControl::ChannelRefused { channel, queue_pair } => self.on_channel_refused(channel, queue_pair),
+            ToControl::ChannelFailed { channel, reason } => self.on_channel_failed(channel, reason),
+            ToControl::ChannelDrained { channel } => self.stop_channel(channel, "drained"),
+            ToControl::ChannelStopped { channel, queue_pair } => self.on_channel_stopped(channel, queue_pair),
+            ToControl::UnitRemoved { unit } => self.units.closed(unit),
+            ToControl::ManagementRequest { channel, request, function, unit, tag } => {
+                self.on_management_request(channel, request, function, unit, tag);
+            }
+            ToControl::OrderDone { id } => self.on_order_done(id),
+        }
+    }
+
+    /// Sends to one poll group, in order, whatever the state of its mailbox.
+    pub(crate) fn tell(&mut self, group: usize, message: ToGroup) {
+        self.groups[group].unsent.push_back(message);
+        self.groups[group].send_unsent();
+    }
+
+    /// Sends to every poll group.
+    pub(crate) fn tell_all(&mut self, message: impl Fn() -> ToGroup) {
+        for group in 0..self.groups.len() {
+            self.tell(group, message());
+        }
+    }
+
+    pub(crate) fn new_channel_id(&mut self) -> ChannelId {
+        self.next_channel += 1;
+        ChannelId(self.next_channel - 1)
+    }
+
+    pub(crate) fn new_session_id(&mut self) -> SessionId {
+        self.next_session += 1;
+        SessionId(self.next_session - 1)
+    }
+
+    /// A poll group asks for task management that concerns the others too.
+    fn on_management_request(&mut self, channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag) {
+        let Some(connection) = self.connections.get(&channel) else { return };
+        let (group, Some(session)) = (connection.group, connection.session) else { return };
+        let scope = match function {
+            TmfFunction::AbortTask => AbortScope::Task { session, unit, tag },
+            TmfFunction::AbortTaskSet => AbortScope::TaskSet { session, unit },
+            TmfFunction::ClearTaskSet | TmfFunction::LunReset => AbortScope::Unit { session, unit },
+            TmfFunction::ClearAca => return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::NotSupported }),
+        };
+        if function == TmfFunction::LunReset {
+            // SAM-5 6.3.3: every nexus is told, the one that asked included.
+            for session in self.sessions.values() {
+                session.establish(unit, UnitAttention::BusDeviceReset);
+            }
+        }
+        let id = self.next_order;
+        self.next_order += 1;
+        self.orders.insert(id, ManagementOrder { group, request, remaining: self.groups.len() });
+        self.tell_all(|| ToGroup::Order { id, scope });
+    }
+
+    fn on_order_done(&mut self, id: u64) {
+        let Some(order) = self.orders.get_mut(&id) else { return };
+        order.remaining -= 1;
+        if order.remaining == 0 {
+            let (group, request) = (order.group, order.request);
+            self.orders.remove(&id);
+            self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::Complete });
+        }
+    }
+}
+
+impl GroupLink {
+    fn send_unsent(&mut self) {
+        while let Some(message) = self.unsent.pop_front() {
+            if let Err(reactor::Full(message)) = self.sender.send(message) {
+                self.unsent.push_front(message);
+                break;
+            }
+        }
+    }
+}
+
+/// Lets through a number of log lines per period: peers can cause them.
+pub(crate) struct LogLimit {
+    most: u32,
+    period: Duration,
+    since: Instant,
+    count: u32,
+}
+
+impl LogLimit {
+    fn new(most: u32, period: Duration) -> LogLimit {
+        LogLimit { most, period, since: Instant::default(), count: 0 }
+    }
+
+    /// Whether another line may be written now.
+    pub(crate) fn allows(&mut self, now: Instant) -> bool {
+        if now.since(self.since) >= self.period {
+            if self.count > self.most {
+                tracing::warn!(suppressed = self.count - self.most, "more of the same was not logged");
+            }
+            self.since = now;
+            self.count = 0;
+        }
+        self.count += 1;
+        self.count <= self.most
+    }
+}

@@ -1,0 +1,197 @@
+//! Decides about a login request (T10 SRP r16a, SRP_LOGIN_REQ): what it gets, or the reason why not. Sans-IO.
+
+use std::net::IpAddr;
+
+use crate::initiator_group::InitiatorGroup;
+use crate::limits;
+use crate::target::Target;
+use crate::wire::login::{
+    LoginForm, LoginReject, LoginRequest, LoginResponse, MultiChannelAction, MultiChannelResult, RejectReason,
+};
+
+/// Both buffer formats that SRP r16a knows: direct and indirect descriptors.
+const BUFFER_FORMATS: u16 = 0x0006;
+
+/// An accepted login.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// Index of the target.
+    pub(crate) target: usize,
+    /// Index of the initiator group that let it in, if the target has any.
+    pub(crate) group: Option<usize>,
+    pub(crate) immediate_offset: Option<u16>,
+}
+
+/// A refused login: the reason on the wire, and for the log what happened and what to change.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: RejectReason,
+    pub(crate) why: String,
+}
+
+/// What logins are decided by.
+pub(crate) struct Policy<'a> {
+    pub(crate) targets: &'a [Target],
+    pub(crate) groups: &'a [InitiatorGroup],
+    /// Channels that the session of a MULTI login has already.
+    pub(crate) channels: usize,
+}
+
+/// The form a request is in: RDMA/CM leaves 56 bytes of private data, IB/CM 92, and only the latter's layout needs 64.
+pub(crate) fn form(private_data: &[u8]) -> LoginForm {
+    if private_data.len() >= 64 { LoginForm::IbCm } else { LoginForm::RdmaCm }
+}
+
+/// Checks a request against the policy, in the order in which an administrator wants to hear of mistakes.
+pub(crate) fn decide(request: &LoginRequest, peer: IpAddr, policy: &Policy) -> Result<Grant, Refusal> {
+    let target = find_target(request, policy.targets)?;
+    check_formats(request)?;
+    let name = &policy.targets[target].name;
+    let mut groups = policy.groups.iter().enumerate().filter(|(_, group)| group.is_about(name)).peekable();
+    let open = groups.peek().is_none();
+    let group = groups.find(|(_, group)| group.contains(&request.initiator_port_id, peer)).map(|(index, _)| index);
+    if group.is_none() && !open {
+        let why = format!(
+            "no initiator group of target {name} contains {} at {peer}: add it to a group's initiators",
+            request.initiator_port_id
+        );
+        return Err(Refusal { reason: RejectReason::ChannelLimit, why });
+    }
+    if policy.channels >= limits::CHANNELS_PER_SESSION_MAX {
+        let why = format!("it has {} channels already, the most of one session: log in with a smaller ch_count", policy.channels);
+        return Err(Refusal { reason: RejectReason::ChannelLimit, why });
+    }
+    Ok(Grant { target, group, immediate_offset: immediate_offset(request) })
+}
+
+/// The answer to an accepted login. `others`: channels of the same nexus that were there before.
+pub(crate) fn response(request: &LoginRequest, grant: &Grant, credits: u32, others: usize) -> LoginResponse {
+    LoginResponse {
+        tag: request.tag,
+        request_limit_delta: credits.cast_signed(),
+        max_it_iu_len: limits::MAX_IT_IU_BYTES as u32,
+        max_ti_iu_len: limits::MAX_TI_IU_BYTES as u32,
+        buffer_formats: BUFFER_FORMATS,
+        multi_channel: match (others, request.multi_channel) {
+            (0, _) => MultiChannelResult::NoChannel,
+            (_, MultiChannelAction::Multi) => MultiChannelResult::Maintained,
+            (_, _) => MultiChannelResult::Terminated,
+        },
+        immediate_data: grant.immediate_offset.is_some(),
+        solicited_supported: true,
+    }
+}
+
+/// The answer to a refused login.
+pub(crate) fn reject(request: Option<&LoginRequest>, reason: RejectReason) -> LoginReject {
+    LoginReject { tag: request.map_or_else(Default::default, |request| request.tag), reason }
+}
+
+fn find_target(request: &LoginRequest, targets: &[Target]) -> Result<usize, Refusal> {
+    targets.iter().position(|target| target.port_id() == request.target_port_id).ok_or_else(|| {
+        let known: Vec<String> =
+            targets.iter().map(|target| format!("{} is id_ext={:016x},ioc_guid={:016x}", target.name, target.id_ext, target.ioc_guid)).collect();
+        let known = if known.is_empty() { "there is none: use srp_create_target".to_string() } else { known.join("; ") };
+        let why = format!("no target has port id {}; check id_ext and ioc_guid of the login ({known})", request.target_port_id);
+        Refusal { reason: RejectReason::NoSuchTarget, why }
+    })
+}
+
+fn check_formats(request: &LoginRequest) -> Result<(), Refusal> {
+    let len = request.max_it_iu_len as usize;
+    if !(limits::MIN_IT_IU_BYTES..=limits::MAX_IT_IU_BYTES).contains(&len) {
+        let why = format!(
+            "it wants to send requests of {len} bytes, and {} to {} are possible: log in with max_it_iu_size={} or a smaller max_imm_data",
+            limits::MIN_IT_IU_BYTES,
+            limits::MAX_IT_IU_BYTES,
+            limits::MAX_IT_IU_BYTES
+        );
+        return Err(Refusal { reason: RejectReason::IuTooLarge, why });
+    }
+    if request.buffer_formats & BUFFER_FORMATS == 0 {
+        let why = format!("it asks for buffer formats {:#06x}, and direct (0x0002) and indirect (0x0004) exist", request.buffer_formats);
+        return Err(Refusal { reason: RejectReason::UnsupportedFormat, why });
+    }
+    if let MultiChannelAction::Reserved(code) = request.multi_channel {
+        let why = format!("multi-channel action {code} is reserved");
+        return Err(Refusal { reason: RejectReason::MultiChannelUnsupported, why });
+    }
+    Ok(())
+}
+
+/// Immediate data is agreed on if it is asked for and lies behind its own descriptor and inside an IU.
+fn immediate_offset(request: &LoginRequest) -> Option<u16> {
+    let within = (48 + 4..limits::MAX_IT_IU_BYTES).contains(&usize::from(request.immediate_offset));
+    (request.immediate_data && within).then_some(request.immediate_offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::wire::port_id::PortId;
+
+    fn target() -> Target {
+        Target { name: "tgt0".into(), id_ext: 1, ioc_guid: 2, relative_port: 1, luns: BTreeMap::new() }
+    }
+
+    fn request() -> LoginRequest {
+        LoginRequest {
+            tag: Default::default(),
+            max_it_iu_len: 8260,
+            buffer_formats: 6,
+            multi_channel: MultiChannelAction::Single,
+            immediate_data: true,
+            immediate_offset: 68,
+            initiator_port_id: PortId::new(0, 7),
+            target_port_id: PortId::new(1, 2),
+            solicited: Default::default(),
+        }
+    }
+
+    fn ask(request: &LoginRequest, groups: &[InitiatorGroup], channels: usize) -> Result<Grant, RejectReason> {
+        let policy = Policy { targets: &[target()], groups, channels };
+        decide(request, "10.0.0.9".parse().expect("an address"), &policy).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn a_stock_login_is_granted_with_immediate_data() {
+        assert_eq!(ask(&request(), &[], 0), Ok(Grant { target: 0, group: None, immediate_offset: Some(68) }));
+    }
+
+    #[test]
+    fn each_mistake_gets_its_own_reason() {
+        let wrong_target = LoginRequest { target_port_id: PortId::new(1, 3), ..request() };
+        assert_eq!(ask(&wrong_target, &[], 0), Err(RejectReason::NoSuchTarget));
+        for len in [63, 8261, u32::MAX] {
+            assert_eq!(ask(&LoginRequest { max_it_iu_len: len, ..request() }, &[], 0), Err(RejectReason::IuTooLarge));
+        }
+        assert_eq!(ask(&LoginRequest { buffer_formats: 1, ..request() }, &[], 0), Err(RejectReason::UnsupportedFormat));
+        let reserved = LoginRequest { multi_channel: MultiChannelAction::Reserved(3), ..request() };
+        assert_eq!(ask(&reserved, &[], 0), Err(RejectReason::MultiChannelUnsupported));
+        assert_eq!(ask(&request(), &[], limits::CHANNELS_PER_SESSION_MAX), Err(RejectReason::ChannelLimit));
+    }
+
+    #[test]
+    fn the_first_matching_group_decides_and_a_target_with_groups_is_closed_to_others() {
+        let group = |name: &str, target: Option<&str>, pattern: &str| InitiatorGroup {
+            name: name.into(),
+            target: target.map(Into::into),
+            initiators: vec![pattern.parse().expect("a pattern")],
+            luns: None,
+        };
+        let groups = [group("other", Some("tgt9"), "*"), group("no", None, "10.1.*"), group("yes", Some("tgt0"), "10.0.*")];
+        assert_eq!(ask(&request(), &groups, 0).map(|grant| grant.group), Ok(Some(2)));
+        assert_eq!(ask(&request(), &groups[..2], 0), Err(RejectReason::ChannelLimit));
+        assert_eq!(ask(&request(), &groups[..1], 0).map(|grant| grant.group), Ok(None));
+    }
+
+    #[test]
+    fn immediate_data_at_an_impossible_place_is_not_agreed_on() {
+        for offset in [0, 47, 51, 8260, u16::MAX] {
+            let odd = LoginRequest { immediate_offset: offset, ..request() };
+            assert_eq!(ask(&odd, &[], 0).map(|grant| grant.immediate_offset), Ok(None));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Task management on one core: aborts what an order matches, and knows when nothing of it can reach the initiator any more.
+//!
+//! ABORT TASK for a command on its own channel is settled here. Everything else concerns other channels, so other cores: the control plane
+//! turns it into an [`Order`] for every poll group and answers when all are done (`controller.rs`). Either way the answer
+//! does not wait for a device: a command that a device works on becomes an orphan. It waits only for RDMA that is
+//! under way, because the initiator reuses the memory and the tag as soon as it has the answer.
+
+use arrayvec::ArrayVec;
+
+use crate::channel::Channel;
+use crate::command::{Abort, Command, Request, Stage};
+use crate::limits;
+use crate::messages::{AbortScope, ToControl};
+use crate::poll_group::PollGroup;
+use crate::respond::Reply;
+use crate::session::UnitId;
+use crate::slab::Key;
+use crate::wire::Tag;
+use crate::wire::tmf::{TaskManagement, TmfFunction, TmfStatus};
+
+/// Aborts under way, and who waits for them.
+#[derive(Debug)]
+pub(crate) struct Order {
+    remaining: u32,
+    notify: Notify,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Notify {
+    /// A task management request of this core.
+    Request(Key<Command>),
+    /// The control plane, by its own number.
+    Control(u64),
+}
+
+impl PollGroup {
+    /// A task management request arrived; `request` is its slot.
+    pub(crate) fn manage(&mut self, channel: Key<Channel>, request: Key<Command>, management: &TaskManagement) {
+        let Ok(function) = management.function else { return self.answer_management(request, TmfStatus::NotSupported) };
+        if function == TmfFunction::ClearAca {
+            return self.answer_management(request, TmfStatus::NotSupported);
+        }
+        let Some(unit) = self.commands.get(request).and_then(Command::unit_id) else {
+            return self.answer_management(request, TmfStatus::Failed);
+        };
+        if function == TmfFunction::AbortTask {
+            if let Some(task) = self.find_task(channel, unit, management.task_tag) {
+                let order = self.orders.insert(Order { remaining: 1, notify: Notify::Request(request) });
+                self.abort(task, order, Abort::Silent, true);
+                return self.order_progressed(order);
+            }
+            if !self.channels.get(channel).is_some_and(|channel| channel.view.nexus.has_several_channels()) {
+                // Not there: it was answered before, which is what the initiator needs to know (SAM-5 7.2).
+                return self.answer_management(request, TmfStatus::Complete);
+            }
+        }
+        let Some(id) = self.channels.get(channel).map(|channel| channel.id) else { return };
+        let message = ToControl::ManagementRequest { channel: id, request: request.to_bits(), function, unit, tag: management.task_tag };
+        self.send(message);
+    }
+
+    /// The control plane has an answer for a request of this core.
+    pub(crate) fn management_done(&mut self, request: Key<Command>, status: TmfStatus) {
+        self.answer_management(request, status);
+    }
+
+    /// Aborts what the control plane says.
+    pub(crate) fn take_order(&mut self, id: u64, scope: AbortScope) {
+        // One is held by this function, so that the order cannot end while it is still being handed out.
+        let order = self.orders.insert(Order { remaining: 1, notify: Notify::Control(id) });
+        let matching: Vec<(Key<Command>, Abort)> =
+            self.commands.iter().filter_map(|(key, command)| Some((key, matches(&scope, command)?))).collect();
+        for (key, abort) in matching {
+            self.abort(key, order, abort, false);
+        }
+        self.order_progressed(order);
+    }
+
+    /// One command fewer that an order waits for.
+    pub(crate) fn order_progressed(&mut self, key: Key<Order>) {
+        let Some(order) = self.orders.get_mut(key) else { return };
+        order.remaining -= 1;
+        if order.remaining > 0 {
+            return;
+        }
+        let notify = order.notify;
+        self.orders.remove(key);
+        match notify {
+            Notify::Request(request) => self.answer_management(request, TmfStatus::Complete),
+            Notify::Control(id) => self.send(ToControl::OrderDone { id }),
+        }
+    }
+
+    /// Lets orders that wait for a command go on although it stays, as an orphan.
+    pub(crate) fn settle_orders(&mut self, key: Key<Command>) {
+        let orders = self.commands.get_mut(key).map(|command| std::mem::take(&mut command.orders));
+        for order in orders.unwrap_or_default() {
+            self.order_progressed(order);
+        }
+    }
+
+    fn find_task(&self, channel: Key<Channel>, unit: UnitId, tag: Tag) -> Option<Key<Command>> {
+        self.channels.get(channel)?.commands.iter().copied().find(|&key| {
+            self.commands.get(key).is_some_and(|command| {
+                command.tag() == tag && command.unit_id() == Some(unit) && matches!(command.request, Request::Command(_))
+            })
+        })
+    }
+
+    /// Aborts one command. The order is charged with it only if it has to be waited for. `same_channel`: the answer will follow
+    /// on the command's own channel, behind whatever is posted there already.
+    fn abort(&mut self, key: Key<Command>, order: Key<Order>, abort: Abort, same_channel: bool) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        let Some(channel) = command.channel else { return };
+        if let Some(channel) = self.channels.get(channel) {
+            channel.statistics.aborts.increment();
+        }
+        if command.stage == Stage::Responding {
+            if !same_channel {
+                self.charge(key, order);
+            }
+            return;
+        }
+        if command.parked.take().is_some() {
+            return self.finish_aborted(key, abort);
+        }
+        if command.executing.is_some() {
+            return self.abort_executing(key, channel, abort);
+        }
+        // RDMA is under way: it ends by itself, soon. A silent abort is the stronger one.
+        if command.abort != Some(Abort::Silent) {
+            command.abort = Some(abort);
+        }
+        self.charge(key, order);
+    }
+
+    fn charge(&mut self, key: Key<Command>, order: Key<Order>) {
+        if let (Some(command), Some(order_entry)) = (self.commands.get_mut(key), self.orders.get_mut(order))
+            && command.orders.try_push(order).is_ok()
+        {
+            order_entry.remaining += 1;
+        }
+    }
+
+    /// The device keeps the command; its initiator gets the credit, and the status if one is due.
+    fn abort_executing(&mut self, key: Key<Command>, channel: Key<Channel>, abort: Abort) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        let tag = command.tag();
+        let receive = self.orphan(key).or_else(|| self.memory.receives.get());
+        let Some(entry) = self.channels.get(channel) else { return };
+        let within = entry.orphans <= limits::orphans(entry.credits);
+        match (receive, abort) {
+            (Some(receive), Abort::Silent) if within => self.earn_credit(channel, receive),
+            (Some(receive), Abort::WithStatus) if within => {
+                let view = PollGroup::view(entry);
+                let answer = Command::new(channel, Request::Answer(tag), Some(receive), view);
+                let answer = self.insert_command(channel, answer);
+                if let Some(action) = self.commands.get_mut(answer).map(|command| command.answer(Reply::TaskAborted)) {
+                    self.carry_out(answer, action);
+                }
+            }
+            // Too many orphans, or no buffer: the initiator gets the credit when the device is done.
+            _ => {
+                if let Some(command) = self.commands.get_mut(key) {
+                    command.owes_credit = Some(channel);
+                }
+            }
+        }
+    }
+
+    fn answer_management(&mut self, request: Key<Command>, status: TmfStatus) {
+        if let Some(action) = self.commands.get_mut(request).map(|command| command.answer(Reply::Management(status))) {
+            self.carry_out(request, action);
+        }
+    }
+}
+
+/// Whether an order is about a command, and how it ends then.
+fn matches(scope: &AbortScope, command: &Command) -> Option<Abort> {
+    if !matches!(command.request, Request::Command(_)) || command.channel.is_none() {
+        return None;
+    }
+    let (unit, nexus) = (command.unit_id()?, command.nexus().session);
+    match *scope {
+        AbortScope::Task { session, unit: of, tag } => {
+            (unit == of && nexus == session && command.tag() == tag).then_some(Abort::Silent)
+        }
+        AbortScope::TaskSet { session, unit: of } => (unit == of && nexus == session).then_some(Abort::Silent),
+        AbortScope::Unit { session, unit: of } => {
+            let told = nexus != session && command.unit().is_some_and(|entry| entry.logical_unit.task_aborted_status());
+            (unit == of).then_some(if told { Abort::WithStatus } else { Abort::Silent })
+        }
+    }
+}
+
+/// Orders of one command: more than this many at once are not waited for.
+const _: fn(&Command) -> &ArrayVec<Key<Order>, 4> = |command| &command.orders;

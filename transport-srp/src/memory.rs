@@ -1,0 +1,80 @@
+//! The memory of a poll group: one region, cut into pools at start.
+
+use std::sync::Arc;
+
+use mem::{Pool, PoolLayout, Region, SizedPools};
+
+use crate::limits::{DATA_ALIGN, MAX_IT_IU_BYTES, MAX_TI_IU_BYTES, TABLE_BYTES_MAX, TRANSFER_BYTES_MAX, USUAL_IMMEDIATE_OFFSET};
+
+/// How many buffers of each kind one poll group has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryOptions {
+    /// Data buffers of 8 KiB.
+    pub small_data: usize,
+    /// Data buffers of 64 KiB.
+    pub medium_data: usize,
+    /// Data buffers for the largest transfer (1 MiB and the scratch part of multi-step commands).
+    pub large_data: usize,
+    /// Buffers for fetched descriptor tables, 64 KiB each.
+    pub tables: usize,
+    /// Receive buffers, 12 KiB apart: credits and a few more for each channel.
+    pub receives: usize,
+    /// Buffers for messages to initiators.
+    pub messages: usize,
+}
+
+impl Default for MemoryOptions {
+    /// About 100 MiB per reactor: 32 channels with 128 credits each.
+    fn default() -> Self {
+        MemoryOptions { small_data: 1024, medium_data: 128, large_data: 32, tables: 32, receives: 32 * 136, messages: 32 * 144 }
+    }
+}
+
+const LARGE: usize = TRANSFER_BYTES_MAX + scsi::SCRATCH_BYTES;
+const RECEIVE_STRIDE: usize = (USUAL_IMMEDIATE_OFFSET + MAX_IT_IU_BYTES).next_multiple_of(DATA_ALIGN);
+const MESSAGE_STRIDE: usize = MAX_TI_IU_BYTES.next_multiple_of(64);
+
+const _: () = assert!(LARGE.is_multiple_of(DATA_ALIGN) && TABLE_BYTES_MAX.is_multiple_of(DATA_ALIGN));
+
+impl MemoryOptions {
+    /// Bytes of the region that the pools are cut from.
+    pub fn region_bytes(&self) -> usize {
+        let data = self.small_data * 8192 + self.medium_data * 65536 + self.large_data * LARGE;
+        let tables = self.tables * TABLE_BYTES_MAX;
+        data + tables + (self.receives + 1) * RECEIVE_STRIDE + self.messages * MESSAGE_STRIDE
+    }
+
+    /// Cuts a region of at least [`MemoryOptions::region_bytes`] bytes into pools.
+    pub(crate) fn cut(&self, region: &Arc<Region>) -> Memory {
+        let mut offset = 0;
+        let mut cut = |count: usize, size: usize, stride: usize, lead: usize| {
+            let layout = PoolLayout { offset: offset + lead, stride, size, count };
+            offset += count * stride + lead;
+            Pool::new(Arc::clone(region), layout)
+        };
+        let data = SizedPools::new(vec![
+            cut(self.small_data, 8192, 8192, 0),
+            cut(self.medium_data, 65536, 65536, 0),
+            cut(self.large_data, LARGE, LARGE, 0),
+        ]);
+        let tables = cut(self.tables, TABLE_BYTES_MAX, TABLE_BYTES_MAX, 0);
+        // The lead puts byte 68 of every receive buffer on a page boundary.
+        let receives = cut(self.receives, MAX_IT_IU_BYTES, RECEIVE_STRIDE, DATA_ALIGN - USUAL_IMMEDIATE_OFFSET);
+        offset = offset.next_multiple_of(64);
+        let layout = PoolLayout { offset, stride: MESSAGE_STRIDE, size: MAX_TI_IU_BYTES, count: self.messages };
+        let messages = Pool::new(Arc::clone(region), layout);
+        Memory { data, tables, receives, messages }
+    }
+}
+
+/// The pools of one poll group.
+pub(crate) struct Memory {
+    /// Data of commands.
+    pub(crate) data: SizedPools,
+    /// Descriptor tables; apart from the data, so that commands which hold a table can never use up what they wait for.
+    pub(crate) tables: Pool,
+    /// Receives.
+    pub(crate) receives: Pool,
+    /// Responses and requests to the initiator.
+    pub(crate) messages: Pool,
+}

@@ -1,0 +1,89 @@
+//! Everything that passes between the control plane and a poll group.
+
+use std::sync::Arc;
+
+use scsi::LogicalUnit;
+
+use crate::fence::Fence;
+use crate::session::{ChannelId, LunMap, Nexus, SessionId, UnitId};
+use crate::statistics::ChannelStatistics;
+use crate::wire::Tag;
+use crate::wire::tmf::{TmfFunction, TmfStatus};
+
+/// Control plane → poll group. A group handles them in the order in which they were sent.
+pub(crate) enum ToGroup {
+    /// Opens the unit's device on this core.
+    AddUnit { unit: UnitId, logical_unit: Arc<LogicalUnit>, fence: Arc<Fence> },
+    /// Closes it once no command uses it any more; answered by `UnitRemoved`.
+    RemoveUnit { unit: UnitId },
+    /// A queue pair to serve; answered by `ChannelReady` or `ChannelRefused`.
+    StartChannel(Box<ChannelStart>),
+    /// Finish what is under way, answer nothing new; answered by `ChannelDrained`.
+    DrainChannel { channel: ChannelId },
+    /// The queue pair is in error: collect its buffers, leave its commands; answered by `ChannelStopped`.
+    StopChannel { channel: ChannelId },
+    /// The session's logical units changed.
+    SetLuns { channel: ChannelId, luns: Arc<LunMap> },
+    /// Abort what matches; answered by `OrderDone`.
+    Order { id: u64, scope: AbortScope },
+    /// The answer to a `ManagementRequest`.
+    ManagementDone { request: u64, status: TmfStatus },
+}
+
+/// Which commands a task management function is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AbortScope {
+    /// ABORT TASK that was not found on its own channel: one tag of one session.
+    Task { session: SessionId, unit: UnitId, tag: Tag },
+    /// ABORT TASK SET: all of one session's commands for a unit.
+    TaskSet { session: SessionId, unit: UnitId },
+    /// CLEAR TASK SET, LUN RESET: everybody's commands for a unit. Commands of other sessions end with TASK ABORTED status, as the
+    /// TAS bit of our control mode page says.
+    Unit { session: SessionId, unit: UnitId },
+}
+
+/// A channel as its poll group needs it.
+pub(crate) struct ChannelStart {
+    pub(crate) channel: ChannelId,
+    pub(crate) fabric: usize,
+    pub(crate) queue_pair: fabric::QueuePair,
+    pub(crate) nexus: Arc<Nexus>,
+    pub(crate) luns: Arc<LunMap>,
+    pub(crate) credits: u32,
+    /// Where immediate data lies, if the login agreed on it.
+    pub(crate) immediate_offset: Option<u16>,
+    pub(crate) statistics: Arc<ChannelStatistics>,
+}
+
+/// Poll group → control plane.
+pub(crate) enum ToControl {
+    /// Receives are posted: the login may be accepted.
+    ChannelReady { channel: ChannelId },
+    /// No buffers for another channel.
+    ChannelRefused { channel: ChannelId, queue_pair: fabric::QueuePair },
+    /// The channel cannot go on; disconnect it.
+    ChannelFailed { channel: ChannelId, reason: ChannelFailure },
+    /// Nothing is under way on it any more.
+    ChannelDrained { channel: ChannelId },
+    /// Its queue pair is idle and let go of.
+    ChannelStopped { channel: ChannelId, queue_pair: fabric::QueuePair },
+    /// The unit's device is closed on this core.
+    UnitRemoved { unit: UnitId },
+    /// Task management that concerns other cores too; answered by `ManagementDone`.
+    ManagementRequest { channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag },
+    /// Nothing that the order matched can reach an initiator any more.
+    OrderDone { id: u64 },
+}
+
+/// Why a poll group gave a channel up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum ChannelFailure {
+    #[error("RDMA error: {0}")]
+    Work(fabric::WorkError),
+    #[error("the initiator sent an information unit that cannot be parsed: {0}")]
+    Malformed(crate::wire::iu::IuError),
+    #[error("the initiator sent more requests than it has credits")]
+    CreditOverrun,
+    #[error("the initiator logged out")]
+    LoggedOut,
+}

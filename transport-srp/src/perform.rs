@@ -1,0 +1,383 @@
+//! Carries out what commands ask for, and feeds back what came of it. Whatever is short (buffers, send slots, the device's depth) parks the
+//! command's action in the command, and its key in a queue; nothing fails for want of it.
+
+use bdev::{BlockIo, IoError, Op};
+use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
+use mem::{Buf, IoBuf};
+
+use crate::channel::{Channel, ChannelState};
+use crate::command::{Abort, Action, Command, Event, Request, Stage};
+use crate::messages::ChannelFailure;
+use crate::poll_group::{PollGroup, Unit};
+use crate::respond::Reply;
+use crate::slab::Key;
+
+/// What became of an action.
+enum Performed {
+    /// It goes on by itself: a completion will come.
+    Started,
+    /// It is done; this follows at once.
+    Followed(Event),
+    /// It waits for a resource, in this queue.
+    Parked(Action, Queue),
+}
+
+/// What a parked command waits for.
+#[derive(Clone, Copy)]
+enum Queue {
+    Table,
+    Data,
+    Send,
+    Device,
+}
+
+impl PollGroup {
+    /// Feeds an event to a command and carries out what it asks for.
+    pub(crate) fn run(&mut self, key: Key<Command>, event: Event) {
+        if let Some(action) = self.commands.get_mut(key).map(|command| command.handle(event)) {
+            self.carry_out(key, action);
+        }
+    }
+
+    /// Carries an action out, and what follows from it, as far as possible without waiting.
+    pub(crate) fn carry_out(&mut self, key: Key<Command>, mut action: Action) {
+        loop {
+            let performed = match action {
+                Action::NeedTable => self.take_table(),
+                Action::NeedData(len) => self.take_data(len),
+                Action::Fetch(data) => self.fetch(key, data),
+                Action::Submit { op, lba, blocks, data } => self.submit(key, op, lba, blocks, data),
+                Action::Deliver(data) => self.deliver(key, data),
+            };
+            match performed {
+                Performed::Started => return,
+                Performed::Parked(action, queue) => return self.park(key, action, queue),
+                Performed::Followed(event) => match self.commands.get_mut(key).map(|command| command.handle(event)) {
+                    Some(next) => action = next,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn take_table(&mut self) -> Performed {
+        if self.table_waiters.is_empty()
+            && let Some(buf) = self.memory.tables.get()
+        {
+            return Performed::Followed(Event::TableBuffer(buf));
+        }
+        Performed::Parked(Action::NeedTable, Queue::Table)
+    }
+
+    fn take_data(&mut self, len: usize) -> Performed {
+        if self.data_waiters.is_empty()
+            && let Some(buf) = self.memory.data.get(len)
+        {
+            return Performed::Followed(Event::DataBuffer(buf));
+        }
+        Performed::Parked(Action::NeedData(len), Queue::Data)
+    }
+
+    /// RDMA READs of the next segments, as many as there are slots for.
+    fn fetch(&mut self, key: Key<Command>, data: IoBuf) -> Performed {
+        let Some((command, channel)) = command_and_channel(&mut self.commands, &mut self.channels, key) else {
+            return Performed::Started;
+        };
+        let fabric = &mut self.fabrics[channel.fabric].group;
+        let slots = fabric.send_slots_free(channel.qp);
+        if slots == 0 {
+            return Performed::Parked(Action::Fetch(data), Queue::Send);
+        }
+        self.segments.clear();
+        if command.next_segments(slots.min(SEGMENTS_MAX), &mut self.segments).is_err() {
+            // The descriptors were checked against their total when they came in.
+            let action = command.refuse();
+            return Performed::Parked(action, Queue::Send);
+        }
+        if command.stage == Stage::FetchData {
+            channel.statistics.bytes_out.add(self.segments.iter().map(|segment| u64::from(segment.len)).sum());
+        }
+        fabric.fetch(channel.qp, Fetch { cookie: key.to_bits(), data, segments: self.segments.clone() });
+        Performed::Started
+    }
+
+    /// Hands an operation to the unit's device.
+    fn submit(&mut self, key: Key<Command>, op: Op, lba: u64, blocks: u64, data: Option<IoBuf>) -> Performed {
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let unit_id = command.unit_id();
+        let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
+        let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
+            return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
+        };
+        if fence.is_raised() {
+            return Performed::Parked(Action::Submit { op, lba, blocks, data }, Queue::Device);
+        }
+        match device.submit(BlockIo { op, lba, blocks, data, tag: key.to_bits() }, self.now.0) {
+            Ok(()) => {
+                command.executing = Some(op);
+                if !std::mem::replace(busy, true) {
+                    self.busy_units.push(unit_id);
+                }
+                Performed::Started
+            }
+            Err(BlockIo { data, .. }) => Performed::Parked(Action::Submit { op, lba, blocks, data }, Queue::Device),
+        }
+    }
+
+    /// RDMA WRITEs of the next segments; behind the last of them the response.
+    fn deliver(&mut self, key: Key<Command>, data: Option<IoBuf>) -> Performed {
+        let Some((command, channel)) = command_and_channel(&mut self.commands, &mut self.channels, key) else {
+            return Performed::Started;
+        };
+        let fabric = &mut self.fabrics[channel.fabric].group;
+        let slots = fabric.send_slots_free(channel.qp);
+        let needed = if command.remaining() > 0 { 2 } else { 1 };
+        if slots < needed || channel.messages.is_empty() {
+            return Performed::Parked(Action::Deliver(data), Queue::Send);
+        }
+        self.segments.clear();
+        if command.remaining() > 0 && command.next_segments((slots - 1).min(SEGMENTS_MAX), &mut self.segments).is_err() {
+            let action = command.refuse();
+            return Performed::Parked(action, Queue::Send);
+        }
+        channel.statistics.bytes_in.add(self.segments.iter().map(|segment| u64::from(segment.len)).sum());
+        let (qp, cookie, segments) = (channel.qp, key.to_bits(), self.segments.clone());
+        if command.remaining() > 0 {
+            fabric.deliver(qp, Deliver { cookie, data, segments, message: None, solicited: false });
+            return Performed::Started;
+        }
+        // The receive goes first: its credit must not reach the initiator ahead of it.
+        if let Some(receive) = command.receive.take() {
+            fabric.post_receive(qp, receive);
+            channel.credits_due += 1;
+        }
+        let delta = std::mem::take(&mut channel.credits_due);
+        channel.credits_used -= delta;
+        if command.failed() {
+            channel.statistics.failures.increment();
+        }
+        let message = channel.messages.pop().map(|mut buf| {
+            let len = command.build_response(delta.cast_signed(), buf.bytes_mut());
+            IoBuf::new(buf, 0..len)
+        });
+        command.stage = Stage::Responding;
+        fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
+        Performed::Started
+    }
+
+    fn park(&mut self, key: Key<Command>, action: Action, queue: Queue) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        command.parked = Some(action);
+        let channel = command.channel.and_then(|channel| self.channels.get_mut(channel));
+        match queue {
+            Queue::Table => self.table_waiters.push_back(key),
+            Queue::Data => self.data_waiters.push_back(key),
+            Queue::Device => self.device_waiters.push_back(key),
+            Queue::Send => {}
+        }
+        if let Some(channel) = channel {
+            match queue {
+                Queue::Send => {
+                    channel.send_waiters.push_back(key);
+                    channel.statistics.send_waits.increment();
+                }
+                Queue::Table | Queue::Data => channel.statistics.buffer_waits.increment(),
+                Queue::Device => {}
+            }
+        }
+    }
+
+    /// Takes a parked action back; `None` if the command is gone, or was resumed by somebody else.
+    pub(crate) fn unpark(&mut self, key: Key<Command>) -> Option<Action> {
+        self.commands.get_mut(key)?.parked.take()
+    }
+
+    /// Lets the commands that wait for send slots try again, in their order.
+    fn resume_senders(&mut self, key: Key<Channel>) {
+        let waiting = self.channels.get(key).map_or(0, |channel| channel.send_waiters.len());
+        for _ in 0..waiting {
+            let Some(channel) = self.channels.get_mut(key) else { return };
+            if self.fabrics[channel.fabric].group.send_slots_free(channel.qp) < 2 {
+                return;
+            }
+            let Some(command) = channel.send_waiters.pop_front() else { return };
+            if let Some(action) = self.unpark(command) {
+                self.carry_out(command, action);
+            }
+        }
+    }
+
+    /// RDMA READs came back.
+    pub(crate) fn on_fetched(&mut self, channel: Key<Channel>, key: Key<Command>, data: IoBuf, result: Result<(), WorkError>) {
+        self.check(channel, result);
+        match self.commands.get(key).map(|command| command.abort) {
+            None => {}
+            Some(_) if !self.is_serving(channel) => self.finish(key),
+            Some(Some(abort)) => self.finish_aborted(key, abort),
+            Some(None) => self.run(key, Event::Fetched(data)),
+        }
+        self.resume_senders(channel);
+    }
+
+    /// RDMA WRITEs, and the response if it was behind them, are done.
+    pub(crate) fn on_delivered(
+        &mut self,
+        channel: Key<Channel>,
+        key: Key<Command>,
+        data: Option<IoBuf>,
+        message: Option<IoBuf>,
+        result: Result<(), WorkError>,
+    ) {
+        if let (Some(channel), Some(message)) = (self.channels.get_mut(channel), message) {
+            channel.messages.push(message.into_buf());
+        }
+        self.check(channel, result);
+        match self.commands.get(key).map(|command| (command.stage, command.abort)) {
+            None => {}
+            Some((Stage::Responding, _)) => {
+                drop(data);
+                self.finish(key);
+            }
+            Some(_) if !self.is_serving(channel) => self.finish(key),
+            Some((_, Some(abort))) => self.finish_aborted(key, abort),
+            Some((_, None)) => self.carry_out(key, Action::Deliver(data)),
+        }
+        self.resume_senders(channel);
+    }
+
+    /// The device is done with an operation.
+    pub(crate) fn on_executed(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        if command.channel.is_none() {
+            drop(data);
+            return self.finish_orphan(key);
+        }
+        self.run(key, Event::Executed(data, result));
+    }
+
+    /// A command is over: its slot and whatever it still holds become free.
+    pub(crate) fn finish(&mut self, key: Key<Command>) {
+        let Some(command) = self.commands.remove(key) else { return };
+        if let Some(channel) = command.channel {
+            self.unlist_command(channel, command.position);
+        }
+        for &order in &command.orders {
+            self.order_progressed(order);
+        }
+        if let Some(unit) = command.unit_id()
+            && self.is_removing(unit)
+        {
+            self.close_if_unused(unit);
+        }
+        if let Some(channel) = command.channel {
+            self.return_credits(channel);
+        }
+    }
+
+    /// An aborted command came to rest with nothing of it under way.
+    pub(crate) fn finish_aborted(&mut self, key: Key<Command>, abort: Abort) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        match (abort, command.channel) {
+            (Abort::WithStatus, Some(_)) => {
+                let action = command.answer(Reply::TaskAborted);
+                self.carry_out(key, action);
+            }
+            (_, channel) => {
+                let receive = command.receive.take();
+                if let (Some(channel), Some(receive)) = (channel, receive) {
+                    self.earn_credit(channel, receive);
+                }
+                self.finish(key);
+            }
+        }
+    }
+
+    /// Detaches a command from its channel while the device works on it. Its initiator may be answered as if it were over.
+    pub(crate) fn orphan(&mut self, key: Key<Command>) -> Option<Buf> {
+        let command = self.commands.get_mut(key)?;
+        let channel = command.channel.take()?;
+        let receive = command.receive.take();
+        if command.executing.is_some_and(changes_medium)
+            && let Some(unit) = command.unit()
+        {
+            unit.fence.raise();
+            command.fenced = true;
+        }
+        let position = command.position;
+        command.orphan_of = Some(channel);
+        self.unlist_command(channel, position);
+        if let Some(channel) = self.channels.get_mut(channel) {
+            channel.orphans += 1;
+        }
+        receive
+    }
+
+    fn finish_orphan(&mut self, key: Key<Command>) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        if command.fenced
+            && let Some(unit) = command.unit()
+        {
+            unit.fence.lower();
+        }
+        let (owner, owed) = (command.orphan_of, command.owes_credit);
+        if let Some(channel) = owner.and_then(|owner| self.channels.get_mut(owner)) {
+            channel.orphans -= 1;
+        }
+        self.finish(key);
+        if let Some(channel) = owed
+            && let Some(receive) = self.memory.receives.get()
+        {
+            self.earn_credit(channel, receive);
+            self.return_credits(channel);
+        }
+    }
+
+    /// The channel died or is being closed: nothing on it is answered any more.
+    pub(crate) fn leave_commands(&mut self, key: Key<Channel>) {
+        let Some(commands) = self.channels.get(key).map(|channel| channel.commands.clone()) else { return };
+        for command in commands {
+            let Some(entry) = self.commands.get_mut(command) else { continue };
+            let waits = matches!(entry.request, Request::Management(_)) && entry.stage == Stage::Arrived;
+            if entry.parked.take().is_some() || waits {
+                self.finish(command);
+            } else if entry.executing.is_some() {
+                drop(self.orphan(command));
+                self.settle_orders(command);
+            }
+        }
+    }
+
+    fn is_serving(&self, key: Key<Channel>) -> bool {
+        self.channels.get(key).is_some_and(|channel| matches!(channel.state, ChannelState::Live | ChannelState::Draining { .. }))
+    }
+
+    fn check(&mut self, channel: Key<Channel>, result: Result<(), WorkError>) {
+        if let Err(error) = result {
+            self.fail_channel(channel, ChannelFailure::Work(error));
+        }
+    }
+}
+
+impl From<WorkError> for ChannelFailure {
+    fn from(error: WorkError) -> ChannelFailure {
+        ChannelFailure::Work(error)
+    }
+}
+
+/// Whether a late completion of the operation could still change what is read from the medium.
+fn changes_medium(op: Op) -> bool {
+    match op {
+        Op::Write { .. } | Op::Unmap | Op::WriteZeroes { .. } => true,
+        Op::Read | Op::Flush => false,
+    }
+}
+
+fn command_and_channel<'a>(
+    commands: &'a mut crate::slab::Slab<Command>,
+    channels: &'a mut crate::slab::Slab<Channel>,
+    key: Key<Command>,
+) -> Option<(&'a mut Command, &'a mut Channel)> {
+    let command = commands.get_mut(key)?;
+    let channel = channels.get_mut(command.channel?)?;
+    Some((command, channel))
+}

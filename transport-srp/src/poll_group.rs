@@ -1,0 +1,300 @@
+//! The data plane of one core: its channels, its commands, its buffers, its channel on every device.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bdev::Done;
+use fabric::{Completion, QpIndex, Segments};
+use mem::Region;
+use reactor::{Instant, Poller, Progress, Receiver, Sender};
+use scsi::LogicalUnit;
+
+use crate::channel::Channel;
+use crate::command::{Command, Event};
+use crate::fence::Fence;
+use crate::limits::{COMPLETIONS_PER_ROUND, DEVICE_DEPTH, MAILBOX_MESSAGES, MESSAGES_PER_ROUND};
+use crate::management::Order;
+use crate::memory::{Memory, MemoryOptions};
+use crate::messages::{ToControl, ToGroup};
+use crate::session::{ChannelId, UnitId};
+use crate::slab::{Key, Slab};
+
+/// One reactor's share of the target; a [`Poller`].
+pub struct PollGroup {
+    pub(crate) fabrics: Vec<Fabric>,
+    pub(crate) channels: Slab<Channel>,
+    pub(crate) commands: Slab<Command>,
+    pub(crate) orders: Slab<Order>,
+    pub(crate) memory: Memory,
+    pub(crate) units: Vec<Option<Unit>>,
+    /// Units with operations at their device: only they are polled.
+    pub(crate) busy_units: Vec<UnitId>,
+    /// Commands that wait for a table buffer, first come, first served.
+    pub(crate) table_waiters: VecDeque<Key<Command>>,
+    /// Commands that wait for a data buffer.
+    pub(crate) data_waiters: VecDeque<Key<Command>>,
+    /// Commands that wait for a fence to be lowered, or for room at their device.
+    pub(crate) device_waiters: VecDeque<Key<Command>>,
+    /// Channels to be let go of once nothing is outstanding on them.
+    pub(crate) ending: Vec<Key<Channel>>,
+    pub(crate) segments: Segments,
+    pub(crate) now: Instant,
+    inbox: Receiver<ToGroup>,
+    outbox: Sender<ToControl>,
+    /// Messages that the control plane had no room for.
+    unsent: VecDeque<ToControl>,
+    completions: Vec<Completion>,
+    done: Vec<Done>,
+}
+
+/// A fabric's poll group, and whose its queue pairs are.
+pub(crate) struct Fabric {
+    pub(crate) group: fabric::PollGroup,
+    pub(crate) owners: Vec<Option<Key<Channel>>>,
+}
+
+/// A unit's device as this core has it open.
+pub(crate) struct Unit {
+    /// `None` if the device could not be opened here: commands fail, the others go on.
+    pub(crate) device: Option<bdev::Channel>,
+    pub(crate) fence: Arc<Fence>,
+    pub(crate) busy: bool,
+    removing: bool,
+}
+
+/// What a poll group is made from; it can be sent to the reactor's thread, where [`PollGroupSeed::settle`] makes it.
+pub struct PollGroupSeed {
+    pub(crate) fabrics: Vec<fabric::PollGroup>,
+    pub(crate) region: Arc<Region>,
+    pub(crate) memory: MemoryOptions,
+    pub(crate) inbox: Receiver<ToGroup>,
+    pub(crate) outbox: Sender<ToControl>,
+}
+
+impl PollGroupSeed {
+    /// Cuts the buffers and makes the group. Call it on the reactor's thread.
+    pub fn settle(self) -> PollGroup {
+        let fabrics = self.fabrics.into_iter().map(|group| Fabric { group, owners: Vec::new() }).collect();
+        PollGroup {
+            fabrics,
+            channels: Slab::new(),
+            commands: Slab::new(),
+            orders: Slab::new(),
+            memory: self.memory.cut(&self.region),
+            units: Vec::new(),
+            busy_units: Vec::new(),
+            table_waiters: VecDeque::new(),
+            data_waiters: VecDeque::new(),
+            device_waiters: VecDeque::new(),
+            ending: Vec::new(),
+            segments: Segments::new(),
+            now: Instant::default(),
+            inbox: self.inbox,
+            outbox: self.outbox,
+            unsent: VecDeque::with_capacity(MAILBOX_MESSAGES),
+            completions: Vec::with_capacity(COMPLETIONS_PER_ROUND),
+            done: Vec::with_capacity(DEVICE_DEPTH),
+        }
+    }
+}
+
+impl Poller for PollGroup {
+    fn name(&self) -> &str {
+        "srp_poll_group"
+    }
+
+    fn poll(&mut self, now: Instant) -> Progress {
+        self.now = now;
+        let mut work = self.take_messages();
+        work += self.poll_fabrics();
+        work += self.poll_devices();
+        self.resume_waiters();
+        self.end_channels();
+        for fabric in &mut self.fabrics {
+            fabric.group.ring();
+        }
+        self.send_unsent();
+        if work > 0 { Progress::Busy } else { Progress::Idle }
+    }
+}
+
+impl PollGroup {
+    fn take_messages(&mut self) -> usize {
+        for count in 0..MESSAGES_PER_ROUND {
+            let Some(message) = self.inbox.receive() else { return count };
+            self.on_message(message);
+        }
+        MESSAGES_PER_ROUND
+    }
+
+    fn on_message(&mut self, message: ToGroup) {
+        match message {
+            ToGroup::AddUnit { unit, logical_unit, fence } => self.add_unit(unit, &logical_unit, fence),
+            ToGroup::RemoveUnit { unit } => self.remove_unit(unit),
+            ToGroup::StartChannel(start) => self.start_channel(*start),
+            ToGroup::DrainChannel { channel } => self.with_channel(channel, PollGroup::drain_channel),
+            ToGroup::StopChannel { channel } => self.with_channel(channel, PollGroup::stop_channel),
+            ToGroup::SetLuns { channel, luns } => self.set_luns(channel, luns),
+            ToGroup::Order { id, scope } => self.take_order(id, scope),
+            ToGroup::ManagementDone { request, status } => self.management_done(Key::from_bits(request), status),
+        }
+    }
+
+    fn poll_fabrics(&mut self) -> usize {
+        let mut work = 0;
+        for index in 0..self.fabrics.len() {
+            let mut completions = std::mem::take(&mut self.completions);
+            work += self.fabrics[index].group.poll(&mut |completion| completions.push(completion));
+            for completion in completions.drain(..) {
+                self.on_completion(index, completion);
+            }
+            self.completions = completions;
+        }
+        work
+    }
+
+    fn on_completion(&mut self, fabric: usize, completion: Completion) {
+        match completion {
+            Completion::Received { qp, buf, len } => {
+                if let Some(channel) = self.owner(fabric, qp) {
+                    self.on_received(channel, buf, len as usize);
+                }
+            }
+            // The buffer goes back to its pool; the channel's end is told by whoever caused it.
+            Completion::ReceiveFlushed { qp, buf } => {
+                drop(buf);
+                if let Some(channel) = self.owner(fabric, qp) {
+                    self.fail_channel(channel, fabric::WorkError::Flushed.into());
+                }
+            }
+            Completion::Fetched { qp, cookie, data, result } => {
+                if let Some(channel) = self.owner(fabric, qp) {
+                    self.on_fetched(channel, Key::from_bits(cookie), data, result);
+                }
+            }
+            Completion::Delivered { qp, cookie, data, message, result } => {
+                if let Some(channel) = self.owner(fabric, qp) {
+                    self.on_delivered(channel, Key::from_bits(cookie), data, message, result);
+                }
+            }
+        }
+    }
+
+    fn owner(&self, fabric: usize, qp: QpIndex) -> Option<Key<Channel>> {
+        self.fabrics[fabric].owners.get(qp.0 as usize).copied().flatten()
+    }
+
+    fn poll_devices(&mut self) -> usize {
+        let mut work = 0;
+        let mut next = 0;
+        while let Some(&unit) = self.busy_units.get(next) {
+            let mut done = std::mem::take(&mut self.done);
+            let idle = match self.units.get_mut(unit.0 as usize) {
+                Some(Some(Unit { device: Some(device), busy, .. })) => {
+                    work += device.poll(self.now.0, &mut |finished| done.push(finished));
+                    *busy = device.in_flight() > 0;
+                    !*busy
+                }
+                _ => true,
+            };
+            for finished in done.drain(..) {
+                self.on_executed(Key::from_bits(finished.tag), finished.data, finished.result);
+            }
+            self.done = done;
+            // What completed may have submitted more: then the unit was entered again behind the others.
+            if idle {
+                self.busy_units.swap_remove(next);
+            } else {
+                next += 1;
+            }
+        }
+        work
+    }
+
+    /// Gives what became free to those who wait for it.
+    fn resume_waiters(&mut self) {
+        while let Some(&key) = self.table_waiters.front() {
+            if self.commands.get(key).is_some_and(|command| command.parked.is_some()) {
+                let Some(buf) = self.memory.tables.get() else { break };
+                self.unpark(key);
+                self.run(key, Event::TableBuffer(buf));
+            }
+            self.table_waiters.pop_front();
+        }
+        while let Some(&key) = self.data_waiters.front() {
+            if let Some(len) = self.commands.get(key).and_then(Command::parked_need) {
+                let Some(buf) = self.memory.data.get(len) else { break };
+                self.unpark(key);
+                self.run(key, Event::DataBuffer(buf));
+            }
+            self.data_waiters.pop_front();
+        }
+        for _ in 0..self.device_waiters.len() {
+            let Some(key) = self.device_waiters.pop_front() else { break };
+            if let Some(action) = self.unpark(key) {
+                self.carry_out(key, action);
+            }
+        }
+    }
+
+    fn add_unit(&mut self, id: UnitId, logical_unit: &LogicalUnit, fence: Arc<Fence>) {
+        let index = id.0 as usize;
+        if self.units.len() <= index {
+            self.units.resize_with(index + 1, || None);
+        }
+        let device = logical_unit.bdev().open_channel(DEVICE_DEPTH);
+        if let Err(error) = &device {
+            tracing::error!(unit = logical_unit.name(), %error, "cannot open the unit's device on this core: its commands will fail here");
+        }
+        self.units[index] = Some(Unit { device: device.ok(), fence, busy: false, removing: false });
+    }
+
+    fn remove_unit(&mut self, id: UnitId) {
+        if let Some(Some(unit)) = self.units.get_mut(id.0 as usize) {
+            unit.removing = true;
+        }
+        self.close_if_unused(id);
+    }
+
+    /// Closes a unit that is being removed as soon as no command refers to it.
+    pub(crate) fn close_if_unused(&mut self, id: UnitId) {
+        let Some(Some(unit)) = self.units.get(id.0 as usize) else { return };
+        if unit.removing && !self.commands.iter().any(|(_, command)| command.unit_id() == Some(id)) {
+            self.units[id.0 as usize] = None;
+            self.busy_units.retain(|&busy| busy != id);
+            self.send(ToControl::UnitRemoved { unit: id });
+        }
+    }
+
+    /// Whether a finished command may be what the removal of its unit waits for.
+    pub(crate) fn is_removing(&self, id: UnitId) -> bool {
+        matches!(self.units.get(id.0 as usize), Some(Some(Unit { removing: true, .. })))
+    }
+
+    pub(crate) fn with_channel(&mut self, id: ChannelId, act: fn(&mut PollGroup, Key<Channel>)) {
+        let found = self.channels.iter().find(|(_, channel)| channel.id == id).map(|(key, _)| key);
+        if let Some(key) = found {
+            act(self, key);
+        }
+    }
+
+    /// Tells the control plane, now or as soon as it has room.
+    pub(crate) fn send(&mut self, message: ToControl) {
+        self.unsent.push_back(message);
+        self.send_unsent();
+    }
+
+    fn send_unsent(&mut self) {
+        while let Some(message) = self.unsent.pop_front() {
+            if let Err(reactor::Full(message)) = self.outbox.send(message) {
+                self.unsent.push_front(message);
+                break;
+            }
+        }
+    }
+
+    pub(crate) fn view(channel: &Channel) -> Rc<crate::command::View> {
+        Rc::clone(&channel.view)
+    }
+}

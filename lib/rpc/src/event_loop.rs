@@ -34,6 +34,9 @@ pub struct Mailbox {
     replies: Mutex<Vec<(ClientId, Result<Value, RpcError>)>>,
     stopping: AtomicBool,
     wake: OwnedFd,
+    /// How often the thread has woken up.
+    #[cfg(test)]
+    rounds: std::sync::atomic::AtomicUsize,
 }
 
 /// Never used twice, so a reply cannot reach a later client.
@@ -42,7 +45,13 @@ type ClientId = u64;
 impl Mailbox {
     pub fn new() -> Result<Self, Errno> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Mailbox { replies: Mutex::default(), stopping: AtomicBool::new(false), wake })
+        Ok(Mailbox {
+            replies: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            wake,
+            #[cfg(test)]
+            rounds: Default::default(),
+        })
     }
 
     /// Tells the server's thread to end.
@@ -91,6 +100,14 @@ pub struct Clients {
     accept_errors: Throttle,
 }
 
+impl Clients {
+    fn end_pause(&mut self, now: Instant) {
+        if self.accept_after.is_some_and(|time| time <= now) {
+            self.accept_after = None;
+        }
+    }
+}
+
 struct Client {
     stream: UnixStream,
     connection: Connection,
@@ -114,10 +131,13 @@ impl<F: FnMut(Pending)> EventLoop<F> {
     pub fn run(mut self) {
         let mut buffer = vec![0; READ_BYTES];
         while !self.mailbox.stopping.load(Ordering::Acquire) {
+            #[cfg(test)]
+            self.mailbox.rounds.fetch_add(1, Ordering::Relaxed);
             let now = Instant::now();
             self.pass_on_replies(now);
             self.pass_on_requests(now);
             self.drop_finished(now);
+            self.clients.end_pause(now);
             let Some(ready) = self.wait(self.next_deadline()) else { continue };
             let now = Instant::now();
             self.transfer(&ready.clients, &mut buffer, now);
@@ -170,7 +190,7 @@ impl<F: FnMut(Pending)> EventLoop<F> {
 
     /// Sleeps until something can be done, or the deadline; `None` after an error of `poll` itself.
     fn wait(&self, deadline: Option<Instant>) -> Option<Ready> {
-        let accepting = self.clients.accept_after.is_none_or(|time| time <= Instant::now()) && self.has_room();
+        let accepting = self.clients.accept_after.is_none() && self.has_room();
         let mut ids = Vec::with_capacity(self.clients.by_id.len());
         let mut fds = vec![PollFd::new(&self.mailbox.wake, PollFlags::IN)];
         if accepting {
@@ -231,7 +251,6 @@ impl<F: FnMut(Pending)> EventLoop<F> {
     }
 
     fn accept(&mut self, now: Instant) {
-        self.clients.accept_after = None;
         while self.has_room() {
             match self.listener.accept().and_then(|(stream, _)| stream.set_nonblocking(true).map(|()| stream)) {
                 Ok(stream) => self.welcome(stream, now),
@@ -344,14 +363,5 @@ impl Throttle {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn repeated_warnings_pass_once_in_an_interval_with_their_count() {
-        let (mut throttle, start) = (Throttle::default(), Instant::now());
-        assert_eq!(throttle.pass(start), Some(1));
-        assert_eq!(throttle.pass(start + Throttle::INTERVAL / 2), None);
-        assert_eq!(throttle.pass(start + Throttle::INTERVAL), Some(2));
-    }
-}
+#[path = "event_loop_tests.rs"]
+mod tests;

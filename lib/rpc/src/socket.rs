@@ -101,7 +101,10 @@ pub fn bind(path: &Path, mode: u32) -> Result<(BoundSocket, UnixListener), BindE
         errno => BindError::Socket { path: path.to_owned(), source: errno.into() },
     })?;
     let (lock_path, lock) = lock(path)?;
-    let mut bound = BoundSocket { path: path.to_owned(), identity: None, lock_path, _lock: lock };
+    // Absolute, so that the files are found on drop even if the process has changed its folder.
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (kept_path, lock_path) = (absolute(path), absolute(&lock_path));
+    let mut bound = BoundSocket { path: kept_path, identity: None, lock_path, _lock: lock };
     remove_stale(path, &address)?;
     match listen(path, &address, mode) {
         Ok(listener) => {

@@ -1,12 +1,13 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
+use crate::Context;
 use crate::answer::{mode_sense, vpd};
+use crate::command_table::{self, OpcodeKind};
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{self, BlockRange, CONTROL_NACA, Form, be16, be32, opcode, service_action};
 use crate::wire::sense::Sense;
-use crate::{Context, command_table};
 
 /// A command whose CDB has been found legal for the unit it is addressed to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -243,6 +244,7 @@ fn write_same(cdb: &[u8], unit: &LogicalUnit, writable: impl Fn() -> Result<(), 
     const PBDATA_LBDATA: u8 = 0x06;
     const NDOB: u8 = 0x01;
     no_protection(cdb)?;
+    writable()?;
     if cdb[1] & ANCHOR != 0 {
         return Err(Sense::invalid_field_in_cdb(1, Some(4)));
     }
@@ -258,7 +260,6 @@ fn write_same(cdb: &[u8], unit: &LogicalUnit, writable: impl Fn() -> Result<(), 
     if no_data_out && cdb[0] == opcode::WRITE_SAME_10 {
         return Err(Sense::invalid_field_in_cdb(1, Some(0)));
     }
-    writable()?;
     let range = write_same_range(cdb, unit)?;
     Ok(Command::WriteSame { range, data_out: !no_data_out, unmap })
 }
@@ -384,18 +385,19 @@ fn unknown_service_action() -> Sense {
 
 fn report_opcodes(cdb: &[u8]) -> Result<Command, Sense> {
     const RCTD: u8 = 0x80;
+    let bad_options = Err(Sense::invalid_field_in_cdb(2, Some(2)));
     let (opcode, requested_action) = (cdb[3], be16(cdb, 4));
-    let has_actions = command_table::has_service_actions(opcode);
-    let query = match cdb[2] & 0x07 {
-        0b000 => OpcodeQuery::All,
-        0b001 if has_actions => return Err(Sense::invalid_field_in_cdb(2, Some(2))),
-        0b001 => OpcodeQuery::One { opcode, service_action: None },
-        0b010 if !has_actions => return Err(Sense::invalid_field_in_cdb(2, Some(2))),
-        0b010 => OpcodeQuery::One { opcode, service_action: Some(requested_action) },
-        // Either kind: an operation code without service actions matches service action 0.
-        0b011 if !has_actions && requested_action == 0 => OpcodeQuery::One { opcode, service_action: None },
-        0b011 => OpcodeQuery::One { opcode, service_action: Some(requested_action) },
-        _ => return Err(Sense::invalid_field_in_cdb(2, Some(2))),
+    // An operation code that we do not know has no kind: it is reported as not supported under any option.
+    let kind = command_table::kind(opcode);
+    let query = match (cdb[2] & 0x07, kind) {
+        (0b000, _) => OpcodeQuery::All,
+        (0b001, Some(OpcodeKind::WithServiceActions)) => return bad_options,
+        (0b001, _) => OpcodeQuery::One { opcode, service_action: None },
+        (0b010, Some(OpcodeKind::Alone)) => return bad_options,
+        // Either kind of operation code; one without service actions matches service action 0.
+        (0b011, Some(OpcodeKind::Alone)) if requested_action == 0 => OpcodeQuery::One { opcode, service_action: None },
+        (0b010 | 0b011, _) => OpcodeQuery::One { opcode, service_action: Some(requested_action) },
+        _ => return bad_options,
     };
     Ok(Command::ReportOpcodes { query, timeouts: cdb[2] & RCTD != 0, allocation: be32(cdb, 6) })
 }

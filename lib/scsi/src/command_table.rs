@@ -58,9 +58,17 @@ pub(crate) fn supported(unit: &LogicalUnit) -> impl Iterator<Item = &'static Com
     })
 }
 
-/// Whether an operation code is told apart by its service action.
-pub(crate) fn has_service_actions(opcode: u8) -> bool {
-    COMMANDS.iter().any(|info| info.opcode == opcode && info.service_action.is_some())
+/// Whether an operation code names a command by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OpcodeKind {
+    Alone,
+    WithServiceActions,
+}
+
+/// What kind of operation code it is; `None` for those in no row.
+pub(crate) fn kind(opcode: u8) -> Option<OpcodeKind> {
+    let info = COMMANDS.iter().find(|info| info.opcode == opcode)?;
+    Some(if info.service_action.is_some() { OpcodeKind::WithServiceActions } else { OpcodeKind::Alone })
 }
 
 impl CommandInfo {

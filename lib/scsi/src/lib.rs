@@ -37,6 +37,8 @@ pub mod limits;
 mod lun;
 mod medium;
 mod nexus;
+#[cfg(test)]
+mod testing;
 mod unit;
 pub mod wire;
 

@@ -36,12 +36,13 @@ pub const SENSE_BYTES_MAX: usize = 28;
 pub const UNMAP_DESCRIPTORS_MAX: u32 = 256;
 
 /// Most bytes that one UNMAP gives back in all (block limits VPD page: MAXIMUM UNMAP LBA COUNT, there in blocks). It
-/// keeps a single command well inside the initiator's timeout.
-pub const UNMAP_BYTES_MAX: u64 = 4 << 30;
+/// keeps a single command well inside the initiator's timeout, and is 2^20 of the smallest blocks: more is what
+/// libiscsi's conformance suite calls insane.
+pub const UNMAP_BYTES_MAX: u64 = 512 << 20;
 
 /// Most bytes that one WRITE SAME covers (block limits VPD page: MAXIMUM WRITE SAME LENGTH, there in blocks). A device
 /// that cannot write zeroes by itself is written in pieces, which must end well inside the initiator's timeout.
-pub const WRITE_SAME_BYTES_MAX: u64 = 256 << 20;
+pub const WRITE_SAME_BYTES_MAX: u64 = 64 << 20;
 
 const _: () = {
     assert!(8 + 8 * (crate::Lun::MAX.0 as usize + 2) <= TRANSFER_BYTES_MIN as usize + SCRATCH_BYTES);

@@ -217,6 +217,14 @@ impl LogicalUnit {
         self.set_control(SWP, on);
     }
 
+    /// The same unit on a device with other properties.
+    #[cfg(test)]
+    pub(crate) fn with_facts(mut self, change: impl FnOnce(&mut Facts)) -> LogicalUnit {
+        change(&mut self.facts);
+        self
+    }
+
+    #[inline]
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -320,6 +328,7 @@ impl Identity {
     }
 }
 
+/// A string that goes into INQUIRY data (SPC-4 4.3.1: graphic codes, left-aligned, so no space at either end).
 fn text(field: &'static str, value: &str, most: usize) -> Result<String, UnitError> {
     let printable = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if value.is_empty() || value.len() > most || !printable || value.trim() != value {

@@ -1,1 +1,91 @@
+use super::*;
+use crate::testing::{options, options_of};
 
+fn error(options: UnitOptions) -> String {
+    match LogicalUnit::new(options) {
+        Ok(_) => panic!("the options are wrong"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn defaults_come_from_the_device() {
+    let unit = LogicalUnit::new(options()).expect("a unit");
+    assert_eq!(unit.name(), "disk01");
+    assert_eq!(unit.serial(), "00112233445566778899aabbccddeeff");
+    assert_eq!(unit.identity().vendor, "SRPT");
+    assert_eq!(unit.identity().revision, "0.1");
+    assert_eq!(unit.block_size(), 512);
+    assert!(unit.task_aborted_status() && !unit.descriptor_sense() && !unit.software_write_protect());
+}
+
+/// Both identifiers are on disks' labels and in multipath configurations: they may never change for a given UUID.
+#[test]
+fn identifiers_are_stable() {
+    let naa = |options| LogicalUnit::new(options).expect("a unit").naa();
+    assert_eq!(naa(options()), 0x3c2c_8b4d_7c2c_a8d5);
+    let other = UnitOptions { naa: Some(0x5000_0000_0000_0001), ..options() };
+    assert_eq!(naa(other), 0x5000_0000_0000_0001);
+}
+
+#[test]
+fn a_device_without_uuid_is_told_by_its_name() {
+    let with_name = |name: &str| {
+        let uuid = Some(Uuid::nil());
+        let device = bdev::null::NullOptions { name: name.to_owned(), num_blocks: 8, uuid, ..Default::default() };
+        LogicalUnit::new(UnitOptions::new(bdev::null::create(device).expect("a device"))).expect("a unit")
+    };
+    assert_eq!(with_name("a").naa(), with_name("a").naa());
+    assert_ne!(with_name("a").naa(), with_name("b").naa());
+    assert_ne!(with_name("a").serial(), with_name("b").serial());
+}
+
+#[test]
+fn long_and_odd_device_names_make_a_legal_product_name() {
+    let device = |name: &str| bdev::null::NullOptions { name: name.to_owned(), num_blocks: 8, ..Default::default() };
+    let named = |name: &str| UnitOptions::new(bdev::null::create(device(name)).expect("a device")).name;
+    assert_eq!(named("a-very-long-device-name"), "a-very-long-devi");
+    assert_eq!(named("größe"), "gr__e");
+}
+
+#[test]
+fn errors_name_the_option() {
+    let text = |change: fn(&mut UnitOptions)| {
+        let mut options = options();
+        change(&mut options);
+        error(options)
+    };
+    assert!(text(|options| options.name = String::new()).starts_with("name ''"));
+    assert!(text(|options| options.name = "seventeen letters".to_owned()).contains("1 to 16 characters"));
+    assert!(text(|options| options.name = "tab\there".to_owned()).starts_with("name"));
+    assert!(text(|options| options.name = " padded".to_owned()).starts_with("name"));
+    assert!(text(|options| options.vendor = "ninechars".to_owned()).starts_with("vendor"));
+    assert!(text(|options| options.revision = "1.2.3".to_owned()).starts_with("revision"));
+    assert!(text(|options| options.serial = Some("x".repeat(65))).starts_with("serial"));
+    assert!(text(|options| options.naa = Some(0x6000_0000_0000_0000)).starts_with("naa 6000000000000000"));
+    assert!(text(|options| options.transfer_bytes_max = 4096).starts_with("transfer_bytes_max 4096"));
+}
+
+#[test]
+fn transfers_are_whole_blocks_and_pages() {
+    let unit = LogicalUnit::new(UnitOptions { transfer_bytes_max: 200_001, ..options() }).expect("a unit");
+    assert_eq!(unit.transfer_bytes_max(), 196_608);
+    assert_eq!(unit.facts().transfer_blocks_max(), 384);
+}
+
+#[test]
+fn ratio_to_physical_blocks() {
+    assert_eq!(physical_exponent(512, 512), 0);
+    assert_eq!(physical_exponent(512, 4096), 3);
+    assert_eq!(physical_exponent(4096, 512), 0);
+    assert_eq!(physical_exponent(512, 1536), 0);
+    assert_eq!(physical_exponent(512, 1 << 30), 15);
+}
+
+#[test]
+fn block_limits_follow_the_block_size() {
+    let unit = LogicalUnit::new(options_of(1024, 4096)).expect("a unit");
+    assert_eq!(unit.facts().transfer_blocks_max(), 256);
+    assert_eq!(unit.facts().write_same_blocks_max(), 16384);
+    assert_eq!(unit.facts().unmap_blocks_max(), 131_072);
+}

@@ -1,0 +1,176 @@
+//! What the tests share: a unit, a disk in memory that checks what it is asked, and a command run from CDB to ending.
+
+use bdev::null::{self, NullOptions};
+use bdev::{IoError, Op};
+use uuid::Uuid;
+
+use crate::limits::{BUFFER_ALIGN, SCRATCH_BYTES};
+use crate::unit::Facts;
+use crate::{Address, Context, Ending, LogicalUnit, Lun, PortIds, Sense, Step, UnitNexus, UnitOptions, begin};
+
+pub(crate) const BLOCK: usize = 512;
+/// Blocks of the unit; enough to exceed what one WRITE SAME may cover.
+pub(crate) const BLOCKS: u64 = 1 << 18;
+
+pub(crate) const PORTS: PortIds = PortIds {
+    target_port_id: [0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7],
+    initiator_port_id: [0x33; 16],
+    relative_target_port: 0x0102,
+};
+
+pub(crate) fn options() -> UnitOptions {
+    options_of(BLOCKS, BLOCK as u32)
+}
+
+pub(crate) fn options_of(num_blocks: u64, block_size: u32) -> UnitOptions {
+    let uuid = Some(Uuid::from_u128(0x00112233_4455_6677_8899_aabbccddeeff));
+    let device = NullOptions { name: "disk01".to_owned(), num_blocks, block_size, uuid, ..NullOptions::default() };
+    UnitOptions::new(null::create(device).expect("a null device"))
+}
+
+pub(crate) fn unit() -> LogicalUnit {
+    LogicalUnit::new(options()).expect("a unit")
+}
+
+pub(crate) fn unit_with(change: impl FnOnce(&mut Facts)) -> LogicalUnit {
+    unit().with_facts(change)
+}
+
+pub(crate) fn context(unit: &LogicalUnit) -> Context<'_> {
+    Context {
+        unit: Some(unit),
+        address: Address::Unit(Lun(0)),
+        nexus: None,
+        luns: &[],
+        ports: &PORTS,
+        read_only: false,
+    }
+}
+
+pub(crate) fn with_nexus<'a>(unit: &'a LogicalUnit, nexus: &'a UnitNexus) -> Context<'a> {
+    Context { nexus: Some(nexus), ..context(unit) }
+}
+
+pub(crate) fn no_unit(address: Address) -> Context<'static> {
+    Context { unit: None, address, nexus: None, luns: &[], ports: &PORTS, read_only: false }
+}
+
+/// A medium: the blocks that have ever been written (the rest are zero), what was asked, and errors to give.
+#[derive(Default)]
+pub(crate) struct Disk {
+    pub(crate) blocks: std::collections::BTreeMap<u64, Vec<u8>>,
+    pub(crate) asked: Vec<(Op, u64, u64)>,
+    /// Results of the next operations, first to last; then all succeed.
+    pub(crate) results: std::collections::VecDeque<Result<(), IoError>>,
+}
+
+impl Disk {
+    pub(crate) fn fill(&mut self, lba: u64, blocks: u64, byte: u8) {
+        for lba in lba..lba + blocks {
+            self.blocks.insert(lba, vec![byte; BLOCK]);
+        }
+    }
+
+    pub(crate) fn block(&self, lba: u64) -> Vec<u8> {
+        self.blocks.get(&lba).cloned().unwrap_or_else(|| vec![0; BLOCK])
+    }
+
+    fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
+        let Step::Io { op, lba, blocks, data } = step else { unreachable!("only I/O is executed") };
+        let size = unit.block_size() as usize;
+        assert!(lba.checked_add(blocks).is_some_and(|end| end <= unit.num_blocks()), "{op:?} {lba}+{blocks}");
+        assert!(blocks > 0 || op == Op::Flush, "{op:?} of nothing");
+        self.asked.push((op, lba, blocks));
+        match op {
+            Op::Read | Op::Write { .. } => {
+                assert_eq!(data.len() as u64, blocks * size as u64);
+                assert!(data.start.is_multiple_of(BUFFER_ALIGN) && data.end <= buffer.len());
+            }
+            _ => assert!(data.is_empty()),
+        }
+        if let Some(result @ Err(_)) = self.results.pop_front() {
+            return result;
+        }
+        match op {
+            Op::Read => {
+                for (index, block) in buffer[data].chunks_mut(size).enumerate() {
+                    block.copy_from_slice(&self.block(lba + index as u64)[..size]);
+                }
+            }
+            Op::Write { .. } => {
+                for (index, block) in buffer[data].chunks(size).enumerate() {
+                    self.blocks.insert(lba + index as u64, block.to_vec());
+                }
+            }
+            Op::Unmap | Op::WriteZeroes { .. } => self.blocks.retain(|&at, _| !(lba..lba + blocks).contains(&at)),
+            Op::Flush => (),
+        }
+        Ok(())
+    }
+}
+
+/// How a command went.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) ending: Ending,
+    pub(crate) data_in: Vec<u8>,
+    pub(crate) data_out_len: usize,
+}
+
+/// Runs a command as a transport does. The buffer starts out full of another command's data (EEh), and nothing of that
+/// may come out.
+pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut Disk) -> Outcome {
+    let mut job = match begin(cdb, context) {
+        Ok(job) => job,
+        Err(ending) => return Outcome { ending, data_in: Vec::new(), data_out_len: 0 },
+    };
+    let data_out_len = job.data_out_len() as usize;
+    if let Some(unit) = context.unit {
+        assert!(job.buffer_len() <= unit.transfer_bytes_max() as usize + SCRATCH_BYTES, "{job:?}");
+    }
+    assert!(data_out_len <= job.buffer_len(), "{job:?}");
+    let mut buffer = vec![0xee; job.buffer_len()];
+    let sent = data_out.len().min(data_out_len);
+    buffer[..sent].copy_from_slice(&data_out[..sent]);
+    let mut last = None;
+    for _ in 0..100_000 {
+        match job.step(context, last.take(), &mut buffer) {
+            Step::Done(ending) => {
+                let data_in = match &ending {
+                    Ending::Good { data_in } => buffer[data_in.clone()].to_vec(),
+                    _ => Vec::new(),
+                };
+                assert!(data_in.len() <= job.data_in_len() as usize, "{job:?} returned {}", data_in.len());
+                return Outcome { ending, data_in, data_out_len };
+            }
+            step => last = Some(disk.execute(context.unit.expect("I/O needs a unit"), step, &mut buffer)),
+        }
+    }
+    panic!("{job:?} does not end");
+}
+
+/// The data-in of a command that must end well.
+pub(crate) fn answer(cdb: &[u8], context: &Context<'_>) -> Vec<u8> {
+    let outcome = run(cdb, &[], context, &mut Disk::default());
+    assert!(matches!(outcome.ending, Ending::Good { .. }), "{cdb:02x?}: {:?}", outcome.ending);
+    outcome.data_in
+}
+
+/// The sense of a command that must be refused or fail.
+pub(crate) fn refusal(cdb: &[u8], context: &Context<'_>) -> Sense {
+    sense_of(&run(cdb, &[], context, &mut Disk::default()), cdb)
+}
+
+pub(crate) fn sense_of(outcome: &Outcome, cdb: &[u8]) -> Sense {
+    match outcome.ending {
+        Ending::CheckCondition(sense) => sense,
+        ref other => panic!("{cdb:02x?} ended with {other:?}"),
+    }
+}
+
+/// A CDB of the right length from its first bytes.
+pub(crate) fn cdb(start: &[u8]) -> Vec<u8> {
+    let mut cdb = start.to_vec();
+    cdb.resize(16, 0);
+    cdb
+}

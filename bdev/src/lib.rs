@@ -1,1 +1,47 @@
 //! The block device contract and its devices.
+//!
+//! A [`Bdev`] is a device: shared by all cores, its facts ([`Info`]) never change while it lives, except its size and
+//! its statistics. A core that does I/O opens a [`Channel`] on it; the channel belongs to that core, owns whatever the
+//! device needs there (a ring, a queue of finished operations) and takes no lock. Operations ([`BlockIo`]) are moved in
+//! with their buffer, and come back with it in [`Done`], in any order. Nothing is allocated after the channel was opened.
+//!
+//! ```text
+//!   control thread   <kind>::create(options) ──► Arc<Bdev> ──► Registry
+//!                                                   │ open_channel, on the core that will use it
+//!   core N           channel.submit(BlockIo) ──► device ──► channel.poll(|Done| …)
+//! ```
+//!
+//! Rules every device keeps:
+//! - every submitted operation comes back in exactly one `Done`, from `poll`, never from within `submit`;
+//! - a range was checked against the size before (by [`Channel::submit`], once for all devices);
+//! - data buffers are `blocks * block_size` long and aligned to [`Info::buf_align`] (the caller copies if need be);
+//! - a `Write` with `fua`, and every write before a finished `Flush`, survives power loss once `Done` says so, as far as
+//!   the kind of device survives it at all (RAM does not); a `Flush` covers the writes of all channels;
+//! - operations in flight at the same time are done in any order, also where their ranges overlap;
+//! - a dropped channel takes its buffers back from the kernel before it lets go of them.
+//!
+//! To add a device: a file `<kind>.rs` with its options and `create` (the shared part and the facts) and its channel part,
+//! a variant in [`Kind`](bdev) below it and in `ChannelKind` (`channel.rs`), an RPC method in the app, a row in the
+//! README's table, and a row in `tests/contract.rs`, whose tests then run over it.
+//!
+//! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
+//! `null.rs`, `malloc.rs`, `uring/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
+
+#![deny(unsafe_code)]
+
+mod bdev;
+mod channel;
+mod create;
+mod io;
+pub mod malloc;
+pub mod null;
+mod registry;
+mod stats;
+pub mod uring;
+
+pub use bdev::{Bdev, Info};
+pub use channel::{Channel, ChannelError};
+pub use create::CreateError;
+pub use io::{BlockIo, Done, IoError, Op};
+pub use registry::{Registry, RegistryError};
+pub use stats::IoStatSnapshot;

@@ -1,0 +1,94 @@
+//! The part of a device that all cores share: its facts, its size, its statistics.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use uuid::Uuid;
+
+use crate::channel::{Channel, ChannelError};
+use crate::malloc::Memory;
+use crate::stats::{IoStatSnapshot, StatsBook};
+use crate::uring;
+
+/// The facts of a device. They do not change while it lives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Info {
+    /// The administrator's name for it, unique in the [`crate::Registry`].
+    pub name: String,
+    /// Its identity, given or derived (see the options of each kind); the same after a restart.
+    pub uuid: Uuid,
+    /// What kind of device it is, in SPDK's words: `Null disk`, `Malloc disk`, `URING bdev`, `AIO disk`.
+    pub product_name: &'static str,
+    /// Bytes per logical block: the unit of [`crate::BlockIo::lba`] and `blocks`.
+    pub block_size: u32,
+    /// Bytes that the medium writes at once; a multiple of `block_size`.
+    pub physical_block_size: u32,
+    /// Whether a finished write may be lost with the power until a `Flush` is done (SBC-4: WCE).
+    pub write_cache: bool,
+    /// Whether writes are refused.
+    pub read_only: bool,
+    /// Whether `Unmap` is supported.
+    pub unmap: bool,
+    /// Whether unmapped blocks read as zeroes (SBC-4: LBPRZ).
+    pub unmap_zeroes: bool,
+    /// Whether `WriteZeroes` is done without moving zeroes about. It works either way.
+    pub write_zeroes: bool,
+    /// Whether seeking costs time.
+    pub rotational: bool,
+    /// What the address of a data buffer must be a multiple of, in bytes; a power of two.
+    pub buf_align: usize,
+    /// Transfers of a multiple of this many blocks are fastest; 0: nothing is known.
+    pub optimal_blocks: u32,
+    /// The file or block device beneath, as it was named.
+    pub filename: Option<PathBuf>,
+}
+
+/// A block device, shared by all cores through an `Arc`. What lies beneath is let go of (a file closed and unlocked,
+/// memory given back) when the last `Arc` is dropped; each [`Channel`] holds one.
+#[derive(Debug)]
+pub struct Bdev {
+    info: Info,
+    num_blocks: AtomicU64,
+    pub(crate) stats: StatsBook,
+    pub(crate) kind: Kind,
+}
+
+/// The closed set of devices, with what the cores share of each.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Null,
+    Malloc(Arc<Memory>),
+    Uring(Arc<uring::BackingFile>),
+}
+
+impl Bdev {
+    pub(crate) fn new(info: Info, num_blocks: u64, kind: Kind) -> Arc<Bdev> {
+        debug_assert!(info.buf_align.is_power_of_two() && info.physical_block_size % info.block_size == 0);
+        Arc::new(Bdev { info, num_blocks: AtomicU64::new(num_blocks), stats: StatsBook::default(), kind })
+    }
+
+    /// The facts.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Number of logical blocks.
+    #[inline]
+    pub fn num_blocks(&self) -> u64 {
+        self.num_blocks.load(Ordering::Relaxed)
+    }
+
+    /// Opens a channel, on the core that will use it; `depth` is the most operations that will be in flight on it.
+    ///
+    /// # Errors
+    /// [`ChannelError`]: the depth is out of range, or the kernel refuses what the channel needs.
+    pub fn open_channel(self: &Arc<Self>, depth: usize) -> Result<Channel, ChannelError> {
+        Channel::open(self, depth)
+    }
+
+    /// What all channels ever opened have done, from any thread.
+    pub fn io_stat(&self) -> IoStatSnapshot {
+        self.stats.snapshot()
+    }
+}

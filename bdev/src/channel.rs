@@ -1,0 +1,193 @@
+//! The part of a device that belongs to one core.
+
+use std::sync::Arc;
+
+use crate::bdev::{Bdev, Kind};
+use crate::io::{BlockIo, Done, IoError, Op};
+use crate::malloc::{self, Memory};
+use crate::null;
+use crate::stats::ChannelStats;
+use crate::uring::{self, Ring};
+
+/// Most operations in flight on one channel: what a kernel ring can hold.
+const DEPTH_MAX: usize = 32768;
+
+/// A core's way to a device: operations go in by [`Channel::submit`] and come back from [`Channel::poll`]. It stays on
+/// the thread that opened it (buffers make it neither `Send` nor `Sync`). Dropping it waits for what is in flight.
+#[derive(Debug)]
+pub struct Channel {
+    bdev: Arc<Bdev>,
+    depth: usize,
+    in_flight: usize,
+    kind: ChannelKind,
+    /// Operations that ended within `submit`, waiting for `poll`; has room for `depth` from the start.
+    finished: Vec<Finished>,
+    stats: Arc<ChannelStats>,
+}
+
+/// What a channel needs of its kind of device.
+#[derive(Debug)]
+enum ChannelKind {
+    Null,
+    Malloc(Arc<Memory>),
+    Uring(Box<Ring>),
+}
+
+/// An operation that ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) io: BlockIo,
+    pub(crate) submitted_ns: u64,
+    pub(crate) result: Result<(), IoError>,
+}
+
+/// Why a channel could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The depth is 0 or more than a ring can hold.
+    #[error("a channel of depth {0} cannot be opened: 1 to {DEPTH_MAX} operations may be in flight")]
+    Depth(
+        /// The depth asked for.
+        usize,
+    ),
+    /// The kernel refuses to make a ring.
+    #[error("no io_uring of depth {depth} for a channel to bdev {bdev}: {source}")]
+    Ring {
+        /// The device's name.
+        bdev: String,
+        /// The depth asked for.
+        depth: usize,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+impl Channel {
+    /// See [`Bdev::open_channel`].
+    pub(crate) fn open(bdev: &Arc<Bdev>, depth: usize) -> Result<Channel, ChannelError> {
+        if !(1..=DEPTH_MAX).contains(&depth) {
+            return Err(ChannelError::Depth(depth));
+        }
+        let kind = match &bdev.kind {
+            Kind::Null => ChannelKind::Null,
+            Kind::Malloc(memory) => ChannelKind::Malloc(Arc::clone(memory)),
+            Kind::Uring(file) => {
+                let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
+                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
+            }
+        };
+        let stats = bdev.stats.open();
+        Ok(Channel { bdev: Arc::clone(bdev), depth, in_flight: 0, kind, finished: Vec::with_capacity(depth), stats })
+    }
+
+    /// Takes an operation over; `now_ns` is the time of the caller's clock, for the statistics. How it ended comes back
+    /// from [`Channel::poll`], also when it is refused: out of range, write protected or unsupported.
+    ///
+    /// # Errors
+    /// The operation comes back when `depth` are in flight: submit it again after a poll handed some out.
+    ///
+    /// # Panics
+    /// If the data's length is not `blocks * block_size` (0 for operations without data): our own bug.
+    #[inline]
+    pub fn submit(&mut self, mut io: BlockIo, now_ns: u64) -> Result<(), BlockIo> {
+        if self.in_flight == self.depth {
+            return Err(io);
+        }
+        self.in_flight += 1;
+        let range = match check(&self.bdev, &io) {
+            Ok(range) => range,
+            Err(error) => {
+                self.finished.push(Finished { io, submitted_ns: now_ns, result: Err(error) });
+                return Ok(());
+            }
+        };
+        let result = match &mut self.kind {
+            ChannelKind::Null => null::execute(&mut io),
+            ChannelKind::Malloc(memory) => malloc::execute(memory, &mut io, range.offset, range.len),
+            ChannelKind::Uring(ring) if range.len > 0 || io.op == Op::Flush => {
+                ring.start(uring::Operation::new(io, range, now_ns));
+                return Ok(());
+            }
+            ChannelKind::Uring(_) => Ok(()),
+        };
+        self.finished.push(Finished { io, submitted_ns: now_ns, result });
+        Ok(())
+    }
+
+    /// Hands every operation that has ended to `done`, after giving the kernel what was submitted since the last poll.
+    /// Returns how many ended. Never blocks; makes no system call when there is nothing to hand over or to fetch.
+    pub fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(Done)) -> usize {
+        if self.in_flight == 0 {
+            return 0;
+        }
+        let (bdev, stats) = (&self.bdev, &self.stats);
+        let mut count = 0;
+        let mut finish = |finished: Finished| {
+            let Finished { io, submitted_ns, result } = finished;
+            // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
+            let bytes = io.blocks.wrapping_mul(u64::from(bdev.info().block_size));
+            stats.record(io.op, bytes, now_ns.saturating_sub(submitted_ns), result);
+            count += 1;
+            done(Done { tag: io.tag, data: io.data, result });
+        };
+        self.finished.drain(..).for_each(&mut finish);
+        if let ChannelKind::Uring(ring) = &mut self.kind {
+            ring.poll(now_ns, &mut finish);
+        }
+        self.in_flight -= count;
+        count
+    }
+
+    /// Operations that were submitted and have not come back from `poll`.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// The device.
+    pub fn bdev(&self) -> &Arc<Bdev> {
+        &self.bdev
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.bdev.stats.close(&self.stats);
+    }
+}
+
+/// The range of an operation, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ByteRange {
+    /// First byte.
+    pub(crate) offset: u64,
+    /// Number of bytes; 0 for a flush.
+    pub(crate) len: u64,
+}
+
+/// What holds for every device: the range lies on it, it may be written, and the data fits the range.
+#[inline]
+fn check(bdev: &Bdev, io: &BlockIo) -> Result<ByteRange, IoError> {
+    let info = bdev.info();
+    let end = io.lba.checked_add(io.blocks).ok_or(IoError::OutOfRange)?;
+    if end > bdev.num_blocks() {
+        return Err(IoError::OutOfRange);
+    }
+    let block_size = u64::from(info.block_size);
+    // The constructors saw to it that num_blocks * block_size does not overflow, and neither number exceeds num_blocks.
+    let range = ByteRange { offset: io.lba * block_size, len: io.blocks * block_size };
+    let has_data = match io.op {
+        Op::Flush => return Ok(ByteRange { offset: 0, len: 0 }),
+        Op::Read | Op::Write { .. } => true,
+        Op::Unmap | Op::WriteZeroes { .. } => false,
+    };
+    if info.read_only && io.op != Op::Read {
+        return Err(IoError::WriteProtected);
+    }
+    if io.op == Op::Unmap && !info.unmap {
+        return Err(IoError::Unsupported);
+    }
+    let data_len = io.data.as_ref().map_or(0, |data| data.len() as u64);
+    let expected_len = if has_data { range.len } else { 0 };
+    assert!(data_len == expected_len, "{data_len} bytes of data for {:?} of {} blocks", io.op, io.blocks);
+    Ok(range)
+}

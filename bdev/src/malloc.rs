@@ -1,0 +1,166 @@
+//! A disk in memory: fast, shared by all cores, gone with the process.
+//!
+//! Two cores may work on the same block at once. As with any disk, what a reader then sees is a mixture of both, but
+//! never anything else; `memory.rs` holds the copying that makes this sound.
+
+mod memory;
+
+use std::sync::Arc;
+
+use hugepage_setup::{AllocateError, AllocationRequest};
+use uuid::Uuid;
+
+pub(crate) use self::memory::Memory;
+use crate::bdev::{Bdev, Info, Kind};
+use crate::create::{self, CreateError};
+use crate::io::{BlockIo, IoError, Op};
+
+/// Parameters of [`create()`], with the names of SPDK's `bdev_malloc_create`.
+#[derive(Clone, Debug)]
+pub struct MallocOptions {
+    /// Name of the new device.
+    pub name: String,
+    /// Number of logical blocks.
+    pub num_blocks: u64,
+    /// Bytes per logical block: 512, 1024, 2048 or 4096.
+    pub block_size: u32,
+    /// Bytes per physical block; `None`: `block_size`.
+    pub physical_block_size: Option<u32>,
+    /// Identity; `None`: derived from this machine's id and the name. Two processes on one machine that give their
+    /// devices the same name must give them different UUIDs.
+    pub uuid: Option<Uuid>,
+    /// NUMA node of the memory; `None`: that of the calling thread.
+    pub numa_node: Option<u32>,
+}
+
+impl Default for MallocOptions {
+    /// 512-byte blocks on any node; the name and the size are still to be given.
+    fn default() -> MallocOptions {
+        MallocOptions {
+            name: String::new(),
+            num_blocks: 0,
+            block_size: 512,
+            physical_block_size: None,
+            uuid: None,
+            numa_node: None,
+        }
+    }
+}
+
+/// Makes a disk in memory, all zeroes. All of its memory is taken here, on huge pages if there are enough.
+///
+/// # Errors
+/// [`CreateError::Parameter`] names the parameter that is out of range; [`CreateError::Memory`]: there is not so much
+/// memory.
+pub fn create(options: MallocOptions) -> Result<Arc<Bdev>, CreateError> {
+    const PRODUCT: &str = "Malloc disk";
+    create::check_name(&options.name)?;
+    create::check_block_size(options.block_size)?;
+    let physical_block_size = create::physical_block_size(options.physical_block_size, options.block_size)?;
+    let bytes = create::check_capacity(options.num_blocks, options.block_size)?;
+    let memory = allocate(bytes, options.numa_node)?;
+    let info = Info {
+        uuid: options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None)),
+        name: options.name,
+        product_name: PRODUCT,
+        block_size: options.block_size,
+        physical_block_size,
+        write_cache: false,
+        read_only: false,
+        unmap: true,
+        unmap_zeroes: true,
+        write_zeroes: true,
+        rotational: false,
+        buf_align: 1,
+        optimal_blocks: 0,
+        filename: None,
+    };
+    Ok(Bdev::new(info, options.num_blocks, Kind::Malloc(Arc::new(memory))))
+}
+
+fn allocate(bytes: u64, numa_node: Option<u32>) -> Result<Memory, CreateError> {
+    let refused = |reason: String| CreateError::Memory { bytes, reason };
+    let len = usize::try_from(bytes).map_err(|_| refused("more than the address space".to_owned()))?;
+    // Every page is brought in at once. Where they come from ordinary memory, a size that this machine does not have
+    // would not be refused by the kernel but end some process, likely this one: so look first.
+    if let Some(available) = available_bytes(&read("/proc/meminfo"))
+        && bytes > available
+    {
+        return Err(refused(format!("{available} bytes are available: free memory or make the device smaller")));
+    }
+    match hugepage_setup::allocate(&AllocationRequest { numa_node, ..AllocationRequest::new(len) }) {
+        Ok(mapping) => Ok(Memory::new(mapping, len)),
+        Err(error @ AllocateError::NoSuchNode { .. }) => {
+            Err(CreateError::Parameter { parameter: "numa_node", problem: error.to_string() })
+        }
+        Err(error) => Err(refused(error.to_string())),
+    }
+}
+
+/// An empty text if the file cannot be read.
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// What could be had now, of the text of /proc/meminfo: free huge pages or ordinary memory, whichever is more, since a
+/// device stands on pages of one kind. `None` if the text does not say.
+fn available_bytes(meminfo: &str) -> Option<u64> {
+    let field = |name: &str| -> Option<u64> {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().trim_end_matches("kB").trim_end().parse().ok()
+    };
+    let ordinary = field("MemAvailable")?.checked_mul(1024)?;
+    let huge = field("HugePages_Free").zip(field("Hugepagesize"));
+    let huge = huge.and_then(|(pages, kib)| pages.checked_mul(kib)?.checked_mul(1024));
+    Some(ordinary.max(huge.unwrap_or(0)))
+}
+
+/// Does an operation whose range is checked against the device's size; `byte` is where it starts.
+#[inline]
+pub(crate) fn execute(memory: &Memory, io: &mut BlockIo, byte: u64, bytes: u64) -> Result<(), IoError> {
+    match (io.op, &mut io.data) {
+        (Op::Read, Some(data)) => memory.read(byte, data.bytes_mut()),
+        (Op::Write { .. }, Some(data)) => memory.write(byte, data.bytes()),
+        (Op::Unmap | Op::WriteZeroes { .. }, _) => memory.zero(byte, bytes),
+        // Without data there are no blocks to move; nothing is more durable than it was before a flush.
+        (Op::Read | Op::Write { .. } | Op::Flush, _) => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn available_memory_is_that_of_the_larger_kind() {
+        let text = "MemTotal:       24684096 kB\nMemAvailable:   1024 kB\nHugePages_Total:       3\nHugePages_Free:        2\n\
+                    Hugepagesize:       2048 kB\n";
+        assert_eq!(available_bytes(text), Some(4 << 20));
+        assert_eq!(available_bytes(&text.replace("Free:        2", "Free:        0")), Some(1 << 20));
+        assert_eq!(available_bytes("MemAvailable:   1024 kB\n"), Some(1 << 20));
+        assert_eq!(available_bytes("MemAvailable:   lots\n"), None);
+        assert_eq!(available_bytes(""), None);
+    }
+
+    #[test]
+    fn this_machine_says_what_it_has() {
+        assert!(available_bytes(&read("/proc/meminfo")).is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn a_size_beyond_the_machine_is_refused_before_memory_is_touched() {
+        let options = MallocOptions { name: "m".to_owned(), num_blocks: 1 << 40, ..MallocOptions::default() };
+        let error = create(options).expect_err("512 TiB");
+        assert!(matches!(error, CreateError::Memory { bytes, .. } if bytes == 512 << 40), "{error}");
+        assert!(error.to_string().contains("num_blocks"), "{error}");
+    }
+
+    #[test]
+    fn a_node_that_is_not_there_is_refused_by_name() {
+        let options =
+            MallocOptions { name: "m".to_owned(), num_blocks: 8, numa_node: Some(1023), ..MallocOptions::default() };
+        let error = create(options).expect_err("no such node");
+        assert!(error.to_string().starts_with("numa_node: "), "{error}");
+    }
+}

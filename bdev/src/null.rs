@@ -1,0 +1,76 @@
+//! A device without a medium: reads give zeroes, writes are dropped. It measures everything above it.
+//!
+//! SPDK's null bdev leaves a read's buffer as it is. Ours fills it with zeroes: the buffer may last have held another
+//! initiator's data, which must never be shown.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::bdev::{Bdev, Info, Kind};
+use crate::create::{self, CreateError};
+use crate::io::{BlockIo, IoError, Op};
+
+/// Parameters of [`create()`], with the names of SPDK's `bdev_null_create`.
+#[derive(Clone, Debug)]
+pub struct NullOptions {
+    /// Name of the new device.
+    pub name: String,
+    /// Number of logical blocks.
+    pub num_blocks: u64,
+    /// Bytes per logical block: 512, 1024, 2048 or 4096.
+    pub block_size: u32,
+    /// Bytes per physical block; `None`: `block_size`.
+    pub physical_block_size: Option<u32>,
+    /// Identity; `None`: derived from this machine's id and the name.
+    pub uuid: Option<Uuid>,
+}
+
+impl Default for NullOptions {
+    /// 512-byte blocks; the name and the size are still to be given.
+    fn default() -> NullOptions {
+        NullOptions { name: String::new(), num_blocks: 0, block_size: 512, physical_block_size: None, uuid: None }
+    }
+}
+
+/// Makes a null device.
+///
+/// # Errors
+/// [`CreateError::Parameter`] names the parameter that is out of range.
+pub fn create(options: NullOptions) -> Result<Arc<Bdev>, CreateError> {
+    const PRODUCT: &str = "Null disk";
+    create::check_name(&options.name)?;
+    create::check_block_size(options.block_size)?;
+    create::check_capacity(options.num_blocks, options.block_size)?;
+    let info = Info {
+        uuid: options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None)),
+        name: options.name,
+        product_name: PRODUCT,
+        block_size: options.block_size,
+        physical_block_size: create::physical_block_size(options.physical_block_size, options.block_size)?,
+        write_cache: false,
+        read_only: false,
+        unmap: true,
+        unmap_zeroes: true,
+        write_zeroes: true,
+        rotational: false,
+        buf_align: 1,
+        optimal_blocks: 0,
+        filename: None,
+    };
+    Ok(Bdev::new(info, options.num_blocks, Kind::Null))
+}
+
+/// Does an operation whose range is checked.
+#[inline]
+pub(crate) fn execute(io: &mut BlockIo) -> Result<(), IoError> {
+    match io.op {
+        Op::Read => {
+            if let Some(data) = &mut io.data {
+                data.bytes_mut().fill(0);
+            }
+        }
+        Op::Write { .. } | Op::Flush | Op::Unmap | Op::WriteZeroes { .. } => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! Opening the file or block device beneath: refuse what cannot work, find out what it can do.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom, Stat, StatxFlags};
+use rustix::io::Errno;
+
+use super::{UringOptions, lock};
+use crate::create::{self, CreateError};
+
+/// No device or file system wants more of O_DIRECT's buffers, in bytes.
+pub(super) const DIRECT_ALIGN_MAX: usize = 4096;
+
+/// A file that is ours, and what is to be known of it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) fd: OwnedFd,
+    pub(super) num_blocks: u64,
+    pub(super) block_size: u32,
+    pub(super) facts: Facts,
+}
+
+/// What the file or device can do.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) physical_block_size: u32,
+    pub(super) buf_align: usize,
+    pub(super) punch_hole: bool,
+    pub(super) write_zeroes: bool,
+    pub(super) rotational: bool,
+    pub(super) optimal_blocks: u32,
+}
+
+/// Opens, locks, sizes and examines what the options name.
+pub(super) fn open(options: &UringOptions) -> Result<Opened, CreateError> {
+    let path = options.filename.as_path();
+    let (fd, created) = match file_type(path)? {
+        Some(found) => (open_existing(path, found, options.read_only)?, None),
+        None => {
+            let fd = create_file(options)?;
+            (fd, Some(RemoveOnDrop(path)))
+        }
+    };
+    let stat = rustix::fs::fstat(&fd).map_err(failed(path, "cannot be examined"))?;
+    let opened = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => open_regular(options, fd, &stat),
+        FileType::BlockDevice => open_block_device(options, fd, &stat),
+        other => Err(wrong_type(path, other)),
+    }?;
+    if let Some(created) = created {
+        created.keep();
+    }
+    Ok(opened)
+}
+
+/// `None`: nothing is there.
+fn file_type(path: &Path) -> Result<Option<FileType>, CreateError> {
+    match rustix::fs::stat(path) {
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(failed(path, "cannot be examined")(errno)),
+        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+            found @ (FileType::RegularFile | FileType::BlockDevice) => Ok(Some(found)),
+            other => Err(wrong_type(path, other)),
+        },
+    }
+}
+
+fn wrong_type(path: &Path, found: FileType) -> CreateError {
+    let problem = format!("{} is a {found:?}: name a regular file or a block device", path.display());
+    CreateError::parameter("filename", problem)
+}
+
+fn open_existing(path: &Path, found: FileType, read_only: bool) -> Result<OwnedFd, CreateError> {
+    let access = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
+    // NONBLOCK: should a pipe have taken the file's place meanwhile, opening it must not wait for its other end.
+    let mut flags = access | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    if found == FileType::BlockDevice {
+        // The kernel's own claim on a block device: mounts, LVM, md and other targets hold it, too.
+        flags |= OFlags::EXCL;
+    }
+    let outcome = lock::retry_while(Errno::BUSY, || (rustix::fs::open(path, flags, Mode::empty()), true));
+    outcome.map_err(|errno| match errno {
+        Errno::BUSY => CreateError::InUse {
+            path: path.to_owned(),
+            holder: "a mounted file system, a volume manager or another process".to_owned(),
+        },
+        Errno::ROFS | Errno::ACCESS | Errno::PERM if !read_only => {
+            failed(path, "cannot be opened for writing; allow it, or set read_only")(errno)
+        }
+        errno => failed(path, "cannot be opened")(errno),
+    })
+}
+
+fn create_file(options: &UringOptions) -> Result<OwnedFd, CreateError> {
+    let path = options.filename.as_path();
+    if path.as_os_str().is_empty() {
+        return Err(CreateError::parameter("filename", "is empty: name a file or a block device"));
+    }
+    if options.size.is_none() || options.read_only {
+        let problem = match options.read_only {
+            true => "does not exist, and a read-only device cannot be made empty",
+            false => "does not exist; give its size in bytes (size) to make it",
+        };
+        return Err(failed(path, problem)(Errno::NOENT));
+    }
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed(path, "cannot be created"))
+}
+
+/// Nothing half-made is left behind: the file goes again unless all went well.
+struct RemoveOnDrop<'a>(&'a Path);
+
+impl RemoveOnDrop<'_> {
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for RemoveOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(self.0) {
+            tracing::warn!("{} was created, is of no use and cannot be removed: {error}", self.0.display());
+        }
+    }
+}
+
+fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Opened, CreateError> {
+    let path = options.filename.as_path();
+    let block_size = options.block_size.unwrap_or(512);
+    check_size_option(options.size, block_size)?;
+    lock::lock(&fd, stat, path, options.read_only)?;
+    // Only now is the length final: the last owner may have changed it until it let go of the lock.
+    let stat = rustix::fs::fstat(&fd).map_err(failed(path, "cannot be examined"))?;
+    let mut bytes = u64::try_from(stat.st_size).unwrap_or(0);
+    if let Some(size) = options.size
+        && size != bytes
+    {
+        if bytes != 0 || options.read_only {
+            let problem = format!(
+                "{size}, but {} has {bytes} bytes: leave size out to take the file as it is, or name another file",
+                path.display()
+            );
+            return Err(CreateError::parameter("size", problem));
+        }
+        grow_empty_file(fd.as_fd(), path, size)?;
+        bytes = size;
+    }
+    let num_blocks = whole_blocks(path, bytes, block_size)?;
+    let buf_align = choose_cache(options, fd.as_fd(), block_size, None)?;
+    let punch_hole = !options.read_only && can_punch_holes(fd.as_fd(), &stat, bytes);
+    let file_system_block = u32::try_from(stat.st_blksize).unwrap_or(0).clamp(block_size, 4096);
+    let facts = Facts {
+        physical_block_size: if file_system_block.is_power_of_two() { file_system_block } else { block_size },
+        buf_align,
+        punch_hole,
+        // Every file system that zeroes ranges also punches holes, and this one can be tried without doing harm.
+        write_zeroes: punch_hole,
+        rotational: queue_attribute(stat.st_dev, "rotational") == Some(1),
+        optimal_blocks: 0,
+    };
+    Ok(Opened { fd, num_blocks, block_size, facts })
+}
+
+fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateError> {
+    match size {
+        Some(size) if size == 0 || size % u64::from(block_size) != 0 || i64::try_from(size).is_err() => {
+            let problem =
+                format!("{size} is no multiple of block_size ({block_size}) from one block to 2^63 - 1 bytes");
+            Err(CreateError::parameter("size", problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The new length is on the disk before anybody relies on it, and so is the file's name.
+fn grow_empty_file(fd: BorrowedFd<'_>, path: &Path, size: u64) -> Result<(), CreateError> {
+    let problem = || format!("cannot be made {size} bytes long");
+    rustix::fs::ftruncate(fd, size).map_err(|errno| failed(path, &problem())(errno))?;
+    rustix::fs::fsync(fd).map_err(|errno| failed(path, &problem())(errno))?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(directory, flags, Mode::empty())
+        .and_then(rustix::fs::fsync)
+        .map_err(failed(path, "its directory cannot be written to the disk"))
+}
+
+fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Opened, CreateError> {
+    let path = options.filename.as_path();
+    let logical = rustix::fs::ioctl_blksszget(&fd).map_err(failed(path, "does not tell its block size"))?;
+    let block_size = options.block_size.unwrap_or(logical);
+    create::check_block_size(block_size)?;
+    if block_size % logical != 0 {
+        let problem = format!("{block_size} is no multiple of the device's own block size: use {logical}");
+        return Err(CreateError::parameter("block_size", problem));
+    }
+    let bytes = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(failed(path, "does not tell its size"))?;
+    if let Some(size) = options.size
+        && size != bytes
+    {
+        let problem = format!("{size}, but {} has {bytes} bytes: leave size out for a block device", path.display());
+        return Err(CreateError::parameter("size", problem));
+    }
+    let num_blocks = whole_blocks(path, bytes, block_size)?;
+    let buf_align = choose_cache(options, fd.as_fd(), block_size, Some(logical))?;
+    let device = stat.st_rdev;
+    let write_zeroes = queue_attribute(device, "write_zeroes_max_bytes").is_some_and(|bytes| bytes > 0);
+    let discard = queue_attribute(device, "discard_max_bytes").is_some_and(|bytes| bytes > 0);
+    let physical = rustix::fs::ioctl_blkpbszget(&fd).unwrap_or(block_size).max(block_size);
+    let optimal = queue_attribute(device, "optimal_io_size").unwrap_or(0) / u64::from(block_size);
+    let facts = Facts {
+        physical_block_size: if physical.is_power_of_two() { physical } else { block_size },
+        buf_align,
+        // The kernel's hole in a block device is zeroes with their space given back: it takes both abilities.
+        punch_hole: !options.read_only && write_zeroes && discard,
+        write_zeroes,
+        rotational: queue_attribute(device, "rotational") == Some(1),
+        optimal_blocks: u32::try_from(optimal).unwrap_or(0),
+    };
+    Ok(Opened { fd, num_blocks, block_size, facts })
+}
+
+fn whole_blocks(path: &Path, bytes: u64, block_size: u32) -> Result<u64, CreateError> {
+    let (blocks, tail) = (bytes / u64::from(block_size), bytes % u64::from(block_size));
+    if blocks == 0 {
+        let problem = format!("{} has {bytes} bytes, less than one block of {block_size}", path.display());
+        return Err(CreateError::parameter("filename", problem));
+    }
+    if tail != 0 {
+        tracing::warn!("{}: the last {tail} bytes are less than a block of {block_size} and not used", path.display());
+    }
+    create::check_capacity(blocks, block_size)?;
+    Ok(blocks)
+}
+
+/// O_DIRECT or the page cache, as the options and the file want; returns the alignment that buffers need, in bytes.
+fn choose_cache(
+    options: &UringOptions,
+    fd: BorrowedFd<'_>,
+    block_size: u32,
+    device_block: Option<u32>,
+) -> Result<usize, CreateError> {
+    let (name, path) = (&options.name, options.filename.display());
+    if options.direct == Some(false) {
+        tracing::info!("bdev {name}: {path} is used through the page cache, as asked for");
+        return Ok(1);
+    }
+    match set_direct(fd, block_size, device_block) {
+        Ok(buf_align) => {
+            tracing::info!("bdev {name}: {path} is used with O_DIRECT, buffers aligned to {buf_align} bytes");
+            Ok(buf_align)
+        }
+        Err(why) if options.direct == Some(true) => Err(CreateError::parameter(
+            "direct",
+            format!("{path} cannot be used with O_DIRECT: {why}; leave direct out"),
+        )),
+        Err(why) => {
+            tracing::info!("bdev {name}: {path} is used through the page cache: {why}");
+            Ok(1)
+        }
+    }
+}
+
+/// Switches the open file to O_DIRECT, or says why that is not possible.
+fn set_direct(fd: BorrowedFd<'_>, block_size: u32, device_block: Option<u32>) -> Result<usize, String> {
+    let wanted = direct_alignment(fd, block_size, device_block)?;
+    let flags = rustix::fs::fcntl_getfl(fd).map_err(|errno| format!("its flags cannot be read: {errno}"))?;
+    rustix::fs::fcntl_setfl(fd, flags | OFlags::DIRECT)
+        .map_err(|errno| format!("the file system refuses it: {errno}"))?;
+    read_directly(fd, block_size, wanted).map_err(|errno| {
+        // Back to what the file was; if even that fails, the first read of the device will say so.
+        let _ = rustix::fs::fcntl_setfl(fd, flags);
+        format!("reading a block of {block_size} bytes gives {errno}")
+    })?;
+    Ok(wanted)
+}
+
+/// What O_DIRECT wants of buffers, as statx says (Linux 6.1 or later), or a safe guess.
+fn direct_alignment(fd: BorrowedFd<'_>, block_size: u32, device_block: Option<u32>) -> Result<usize, String> {
+    let statx = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok();
+    let told = statx.filter(|statx| StatxFlags::from_bits_retain(statx.stx_mask).contains(StatxFlags::DIOALIGN));
+    let (memory, offset) = match told {
+        Some(statx) => (statx.stx_dio_mem_align as usize, statx.stx_dio_offset_align),
+        None => (DIRECT_ALIGN_MAX, device_block.unwrap_or(block_size)),
+    };
+    if memory == 0 || offset == 0 {
+        return Err("the file system says that it does not do it for this file".to_owned());
+    }
+    if block_size % offset != 0 {
+        return Err(format!("it needs blocks of {offset} bytes, and block_size is {block_size}"));
+    }
+    if !memory.is_power_of_two() || memory > DIRECT_ALIGN_MAX {
+        return Err(format!("it needs buffers aligned to {memory} bytes"));
+    }
+    Ok(memory)
+}
+
+/// Reads the first two blocks, each by itself, into a buffer that is aligned as told and no better.
+fn read_directly(fd: BorrowedFd<'_>, block_size: u32, align: usize) -> rustix::io::Result<()> {
+    let block_size = block_size as usize;
+    let mut memory = vec![0; 2 * DIRECT_ALIGN_MAX + block_size];
+    let start = memory.as_ptr().align_offset(DIRECT_ALIGN_MAX) + align % DIRECT_ALIGN_MAX;
+    let buffer = &mut memory[start..start + block_size];
+    for block in 0..2 {
+        loop {
+            match rustix::io::pread(fd, &mut *buffer, block * block_size as u64) {
+                Err(Errno::INTR) => {}
+                // A bad block is no reason against O_DIRECT.
+                Ok(_) | Err(Errno::IO) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Punches a hole behind the end, where there is nothing to lose: only whether that is refused is of interest.
+fn can_punch_holes(fd: BorrowedFd<'_>, stat: &Stat, bytes: u64) -> bool {
+    let unit = u64::try_from(stat.st_blksize).unwrap_or(4096).max(4096);
+    let Some(behind) = bytes.checked_next_multiple_of(unit).filter(|&at| at <= i64::MAX as u64 - unit) else {
+        return false;
+    };
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    rustix::fs::fallocate(fd, flags, behind, unit).is_ok()
+}
+
+/// A number that the kernel shows of a block device's queue; partitions have their disk's.
+fn queue_attribute(device: u64, attribute: &str) -> Option<u64> {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let text = ["", "../"]
+        .iter()
+        .find_map(|up| fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/{up}queue/{attribute}")).ok())?;
+    text.trim().parse().ok()
+}
+
+/// The system's refusal as an error about the file.
+fn failed(path: &Path, problem: &str) -> impl FnOnce(Errno) -> CreateError {
+    let (path, problem) = (path.to_owned(), problem.to_owned());
+    move |errno| CreateError::File { path, problem, source: io::Error::from(errno) }
+}

@@ -79,7 +79,7 @@ enum Turn {
 /// An array of requests, worked on in order.
 #[derive(Debug)]
 struct Batch {
-    rest: vec::IntoIter<Result<Call, Invalid>>,
+    rest: vec::IntoIter<Result<Call, Box<Invalid>>>,
     /// The answers so far, as JSON texts with commas between.
     answers: Vec<u8>,
 }

@@ -2,6 +2,8 @@
 //!
 //! Panic contract: no input panics.
 
+use std::fmt::Display;
+
 use serde_json::{Map, Value};
 
 use crate::error::{RpcError, shortened};
@@ -38,9 +40,9 @@ pub struct Invalid {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     /// One request.
-    Single(Result<Call, Invalid>),
+    Single(Result<Call, Box<Invalid>>),
     /// Several, to be answered in one array. Never empty.
-    Batch(Vec<Result<Call, Invalid>>),
+    Batch(Vec<Result<Call, Box<Invalid>>>),
 }
 
 /// Reads one frame.
@@ -53,14 +55,12 @@ pub fn parse(frame: &[u8]) -> Result<Message, RpcError> {
             Ok(Message::Batch(elements.into_iter().map(parse_call).collect()))
         }
         Ok(value) => Ok(Message::Single(parse_call(value))),
-        Err(error) if error.is_data() => {
-            Ok(Message::Single(Err(Invalid { error: RpcError::invalid_request(error), id: Value::Null })))
-        }
+        Err(error) if error.is_data() => Ok(Message::Single(Err(invalid(error, None)))),
         Err(error) => Err(RpcError::parse_error(error)),
     }
 }
 
-fn parse_call(value: Value) -> Result<Call, Invalid> {
+fn parse_call(value: Value) -> Result<Call, Box<Invalid>> {
     let mut members = match value {
         Value::Object(members) => members,
         Value::Array(elements) if elements.is_empty() => return Err(invalid("an empty batch", None)),
@@ -70,7 +70,7 @@ fn parse_call(value: Value) -> Result<Call, Invalid> {
     let id = members.shift_remove("id");
     match parse_members(members) {
         Ok(request) => Ok(Call { request, id }),
-        Err(what) => Err(invalid(&what, id)),
+        Err(what) => Err(invalid(what, id)),
     }
 }
 
@@ -97,8 +97,8 @@ fn parse_members(mut members: Map<String, Value>) -> Result<Request, String> {
     }
 }
 
-fn invalid(what: &str, id: Option<Value>) -> Invalid {
-    Invalid { error: RpcError::invalid_request(what), id: id.unwrap_or(Value::Null) }
+fn invalid(what: impl Display, id: Option<Value>) -> Box<Invalid> {
+    Box::new(Invalid { error: RpcError::invalid_request(what), id: id.unwrap_or(Value::Null) })
 }
 
 /// The text of an answer, without a line end.

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-fn single(text: &str) -> Result<Call, Invalid> {
+fn single(text: &str) -> Result<Call, Box<Invalid>> {
     match parse(text.as_bytes()) {
         Ok(Message::Single(call)) => call,
         other => panic!("{other:?}"),

@@ -31,9 +31,12 @@ pub struct Methods<Ctx> {
 }
 
 enum Handler<Ctx> {
-    Immediate(Box<dyn Fn(&mut Ctx, Option<&Value>) -> Result<Value, RpcError> + Send>),
-    Deferred(Box<dyn Fn(&mut Ctx, Pending) + Send>),
+    Immediate(Box<ImmediateFn<Ctx>>),
+    Deferred(Box<DeferredFn<Ctx>>),
 }
+
+type ImmediateFn<Ctx> = dyn Fn(&mut Ctx, Option<&Value>) -> Result<Value, RpcError> + Send;
+type DeferredFn<Ctx> = dyn Fn(&mut Ctx, Pending) + Send;
 
 /// Parameters of a method that has none.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]

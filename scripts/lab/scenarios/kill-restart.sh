@@ -1,0 +1,22 @@
+# kill-restart: the target is killed with -9 under fio and started at once: the initiator reconnects, fio ends without an error, data verified
+# seconds: 300
+
+state() { cat /sys/class/srp_remote_ports/port-*/state; }
+
+must "the target starts" start_target 0x3
+must "login" login_disks
+# Slow enough to be in the middle of its writes when the target dies; what it wrote before that is verified at the end, too.
+FIO_OPTIONS=(--rate=,1500k)
+verify_with_fio 24M "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
+fio=$!
+sleep 6
+must "fio is under way" kill -0 $fio
+check "kill -9" kill_target
+must "the target starts again" start_target 0x3
+check "fio is still under way" kill -0 $fio
+check "the initiator reconnects" initiator_says "ib_srp: reconnect attempt [0-9]+ succeeded|SRP.*reconnect.*succe"
+wait $fio
+status=$?
+check "fio ends without an error, every byte as written" eval 'cat /run/lab/$SCENARIO.fio.log; test $status = 0'
+check_equal "the port runs" running "$(state)"
+check "SIGTERM ends the target with status 0" stop_target

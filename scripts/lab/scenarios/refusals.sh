@@ -1,0 +1,28 @@
+# refusals: wrong target id, too long IU and an initiator that is not allowed: the initiator shows SRP's reason, the target says what to change
+# seconds: 180
+
+refused() { ! login_as "$1"; }
+right="id_ext=$ID_EXT,ioc_guid=$IOC_GUID"
+
+must "the target starts" start_target 0x3
+
+must "the initiator loads" load_initiator
+check "a wrong id_ext is refused" refused "id_ext=5355525000000bad,ioc_guid=$IOC_GUID"
+check "the initiator shows reason 0x00010003" initiator_says "SRP LOGIN.*REJECTED, reason 0x00010003"
+check "the target's log names the id that was asked for" target_log_has "5355:?5250:?0000:?0bad"
+
+check "a wrong ioc_guid is refused" refused "id_ext=$ID_EXT,ioc_guid=5355525000000bad"
+
+must "the initiator loads with 128 KiB of immediate data" load_initiator max_imm_data=131072
+check "a too long IU is refused" refused "$right"
+check "the initiator shows the reason" initiator_says "requested max_it_iu_len too large|reason 0x00010002"
+check "the target's log names the length that was asked for" target_log_has "131140"
+
+must "the initiator loads" load_initiator
+must "a group of initiators without this one" rpc srp_create_initiator_group '{"target": "tgt0", "name": "others", "initiators": ["10.99.0.9"]}'
+check "an initiator that is not in the group is refused" refused "$right"
+check "the initiator shows reason 0x00010006" initiator_says "SRP LOGIN.*REJECTED, reason 0x00010006"
+check "the target's log names the initiator and what to change" target_log_has "$ADDRESS.*srp_create_initiator_group|srp_create_initiator_group.*$ADDRESS"
+
+must "a group with this one" rpc srp_create_initiator_group '{"target": "tgt0", "name": "ours", "initiators": ["10.77.0.*"]}'
+check "it may log in now" login_disks

@@ -1,0 +1,17 @@
+# relogin: 30 logins and logouts in a row leave no session, no memory and no open file behind in the target
+# seconds: 420
+
+login_and_out() { login_disks ch_count=2 && dd if="$RAM" of=/dev/null bs=64k count=8 iflag=direct && logout; }
+cycle() { for _ in $(seq "$1"); do login_and_out || return 1; done; }
+no_session() { [ "$(rpc srp_get_sessions | tr -d ' \n')" = "[]" ]; }
+
+must "the target starts" start_target 0x3
+must "5 logins and logouts" cycle 5
+check "no session is left" until_true 10 no_session
+rss=$(target_rss_kib) files=$(target_open_files)
+must "25 more" cycle 25
+check "no session is left" until_true 10 no_session
+note "       after 5: $rss KiB resident, $files files; after 30: $(target_rss_kib) KiB, $(target_open_files) files"
+check_equal "open files are the same" "$files" "$(target_open_files)"
+check "resident memory is flat (within 256 KiB)" test "$(target_rss_kib)" -le $((rss + 256))
+check "SIGTERM ends the target with status 0" stop_target

@@ -82,7 +82,7 @@ impl System {
     /// Writes to a file that exists already, as those of /sys and /proc do.
     pub fn write_existing(&self, absolute: &str, text: &str) -> Result<(), SystemError> {
         let path = self.path(absolute);
-        let write = || std::fs::OpenOptions::new().write(true).open(&path)?.write_all(text.as_bytes());
+        let write = || std::fs::OpenOptions::new().write(true).truncate(true).open(&path)?.write_all(text.as_bytes());
         write().map_err(|source| SystemError::Write { path: path.clone(), source })
     }
 

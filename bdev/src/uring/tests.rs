@@ -1,1 +1,233 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
+use tempfile::TempDir;
+
+use super::*;
+
+fn folder() -> TempDir {
+    TempDir::new().expect("a folder for a test")
+}
+
+fn options(filename: impl Into<PathBuf>) -> UringOptions {
+    UringOptions { name: "disk".to_owned(), filename: filename.into(), ..UringOptions::default() }
+}
+
+/// A file of so many bytes.
+fn file(dir: &TempDir, len: u64) -> PathBuf {
+    let path = dir.path().join("file");
+    fs::File::create(&path).and_then(|file| file.set_len(len)).expect("a file for a test");
+    path
+}
+
+fn refusal(options: UringOptions) -> String {
+    create(options).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn a_missing_file_is_made_sparse_at_the_size_given_and_found_again() {
+    let dir = folder();
+    let path = dir.path().join("new");
+    let sized = UringOptions { size: Some(1 << 30), ..options(&path) };
+    let bdev = create(sized.clone()).expect("made");
+    let info = bdev.info().clone();
+    assert_eq!((bdev.num_blocks(), info.block_size, info.filename.as_deref()), (1 << 21, 512, Some(path.as_path())));
+    let metadata = fs::metadata(&path).expect("there");
+    assert!(metadata.len() == 1 << 30 && metadata.blocks() * 512 < 1 << 20, "sparse");
+    assert_eq!(metadata.permissions().mode() & 0o077, 0, "nobody else reads a disk");
+    drop(bdev);
+    let again = create(sized).expect("the same again");
+    assert_eq!(again.info(), &info, "above all the UUID");
+}
+
+#[test]
+fn a_file_is_taken_as_it_is_when_no_size_is_given() {
+    let dir = folder();
+    let bdev = create(options(file(&dir, 8192))).expect("there");
+    assert_eq!(bdev.num_blocks(), 16);
+    let info = bdev.info();
+    assert!(info.write_cache && !info.read_only);
+    assert_eq!(info.product_name, "URING bdev");
+}
+
+#[test]
+fn a_tail_shorter_than_a_block_is_left_alone() {
+    let dir = folder();
+    let path = file(&dir, 3 * 4096 + 4095);
+    let bdev = create(UringOptions { block_size: Some(4096), ..options(&path) }).expect("there");
+    assert_eq!(bdev.num_blocks(), 3);
+    drop(bdev);
+    assert_eq!(fs::metadata(&path).expect("there").len(), 3 * 4096 + 4095);
+}
+
+#[test]
+fn an_empty_file_is_grown_and_a_full_one_is_not_touched() {
+    let dir = folder();
+    let path = file(&dir, 0);
+    let text = refusal(options(&path));
+    assert!(text.starts_with("filename: ") && text.contains("0 bytes"), "{text}");
+    assert_eq!(create(UringOptions { size: Some(4096), ..options(&path) }).expect("grown").num_blocks(), 8);
+    let text = refusal(UringOptions { size: Some(8192), ..options(&path) });
+    assert!(text.starts_with("size: 8192, but") && text.contains("4096 bytes"), "{text}");
+    assert_eq!(fs::metadata(&path).expect("there").len(), 4096);
+}
+
+#[test]
+fn what_is_no_file_of_ours_is_refused_by_name_and_nothing_is_left_behind() {
+    let dir = folder();
+    let missing = dir.path().join("missing");
+    let dangling = dir.path().join("dangling");
+    symlink(dir.path().join("nowhere/at/all"), &dangling).expect("a link");
+    let sized = |path: &Path| UringOptions { size: Some(4096), ..options(path) };
+    for (options, expected) in [
+        (options(&missing), "give its size"),
+        (UringOptions { read_only: true, ..sized(&missing) }, "read-only"),
+        (options(dir.path()), "is a Directory"),
+        (options("/dev/null"), "is a CharacterDevice"),
+        (sized(Path::new("")), "is empty"),
+        (sized(&dir.path().join("no/such/folder")), "cannot be created"),
+        (sized(&dangling), "cannot be created"),
+        (options("with\0nul"), "cannot be examined"),
+        (UringOptions { size: Some(4095), ..options(&missing) }, "is no multiple"),
+        (UringOptions { size: Some(0), ..options(&missing) }, "is no multiple"),
+        (UringOptions { size: Some(1 << 63), ..options(&missing) }, "is no multiple"),
+        (UringOptions { block_size: Some(513), ..sized(&missing) }, "513 is none of"),
+        (UringOptions { name: String::new(), ..sized(&missing) }, "is 0 bytes long"),
+    ] {
+        let text = refusal(options);
+        assert!(text.contains(expected), "{text}");
+        assert!(!missing.exists(), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_written_can_be_had_read_only() {
+    let dir = folder();
+    let path = file(&dir, 4096);
+    let bdev = create(UringOptions { read_only: true, ..options(&path) }).expect("read-only");
+    let info = bdev.info();
+    assert!(info.read_only && !info.write_cache && !info.unmap);
+    let twin = UringOptions { read_only: true, name: "twin".to_owned(), ..options(&path) };
+    create(twin).expect("readers share a file");
+    let text = refusal(options(&path));
+    assert!(text.contains("in use by another bdev of this process"), "{text}");
+}
+
+#[test]
+fn a_device_of_this_process_is_in_the_way_at_once_and_gone_at_once() {
+    let dir = folder();
+    let path = file(&dir, 4096);
+    for _ in 0..50 {
+        let started = Instant::now();
+        let bdev = create(options(&path)).expect("free");
+        let channel = bdev.open_channel(4).expect("a channel");
+        let text = refusal(options(&path));
+        assert!(text.contains("file is in use by another bdev of this process"), "{text}");
+        assert!(started.elapsed() < lock::WAIT_MAX, "no waiting for oneself");
+        drop(bdev);
+        assert!(create(options(&path)).is_err(), "the channel holds it");
+        drop(channel);
+    }
+}
+
+#[test]
+fn another_process_that_has_the_file_is_named() {
+    let dir = folder();
+    let path = file(&dir, 4096);
+    let script = "flock -x 9; echo locked; read line";
+    let mut child = Command::new("bash")
+        .args(["-c", &format!("exec 9<>{}; {script}", path.display())])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("bash and flock(1)");
+    let mut locked = [0; 7];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut locked).expect("the lock");
+    let text = refusal(options(&path));
+    assert!(text.contains("is in use by process "), "{text}");
+    // With its end the file is free, after a moment at most.
+    drop(child.stdin.take());
+    create(options(&path)).expect("free");
+    child.wait().expect("its end");
+}
+
+#[test]
+fn o_direct_is_used_or_refused_as_asked() {
+    let dir = folder();
+    let path = file(&dir, 8192);
+    let buffered = create(UringOptions { direct: Some(false), ..options(&path) }).expect("page cache");
+    assert_eq!(buffered.info().buf_align, 1);
+    drop(buffered);
+    // Blocks smaller than the file system's alignment cannot be had with O_DIRECT; those of 4096 bytes can, wherever
+    // it does O_DIRECT at all.
+    let direct = create(UringOptions { direct: Some(true), block_size: Some(4096), ..options(&path) });
+    match direct {
+        Ok(bdev) => assert!(bdev.info().buf_align > 1),
+        Err(error) => assert!(error.to_string().starts_with("direct: "), "{error}"),
+    }
+}
+
+#[test]
+fn what_the_options_say_shows_in_the_facts() {
+    let dir = folder();
+    let path = file(&dir, 8192);
+    let uuid = Uuid::from_u128(42);
+    let options = UringOptions {
+        write_through: true,
+        uuid: Some(uuid),
+        product: Product::Aio,
+        block_size: Some(4096),
+        ..options(&path)
+    };
+    let bdev = create(options).expect("there");
+    let info = bdev.info();
+    assert_eq!((info.uuid, info.product_name, info.write_cache), (uuid, "AIO disk", false));
+    assert_eq!((info.block_size, info.physical_block_size, bdev.num_blocks()), (4096, 4096, 2));
+}
+
+/// A loop device over a file, taken away on drop.
+struct Loop(String);
+
+impl Loop {
+    fn over(file: &Path, sector_size: u32) -> Loop {
+        let output = Command::new("losetup")
+            .args(["--find", "--show", "--sector-size", &sector_size.to_string()])
+            .arg(file)
+            .output()
+            .expect("losetup");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Loop(String::from_utf8(output.stdout).expect("a name").trim().to_owned())
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["--detach", &self.0]).status();
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn a_block_device_tells_its_size_and_blocks_and_has_one_owner() {
+    let dir = folder();
+    let path = file(&dir, 1 << 20);
+    for sector_size in [512, 4096] {
+        let device = Loop::over(&path, sector_size);
+        let bdev = create(options(&device.0)).expect("a block device");
+        let info = bdev.info();
+        assert_eq!((info.block_size, bdev.num_blocks()), (sector_size, (1 << 20) / u64::from(sector_size)));
+        assert!(info.unmap && info.write_zeroes && info.buf_align > 1, "{info:?}");
+        let text = refusal(options(&device.0));
+        assert!(text.contains("in use by a mounted file system, a volume manager or another process"), "{text}");
+        drop(bdev);
+        if sector_size == 4096 {
+            let text = refusal(UringOptions { block_size: Some(512), ..options(&device.0) });
+            assert!(text.starts_with("block_size: 512") && text.ends_with("use 4096"), "{text}");
+        }
+        let text = refusal(UringOptions { size: Some(4096), ..options(&device.0) });
+        assert!(text.starts_with("size: 4096, but"), "{text}");
+    }
+}

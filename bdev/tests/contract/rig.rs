@@ -77,13 +77,30 @@ fn make_uring(dir: &Path, block_size: u32, options: UringOptions) -> Arc<Bdev> {
     uring::create(options).expect("uring")
 }
 
+/// Names a block device of exactly `BLOCKS` * 512 bytes, whose content is lost, to hold it against the contract, too:
+/// `losetup --find --show FILE`, then the tests with `--test-threads=1`, since it has one owner at a time.
+const BLOCK_DEVICE: &str = "BDEV_TEST_BLOCK_DEVICE";
+
 /// Runs a test over every device; the name of the device is printed for the one that fails.
 pub fn for_each_device(test: impl Fn(&mut Rig)) {
+    if let Some(device) = std::env::var_os(BLOCK_DEVICE) {
+        eprintln!("{}", device.display());
+        test(&mut on_block_device(Path::new(&device)));
+    }
     for device in DEVICES {
         eprintln!("{}", device.name);
         let dir = TempDir::new().expect("a folder for a test");
         test(&mut Rig::on((device.make)(dir.path()), device.stores));
     }
+}
+
+fn on_block_device(device: &Path) -> Rig {
+    let options = UringOptions { name: "device".to_owned(), filename: device.to_owned(), ..UringOptions::default() };
+    let clean = Op::WriteZeroes { unmap: false, fua: false };
+    Rig::on(uring::create(options.clone()).expect("a block device"), true).run(clean, 0, BLOCKS).expect("clean");
+    let bdev = uring::create(options).expect("a block device");
+    assert_eq!(bdev.num_blocks(), BLOCKS, "{BLOCK_DEVICE} has the wrong size");
+    Rig::on(bdev, true)
 }
 
 /// What a test works with.

@@ -1,3 +1,28 @@
-//! srpt-app: configuration, wiring, RPC methods, start and stop.
+//! srpt-app: the SRP target as a process.
+//!
+//! `options.rs` is the command line, `assemble.rs` puts the crates together, `appliance.rs` is what runs on the control thread, `rpc/` are its methods,
+//! `config.rs` reads and writes configurations, `shutdown.rs` is the way out. The data plane runs on the reactors of the
+//! mask; everything here is control plane.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod appliance;
+mod assemble;
+mod config;
+mod log;
+mod options;
+mod rpc;
+mod shutdown;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    let options = options::Options::parse();
+    match assemble::run(&options) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("srpt-app: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mem::{Pool, PoolLayout, Region, SizedPools};
 
-use crate::limits::{DATA_ALIGN, MAX_IT_IU_BYTES, MAX_TI_IU_BYTES, TABLE_BYTES_MAX, TRANSFER_BYTES_MAX, USUAL_IMMEDIATE_OFFSET};
+use crate::limits::{self, DATA_ALIGN, MAX_IT_IU_BYTES, MAX_TI_IU_BYTES, TABLE_BYTES_MAX, TRANSFER_BYTES_MAX, USUAL_IMMEDIATE_OFFSET};
 
 /// How many buffers of each kind one poll group has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,9 +24,9 @@ pub struct MemoryOptions {
 }
 
 impl Default for MemoryOptions {
-    /// About 100 MiB per reactor: 32 channels with 128 credits each.
+    /// About 110 MiB per reactor: 32 channels with the default credits.
     fn default() -> Self {
-        MemoryOptions { small_data: 1024, medium_data: 128, large_data: 32, tables: 32, receives: 32 * 136, messages: 32 * 144 }
+        MemoryOptions::for_channels(32, limits::CREDITS_DEFAULT)
     }
 }
 
@@ -37,6 +37,18 @@ const MESSAGE_STRIDE: usize = MAX_TI_IU_BYTES.next_multiple_of(64);
 const _: () = assert!(LARGE.is_multiple_of(DATA_ALIGN) && TABLE_BYTES_MAX.is_multiple_of(DATA_ALIGN));
 
 impl MemoryOptions {
+    /// The default amount of data buffers, and receives and messages for this many channels with this many credits each.
+    pub fn for_channels(channels: u32, credits: u32) -> MemoryOptions {
+        MemoryOptions {
+            small_data: 1024,
+            medium_data: 128,
+            large_data: 32,
+            tables: 32,
+            receives: (channels * (limits::receives(credits) + 4)) as usize,
+            messages: (channels * limits::messages(credits)) as usize,
+        }
+    }
+
     /// Bytes of the region that the pools are cut from.
     pub fn region_bytes(&self) -> usize {
         let data = self.small_data * 8192 + self.medium_data * 65536 + self.large_data * LARGE;

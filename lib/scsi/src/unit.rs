@@ -69,6 +69,7 @@ pub enum UnitError {
 }
 
 /// One logical unit. Shared by all cores: its facts are fixed, and what may change is in atomics.
+#[derive(Debug)]
 pub struct LogicalUnit {
     bdev: Arc<Bdev>,
     identity: Identity,
@@ -148,6 +149,16 @@ impl LogicalUnit {
     /// Product identification.
     pub fn name(&self) -> &str {
         &self.identity.name
+    }
+
+    /// T10 VENDOR IDENTIFICATION of INQUIRY, without padding.
+    pub fn vendor(&self) -> &str {
+        &self.identity.vendor
+    }
+
+    /// PRODUCT REVISION LEVEL of INQUIRY, without padding.
+    pub fn revision(&self) -> &str {
+        &self.identity.revision
     }
 
     /// Unit serial number.

@@ -1,0 +1,142 @@
+//! What the control thread runs: the target's control plane, the bdevs, and the requests of administrators.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bdev::{Bdev, Registry};
+use reactor::{Instant, Poller, Progress, ReactorHandle};
+use serde_json::Value;
+use transport_srp::Controller;
+
+use crate::log::LogLevel;
+use crate::rpc::Methods;
+
+/// How long the deletion of a bdev waits for commands that are still under way on it.
+const DELETE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// All that administrators act on.
+pub(crate) struct Appliance {
+    pub(crate) controller: Controller,
+    pub(crate) bdevs: Registry,
+    /// How each bdev was made, for save_config: method and parameters.
+    pub(crate) recipes: BTreeMap<String, (&'static str, Value)>,
+    pub(crate) reactors: Vec<ReactorHandle>,
+    pub(crate) log: LogLevel,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) now: Instant,
+    control: ReactorHandle,
+    requests: mpsc::Receiver<rpc::Pending>,
+    methods: Option<Rc<Methods>>,
+    deletions: Vec<Deletion>,
+    /// Filled when the target has drained: what is to be flushed.
+    finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
+}
+
+/// A bdev to be removed as soon as nothing uses it.
+struct Deletion {
+    name: String,
+    since: Instant,
+    pending: rpc::Pending,
+}
+
+impl Appliance {
+    pub(crate) fn new(
+        controller: Controller,
+        reactors: Vec<ReactorHandle>,
+        control: ReactorHandle,
+        log: LogLevel,
+        requests: mpsc::Receiver<rpc::Pending>,
+        stop: Arc<AtomicBool>,
+    ) -> Appliance {
+        Appliance {
+            controller,
+            bdevs: Registry::new(),
+            recipes: BTreeMap::new(),
+            reactors,
+            log,
+            stop,
+            now: Instant::default(),
+            control,
+            requests,
+            methods: None,
+            deletions: Vec::new(),
+            finished: Rc::default(),
+        }
+    }
+
+    pub(crate) fn set_methods(&mut self, methods: Methods) {
+        self.methods = Some(Rc::new(methods));
+    }
+
+    pub(crate) fn methods(&self) -> Option<Rc<Methods>> {
+        self.methods.clone()
+    }
+
+    /// The bdevs that are left when the control thread has ended.
+    pub(crate) fn finished(&self) -> Rc<RefCell<Vec<Arc<Bdev>>>> {
+        Rc::clone(&self.finished)
+    }
+
+    /// Removes a bdev, and answers when it is gone: commands of a LUN that was just taken away may still use it.
+    pub(crate) fn delete_bdev(&mut self, name: String, pending: rpc::Pending) {
+        self.deletions.push(Deletion { name, since: self.now, pending });
+        self.try_deletions();
+    }
+
+    fn try_deletions(&mut self) {
+        for deletion in std::mem::take(&mut self.deletions) {
+            match self.controller.bdev_user(&deletion.name) {
+                None => {
+                    self.recipes.remove(&deletion.name);
+                    let removed = self.bdevs.remove(&deletion.name);
+                    deletion.pending.reply(removed.map(|_| Value::Bool(true)).map_err(crate::rpc::registry_error));
+                }
+                Some(user) if user.starts_with("LUN") || self.now.since(deletion.since) > DELETE_PATIENCE => {
+                    let text = format!(
+                        "name: bdev {} is in use by {user}: remove that first (srp_target_remove_lun)",
+                        deletion.name
+                    );
+                    deletion.pending.reply(Err(rpc::RpcError::errno(rpc::Errno::BUSY, text)));
+                }
+                Some(_) => self.deletions.push(deletion),
+            }
+        }
+    }
+
+    fn answer_requests(&mut self) -> bool {
+        let mut worked = false;
+        while let (Ok(pending), Some(methods)) = (self.requests.try_recv(), self.methods()) {
+            methods.answer(self, pending);
+            worked = true;
+        }
+        worked
+    }
+}
+
+impl Poller for Appliance {
+    fn name(&self) -> &str {
+        "control"
+    }
+
+    fn poll(&mut self, now: Instant) -> Progress {
+        self.now = now;
+        let mut progress = self.controller.poll(now);
+        if self.answer_requests() {
+            progress = Progress::Busy;
+        }
+        self.try_deletions();
+        if self.stop.load(Ordering::Relaxed) {
+            self.controller.start_drain();
+            if self.controller.is_drained() {
+                *self.finished.borrow_mut() = self.bdevs.iter().map(Arc::clone).collect();
+                self.control.stop();
+            }
+        }
+        progress
+    }
+}

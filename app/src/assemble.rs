@@ -1,0 +1,109 @@
+//! Puts the crates together and runs them: the only file that names them all.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::Context;
+use hugepage_setup::AllocationRequest;
+use mem::Region;
+use reactor::{IdleMode, Reactor, ReactorConfig, ReactorThread, SystemClock, Waker};
+use transport_srp::{Controller, ControllerOptions, MemoryOptions, limits};
+
+use crate::appliance::Appliance;
+use crate::options::Options;
+use crate::{config, log, rpc, shutdown};
+
+/// How often the control thread looks for connection events when nothing wakes it.
+const CONTROL_PERIOD: Duration = Duration::from_millis(1);
+
+/// The adaptive mode polls this many empty rounds before it sleeps, and then no longer than this at a time.
+const ADAPTIVE: IdleMode = IdleMode::Adaptive { empty_rounds: 2_000, max_sleep: Duration::from_micros(200) };
+
+/// Starts everything, serves until told to stop, and ends in good order.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let log = log::start(options.log_level);
+    options.mask.check_usable().context("-m")?;
+    let entries = options.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle signals")?;
+    }
+
+    let clock = SystemClock::new();
+    let threads = start_reactors(options, clock)?;
+    let control = ReactorConfig {
+        core: None,
+        name: "control".into(),
+        idle: IdleMode::Park { max_sleep: CONTROL_PERIOD },
+        stall_after: Duration::MAX,
+    };
+    let mut control = Reactor::new(control, clock);
+    let controller = start_target(options, &threads, control.waker())?;
+
+    let (requests_in, requests) = mpsc::channel();
+    let reactors = threads.iter().map(ReactorThread::handle).collect();
+    let mut appliance = Appliance::new(controller, reactors, control.handle(), log, requests, stop);
+    let methods = rpc::methods();
+    config::apply(&entries, &methods, &mut appliance)
+        .with_context(|| options.config.as_deref().map(|path| path.display().to_string()).unwrap_or_default())?;
+    appliance.set_methods(methods);
+
+    let waker = control.waker();
+    let deliver = move |pending| {
+        // The receiver lives as long as the control thread; after that nobody is left to answer.
+        let _ = requests_in.send(pending);
+        waker.wake();
+    };
+    let server = ::rpc::Server::bind(&options.rpc_socket, ::rpc::ServerOptions::default(), deliver).context("-r")?;
+    tracing::info!(reactors = %options.mask, rpc = %options.rpc_socket.display(), "srpt-app {} is up", env!("CARGO_PKG_VERSION"));
+
+    let finished = appliance.finished();
+    control.add_poller(Box::new(appliance));
+    control.run();
+
+    shutdown::finish(finished, server, threads)
+}
+
+fn start_reactors(options: &Options, clock: SystemClock) -> anyhow::Result<Vec<ReactorThread>> {
+    let idle = if options.adaptive { ADAPTIVE } else { IdleMode::Poll };
+    let start = |&core: &u32| {
+        let config = ReactorConfig {
+            core: Some(core),
+            name: format!("reactor_{core}"),
+            idle,
+            stall_after: Duration::from_micros(options.stall_us),
+        };
+        Ok(reactor::spawn(config, clock, |_| ())?)
+    };
+    options.mask.cores().iter().map(start).collect()
+}
+
+/// Gives every reactor its memory and its poll group.
+fn start_target(options: &Options, threads: &[ReactorThread], waker: Waker) -> anyhow::Result<Controller> {
+    let memory = MemoryOptions::for_channels(options.channels, options.credits);
+    let mut reactors = Vec::new();
+    for thread in threads {
+        let mut request = AllocationRequest::new(memory.region_bytes());
+        request.numa_node = thread.handle().stats().core.and_then(node_of_core);
+        let mapping = hugepage_setup::allocate(&request).context("cannot allocate the buffers of a reactor")?;
+        tracing::info!(bytes = mapping.len(), pages = %mapping.page_kind(), locked = mapping.locked(), "buffers of a reactor");
+        reactors.push((thread.handle().waker(), Region::new(mapping)));
+    }
+    let fabrics = vec![fabric::Control::Verbs(fabric::verbs::Control::default())];
+    let options =
+        ControllerOptions { credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX), memory };
+    let (controller, seeds) = Controller::new(options, fabrics, reactors, waker);
+    for (thread, seed) in threads.iter().zip(seeds) {
+        thread.handle().add_poller(Box::new(move || Box::new(seed.settle())));
+    }
+    Ok(controller)
+}
+
+/// The NUMA node that a core belongs to, where the machine has nodes.
+fn node_of_core(core: u32) -> Option<u32> {
+    let entries = std::fs::read_dir(format!("/sys/devices/system/cpu/cpu{core}")).ok()?;
+    entries.flatten().find_map(|entry| entry.file_name().to_str()?.strip_prefix("node")?.parse().ok())
+}

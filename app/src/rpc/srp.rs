@@ -1,0 +1,236 @@
+//! `srp_*`: targets, LUNs, listeners, initiator groups and sessions, shaped like SPDK's `iscsi_*` and `nvmf_*`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use fabric::ListenerState;
+use rpc::{Errno, NoParams, RpcError};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+use transport_srp::{InitiatorGroup, LunOptions};
+
+use super::{Methods, admin_error};
+use crate::appliance::Appliance;
+
+pub(super) fn add(methods: &mut Methods) {
+    methods.add("srp_create_target", create_target);
+    methods.add("srp_delete_target", delete_target);
+    methods.add("srp_target_add_lun", add_lun);
+    methods.add("srp_target_remove_lun", remove_lun);
+    methods.add("srp_create_listener", create_listener);
+    methods.add("srp_delete_listener", delete_listener);
+    methods.add("srp_create_initiator_group", create_initiator_group);
+    methods.add("srp_delete_initiator_group", delete_initiator_group);
+    methods.add("srp_get_targets", get_targets);
+    methods.add("srp_get_listeners", get_listeners);
+    methods.add("srp_get_initiator_groups", get_initiator_groups);
+    methods.add("srp_get_sessions", get_sessions);
+    methods.add("srp_get_devices", get_devices);
+    methods.add("srp_close_session", close_session);
+}
+
+/// 64 bits as they stand in a login string: hex digits, with `0x` or without. A JSON number is taken as it is.
+#[derive(Clone, Copy)]
+struct Hex64(u64);
+
+impl<'de> Deserialize<'de> for Hex64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hex64, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(u64),
+            Text(String),
+        }
+        let wrong = || serde::de::Error::custom("1 to 16 hex digits are needed, like \"0x0002c90300001234\"");
+        match Either::deserialize(deserializer).map_err(|_| wrong())? {
+            Either::Number(number) => Ok(Hex64(number)),
+            Either::Text(text) => {
+                let digits = text.strip_prefix("0x").unwrap_or(&text).replace(':', "");
+                u64::from_str_radix(&digits, 16).map(Hex64).map_err(|_| wrong())
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateTarget {
+    name: String,
+    id_ext: Hex64,
+    ioc_guid: Hex64,
+}
+
+fn create_target(appliance: &mut Appliance, params: CreateTarget) -> Result<bool, RpcError> {
+    appliance.controller.create_target(&params.name, params.id_ext.0, params.ioc_guid.0).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Name {
+    name: String,
+}
+
+fn delete_target(appliance: &mut Appliance, params: Name) -> Result<bool, RpcError> {
+    appliance.controller.delete_target(&params.name).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddLun {
+    target: String,
+    bdev_name: String,
+    lun: Option<u16>,
+    #[serde(default)]
+    read_only: bool,
+    product: Option<String>,
+    vendor: Option<String>,
+    revision: Option<String>,
+    serial: Option<String>,
+    naa: Option<Hex64>,
+}
+
+fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
+    let missing = || RpcError::errno(Errno::NODEV, format!("bdev_name: there is no bdev {}", params.bdev_name));
+    let bdev = Arc::clone(appliance.bdevs.get(&params.bdev_name).ok_or_else(missing)?);
+    let options = LunOptions {
+        lun: params.lun,
+        read_only: params.read_only,
+        product: params.product,
+        vendor: params.vendor,
+        revision: params.revision,
+        serial: params.serial,
+        naa: params.naa.map(|naa| naa.0),
+    };
+    appliance.controller.add_lun(&params.target, &bdev, &options).map_err(admin_error)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoveLun {
+    target: String,
+    lun: u16,
+}
+
+fn remove_lun(appliance: &mut Appliance, params: RemoveLun) -> Result<bool, RpcError> {
+    appliance.controller.remove_lun(&params.target, params.lun).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listener {
+    #[serde(default = "verbs")]
+    fabric: String,
+    address: IpAddr,
+    port: u16,
+}
+
+fn verbs() -> String {
+    "verbs".into()
+}
+
+fn create_listener(appliance: &mut Appliance, params: Listener) -> Result<bool, RpcError> {
+    if params.port == 0 {
+        return Err(RpcError::invalid_params("port: 1 to 65535; 5555 is usual"));
+    }
+    let address = SocketAddr::new(params.address, params.port);
+    appliance.controller.create_listener(&params.fabric, address).map_err(admin_error)?;
+    Ok(true)
+}
+
+fn delete_listener(appliance: &mut Appliance, params: Listener) -> Result<bool, RpcError> {
+    let address = SocketAddr::new(params.address, params.port);
+    appliance.controller.delete_listener(&params.fabric, address).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateInitiatorGroup {
+    name: String,
+    initiators: Vec<String>,
+    luns: Option<Vec<u16>>,
+    target: Option<String>,
+}
+
+fn create_initiator_group(appliance: &mut Appliance, params: CreateInitiatorGroup) -> Result<bool, RpcError> {
+    let parse = |text: &String| text.parse().map_err(|error| RpcError::invalid_params(format!("initiators: {error}")));
+    let initiators = params.initiators.iter().map(parse).collect::<Result<_, _>>()?;
+    let group = InitiatorGroup { name: params.name, target: params.target, initiators, luns: params.luns };
+    appliance.controller.create_initiator_group(group).map_err(admin_error)?;
+    Ok(true)
+}
+
+fn delete_initiator_group(appliance: &mut Appliance, params: Name) -> Result<bool, RpcError> {
+    appliance.controller.delete_initiator_group(&params.name).map_err(admin_error)?;
+    Ok(true)
+}
+
+fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
+    let targets = appliance.controller.targets().into_iter().map(|target| {
+        let luns = target.luns.iter().map(|lun| {
+            json!({"lun": lun.lun, "bdev_name": lun.bdev_name, "read_only": lun.read_only, "product": lun.unit.name(),
+                "vendor": lun.unit.vendor(), "revision": lun.unit.revision(), "serial": lun.unit.serial(),
+                "naa": format!("{:#018x}", lun.unit.naa())})
+        });
+        json!({"name": target.name, "id_ext": format!("{:#018x}", target.id_ext), "ioc_guid": format!("{:#018x}", target.ioc_guid),
+            "sessions": target.sessions, "luns": luns.collect::<Vec<_>>()})
+    });
+    Ok(targets.collect())
+}
+
+fn get_listeners(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
+    let listeners = appliance.controller.listeners().into_iter().map(|listener| {
+        let (state, reason) = match listener.state {
+            ListenerState::Listening => ("listening", None),
+            ListenerState::Waiting(reason) => ("waiting", Some(reason)),
+        };
+        json!({"fabric": listener.fabric, "address": listener.address.ip(), "port": listener.address.port(), "state": state, "reason": reason})
+    });
+    Ok(listeners.collect())
+}
+
+fn get_initiator_groups(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
+    let groups = appliance.controller.initiator_groups().iter().map(|group| {
+        let initiators: Vec<String> = group.initiators.iter().map(ToString::to_string).collect();
+        json!({"name": group.name, "target": group.target, "initiators": initiators, "luns": group.luns})
+    });
+    Ok(groups.collect())
+}
+
+fn get_sessions(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
+    let reactors: Vec<Option<u32>> = appliance.reactors.iter().map(|reactor| reactor.stats().core).collect();
+    let sessions = appliance.controller.sessions().into_iter().map(|session| {
+        let channels = session.channels.iter().map(|channel| {
+            json!({"id": channel.id, "state": channel.state, "lcore": reactors.get(channel.reactor).copied().flatten(),
+                "peer": channel.peer.to_string(), "commands": channel.commands, "task_management": channel.task_management,
+                "bytes_out": channel.bytes_out, "bytes_in": channel.bytes_in, "failures": channel.failures, "aborts": channel.aborts,
+                "buffer_waits": channel.buffer_waits, "send_waits": channel.send_waits, "credit_requests": channel.credit_requests})
+        });
+        json!({"id": session.id, "initiator_port_id": session.initiator_port_id, "target_port_id": session.target_port_id,
+            "target": session.target, "initiator_group": session.initiator_group, "peer": session.peer.to_string(),
+            "luns": session.luns, "channels": channels.collect::<Vec<_>>()})
+    });
+    Ok(sessions.collect())
+}
+
+fn get_devices(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
+    let devices = appliance.controller.devices().into_iter().map(|device| {
+        json!({"name": device.name, "node_guid": format!("{:#018x}", device.node_guid), "link_layer": format!("{:?}", device.link_layer),
+            "mtu": device.mtu, "active": device.active, "reads_max": device.reads_max})
+    });
+    Ok(devices.collect())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CloseSession {
+    id: u64,
+}
+
+fn close_session(appliance: &mut Appliance, params: CloseSession) -> Result<bool, RpcError> {
+    appliance.controller.close_session(params.id).map_err(admin_error)?;
+    Ok(true)
+}

@@ -7,7 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `iu.rs` | the entry: [`parse`] what an initiator sent on a channel, [`parse_from_target`] for the other side |
-//! | `cmd.rs` | SRP_CMD, its CDB and its data buffers |
+//! | `cmd.rs` | SRP_CMD, its CDB and its data buffers (`cmd/repr.rs`: how an initiator writes one) |
 //! | `descriptor.rs` | the 16-byte memory descriptor |
 //! | `tmf.rs` | SRP_TSK_MGMT |
 //! | `rsp.rs` | what a target sends: SRP_RSP, SRP_CRED_REQ, SRP_AER_REQ, SRP_T_LOGOUT |

@@ -2,7 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::golden;
+use crate::wire::{golden, opcode};
 
 fn parse(iu: &[u8]) -> Command {
     Command::parse(iu, Some(68)).unwrap()

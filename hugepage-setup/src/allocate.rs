@@ -5,7 +5,7 @@ use std::sync::Once;
 use rustix::io::Errno;
 
 use crate::mapping::{Mapping, Placement};
-use crate::page::{GIB, PageKind, Size};
+use crate::page::{GIB, MIB, PageKind, Size};
 use crate::status::{self, Pool, PoolId, Transparent};
 use crate::system::System;
 
@@ -54,7 +54,7 @@ pub enum AllocateError {
         "cannot allocate {}: no huge pages are free for it, and only {} of ordinary memory are available. \
          Configure smaller pools, or add memory",
         Size(*len as u64),
-        Size(*available)
+        Size(available / MIB * MIB)
     )]
     NotAvailable {
         /// Bytes asked for.
@@ -282,7 +282,6 @@ fn memlock_warning(len: usize, errno: Errno, soft_limit: Option<u64>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::MIB;
 
     fn request(len: u64, max_page: PageKind) -> AllocationRequest {
         AllocationRequest { max_page, ..AllocationRequest::new(len as usize) }

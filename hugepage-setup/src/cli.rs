@@ -172,7 +172,13 @@ fn release(system: &System, id: PoolId) -> Result<ExitCode> {
     let outcome = pool::release(&found)?;
     println!("{} {id} released", outcome.before.saturating_sub(outcome.after));
     if outcome.surplus > 0 {
-        println!("{} of them are in use and go back to the system once unused", outcome.surplus);
+        println!("{} still in use: back to the system once unused", outcome.surplus);
+    }
+    // The number does not matter, only where a reservation of this pool would be written down.
+    if let Plan::File { path, .. } = persist::plan(id, 0, status::default_page_bytes(system)?)
+        && system.path(&path).exists()
+    {
+        println!("{path} reserves them again at the next boot; remove it to prevent that");
     }
     if outcome.after > 0 {
         eprintln!("hugepage-setup: {} {id} are still reserved", outcome.after);

@@ -11,7 +11,7 @@ use crate::system::{System, SystemError};
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// No pool of this page size.
-    #[error("there are no {} pages {place}; page sizes there: {present}", Size(*page_bytes))]
+    #[error("there are no pages of {} {place}; page sizes there: {present}", Size(*page_bytes))]
     NoSuchPageSize {
         /// Page size asked for, in bytes.
         page_bytes: u64,

@@ -89,7 +89,7 @@ impl Transparent {
 
 impl std::fmt::Display for PoolId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} pages", Size(self.page_bytes))?;
+        write!(f, "pages of {}", Size(self.page_bytes))?;
         match self.node {
             Some(node) => write!(f, " on node {node}"),
             None => Ok(()),

@@ -115,7 +115,7 @@ fn reserve_writes_whole_pages_of_the_pool_named() {
     let fake = Fake::new();
     let run = fake.run("reserve --size 511M");
     assert_eq!((run.status, fake.read(&format!("{POOL}/nr_hugepages")).as_str()), (Some(0), "256"), "{run:?}");
-    assert!(run.stdout.starts_with("256 2M pages reserved (512M)"), "{run:?}");
+    assert!(run.stdout.starts_with("256 pages of 2M reserved (512M)"), "{run:?}");
     let run = fake.run("reserve --pages 3 --node 1");
     assert_eq!((run.status, fake.read(&format!("{NODE_1}/nr_hugepages")).as_str()), (Some(0), "3"), "{run:?}");
     let run = fake.run("reserve --size 2G --page-size 1G");
@@ -140,8 +140,8 @@ fn reserve_says_how_many_pages_it_really_got() {
     std::os::unix::fs::symlink("/proc/self/coredump_filter", &file).unwrap();
     let run = fake.run("reserve --pages 256");
     assert_eq!(run.status, Some(1), "{run:?}");
-    assert!(run.stdout.contains("100 2M pages reserved (200M)"), "{run:?}");
-    assert!(run.stderr.contains("got 100 of 256 2M pages"), "{run:?}");
+    assert!(run.stdout.contains("100 pages of 2M reserved (200M)"), "{run:?}");
+    assert!(run.stderr.contains("got 100 of 256 pages of 2M"), "{run:?}");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn release_empties_the_pool_named() {
     let fake = Fake::new();
     let run = fake.run("release");
     assert_eq!((run.status, fake.read(&format!("{POOL}/nr_hugepages")).as_str()), (Some(0), "0"), "{run:?}");
-    assert!(run.stdout.starts_with("16 2M pages released"), "{run:?}");
+    assert!(run.stdout.starts_with("16 pages of 2M released"), "{run:?}");
     assert_eq!(fake.read("sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"), "16\n");
 }
 
@@ -157,9 +157,9 @@ fn release_empties_the_pool_named() {
 fn a_pool_that_does_not_exist_is_refused_with_those_that_do() {
     let fake = Fake::new();
     for (arguments, message) in [
-        ("reserve --pages 1 --page-size 4M", "there are no 4M pages on this system; page sizes there: 2M, 1G"),
-        ("reserve --pages 1 --page-size 0", "there are no 0 pages"),
-        ("release --page-size 1G --node 1", "there are no 1G pages on node 1; page sizes there: 2M"),
+        ("reserve --pages 1 --page-size 4M", "there are no pages of 4M on this system; page sizes there: 2M, 1G"),
+        ("reserve --pages 1 --page-size 0", "there are no pages of 0"),
+        ("release --page-size 1G --node 1", "there are no pages of 1G on node 1; page sizes there: 2M"),
         ("persist --pages 1 --node 7", "there is no NUMA node 7; nodes here: [0, 1]"),
     ] {
         let run = fake.run(arguments);
@@ -194,12 +194,14 @@ fn persist_writes_the_file_or_only_prints_it() {
     assert!(run.stdout.contains("# /etc/sysctl.d/90-hugepage-setup-2M.conf\n"), "{run:?}");
     assert!(run.stdout.contains("vm.nr_hugepages = 256\n"), "{run:?}");
     assert!(!fake.path(file).exists());
+    assert!(!fake.run("release").stdout.contains("next boot"));
     let run = fake.run("persist --size 512M");
     assert_eq!(run.status, Some(0), "{run:?}");
     assert!(fake.read(file).ends_with("\nvm.nr_hugepages = 256\n"));
     fake.run("persist --pages 8");
     assert!(fake.read(file).ends_with("\nvm.nr_hugepages = 8\n"));
     assert_eq!(fs::read_dir(fake.path("etc/sysctl.d")).unwrap().count(), 1, "no draft is left");
+    assert!(fake.run("release").stdout.contains("/etc/sysctl.d/90-hugepage-setup-2M.conf reserves them again"));
     let run = fake.run("persist --pages 4 --node 1");
     assert_eq!(run.status, Some(0), "{run:?}");
     assert!(fake.read("etc/tmpfiles.d/hugepage-setup-2M-node1.conf").contains("/node1/hugepages/"));

@@ -1,5 +1,7 @@
 //! Where the log goes, and how much of it: standard error, at a level that can be changed while running.
 
+use std::io::IsTerminal;
+
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -15,7 +17,8 @@ pub(crate) struct LogLevel {
 /// Starts logging.
 pub(crate) fn start(level: Level) -> LogLevel {
     let (filter, handle) = reload::Layer::new(LevelFilter::from_level(level));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let colour = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false);
     tracing_subscriber::registry().with(filter).with(lines).init();
     LogLevel { level, filter: handle }
 }

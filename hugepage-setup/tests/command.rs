@@ -68,8 +68,15 @@ impl Fake {
 }
 
 fn run(mut command: Command, root: &Path, arguments: &str) -> Run {
-    let output = command.arg("--root").arg(root).args(arguments.split_whitespace()).env("USER", "storage").output();
-    let output = output.unwrap();
+    command.arg("--root").arg(root).args(arguments.split_whitespace()).env("USER", "storage");
+    let output = loop {
+        match command.output() {
+            // A program that this test has copied is still open for writing in a child that another test forked just
+            // then, until that child runs its own program.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            output => break output.unwrap(),
+        }
+    };
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Run { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

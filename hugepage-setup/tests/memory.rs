@@ -107,6 +107,21 @@ fn dropping_gives_the_address_range_back() {
 }
 
 #[test]
+fn no_address_space_is_lost_to_alignment() {
+    let _alone = alone();
+    let virtual_pages = || {
+        let statm = fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').next().and_then(|pages| pages.parse::<usize>().ok()).expect("a number of pages")
+    };
+    let before = virtual_pages();
+    for _ in 0..100 {
+        allocate(&request(2 * MIB as usize, PageKind::Transparent)).unwrap();
+    }
+    let grown = virtual_pages().saturating_sub(before) * rustix::param::page_size();
+    assert!(grown < 50 * MIB as usize, "{grown} bytes; a piece lost each time would be 200 MiB");
+}
+
+#[test]
 fn memory_can_be_had_on_a_node() {
     let _alone = alone();
     for kind in [PageKind::Huge2M, PageKind::Transparent, PageKind::Ordinary] {

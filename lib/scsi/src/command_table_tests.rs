@@ -1,1 +1,129 @@
+use std::collections::BTreeSet;
 
+use super::*;
+use crate::testing::{context, unit, unit_with};
+use crate::wire::cdb;
+use crate::wire::sense::Sense;
+use crate::{Context, Ending, Job, begin};
+
+#[test]
+fn rows_are_in_order_unique_and_as_long_as_their_group() {
+    assert!(COMMANDS.is_sorted_by_key(|info| (info.opcode, info.service_action)));
+    let distinct: BTreeSet<_> = COMMANDS.iter().map(|info| (info.opcode, info.service_action)).collect();
+    assert_eq!(distinct.len(), COMMANDS.len());
+    for info in COMMANDS {
+        assert_eq!(info.usage[0], info.opcode, "{}", info.name);
+        assert_eq!(Some(info.usage.len()), cdb::length(info.opcode), "{}", info.name);
+        let action = info.service_action.unwrap_or(0) as u8;
+        assert_eq!(action == 0 || info.usage[1] == action, true, "{}", info.name);
+    }
+}
+
+/// Every operation code and service action: the dispatcher knows exactly those that have a row.
+#[test]
+fn the_table_and_the_dispatcher_agree() {
+    for unit in [unit(), unit_with(|facts| facts.unmap = false)] {
+        for opcode in 0..=255 {
+            for action in 0..32 {
+                let known = dispatches(opcode, action, &context(&unit));
+                let in_table = supported(&unit)
+                    .any(|info| info.opcode == opcode && info.service_action.is_none_or(|it| it == u16::from(action)));
+                assert_eq!(known, in_table, "operation code {opcode:02x}, service action {action:02x}");
+            }
+        }
+    }
+}
+
+/// Whether a command is refused for anything but its operation code and service action.
+fn dispatches(opcode: u8, action: u8, context: &Context<'_>) -> bool {
+    let has_actions = kind(opcode) == Some(OpcodeKind::WithServiceActions) || opcode == 0x9f || opcode == 0xa4;
+    let mut cdb = [0; 16];
+    cdb[0] = opcode;
+    cdb[1] = action;
+    match begin(&cdb, context) {
+        Err(Ending::CheckCondition(Sense::INVALID_COMMAND_OPERATION_CODE)) => false,
+        Err(Ending::CheckCondition(sense)) => !(has_actions && sense == Sense::invalid_field_in_cdb(1, Some(4))),
+        _ => true,
+    }
+}
+
+/// The hint bits that are accepted and change nothing may be left out; no others.
+#[test]
+fn bits_without_a_use_change_nothing() {
+    let unit = unit();
+    let mut random = Random(1);
+    for info in COMMANDS {
+        for _ in 0..400 {
+            let cdb = random.cdb(info);
+            let expected = begin(&cdb, &context(&unit));
+            for (byte, bit) in bits(info, |used| !used) {
+                let outcome = begin(&flipped(&cdb, byte, bit), &context(&unit));
+                assert_eq!(outcome, expected, "{} byte {byte} bit {bit}: {cdb:02x?}", info.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_bit_with_a_use_changes_something() {
+    let unit = unit();
+    let mut random = Random(2);
+    for info in COMMANDS {
+        let mut idle: BTreeSet<_> = bits(info, |used| used).collect();
+        for _ in 0..4000 {
+            let cdb = random.cdb(info);
+            let before = begin(&cdb, &context(&unit));
+            idle.retain(|&(byte, bit)| begin(&flipped(&cdb, byte, bit), &context(&unit)) == before);
+            if idle.is_empty() {
+                break;
+            }
+        }
+        assert!(idle.is_empty(), "{}: {idle:?} are never looked at", info.name);
+    }
+}
+
+/// Bytes and bits after the operation code whose usage bit is as wanted; the service action is not a choice.
+fn bits(info: &CommandInfo, wanted: fn(bool) -> bool) -> impl Iterator<Item = (usize, u8)> {
+    let first = if info.service_action.is_some() { 2 } else { 1 };
+    let all = (first..info.usage.len()).flat_map(|byte| (0..8).map(move |bit| (byte, bit)));
+    all.filter(move |&(byte, bit)| wanted(info.usage[byte] & 1 << bit != 0))
+}
+
+fn flipped(cdb: &[u8], byte: usize, bit: u8) -> Vec<u8> {
+    let mut cdb = cdb.to_vec();
+    cdb[byte] ^= 1 << bit;
+    cdb
+}
+
+/// Marsaglia's xorshift: the same CDBs in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32
+    }
+
+    /// A CDB of this command, most of its bytes zero so that many are legal.
+    fn cdb(&mut self, info: &CommandInfo) -> Vec<u8> {
+        let mut cdb = vec![info.opcode];
+        for &usage in &info.usage[1..] {
+            let value = self.next() as u8 & self.next() as u8;
+            cdb.push(if self.next() & 3 == 0 { value & usage } else { 0 });
+        }
+        if let Some(action) = info.service_action {
+            cdb[1] = action as u8;
+        }
+        cdb
+    }
+}
+
+#[test]
+fn jobs_are_compared_by_all_they_hold() {
+    let unit = unit();
+    let job = |lba| begin(&[0x08, 0, 0, lba, 1, 0], &context(&unit));
+    let (one, two): (Result<Job, Ending>, _) = (job(1), job(2));
+    assert_ne!(one, two);
+}

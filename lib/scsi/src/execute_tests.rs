@@ -1,1 +1,442 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::limits::SENSE_BYTES_MAX;
+use crate::testing::*;
+use crate::wire::sense::SenseKey;
+use crate::{COMMANDS, UnitAttention, UnitNexus, UnitOptions};
+
+fn big_unit(num_blocks: u64) -> LogicalUnit {
+    LogicalUnit::new(options_of(num_blocks, 512)).expect("a unit")
+}
+
+fn inquiry(evpd: u8, page: u8, allocation: u16) -> Vec<u8> {
+    let [high, low] = allocation.to_be_bytes();
+    vec![0x12, evpd, page, high, low, 0]
+}
+
+#[test]
+fn standard_inquiry() {
+    let unit = unit();
+    let data = answer(&inquiry(0, 0, 96), &context(&unit));
+    let mut expected = vec![0x00, 0x00, 0x06, 0x12, 0x5b, 0x00, 0x00, 0x02];
+    expected.extend(b"SRPT    disk01          0.1 ");
+    expected.extend([0; 22]);
+    expected.extend([0x00, 0xa0, 0x09, 0x40, 0x04, 0x60, 0x04, 0xc0]);
+    expected.resize(96, 0);
+    assert_eq!(data, expected);
+}
+
+/// The 36 bytes that Linux asks for first; and 512 is told from 0 only by 16 bits of length.
+#[test]
+fn inquiry_is_cut_to_the_allocation_length() {
+    let unit = unit();
+    let full = answer(&inquiry(0, 0, 512), &context(&unit));
+    assert_eq!(full.len(), 96);
+    for allocation in [0, 1, 5, 36, 95, 96, 97, 255, 65535] {
+        let data = answer(&inquiry(0, 0, allocation), &context(&unit));
+        assert_eq!(data, full[..full.len().min(usize::from(allocation))]);
+    }
+}
+
+#[test]
+fn inquiry_where_there_is_no_unit() {
+    for (address, first) in [
+        (Address::Unit(Lun(0)), 0x3f),
+        (Address::Unit(Lun(7)), 0x7f),
+        (Address::Unknown, 0x7f),
+        (Address::ReportLuns, 0x1e),
+    ] {
+        let data = answer(&inquiry(0, 0, 96), &no_unit(address));
+        assert_eq!((data.len(), data[0], data[2], data[4]), (96, first, 6, 0x5b));
+        assert_eq!(answer(&inquiry(1, 0, 96), &no_unit(address)), [first, 0, 0, 1, 0]);
+    }
+}
+
+#[test]
+fn vpd_pages_and_their_list() {
+    let unit = unit();
+    let list = answer(&inquiry(1, 0, 252), &context(&unit));
+    assert_eq!(list, [0, 0, 0, 7, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2]);
+    for &page in &list[4..] {
+        let data = answer(&inquiry(1, page, 1024), &context(&unit));
+        assert_eq!(data[..2], [0, page]);
+        assert_eq!(usize::from(u16::from_be_bytes([data[2], data[3]])), data.len() - 4, "page {page:02x}");
+        for allocation in [0, 3, 4, 8, data.len() - 1] {
+            let cut = answer(&inquiry(1, page, allocation as u16), &context(&unit));
+            assert_eq!(cut, data[..allocation], "page {page:02x}");
+        }
+    }
+}
+
+#[test]
+fn vpd_serial_number_and_identification() {
+    let unit = unit();
+    let serial = b"00112233445566778899aabbccddeeff";
+    let data = answer(&inquiry(1, 0x80, 252), &context(&unit));
+    assert_eq!(data, [&[0, 0x80, 0, 32][..], serial].concat());
+
+    let data = answer(&inquiry(1, 0x83, 252), &context(&unit));
+    let expected = [
+        &[0x00, 0x83, 0, 12 + 44 + 20 + 8][..],
+        &[0x01, 0x03, 0, 8, 0x32, 0xa3, 0x9b, 0x8a, 0x74, 0x1b, 0x3e, 0xf5],
+        &[0x02, 0x01, 0, 40],
+        b"SRPT    ",
+        serial,
+        &[0x41, 0x92, 0, 16],
+        &PORTS.target_port_id,
+        &[0x41, 0x94, 0, 4, 0, 0, 0x01, 0x02],
+    ];
+    assert_eq!(data, expected.concat());
+}
+
+#[test]
+fn vpd_extended_inquiry() {
+    let page = |unit| answer(&inquiry(1, 0x86, 252), &context(&unit));
+    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x01, 0, 0, 0, 0, 0, 0, 0, 28];
+    expected.resize(64, 0);
+    assert_eq!(page(unit()), expected);
+    expected[6] = 0x01;
+    assert_eq!(page(unit_with(|facts| facts.write_cache = true)), expected);
+}
+
+#[test]
+fn vpd_block_limits() {
+    let page = |unit| answer(&inquiry(1, 0xb0, 252), &context(&unit));
+    let mut expected = vec![0, 0xb0, 0, 0x3c, 0, 0, 0, 8, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0];
+    expected.extend([0, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 0, 8, 0, 0, 0, 0]); // unmap
+    expected.extend([0, 0, 0, 0, 0, 2, 0, 0]); // write same: 131072
+    expected.resize(64, 0);
+    let facts = |facts: &mut crate::unit::Facts| {
+        facts.physical_exponent = 3;
+        facts.optimal_blocks = 256;
+    };
+    assert_eq!(page(unit_with(facts)), expected);
+    expected[20..32].fill(0);
+    let without_unmap = unit_with(|it| {
+        facts(it);
+        it.unmap = false;
+    });
+    assert_eq!(page(without_unmap), expected);
+}
+
+#[test]
+fn vpd_characteristics_and_provisioning() {
+    let page = |page, change: fn(&mut crate::unit::Facts)| answer(&inquiry(1, page, 252), &context(&unit_with(change)));
+    let mut expected = vec![0, 0xb1, 0, 0x3c, 0, 1];
+    expected.resize(64, 0);
+    assert_eq!(page(0xb1, |_| ()), expected);
+    expected[5] = 0;
+    assert_eq!(page(0xb1, |facts| facts.rotational = true), expected);
+
+    assert_eq!(page(0xb2, |_| ()), [0, 0xb2, 0, 4, 0, 0xe4, 2, 0]);
+    assert_eq!(page(0xb2, |facts| facts.unmap_zeroes = false), [0, 0xb2, 0, 4, 0, 0xe0, 2, 0]);
+    let thick = |facts: &mut crate::unit::Facts| (facts.unmap, facts.unmap_zeroes) = (false, false);
+    assert_eq!(page(0xb2, thick), [0, 0xb2, 0, 4, 0, 0, 0, 0]);
+}
+
+#[test]
+fn capacity() {
+    let small = [0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let large = |allocation: u8| [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, allocation, 0, 0];
+    let unit = unit_with(|facts| facts.physical_exponent = 3);
+    assert_eq!(answer(&small, &context(&unit)), [0, 3, 0xff, 0xff, 0, 0, 2, 0]);
+    let mut expected = vec![0, 0, 0, 0, 0, 3, 0xff, 0xff, 0, 0, 2, 0, 0, 3, 0xc0, 0];
+    expected.resize(32, 0);
+    assert_eq!(answer(&large(32), &context(&unit)), expected);
+    assert_eq!(answer(&large(12), &context(&unit)), expected[..12]);
+    assert_eq!(answer(&large(0), &context(&unit)), []);
+    assert_eq!(answer(&large(255), &context(&unit)).len(), 32);
+
+    assert_eq!(answer(&small, &context(&big_unit(1 << 32)))[..4], [0xff; 4]);
+    let huge = big_unit((1 << 32) + 1);
+    assert_eq!(answer(&small, &context(&huge))[..4], [0xff; 4]);
+    assert_eq!(answer(&large(32), &context(&huge))[..8], [0, 0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn report_luns() {
+    let unit = unit();
+    let luns: Vec<Lun> = [0, 1, 255, 256, 300].map(Lun).to_vec();
+    let context = Context { luns: &luns, ..context(&unit) };
+    let list = |select, allocation: u8| answer(&[0xa0, 0, select, 0, 0, 0, 0, 0, 0, allocation, 0, 0], &context);
+    let units = [
+        [0, 0, 0, 40, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0, 0, 0, 0],
+        [0, 255, 0, 0, 0, 0, 0, 0],
+        [0x41, 0x00, 0, 0, 0, 0, 0, 0],
+        [0x41, 0x2c, 0, 0, 0, 0, 0, 0],
+    ]
+    .concat();
+    assert_eq!(list(0, 255), units);
+    assert_eq!(list(0, 16), units[..16]);
+    assert_eq!(list(0, 4), units[..4]);
+    assert_eq!(list(1, 255), [0, 0, 0, 8, 0, 0, 0, 0, 0xc1, 1, 0, 0, 0, 0, 0, 0]);
+    let all = [&[0, 0, 0, 48, 0, 0, 0, 0, 0xc1, 1, 0, 0, 0, 0, 0, 0], &units[8..]].concat();
+    assert_eq!(list(2, 255), all);
+}
+
+#[test]
+fn the_longest_list_of_luns_fits_a_buffer() {
+    let luns: Vec<Lun> = (0..=Lun::MAX.0).map(Lun).collect();
+    let unit = unit();
+    let context = Context { luns: &luns, ..context(&unit) };
+    let data = answer(&[0xa0, 0, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], &context);
+    assert_eq!(data.len(), 8 + 8 * 16385);
+    assert_eq!(data[data.len() - 8..][..2], [0x7f, 0xff]);
+}
+
+/// Linux reads 4 bytes for the write protect bit, then the caching page with its true length.
+#[test]
+fn mode_sense_6() {
+    let unit = unit_with(|facts| facts.write_cache = true);
+    let page = |page, allocation| answer(&[0x1a, 0x08, page, 0, allocation, 0], &context(&unit));
+    let mut caching = vec![0x08, 0x12, 0x04];
+    caching.resize(20, 0);
+    let control = [0x0a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 0];
+    let exceptions = [0x1c, 0x0a, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(page(0x08, 255), [&[23, 0, 0x10, 0][..], &caching].concat());
+    assert_eq!(page(0x0a, 255), [&[15, 0, 0x10, 0][..], &control].concat());
+    assert_eq!(page(0x1c, 255), [&[15, 0, 0x10, 0][..], &exceptions].concat());
+    let all = [&[47, 0, 0x10, 0][..], &caching, &control, &exceptions].concat();
+    assert_eq!(page(0x3f, 255), all);
+    assert_eq!(page(0x3f, 4), all[..4]);
+    assert_eq!(page(0x3f, 0), []);
+    assert_eq!(answer(&[0x1a, 0x08, 0x3f, 0xff, 255, 0], &context(&unit)), all);
+}
+
+#[test]
+fn mode_sense_10_and_block_descriptors() {
+    let unit = big_unit(0x1_0000_0001);
+    let header = |options| answer(&[0x5a, options, 0x0a, 0, 0, 0, 0, 1, 0, 0], &context(&unit));
+    assert_eq!(header(0x08)[..8], [0, 18, 0, 0x10, 0, 0, 0, 0]);
+    let short = [0, 26, 0, 0x10, 0, 0, 0, 8, 0xff, 0xff, 0xff, 0xff, 0, 0, 2, 0, 0x0a];
+    assert_eq!(header(0x00)[..17], short);
+    let long = [0, 34, 0, 0x10, 1, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 0x0a];
+    assert_eq!(header(0x10)[..25], long);
+    let data = answer(&[0x1a, 0, 0x0a, 0, 255, 0], &context(&unit));
+    assert_eq!(data[..12], [23, 0, 0x10, 8, 0xff, 0xff, 0xff, 0xff, 0, 0, 2, 0]);
+}
+
+#[test]
+fn mode_sense_shows_current_changeable_and_default_values() {
+    let unit = unit_with(|facts| facts.write_cache = true);
+    unit.set_descriptor_sense(true);
+    unit.set_software_write_protect(true);
+    unit.set_task_aborted_status(false);
+    let page =
+        |control: u8, page: u8| answer(&[0x1a, 0x08, control << 6 | page, 0, 255, 0], &context(&unit))[4..].to_vec();
+    assert_eq!(page(0, 0x0a)[..6], [0x0a, 0x0a, 0x06, 0x10, 0x08, 0x00]);
+    assert_eq!(page(2, 0x0a)[..6], [0x0a, 0x0a, 0x02, 0x10, 0x00, 0x40]);
+    assert_eq!(page(2, 0x08)[..3], [0x08, 0x12, 0x04]);
+    for (code, len) in [(0x08, 0x12), (0x0a, 0x0a), (0x1c, 0x0a)] {
+        let mut nothing = vec![code, len];
+        nothing.resize(usize::from(len) + 2, 0);
+        assert_eq!(page(1, code), nothing);
+    }
+}
+
+#[test]
+fn mode_sense_shows_write_protection() {
+    let header = |context: &Context<'_>| answer(&[0x1a, 0x08, 0x3f, 0, 4, 0], context)[2];
+    let (plain, fixed, swp) = (unit(), unit_with(|facts| facts.read_only = true), unit());
+    swp.set_software_write_protect(true);
+    assert_eq!(header(&context(&plain)), 0x10);
+    assert_eq!(header(&context(&fixed)), 0x90);
+    assert_eq!(header(&context(&swp)), 0x90);
+    assert_eq!(header(&Context { read_only: true, ..context(&plain) }), 0x90);
+}
+
+fn opcodes(options: u8, opcode: u8, action: u16, unit: &LogicalUnit) -> Vec<u8> {
+    let [high, low] = action.to_be_bytes();
+    answer(&[0xa3, 0x0c, options, opcode, high, low, 0, 0, 0x10, 0, 0, 0], &context(unit))
+}
+
+#[test]
+fn all_supported_operation_codes() {
+    let unit = unit();
+    let data = opcodes(0, 0, 0, &unit);
+    assert_eq!(data.len(), 4 + 8 * COMMANDS.len());
+    assert_eq!(data[..4], (data.len() as u32 - 4).to_be_bytes());
+    assert_eq!(data[4..12], [0x00, 0, 0, 0, 0, 0, 0, 6]);
+    assert!(data[4..].chunks(8).any(|row| row == [0x9e, 0, 0, 0x10, 0, 0x01, 0, 16]));
+    let timed = opcodes(0x80, 0, 0, &unit);
+    assert_eq!(timed.len(), 4 + 20 * COMMANDS.len());
+    assert_eq!(timed[4..24], [0x00, 0, 0, 0, 0, 0x02, 0, 6, 0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30]);
+    let thick = unit_with(|facts| facts.unmap = false);
+    assert_eq!(opcodes(0, 0, 0, &thick).len(), data.len() - 8);
+}
+
+#[test]
+fn one_supported_operation_code() {
+    let unit = unit();
+    // As Linux asks before it uses INQUIRY's answer, with room for the header and 6 bytes of CDB.
+    let data = answer(&[0xa3, 0x0c, 1, 0x12, 0, 0, 0, 0, 0, 10, 0, 0], &context(&unit));
+    assert_eq!(data, [0, 3, 0, 6, 0x12, 0x03, 0xff, 0xff, 0xff, 0x04]);
+    let timed = opcodes(0x81, 0x12, 0, &unit);
+    assert_eq!(timed, [0, 0x83, 0, 6, 0x12, 0x03, 0xff, 0xff, 0xff, 0x04, 0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30]);
+    assert_eq!(opcodes(3, 0x12, 0, &unit)[..4], [0, 3, 0, 6]);
+    assert_eq!(opcodes(2, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
+    assert_eq!(opcodes(3, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
+    for (options, opcode, action) in
+        [(1, 0x15, 0), (0x81, 0x85, 0), (2, 0x9e, 0x12), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 9)]
+    {
+        assert_eq!(opcodes(options, opcode, action, &unit), [0, 1, 0, 0], "{options:x} {opcode:x} {action:x}");
+    }
+    let thick = unit_with(|facts| facts.unmap = false);
+    assert_eq!(opcodes(1, 0x42, 0, &thick), [0, 1, 0, 0]);
+}
+
+#[test]
+fn a_unit_attention_ends_the_next_command_once() {
+    let (unit, nexus) = (unit(), UnitNexus::new());
+    let context = with_nexus(&unit, &nexus);
+    nexus.establish(UnitAttention::CapacityChanged);
+    nexus.establish(UnitAttention::PowerOnReset);
+    assert_eq!(refusal(&cdb(&[0x00]), &context), Sense::unit_attention(0x29, 0x00));
+    assert_eq!(refusal(&cdb(&[0xc0]), &context), Sense::unit_attention(0x2a, 0x09));
+    assert_eq!(answer(&cdb(&[0x00]), &context), []);
+}
+
+/// SAM-5 5.14: three commands are answered although there is something to tell.
+#[test]
+fn inquiry_report_luns_and_request_sense_run_in_spite_of_a_unit_attention() {
+    let (unit, nexus) = (unit(), UnitNexus::new());
+    let context = with_nexus(&unit, &nexus);
+    nexus.establish(UnitAttention::PowerOnReset);
+    nexus.establish(UnitAttention::ReportedLunsChanged);
+    assert_eq!(answer(&inquiry(0, 0, 36), &context).len(), 36);
+    assert_eq!(answer(&cdb(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16]), &context).len(), 8);
+    let sense = answer(&cdb(&[0x03, 0, 0, 0, 252]), &context);
+    assert_eq!(sense, [0x70, 0, 6, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x29, 0, 0, 0, 0, 0]);
+    assert!(!nexus.has_pending(), "REPORT LUNS told of the changed list, REQUEST SENSE of the reset");
+    assert_eq!(answer(&cdb(&[0x03, 0, 0, 0, 252]), &context)[..3], [0x70, 0, 0]);
+    nexus.establish(UnitAttention::NexusLoss);
+    assert_eq!(answer(&cdb(&[0x03, 1, 0, 0, 252]), &context), [0x72, 6, 0x29, 7, 0, 0, 0, 0]);
+}
+
+#[test]
+fn request_sense_where_there_is_no_unit() {
+    let sense = |address| answer(&cdb(&[0x03, 0, 0, 0, 18]), &no_unit(address));
+    assert_eq!(sense(Address::Unit(Lun(3)))[12], 0x25);
+    assert_eq!(sense(Address::Unknown)[2], SenseKey::IllegalRequest as u8);
+    assert_eq!(sense(Address::ReportLuns)[2], SenseKey::NoSense as u8);
+    assert_eq!(answer(&cdb(&[0x03, 0, 0, 0, 4]), &no_unit(Address::Unknown)).len(), 4);
+}
+
+#[test]
+fn commands_that_are_accepted_and_do_nothing() {
+    let unit = unit();
+    for start in [&[0x1e, 0, 0, 0, 1][..], &[0x1e], &[0x1b, 0, 0, 0, 1], &[0x1b, 1, 0, 0, 0]] {
+        assert_eq!(answer(&cdb(start), &context(&unit)), [], "{start:02x?}");
+    }
+}
+
+#[test]
+fn lengths_tell_the_transport_what_to_bring() {
+    let unit = unit();
+    let job = |start: &[u8]| begin(&cdb(start), &context(&unit)).expect("legal");
+    let read = job(&[0x28, 0, 0, 0, 0, 0, 0, 0, 9]);
+    assert_eq!((read.data_out_len(), read.data_in_len(), read.buffer_len()), (0, 9 * 512, 9 * 512));
+    assert!(read.is_read() && !read.is_write() && read.opcode() == 0x28);
+    let write = job(&[0x2a, 0, 0, 0, 0, 0, 0, 0, 9]);
+    assert_eq!((write.data_out_len(), write.data_in_len(), write.buffer_len()), (9 * 512, 0, 9 * 512));
+    assert!(write.is_write() && !write.is_read());
+    let ready = job(&[0x00]);
+    assert_eq!((ready.data_out_len(), ready.data_in_len(), ready.buffer_len()), (0, 0, 0));
+    let sense = job(&[0x12, 0, 0, 0, 36]);
+    assert_eq!((sense.data_out_len(), sense.data_in_len()), (0, 36));
+    let one_block = job(&[0x2f, 0x06, 0, 0, 0, 0, 0, 1, 0]);
+    assert_eq!((one_block.data_out_len(), one_block.buffer_len()), (512, 4096 + 65536));
+}
+
+fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
+    let length = prop_oneof![8 => Just(16), 1 => 0..=16_usize, 1 => Just(crate::limits::CDB_BYTES_MAX)];
+    let opcode = prop_oneof![1 => any::<u8>(), 6 => (0..COMMANDS.len()).prop_map(|row| COMMANDS[row].opcode)];
+    // Mostly small bytes, so that many commands get past their parser.
+    let byte = prop_oneof![6 => Just(0), 2 => 0..4_u8, 2 => any::<u8>(), 1 => Just(0x10), 1 => Just(0x0c)];
+    (length, opcode).prop_flat_map(move |(length, opcode)| {
+        proptest::collection::vec(byte.clone(), length).prop_map(move |mut cdb| {
+            if let Some(first) = cdb.first_mut() {
+                *first = opcode;
+            }
+            cdb
+        })
+    })
+}
+
+fn any_context() -> impl Strategy<Value = (Option<LogicalUnit>, Address, bool, Vec<UnitAttention>)> {
+    let facts = (any::<[bool; 5]>(), 0..16_u8, prop_oneof![Just(128 << 10), Just(1 << 20), Just(8 << 20)]);
+    let made = (facts, any::<bool>()).prop_map(|((flags, exponent, transfer), small)| {
+        let options = options_of(if small { 1 } else { 1000 }, 512);
+        let unit = LogicalUnit::new(UnitOptions { transfer_bytes_max: transfer, ..options }).expect("a unit");
+        unit.with_facts(|facts| {
+            [facts.write_cache, facts.read_only, facts.unmap, facts.unmap_zeroes, facts.rotational] = flags;
+            facts.physical_exponent = exponent;
+        })
+    });
+    let address = prop_oneof![
+        Just(Address::Unit(Lun(0))),
+        Just(Address::Unit(Lun(9))),
+        Just(Address::Unknown),
+        Just(Address::ReportLuns)
+    ];
+    let attentions = proptest::sample::subsequence(UnitAttention::ALL.to_vec(), 0..=2);
+    let unit = proptest::option::weighted(0.85, made);
+    (unit, address, any::<bool>(), prop_oneof![4 => Just(Vec::new()), 1 => attentions])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    /// Whatever a CDB and its data hold: no panic, no I/O outside the unit or the buffer (the disk checks that), an
+    /// ending that is legal, and no byte of the buffer's former life in the answer.
+    #[test]
+    fn every_command_ends_legally(
+        cdb in any_cdb(),
+        (unit, address, read_only, attentions) in any_context(),
+        data_out in proptest::collection::vec(prop_oneof![3 => Just(0), 1 => any::<u8>()], 0..600),
+        results in proptest::collection::vec(prop_oneof![9 => Just(Ok(())), 1 => any_error().prop_map(Err)], 0..6),
+    ) {
+        let nexus = UnitNexus::new();
+        attentions.iter().for_each(|&attention| nexus.establish(attention));
+        let luns = [Lun(0), Lun(3)];
+        let context =
+            Context { unit: unit.as_ref(), address, nexus: Some(&nexus), luns: &luns, ports: &PORTS, read_only };
+        let mut disk = Disk { results: results.into(), ..Disk::default() };
+        let outcome = run(&cdb, &data_out, &context, &mut disk);
+        match outcome.ending {
+            Ending::Good { .. } => prop_assert!(!outcome.data_in.contains(&0xee) || disk.asked.iter().any(|(op, ..)| *op == Op::Read)),
+            Ending::CheckCondition(sense) => {
+                prop_assert!(sense.key != SenseKey::NoSense);
+                if let Some(field) = sense.field {
+                    prop_assert!(sense.key == SenseKey::IllegalRequest);
+                    prop_assert!(!field.in_cdb || usize::from(field.byte) < cdb.len());
+                }
+                let mut out = [0; SENSE_BYTES_MAX];
+                let fixed = sense.write(false, &mut out);
+                prop_assert!(fixed == 18 && out[0] & 0x7f == 0x70);
+                let descriptors = sense.write(true, &mut out);
+                prop_assert!(out[0] == 0x72 && usize::from(out[7]) + 8 == descriptors);
+            }
+            Ending::Status(status) => prop_assert!(false, "{status:?}"),
+        }
+        if read_only && unit.is_some() {
+            let wrote = disk.asked.iter().any(|(op, ..)| !matches!(op, Op::Read | Op::Flush));
+            prop_assert!(!wrote, "{:?}", disk.asked);
+        }
+    }
+}
+
+fn any_error() -> impl Strategy<Value = IoError> {
+    prop_oneof![
+        Just(IoError::Medium),
+        Just(IoError::NoSpace),
+        Just(IoError::Gone),
+        Just(IoError::Unsupported),
+        Just(IoError::Failed),
+        Just(IoError::OutOfRange),
+        Just(IoError::WriteProtected)
+    ]
+}

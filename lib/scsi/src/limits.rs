@@ -44,11 +44,16 @@ pub const UNMAP_BYTES_MAX: u64 = 512 << 20;
 /// that cannot write zeroes by itself is written in pieces, which must end well inside the initiator's timeout.
 pub const WRITE_SAME_BYTES_MAX: u64 = 64 << 20;
 
+const fn is_aligned(bytes: usize) -> bool {
+    bytes.next_multiple_of(BUFFER_ALIGN) == bytes
+}
+
 const _: () = {
     assert!(8 + 8 * (crate::Lun::MAX.0 as usize + 2) <= TRANSFER_BYTES_MIN as usize + SCRATCH_BYTES);
     assert!(BLOCK_BYTES_MAX as usize <= SCRATCH_BYTES && BLOCK_BYTES_MAX <= TRANSFER_BYTES_MIN);
-    assert!((TRANSFER_BYTES_MIN as usize).is_multiple_of(BUFFER_ALIGN) && SCRATCH_BYTES.is_multiple_of(BUFFER_ALIGN));
+    assert!(is_aligned(TRANSFER_BYTES_MIN as usize) && is_aligned(SCRATCH_BYTES));
     assert!(8 + 16 * UNMAP_DESCRIPTORS_MAX as usize <= SCRATCH_BYTES && u16::MAX as usize <= SCRATCH_BYTES);
     assert!(ANSWER_BYTES <= SCRATCH_BYTES);
-    assert!(WRITE_SAME_BYTES_MAX.is_multiple_of(BLOCK_BYTES_MAX as u64) && UNMAP_BYTES_MAX > 0);
+    assert!(WRITE_SAME_BYTES_MAX >= BLOCK_BYTES_MAX as u64);
+    assert!(UNMAP_BYTES_MAX / BLOCK_BYTES_MIN as u64 <= u32::MAX as u64 && UNMAP_BYTES_MAX >= BLOCK_BYTES_MAX as u64);
 };

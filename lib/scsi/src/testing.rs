@@ -4,7 +4,8 @@ use bdev::null::{self, NullOptions};
 use bdev::{IoError, Op};
 use uuid::Uuid;
 
-use crate::limits::{BUFFER_ALIGN, SCRATCH_BYTES};
+use crate::limits::SCRATCH_BYTES;
+use crate::medium;
 use crate::unit::Facts;
 use crate::{Address, Context, Ending, LogicalUnit, Lun, PortIds, Sense, Step, UnitNexus, UnitOptions, begin};
 
@@ -84,7 +85,7 @@ impl Disk {
         match op {
             Op::Read | Op::Write { .. } => {
                 assert_eq!(data.len() as u64, blocks * size as u64);
-                assert!(data.start.is_multiple_of(BUFFER_ALIGN) && data.end <= buffer.len());
+                assert!(data.start == medium::align(data.start) && data.end <= buffer.len());
             }
             _ => assert!(data.is_empty()),
         }

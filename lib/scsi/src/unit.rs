@@ -315,7 +315,7 @@ impl Facts {
 /// The exponent of the ratio, 0 where the physical size is unknown or no power-of-two multiple; four bits on the wire.
 fn physical_exponent(block_size: u32, physical_block_size: u32) -> u8 {
     let ratio = physical_block_size / block_size;
-    match ratio.is_power_of_two() && physical_block_size.is_multiple_of(block_size) {
+    match ratio.is_power_of_two() && ratio * block_size == physical_block_size {
         true => ratio.trailing_zeros().min(15) as u8,
         false => 0,
     }

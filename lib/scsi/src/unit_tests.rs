@@ -23,7 +23,7 @@ fn defaults_come_from_the_device() {
 #[test]
 fn identifiers_are_stable() {
     let naa = |options| LogicalUnit::new(options).expect("a unit").naa();
-    assert_eq!(naa(options()), 0x3c2c_8b4d_7c2c_a8d5);
+    assert_eq!(naa(options()), 0x32a3_9b8a_741b_3ef5);
     let other = UnitOptions { naa: Some(0x5000_0000_0000_0001), ..options() };
     assert_eq!(naa(other), 0x5000_0000_0000_0001);
 }

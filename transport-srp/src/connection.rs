@@ -60,6 +60,8 @@ pub(crate) struct Session {
     pub(crate) target_port: PortId,
     pub(crate) target: String,
     pub(crate) group: Option<String>,
+    /// The LUNs that its group lets it see, as the group was at the login; `None`: all.
+    visible: Option<Vec<u16>>,
     pub(crate) peer: SocketAddr,
     pub(crate) channels: Vec<ChannelId>,
     /// What the nexus is to be told per unit; kept while LUNs come and go.
@@ -206,7 +208,6 @@ impl Controller {
             self.fabrics[entry.fabric].destroy(entry.connection, Some(queue_pair));
         }
         self.forget(channel);
-        self.start_waiting();
     }
 
     /// Ends a channel, whatever its state.
@@ -251,6 +252,7 @@ impl Controller {
             }
             self.stop_channel(channel, "the login was not completed in time");
         }
+        self.start_waiting();
         self.check_drain();
     }
 
@@ -307,13 +309,15 @@ impl Controller {
             None => {
                 let id = self.new_session_id();
                 let target = self.targets.get(target)?;
+                let group = group.and_then(|group| self.initiator_groups.get(group));
                 let nexus = Nexus::new(id, login.initiator_port_id, login.target_port_id, target.relative_port);
                 let session = Session {
                     nexus,
                     initiator: login.initiator_port_id,
                     target_port: login.target_port_id,
                     target: target.name.clone(),
-                    group: group.and_then(|group| self.initiator_groups.get(group)).map(|group| group.name.clone()),
+                    group: group.map(|group| group.name.clone()),
+                    visible: group.and_then(|group| group.luns.clone()),
                     peer,
                     channels: Vec::new(),
                     units: HashMap::new(),
@@ -336,8 +340,8 @@ impl Controller {
     pub(crate) fn refresh_luns(&mut self, id: SessionId) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else { return false };
         let Some(target) = self.targets.iter().find(|target| target.name == session.target) else { return false };
-        let group = self.initiator_groups.iter().find(|group| Some(&group.name) == session.group.as_ref());
-        let visible = |lun: u16| group.and_then(|group| group.luns.as_ref()).is_none_or(|luns| luns.contains(&lun));
+        let allowed = session.visible.clone();
+        let visible = |lun: u16| allowed.as_ref().is_none_or(|luns| luns.contains(&lun));
         let mut entries = Vec::new();
         for (&lun, exported) in target.luns.iter().filter(|&(&lun, _)| visible(lun)) {
             let Some(unit) = self.units.get(exported.unit) else { continue };

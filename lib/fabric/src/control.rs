@@ -12,6 +12,7 @@ use crate::{
 
 /// Connections, listeners and devices of one fabric. Belongs to the control thread; no call blocks for long.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one per process")]
 pub enum Control {
     /// rdma-core.
     Verbs(verbs::Control),

@@ -158,6 +158,7 @@ pub struct ConnectRequest {
 
 /// What happens on the connection manager's side.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "control path: passed by reference to a closure, never stored in bulk")]
 pub enum ControlEvent {
     /// An initiator asks for a connection: answer with `create_queue_pair` + `accept`, or with `reject`, then `destroy`.
     ConnectRequest {

@@ -1,5 +1,6 @@
 //! Finding the libraries when the program runs.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::OnceLock;
 
@@ -18,6 +19,12 @@ impl Deref for Library {
     #[inline]
     fn deref(&self) -> &Functions {
         &self.functions
+    }
+}
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Library")
     }
 }
 

@@ -1,91 +1,50 @@
-//! rdma-core: stub.
+//! RDMA through rdma-core: librdmacm for connections, libibverbs for data. Works with every device that the kernel
+//! knows: InfiniBand, RoCE (soft-RoCE too) and iWARP.
+//!
+//! # Control side (control thread; safe code on top of fenced wrappers)
+//! - `control.rs`: [`Control`], the API and the order in which [`Control::poll`] looks at things
+//! - `devices.rs`: finding devices as they come and go, and giving them up
+//! - `listener.rs`, `connection.rs`: what is remembered of each
+//!
+//! # Data path (one reactor)
+//! - `poll_group.rs`: [`PollGroup`], the slots, the doorbell and the polling
+//! - `work.rs`: the work outstanding on a queue pair; the promise that every buffer comes back exactly once is kept here
+//! - `table.rs`, `work_list.rs`: its fixed-size parts
+//!
+//! # Fenced (`unsafe`), each owning one kind of C object
+//! `cm.rs` (event channel and CM ids), `device.rs` (context and protection domain), `region.rs` (memory regions and their
+//! keys), `completion_queue.rs`, `queue_pair.rs`; and `work.rs`, which vouches for the buffers that it posts.
+//!
+//! # Who keeps whom alive
+//! ```text
+//! Connection ─► CmId ─► EventChannel
+//!     └──────► Handle (queue pair) ─► CompletionQueue ─► Device (context, PD, memory regions) ─► DeviceList
+//! PollGroup ──► Handle, CompletionQueue
+//! ```
+//! Arrows are `Arc`s, so nothing is destroyed under its users. A queue pair is destroyed by the control thread when its
+//! `Handle` is the last one.
+//!
+//! # How a queue pair dies
+//! Whoever notices first (the connection manager, an asynchronous event, a failed completion, a refused post, the user)
+//! marks the handle as failed and modifies the queue pair to the error state, in which the device completes everything
+//! posted as flushed. The poll group sees the mark, stops posting, and then modifies the queue pair to error once
+//! more: some providers (soft-RoCE) flush receives only at that moment, and a receive may have been posted after the
+//! first time. What was queued but not posted comes back from memory.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod cm;
+mod completion_queue;
+mod connection;
+mod control;
+mod device;
+mod devices;
+mod listener;
+mod poll_group;
+mod queue_pair;
+mod region;
+mod table;
+mod work;
+mod work_list;
 
-use mem::{Buf, Region};
-
-use crate::{
-    AcceptParameters, Completion, ConnectionId, ControlEvent, Deliver, DeviceInfo, FabricError, Fetch, GroupId,
-    Homebound, ListenerId, ListenerState, QpIndex, QueuePairSizes, Seed,
-};
-
-/// Control side.
-#[derive(Debug, Default)]
-pub struct Control {}
-
-/// A poll group on its way to its reactor.
-#[derive(Debug)]
-pub struct PollGroupSeed {}
-
-/// Data path of one reactor.
-#[derive(Debug)]
-pub struct PollGroup {}
-
-/// A queue pair that no poll group has.
-#[derive(Debug)]
-pub struct QueuePair {}
-
-impl Seed for PollGroupSeed {
-    type Value = PollGroup;
-    fn settle(self) -> PollGroup {
-        PollGroup {}
-    }
-}
-
-const STUB: &str = "not written yet";
-
-impl Control {
-    pub(crate) fn add_region(&mut self, _region: Arc<Region>) {}
-    pub(crate) fn create_poll_group(&mut self, _id: GroupId) -> Homebound<PollGroupSeed> {
-        Homebound::new(PollGroupSeed {})
-    }
-    pub(crate) fn listen(&mut self, _address: SocketAddr) -> Result<ListenerId, FabricError> {
-        Ok(ListenerId(0))
-    }
-    pub(crate) fn unlisten(&mut self, _listener: ListenerId) {}
-    pub(crate) fn listener_state(&self, _listener: ListenerId) -> ListenerState {
-        ListenerState::Waiting(STUB.into())
-    }
-    pub(crate) fn devices(&self) -> Vec<DeviceInfo> {
-        Vec::new()
-    }
-    pub(crate) fn poll(&mut self, _now_ns: u64, _event: &mut dyn FnMut(ControlEvent)) {}
-    pub(crate) fn create_queue_pair(
-        &mut self,
-        connection: ConnectionId,
-        _group: GroupId,
-        _sizes: QueuePairSizes,
-    ) -> Result<QueuePair, FabricError> {
-        Err(FabricError::UnknownConnection(connection))
-    }
-    pub(crate) fn accept(&mut self, connection: ConnectionId, _: &AcceptParameters) -> Result<(), FabricError> {
-        Err(FabricError::UnknownConnection(connection))
-    }
-    pub(crate) fn reject(&mut self, _connection: ConnectionId, _private_data: &[u8]) {}
-    pub(crate) fn disconnect(&mut self, _connection: ConnectionId) {}
-    pub(crate) fn destroy(&mut self, _connection: ConnectionId, _queue_pair: Option<QueuePair>) {}
-}
-
-impl PollGroup {
-    pub(crate) fn adopt(&mut self, _queue_pair: QueuePair) -> QpIndex {
-        panic!("{STUB}")
-    }
-    pub(crate) fn release(&mut self, _qp: QpIndex) -> QueuePair {
-        panic!("{STUB}")
-    }
-    pub(crate) fn outstanding(&self, _qp: QpIndex) -> usize {
-        0
-    }
-    pub(crate) fn send_slots_free(&self, _qp: QpIndex) -> usize {
-        0
-    }
-    pub(crate) fn post_receive(&mut self, _qp: QpIndex, _buf: Buf) {}
-    pub(crate) fn fetch(&mut self, _qp: QpIndex, _fetch: Fetch) {}
-    pub(crate) fn deliver(&mut self, _qp: QpIndex, _deliver: Deliver) {}
-    pub(crate) fn keepalive(&mut self, _qp: QpIndex) {}
-    pub(crate) fn ring(&mut self) {}
-    pub(crate) fn poll(&mut self, _completion: &mut dyn FnMut(Completion)) -> usize {
-        0
-    }
-}
+pub use control::Control;
+pub use poll_group::{PollGroup, PollGroupSeed};
+pub use queue_pair::QueuePair;

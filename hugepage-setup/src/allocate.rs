@@ -208,8 +208,8 @@ fn bring_in(mapping: &mut Mapping, lock: bool) -> Result<(), Errno> {
         Ok(()) | Err(Errno::INVAL) => {}
         Err(errno) => return Err(errno),
     }
-    if lock && let Err(errno) = mapping.lock() {
-        warn_about_memlock(mapping.len(), errno);
+    if lock {
+        mapping.lock().unwrap_or_else(|errno| warn_about_memlock(mapping.len(), errno));
     }
     Ok(())
 }

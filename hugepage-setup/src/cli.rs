@@ -175,10 +175,11 @@ fn release(system: &System, id: PoolId) -> Result<ExitCode> {
         println!("{} still in use: back to the system once unused", outcome.surplus);
     }
     // The number does not matter, only where a reservation of this pool would be written down.
-    if let Plan::File { path, .. } = persist::plan(id, 0, status::default_page_bytes(system)?)
-        && system.path(&path).exists()
-    {
-        println!("{path} reserves them again at the next boot; remove it to prevent that");
+    match persist::plan(id, 0, status::default_page_bytes(system)?) {
+        Plan::File { path, .. } if system.path(&path).exists() => {
+            println!("{path} reserves them again at the next boot; remove it to prevent that");
+        }
+        _ => {}
     }
     if outcome.after > 0 {
         eprintln!("hugepage-setup: {} {id} are still reserved", outcome.after);

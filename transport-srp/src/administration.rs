@@ -8,7 +8,7 @@ use bdev::Bdev;
 use fabric::ListenerState;
 use scsi::{LogicalUnit, Lun, UnitAttention, UnitOptions};
 
-use crate::connection::ConnectionState;
+use crate::connection::{Connection, ConnectionState};
 use crate::controller::{Controller, Listener, LoginCounts};
 use crate::initiator_group::InitiatorGroup;
 use crate::limits;
@@ -178,12 +178,7 @@ impl Controller {
         for lun in target.luns.values() {
             self.release_unit(lun.unit);
         }
-        // Grants name targets by index; logins under way are decided anew by their initiators.
-        let waiting: Vec<_> =
-            self.connections.iter().filter(|(_, entry)| entry.state == ConnectionState::Waiting).map(|(&id, _)| id).collect();
-        for channel in waiting {
-            self.stop_channel(channel, "a target is deleted");
-        }
+        self.drop_waiting_logins();
         Ok(())
     }
 
@@ -272,6 +267,7 @@ impl Controller {
         let found = self.initiator_groups.iter().position(|group| group.name == name);
         let found = found.ok_or_else(|| AdminError::NotFound(format!("name: there is no initiator group {name}")))?;
         self.initiator_groups.remove(found);
+        self.drop_waiting_logins();
         Ok(())
     }
 
@@ -400,6 +396,15 @@ impl Controller {
             send_waits: counters.send_waits.get(),
             credit_requests: counters.credit_requests.get(),
         })
+    }
+
+    /// Grants name targets and groups by index: where those change, logins under way are decided anew when their initiators try again.
+    fn drop_waiting_logins(&mut self) {
+        let waiting = |entry: &Connection| entry.state == ConnectionState::Waiting;
+        let waiting: Vec<_> = self.connections.iter().filter(|(_, entry)| waiting(entry)).map(|(&id, _)| id).collect();
+        for channel in waiting {
+            self.stop_channel(channel, "targets or initiator groups changed during the login");
+        }
     }
 
     fn target_index(&self, name: &str) -> Result<usize, AdminError> {

@@ -71,6 +71,13 @@ pub(crate) struct Channel {
     failure: Option<ChannelFailure>,
 }
 
+impl Channel {
+    /// Whether the handshake is surely over, and the channel serves.
+    pub(crate) fn is_established(&self) -> bool {
+        self.heard_from && self.state == ChannelState::Live
+    }
+}
+
 impl PollGroup {
     /// Takes buffers and slots for a channel, and posts its receives. The login is accepted afterwards.
     pub(crate) fn start_channel(&mut self, start: ChannelStart) {

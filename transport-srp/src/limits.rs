@@ -59,6 +59,10 @@ pub const MAILBOX_MESSAGES: usize = 1024;
 /// Channels of one session; a stock initiator opens at most one per CPU. More are refused with CHANNEL LIMIT REACHED.
 pub const CHANNELS_PER_SESSION_MAX: usize = 256;
 
+/// How often an idle channel is probed with an RDMA WRITE of no bytes (IBTA C9-88), so that an initiator that vanished without a word is
+/// found out.
+pub const KEEPALIVE_PERIOD: Duration = Duration::from_secs(10);
+
 /// How long a login may wait for the initiator to complete the handshake, or for the channels it replaces to end.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 

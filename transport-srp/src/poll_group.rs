@@ -13,7 +13,7 @@ use scsi::LogicalUnit;
 use crate::channel::Channel;
 use crate::command::{Command, Event};
 use crate::fence::Fence;
-use crate::limits::{COMPLETIONS_PER_ROUND, DEVICE_DEPTH, MAILBOX_MESSAGES, MESSAGES_PER_ROUND};
+use crate::limits::{COMPLETIONS_PER_ROUND, DEVICE_DEPTH, KEEPALIVE_PERIOD, MAILBOX_MESSAGES, MESSAGES_PER_ROUND};
 use crate::management::Order;
 use crate::memory::{Memory, MemoryOptions};
 use crate::messages::{ToControl, ToGroup};
@@ -40,6 +40,7 @@ pub struct PollGroup {
     pub(crate) ending: Vec<Key<Channel>>,
     pub(crate) segments: Segments,
     pub(crate) now: Instant,
+    next_keepalive: Instant,
     inbox: Receiver<ToGroup>,
     outbox: Sender<ToControl>,
     /// Messages that the control plane had no room for.
@@ -90,6 +91,7 @@ impl PollGroupSeed {
             ending: Vec::new(),
             segments: Segments::new(),
             now: Instant::default(),
+            next_keepalive: Instant::default(),
             inbox: self.inbox,
             outbox: self.outbox,
             unsent: VecDeque::with_capacity(MAILBOX_MESSAGES),
@@ -111,6 +113,7 @@ impl Poller for PollGroup {
         work += self.poll_devices();
         self.resume_waiters();
         self.end_channels();
+        self.keep_alive();
         for fabric in &mut self.fabrics {
             fabric.group.ring();
         }
@@ -235,6 +238,17 @@ impl PollGroup {
             if let Some(action) = self.unpark(key) {
                 self.carry_out(key, action);
             }
+        }
+    }
+
+    /// Probes the channels from time to time; a fabric skips those that have work outstanding.
+    fn keep_alive(&mut self) {
+        if self.now < self.next_keepalive {
+            return;
+        }
+        self.next_keepalive = self.now.plus(KEEPALIVE_PERIOD);
+        for (_, channel) in self.channels.iter().filter(|(_, channel)| channel.is_established()) {
+            self.fabrics[channel.fabric].group.keepalive(channel.qp);
         }
     }
 

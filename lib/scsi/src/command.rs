@@ -1,7 +1,7 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
 use crate::Context;
-use crate::answer::{mode_sense, vpd};
+use crate::answer::{capacity, mode_sense, vpd};
 use crate::command_table::{self, OpcodeKind};
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
@@ -12,22 +12,51 @@ use crate::wire::sense::Sense;
 /// A command whose CDB has been found legal for the unit it is addressed to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Command {
+    Read {
+        range: BlockRange,
+        fua: bool,
+    },
+    Write {
+        range: BlockRange,
+        fua: bool,
+    },
+    Verify {
+        range: BlockRange,
+        compare: Compare,
+    },
+    WriteSame {
+        range: BlockRange,
+        data_out: bool,
+        unmap: bool,
+    },
+    Unmap {
+        list_bytes: u16,
+    },
+    SynchronizeCache {
+        range: BlockRange,
+    },
+    StartStop {
+        flush: bool,
+    },
     TestUnitReady,
-    RequestSense { descriptor_format: bool, allocation: u32 },
-    Inquiry { page: InquiryPage, allocation: u32 },
-    ReportLuns { select: LunSelection, allocation: u32 },
-    ReadCapacity10,
-    ReadCapacity16 { allocation: u32 },
-    ModeSense { query: ModeQuery, allocation: u32 },
-    ReportOpcodes { query: OpcodeQuery, timeouts: bool, allocation: u32 },
     PreventAllow,
-    Read { range: BlockRange, fua: bool },
-    Write { range: BlockRange, fua: bool },
-    Verify { range: BlockRange, compare: Compare },
-    WriteSame { range: BlockRange, data_out: bool, unmap: bool },
-    Unmap { list_bytes: u16 },
-    SynchronizeCache { range: BlockRange },
-    StartStop { flush: bool },
+    /// Answered with at most `allocation` bytes.
+    Query {
+        query: Query,
+        allocation: u32,
+    },
+}
+
+/// What a command that only asks wants to know; each has its file in [`crate::answer`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Query {
+    Inquiry(InquiryPage),
+    ReportLuns(LunSelection),
+    RequestSense { descriptor_format: bool },
+    ReadCapacity10,
+    ReadCapacity16,
+    ModeSense(ModeQuery),
+    ReportOpcodes { opcodes: OpcodeQuery, timeouts: bool },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,13 +74,12 @@ pub(crate) enum LunSelection {
     All,
 }
 
-/// What MODE SENSE asks for. The page and subpage are known to [`mode_sense`].
+/// What MODE SENSE asks for. The page is one that [`mode_sense`] has; no subpage makes a difference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ModeQuery {
     /// MODE SENSE(10) and its longer header.
     pub(crate) ten: bool,
     pub(crate) page: u8,
-    pub(crate) subpage: u8,
     pub(crate) values: ModeValues,
     pub(crate) descriptor: ModeDescriptor,
 }
@@ -326,7 +354,8 @@ fn prevent_allow(cdb: &[u8]) -> Result<Command, Sense> {
 
 /// REQUEST SENSE (SPC-4 6.39).
 fn request_sense(cdb: &[u8]) -> Result<Command, Sense> {
-    Ok(Command::RequestSense { descriptor_format: cdb[1] & 1 != 0, allocation: u32::from(cdb[4]) })
+    let query = Query::RequestSense { descriptor_format: cdb[1] & 1 != 0 };
+    Ok(Command::Query { query, allocation: u32::from(cdb[4]) })
 }
 
 /// INQUIRY (SPC-4 6.6) with one of the vital product data `pages`.
@@ -339,7 +368,7 @@ fn inquiry(cdb: &[u8], pages: &[u8]) -> Result<Command, Sense> {
         0 | EVPD => return Err(Sense::invalid_field_in_cdb(2, None)),
         _ => return Err(Sense::invalid_field_in_cdb(1, Some(1))),
     };
-    Ok(Command::Inquiry { page, allocation: u32::from(be16(cdb, 3)) })
+    Ok(Command::Query { query: Query::Inquiry(page), allocation: u32::from(be16(cdb, 3)) })
 }
 
 /// REPORT LUNS (SPC-4 6.33). An allocation length under 16 cuts the answer; refusing it was SPC's rule, no longer SPC-4's.
@@ -350,14 +379,14 @@ fn report_luns(cdb: &[u8]) -> Result<Command, Sense> {
         0x02 => LunSelection::All,
         _ => return Err(Sense::invalid_field_in_cdb(2, None)),
     };
-    Ok(Command::ReportLuns { select, allocation: be32(cdb, 6) })
+    Ok(Command::Query { query: Query::ReportLuns(select), allocation: be32(cdb, 6) })
 }
 
 /// READ CAPACITY(10) (SBC-3 5.14): without the obsolete PMI the address must be zero.
 fn read_capacity_10(cdb: &[u8]) -> Result<Command, Sense> {
     const PMI: u8 = 0x01;
     match be32(cdb, 2) != 0 && cdb[8] & PMI == 0 {
-        false => Ok(Command::ReadCapacity10),
+        false => Ok(Command::Query { query: Query::ReadCapacity10, allocation: capacity::BYTES_10 }),
         true => Err(Sense::invalid_field_in_cdb(2, None)),
     }
 }
@@ -365,7 +394,9 @@ fn read_capacity_10(cdb: &[u8]) -> Result<Command, Sense> {
 /// SERVICE ACTION IN(16): READ CAPACITY(16) (SBC-3 5.15), where the address with PMI is obsolete and ignored.
 fn service_action_in_16(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
-        service_action::READ_CAPACITY_16 => Ok(Command::ReadCapacity16 { allocation: be32(cdb, 10) }),
+        service_action::READ_CAPACITY_16 => {
+            Ok(Command::Query { query: Query::ReadCapacity16, allocation: be32(cdb, 10) })
+        }
         _ => Err(unknown_service_action()),
     }
 }
@@ -389,7 +420,7 @@ fn report_opcodes(cdb: &[u8]) -> Result<Command, Sense> {
     let (opcode, requested_action) = (cdb[3], be16(cdb, 4));
     // An operation code that we do not know has no kind: it is reported as not supported under any option.
     let kind = command_table::kind(opcode);
-    let query = match (cdb[2] & 0x07, kind) {
+    let opcodes = match (cdb[2] & 0x07, kind) {
         (0b000, _) => OpcodeQuery::All,
         (0b001, Some(OpcodeKind::WithServiceActions)) => return bad_options,
         (0b001, _) => OpcodeQuery::One { opcode, service_action: None },
@@ -399,7 +430,8 @@ fn report_opcodes(cdb: &[u8]) -> Result<Command, Sense> {
         (0b010 | 0b011, _) => OpcodeQuery::One { opcode, service_action: Some(requested_action) },
         _ => return bad_options,
     };
-    Ok(Command::ReportOpcodes { query, timeouts: cdb[2] & RCTD != 0, allocation: be32(cdb, 6) })
+    let query = Query::ReportOpcodes { opcodes, timeouts: cdb[2] & RCTD != 0 };
+    Ok(Command::Query { query, allocation: be32(cdb, 6) })
 }
 
 /// MODE SENSE (SPC-4 6.11 and 6.12).
@@ -421,7 +453,8 @@ fn mode_sense(cdb: &[u8]) -> Result<Command, Sense> {
         _ => ModeDescriptor::Short,
     };
     let allocation = if ten { u32::from(be16(cdb, 7)) } else { u32::from(cdb[4]) };
-    Ok(Command::ModeSense { query: ModeQuery { ten, page, subpage, values, descriptor }, allocation })
+    let query = Query::ModeSense(ModeQuery { ten, page, values, descriptor });
+    Ok(Command::Query { query, allocation })
 }
 
 #[cfg(test)]

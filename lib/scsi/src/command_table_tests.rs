@@ -15,7 +15,7 @@ fn rows_are_in_order_unique_and_as_long_as_their_group() {
         assert_eq!(info.usage[0], info.opcode, "{}", info.name);
         assert_eq!(Some(info.usage.len()), cdb::length(info.opcode), "{}", info.name);
         let action = info.service_action.unwrap_or(0) as u8;
-        assert_eq!(action == 0 || info.usage[1] == action, true, "{}", info.name);
+        assert!(action == 0 || info.usage[1] == action, "{}", info.name);
     }
 }
 

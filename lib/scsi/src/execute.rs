@@ -110,9 +110,10 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     }
 }
 
-/// A pending unit attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it.
+/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it.
 #[inline]
 fn attention(cdb: &[u8], context: &Context<'_>) -> Option<Sense> {
+    context.unit?;
     let nexus = context.nexus.filter(|nexus| nexus.has_pending())?;
     match cdb.first() {
         Some(&(opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)) => None,
@@ -179,8 +180,8 @@ impl Job {
             Command::Unmap { list_bytes } => on_unit(context, |unit| unmap::step(list_bytes, unit, turn)),
             Command::SynchronizeCache { range } => on_unit(context, |unit| cache::flush(range, unit, turn)),
             Command::StartStop { flush: true } => on_unit(context, |unit| cache::flush(cache::EVERYTHING, unit, turn)),
-            Command::StartStop { flush: false } | Command::PreventAllow | Command::TestUnitReady => Step::GOOD,
-            _ => answer::build(&self.command, context, turn.buffer),
+            Command::StartStop { flush: false } | Command::TestUnitReady | Command::PreventAllow => Step::GOOD,
+            Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),
         }
     }
 }
@@ -198,27 +199,28 @@ impl Step {
 impl Lengths {
     #[inline]
     fn of(command: &Command, context: &Context<'_>) -> Lengths {
-        let Some(facts) = context.unit.map(LogicalUnit::facts) else { return Lengths::of_answer(command, context) };
-        // Each product is at most the unit's transfer limit, which the parser checked; others are bounded by limits.rs.
-        let bytes = |blocks: u64| blocks as u32 * facts.block_size;
-        let (data_out, data_in, buffer) = match *command {
-            Command::Read { range, .. } => (0, bytes(range.blocks), bytes(range.blocks) as usize),
-            Command::Write { range, .. } => (bytes(range.blocks), 0, bytes(range.blocks) as usize),
-            Command::Verify { range, compare } => {
+        let block_size = context.unit.map_or(0, LogicalUnit::block_size);
+        // At most the unit's transfer limit, which the parser checked.
+        let bytes = |blocks: u64| blocks as u32 * block_size;
+        let (data_out, data_in, buffer) = match (*command, context.unit.map(LogicalUnit::facts)) {
+            (Command::Read { range, .. }, _) => (0, bytes(range.blocks), bytes(range.blocks) as usize),
+            (Command::Write { range, .. }, _) => (bytes(range.blocks), 0, bytes(range.blocks) as usize),
+            (Command::Verify { range, compare }, Some(facts)) => {
                 (verify::data_out_bytes(range, compare, facts) as u32, 0, verify::buffer_bytes(range, compare, facts))
             }
-            Command::WriteSame { range, data_out, .. } => {
-                (if data_out { facts.block_size } else { 0 }, 0, write_same::buffer_bytes(range, facts))
+            (Command::WriteSame { range, data_out, .. }, Some(facts)) => {
+                (if data_out { block_size } else { 0 }, 0, write_same::buffer_bytes(range, facts))
             }
-            Command::Unmap { list_bytes } => (u32::from(list_bytes), 0, usize::from(list_bytes)),
-            _ => return Lengths::of_answer(command, context),
+            (Command::Unmap { list_bytes }, _) => (u32::from(list_bytes), 0, usize::from(list_bytes)),
+            (Command::Query { query, allocation }, _) => {
+                (0, allocation, answer::buffer_bytes(query, allocation, context))
+            }
+            // Nothing is moved; or there is no unit, for which the parser lets only queries through.
+            (Command::Verify { .. } | Command::WriteSame { .. }, None)
+            | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
+            | (Command::TestUnitReady | Command::PreventAllow, _) => (0, 0, 0),
         };
         Lengths { data_out, data_in, buffer: buffer as u32 }
-    }
-
-    fn of_answer(command: &Command, context: &Context<'_>) -> Lengths {
-        let (data_in, buffer) = answer::lengths(command, context).unwrap_or((0, 0));
-        Lengths { data_out: 0, data_in, buffer: buffer as u32 }
     }
 }
 

@@ -388,7 +388,7 @@ fn any_context() -> impl Strategy<Value = (Option<LogicalUnit>, Address, bool, V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     /// Whatever a CDB and its data hold: no panic, no I/O outside the unit or the buffer (the disk checks that), an
     /// ending that is legal, and no byte of the buffer's former life in the answer.

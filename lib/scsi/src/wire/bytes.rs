@@ -17,6 +17,11 @@ impl<'a> Bytes<'a> {
         self.len
     }
 
+    /// Bytes of them that are in the buffer.
+    pub(crate) fn fitting(&self) -> usize {
+        self.len.min(self.buffer.len())
+    }
+
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.patch(self.len, bytes);
         self.len += bytes.len();

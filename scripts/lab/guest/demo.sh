@@ -27,7 +27,7 @@ fio_table() {
       done
     done
   done
-  fio --output-format=json --output=/tmp/fio.json --ioengine=libaio --direct=1 --bs=4k --time_based --runtime=3 "${jobs[@]}" &&
+  fio --output-format=json --output=/tmp/fio.json --eta=never --ioengine=libaio --direct=1 --bs=4k --time_based --runtime=3 "${jobs[@]}" &&
     /usr/bin/python3 - /tmp/fio.json <<'PYTHON'
 import json
 import sys

@@ -4,7 +4,7 @@
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 set -a && . /run/lab/env && set +a
 
-off() { sync; echo o >/proc/sysrq-trigger; sleep 60; }
+off() { sync; busybox poweroff -f; }
 trap off EXIT
 
 setup() {

@@ -15,7 +15,7 @@ boot_guest() {
     -virtfs "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap" \
     -virtfs "local,path=${run//,/,,},mount_tag=run,security_model=none,multidevs=remap" \
     -drive "file=${run//,/,,}/disk.img,format=raw,if=virtio,cache=unsafe,discard=unmap" \
-    </dev/null > >(sed -u 's|\r$||' | tee -a "$run/console.log") 2>&1 &
+    </dev/null > >(sed -u 's|\r$||; /reboot: Power down/d' | tee -a "$run/console.log") 2>&1 &
   QEMU_PID=$!
   wait "$QEMU_PID" || status=$?
   QEMU_PID=

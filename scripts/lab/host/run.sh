@@ -37,8 +37,9 @@ run_scenarios() {
     # A guest that went down in the middle of a scenario left no result of it.
     name=$(first_without_result "${left[@]}")
     if [ -n "$name" ] && [ -e "$RUN/$name.log" ]; then
-      printf '  FAIL the guest survives\n%s passed, %s failed\n' "$(grep -cs '^pass ' "$RUN/$name.checks" || true)" 1
-      echo "0 1 0" >"$RUN/$name.result"
+      passed=$(grep -cs '^pass ' "$RUN/$name.checks" || true) failed=$(($(grep -cs '^FAIL ' "$RUN/$name.checks" || true) + 1))
+      echo "$passed $failed 0" >"$RUN/$name.result"
+      printf '  FAIL the guest survives\n%s passed, %s failed\n' "$passed" "$failed"
     elif [ -n "$name" ] && [ "$name" = "${left[0]}" ]; then
       die "the guest did not come up; its console: $RUN/console.log"
     fi

@@ -5,7 +5,7 @@
 verify_under() {
   check "$1: ib_srp loads${2:+ with $2}" load_initiator $2 || return
   check "$1: login${3:+ with $3}" login_disks "$3" || return
-  check "$1: every byte as written" verify_with_fio 24M "$RAM" "$FILE"
+  check "$1: every byte as written" verify_with_fio 64M "$RAM" "$FILE"
   check "$1: logout" logout
 }
 

@@ -62,11 +62,11 @@ pub(crate) enum Query {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum InquiryPage {
     Standard,
-    /// One of [`vpd::supported`].
+    /// One of [`vpd::PAGES`].
     Vpd(u8),
 }
 
-/// SELECT REPORT of REPORT LUNS (SPC-4 table 288).
+/// SELECT REPORT of REPORT LUNS (SPC-4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LunSelection {
     Units,
@@ -84,7 +84,7 @@ pub(crate) struct ModeQuery {
     pub(crate) descriptor: ModeDescriptor,
 }
 
-/// PAGE CONTROL (SPC-4 table 151) without saved values, which nothing here has.
+/// PAGE CONTROL (SPC-4) without saved values, which nothing here has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ModeValues {
     Current,
@@ -100,14 +100,14 @@ pub(crate) enum ModeDescriptor {
     Long,
 }
 
-/// REPORTING OPTIONS of REPORT SUPPORTED OPERATION CODES (SPC-4 table 297).
+/// REPORTING OPTIONS of REPORT SUPPORTED OPERATION CODES (SPC-4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum OpcodeQuery {
     All,
     One { opcode: u8, service_action: Option<u16> },
 }
 
-/// BYTCHK of VERIFY (SBC-3 table 114).
+/// BYTCHK of VERIFY (SBC-3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Compare {
     /// 00b: the blocks can be read.
@@ -173,7 +173,7 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
     }
 }
 
-/// What is answered where there is no unit (SAM-5 5.11): the commands that find out so, and REPORT LUNS at LUN 0 and
+/// What is answered where there is no unit (SAM-5): the commands that find out so, and REPORT LUNS at LUN 0 and
 /// at the well-known unit, which is how the real units are found.
 fn parse_without_unit(cdb: &[u8], address: Address) -> Result<Command, Sense> {
     match (cdb[0], address) {
@@ -194,14 +194,14 @@ fn writable(unit: &LogicalUnit, context: &Context<'_>) -> Result<(), Sense> {
     }
 }
 
-/// READ (SBC-3 5.10 to 5.13).
+/// READ (SBC-3).
 #[inline]
 fn read(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     let fua = transfer_options(cdb)?;
     Ok(Command::Read { range: transfer_range(cdb, unit)?, fua })
 }
 
-/// WRITE (SBC-3 5.32 to 5.35).
+/// WRITE (SBC-3).
 #[inline]
 fn write(cdb: &[u8], unit: &LogicalUnit, writable: impl Fn() -> Result<(), Sense>) -> Result<Command, Sense> {
     let fua = transfer_options(cdb)?;
@@ -221,7 +221,7 @@ fn transfer_options(cdb: &[u8]) -> Result<bool, Sense> {
     Ok(cdb[1] & FUA != 0)
 }
 
-/// RDPROTECT, WRPROTECT or VRPROTECT must be zero where blocks have no protection information (SBC-3 4.22).
+/// RDPROTECT, WRPROTECT or VRPROTECT must be zero where blocks have no protection information (SBC-3).
 #[inline]
 fn no_protection(cdb: &[u8]) -> Result<(), Sense> {
     match cdb[1] & 0xe0 {
@@ -248,7 +248,7 @@ fn range(cdb: &[u8]) -> (BlockRange, u16) {
     (form.range(cdb), form.length_at())
 }
 
-/// VERIFY (SBC-3 5.24 to 5.27). Only a comparison is bounded by the buffer; without one the blocks are read in pieces.
+/// VERIFY (SBC-3). Only a comparison is bounded by the buffer; without one the blocks are read in pieces.
 fn verify(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     no_protection(cdb)?;
     let compare = match cdb[1] >> 1 & 0b11 {
@@ -265,7 +265,7 @@ fn verify(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     Ok(Command::Verify { range, compare })
 }
 
-/// WRITE SAME (SBC-3 5.42 and 5.43).
+/// WRITE SAME (SBC-3).
 fn write_same(cdb: &[u8], unit: &LogicalUnit, writable: impl Fn() -> Result<(), Sense>) -> Result<Command, Sense> {
     const ANCHOR: u8 = 0x10;
     const UNMAP: u8 = 0x08;
@@ -308,7 +308,7 @@ fn write_same_range(cdb: &[u8], unit: &LogicalUnit) -> Result<BlockRange, Sense>
     }
 }
 
-/// UNMAP (SBC-3 5.28).
+/// UNMAP (SBC-3).
 fn unmap(cdb: &[u8], writable: impl Fn() -> Result<(), Sense>) -> Result<Command, Sense> {
     const ANCHOR: u8 = 0x01;
     const HEADER_BYTES: u16 = 8;
@@ -322,7 +322,7 @@ fn unmap(cdb: &[u8], writable: impl Fn() -> Result<(), Sense>) -> Result<Command
     }
 }
 
-/// SYNCHRONIZE CACHE (SBC-3 5.22 and 5.23). With IMMED the status may come before the data is safe; it never does here,
+/// SYNCHRONIZE CACHE (SBC-3). With IMMED the status may come before the data is safe; it never does here,
 /// which costs the initiator a wait and no promise.
 fn synchronize_cache(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     let (range, _) = range(cdb);
@@ -330,7 +330,7 @@ fn synchronize_cache(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     Ok(Command::SynchronizeCache { range })
 }
 
-/// START STOP UNIT (SBC-3 5.20). Stopping writes the cache back unless NO_FLUSH is set, and that is all: the unit stays
+/// START STOP UNIT (SBC-3). Stopping writes the cache back unless NO_FLUSH is set, and that is all: the unit stays
 /// ready, because no initiator may take a shared disk away from the others.
 fn start_stop(cdb: &[u8]) -> Result<Command, Sense> {
     const NO_FLUSH: u8 = 0x04;
@@ -344,7 +344,7 @@ fn start_stop(cdb: &[u8]) -> Result<Command, Sense> {
     }
 }
 
-/// PREVENT ALLOW MEDIUM REMOVAL (SPC-4 6.20): accepted, as the medium cannot be removed anyway.
+/// PREVENT ALLOW MEDIUM REMOVAL (SPC-4): accepted, as the medium cannot be removed anyway.
 fn prevent_allow(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[4] & 0b11 {
         0b00 | 0b01 => Ok(Command::PreventAllow),
@@ -352,13 +352,13 @@ fn prevent_allow(cdb: &[u8]) -> Result<Command, Sense> {
     }
 }
 
-/// REQUEST SENSE (SPC-4 6.39).
+/// REQUEST SENSE (SPC-4).
 fn request_sense(cdb: &[u8]) -> Result<Command, Sense> {
     let query = Query::RequestSense { descriptor_format: cdb[1] & 1 != 0 };
     Ok(Command::Query { query, allocation: u32::from(cdb[4]) })
 }
 
-/// INQUIRY (SPC-4 6.6) with one of the vital product data `pages`.
+/// INQUIRY (SPC-4) with one of the vital product data `pages`.
 fn inquiry(cdb: &[u8], pages: &[u8]) -> Result<Command, Sense> {
     const EVPD: u8 = 0x01;
     const CMDDT: u8 = 0x02; // obsolete, but SPC-2's meaning would be another answer
@@ -371,7 +371,7 @@ fn inquiry(cdb: &[u8], pages: &[u8]) -> Result<Command, Sense> {
     Ok(Command::Query { query: Query::Inquiry(page), allocation: u32::from(be16(cdb, 3)) })
 }
 
-/// REPORT LUNS (SPC-4 6.33). An allocation length under 16 cuts the answer; refusing it was SPC's rule, no longer SPC-4's.
+/// REPORT LUNS (SPC-4). An allocation length under 16 cuts the answer; refusing it was SPC's rule, no longer SPC-4's.
 fn report_luns(cdb: &[u8]) -> Result<Command, Sense> {
     let select = match cdb[2] {
         0x00 => LunSelection::Units,
@@ -382,7 +382,7 @@ fn report_luns(cdb: &[u8]) -> Result<Command, Sense> {
     Ok(Command::Query { query: Query::ReportLuns(select), allocation: be32(cdb, 6) })
 }
 
-/// READ CAPACITY(10) (SBC-3 5.14): without the obsolete PMI the address must be zero.
+/// READ CAPACITY(10) (SBC-3): without the obsolete PMI the address must be zero.
 fn read_capacity_10(cdb: &[u8]) -> Result<Command, Sense> {
     const PMI: u8 = 0x01;
     match be32(cdb, 2) != 0 && cdb[8] & PMI == 0 {
@@ -391,7 +391,7 @@ fn read_capacity_10(cdb: &[u8]) -> Result<Command, Sense> {
     }
 }
 
-/// SERVICE ACTION IN(16): READ CAPACITY(16) (SBC-3 5.15), where the address with PMI is obsolete and ignored.
+/// SERVICE ACTION IN(16): READ CAPACITY(16) (SBC-3), where the address with PMI is obsolete and ignored.
 fn service_action_in_16(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
         service_action::READ_CAPACITY_16 => {
@@ -401,7 +401,7 @@ fn service_action_in_16(cdb: &[u8]) -> Result<Command, Sense> {
     }
 }
 
-/// MAINTENANCE IN: REPORT SUPPORTED OPERATION CODES (SPC-4 6.35).
+/// MAINTENANCE IN: REPORT SUPPORTED OPERATION CODES (SPC-4).
 fn maintenance_in(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
         service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb),
@@ -434,7 +434,7 @@ fn report_opcodes(cdb: &[u8]) -> Result<Command, Sense> {
     Ok(Command::Query { query, allocation: be32(cdb, 6) })
 }
 
-/// MODE SENSE (SPC-4 6.11 and 6.12).
+/// MODE SENSE (SPC-4).
 fn mode_sense(cdb: &[u8]) -> Result<Command, Sense> {
     const LLBAA: u8 = 0x10;
     const DBD: u8 = 0x08;

@@ -14,7 +14,7 @@ pub struct CommandInfo {
     pub name: &'static str,
     /// When it is supported.
     pub needs: Needs,
-    /// CDB usage data (SPC-4 6.35.3), as long as the CDB: the operation code, then a one for each bit that is looked at. A
+    /// CDB usage data (SPC-4), as long as the CDB: the operation code, then a one for each bit that is looked at. A
     /// service action stands in its own field.
     pub usage: &'static [u8],
     /// Recommended command timeout in seconds.

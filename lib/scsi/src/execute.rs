@@ -13,7 +13,7 @@ use crate::unit::LogicalUnit;
 use crate::wire::cdb::opcode;
 use crate::wire::sense::{ScsiStatus, Sense};
 
-/// Names of the two ports of a nexus (SRP 4.2.3, SPC-4 7.6.4.5).
+/// Names of the two ports of a nexus (SRP, SPC-4 TransportID).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PortIds {
     /// SRP target port identifier: identifier extension, then I/O controller GUID.

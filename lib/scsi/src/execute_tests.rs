@@ -299,6 +299,14 @@ fn a_unit_attention_ends_the_next_command_once() {
     assert_eq!(answer(&cdb(&[0x00]), &context), []);
 }
 
+#[test]
+fn where_there_is_no_unit_there_is_no_attention() {
+    let nexus = UnitNexus::new();
+    nexus.establish(UnitAttention::PowerOnReset);
+    let context = Context { nexus: Some(&nexus), ..no_unit(Address::Unit(Lun(4))) };
+    assert_eq!(refusal(&cdb(&[0x00]), &context), Sense::LOGICAL_UNIT_NOT_SUPPORTED);
+}
+
 /// SAM-5 5.14: three commands are answered although there is something to tell.
 #[test]
 fn inquiry_report_luns_and_request_sense_run_in_spite_of_a_unit_attention() {

@@ -18,7 +18,8 @@
 //! initiator has not been told yet about one unit; a job belongs to the command, and its buffer to the transport, which
 //! lends it for a step. A job may be dropped between two steps, which is how a command is aborted.
 //!
-//! Standards: SAM-5, SPC-4 and SBC-3; each answer and field names its section.
+//! Standards: SAM-5, SPC-4 and SBC-3. A comment names the standard; the subclause is the one titled with the name of the
+//! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
 //! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.

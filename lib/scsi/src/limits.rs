@@ -17,10 +17,10 @@ pub const BLOCK_BYTES_MAX: u32 = 64 * 1024;
 /// Smallest logical block.
 pub const BLOCK_BYTES_MIN: u32 = 512;
 
-/// Shortest CDB (SPC-4 4.3.1: group 0).
+/// Shortest CDB (SPC-4: group 0).
 pub const CDB_BYTES_MIN: usize = 6;
 
-/// Longest CDB (SPC-4 4.3.3: variable length, 8 bytes and at most 252 more).
+/// Longest CDB (SPC-4: variable length, 8 bytes and at most 252 more).
 pub const CDB_BYTES_MAX: usize = 260;
 
 /// Room for any answer except REPORT LUNS, whose length depends on the number of units.

@@ -11,7 +11,7 @@ pub struct Lun(pub u16);
 pub enum Address {
     /// A unit number, whether or not there is a unit.
     Unit(Lun),
-    /// The REPORT LUNS well-known logical unit, C1 01h (SPC-4 8.2).
+    /// The REPORT LUNS well-known logical unit, C1 01h (SPC-4).
     ReportLuns,
     /// A form of address that this target has no units under: treated as an incorrect LUN.
     Unknown,
@@ -20,7 +20,7 @@ pub enum Address {
 const METHOD_PERIPHERAL: u8 = 0b00;
 const METHOD_FLAT: u8 = 0b01;
 const METHOD_EXTENDED: u8 = 0b11;
-/// Extended addressing, length 01b (4 bytes in all), method 2h: a flat 24-bit number (SAM-5 4.7.7.4).
+/// Extended addressing, length 01b (4 bytes in all), method 2h: a flat 24-bit number (SAM-5 4.7).
 const EXTENDED_FLAT_4: u8 = 0xd2;
 const WELL_KNOWN: [u8; 2] = [0xc1, 0x01];
 

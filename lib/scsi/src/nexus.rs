@@ -114,7 +114,7 @@ impl UnitNexus {
         taken
     }
 
-    /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4 6.33).
+    /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4).
     pub fn clear(&self, attention: UnitAttention) {
         self.pending.fetch_and(!attention.bit(), Ordering::Relaxed);
     }

@@ -25,7 +25,7 @@ pub struct UnitOptions {
     /// Unit serial number, 1 to [`SERIAL_BYTES_MAX`] printable ASCII characters. Default: the device's UUID as 32
     /// hexadecimal digits.
     pub serial: Option<String>,
-    /// NAA designator of 8 bytes (SPC-4 7.8.6.6; the top four bits 2h, 3h or 5h). Default: locally assigned (3h) with the
+    /// NAA designator of 8 bytes (SPC-4; the top four bits 2h, 3h or 5h). Default: locally assigned (3h) with the
     /// low 60 bits of the FNV-1a hash of the device's UUID.
     pub naa: Option<u64>,
     /// The device underneath.
@@ -339,7 +339,7 @@ impl Identity {
     }
 }
 
-/// A string that goes into INQUIRY data (SPC-4 4.3.1: graphic codes, left-aligned, so no space at either end).
+/// A string that goes into INQUIRY data (SPC-4: graphic codes, left-aligned, so no space at either end).
 fn text(field: &'static str, value: &str, most: usize) -> Result<String, UnitError> {
     let printable = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if value.is_empty() || value.len() > most || !printable || value.trim() != value {
@@ -357,7 +357,7 @@ fn device_uuid(bdev: &Bdev) -> Uuid {
     }
 }
 
-/// NAA 3h, locally assigned (SPC-4 7.8.6.6.4): it needs no company identifier, and 60 bits are ours to choose.
+/// NAA 3h, locally assigned (SPC-4): it needs no company identifier, and 60 bits are ours to choose.
 fn locally_assigned_naa(uuid: &Uuid) -> u64 {
     const LOCALLY_ASSIGNED: u64 = 3 << 60;
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;

@@ -1,4 +1,4 @@
-//! READ CAPACITY (SBC-3 5.14 and 5.15).
+//! READ CAPACITY (SBC-3).
 
 use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;

@@ -1,4 +1,4 @@
-//! Standard INQUIRY data (SPC-4 6.6.2).
+//! Standard INQUIRY data (SPC-4).
 
 use crate::Context;
 use crate::lun::{Address, Lun};
@@ -23,7 +23,7 @@ const SPC_4: u8 = 0x06;
 const HISUP_FORMAT_2: u8 = 0x12;
 const CMDQUE: u8 = 0x02;
 const VENDOR_SPECIFIC_BYTES: usize = 20;
-/// SAM-5, SRP, SPC-4, SBC-3, each without a claim to a particular revision (SPC-4 table 144).
+/// SAM-5, SRP, SPC-4, SBC-3, each without a claim to a particular revision (SPC-4).
 const VERSION_DESCRIPTORS: [u16; 4] = [0x00a0, 0x0940, 0x0460, 0x04c0];
 
 pub(crate) fn put(context: &Context<'_>, bytes: &mut Bytes<'_>) {

@@ -1,4 +1,4 @@
-//! REPORT LUNS (SPC-4 6.33).
+//! REPORT LUNS (SPC-4).
 
 use crate::Context;
 use crate::command::LunSelection;
@@ -9,7 +9,7 @@ use crate::wire::bytes::Bytes;
 const HEADER_BYTES: usize = 8;
 const LUN_BYTES: usize = 8;
 
-/// The list. Whoever has read it knows that it changed, so that unit attention goes (SPC-4 6.33).
+/// The list. Whoever has read it knows that it changed, so that unit attention goes (SPC-4).
 pub(crate) fn put(select: LunSelection, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     if let Some(nexus) = context.nexus {
         nexus.clear(UnitAttention::ReportedLunsChanged);

@@ -1,4 +1,4 @@
-//! Mode pages and MODE SENSE (SPC-4 6.11, 7.5; SBC-3 6.4).
+//! Mode pages and MODE SENSE (SPC-4, SBC-3).
 
 use crate::command::{ModeDescriptor, ModeQuery, ModeValues};
 use crate::unit::LogicalUnit;
@@ -46,7 +46,7 @@ pub(crate) fn put(query: ModeQuery, unit: &LogicalUnit, read_only: bool, bytes: 
     }
 }
 
-/// DEVICE-SPECIFIC PARAMETER (SBC-3 6.4.1).
+/// DEVICE-SPECIFIC PARAMETER (SBC-3).
 fn device_specific(unit: &LogicalUnit, read_only: bool) -> u8 {
     const WP: u8 = 0x80;
     const DPOFUA: u8 = 0x10;
@@ -70,13 +70,13 @@ fn put_header(query: ModeQuery, device_specific: u8, bytes: &mut Bytes<'_>) {
     }
 }
 
-/// Short LBA mode parameter block descriptor (SBC-3 6.4.2.2): all ones where the count does not fit.
+/// Short LBA mode parameter block descriptor (SBC-3): all ones where the count does not fit.
 fn put_short_descriptor(unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     bytes.put_be32(u32::try_from(unit.num_blocks()).unwrap_or(u32::MAX));
     bytes.put_be32(unit.block_size()); // 24 bits; limits.rs keeps the upper 8 zero
 }
 
-/// Long LBA mode parameter block descriptor (SBC-3 6.4.2.3).
+/// Long LBA mode parameter block descriptor (SBC-3).
 fn put_long_descriptor(unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     bytes.put_be64(unit.num_blocks());
     bytes.put_be32(0);

@@ -1,4 +1,4 @@
-//! REPORT SUPPORTED OPERATION CODES (SPC-4 6.35), from the table in lib.rs.
+//! REPORT SUPPORTED OPERATION CODES (SPC-4), from the table in lib.rs.
 
 use crate::CommandInfo;
 use crate::command::OpcodeQuery;
@@ -18,7 +18,7 @@ pub(crate) fn put(query: OpcodeQuery, timeouts: bool, unit: &LogicalUnit, bytes:
     }
 }
 
-/// All commands (SPC-4 table 299).
+/// All commands (SPC-4).
 fn put_all(timeouts: bool, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     const CTDP: u8 = 0x02;
     const SERVACTV: u8 = 0x01;
@@ -36,7 +36,7 @@ fn put_all(timeouts: bool, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     bytes.patch_be32(0, (bytes.len() - 4) as u32); // COMMAND DATA LENGTH
 }
 
-/// One command (SPC-4 table 302). What is not supported has neither usage data nor timeouts.
+/// One command (SPC-4). What is not supported has neither usage data nor timeouts.
 fn put_one(info: Option<&CommandInfo>, timeouts: bool, bytes: &mut Bytes<'_>) {
     const CTDP: u8 = 0x80;
     const NOT_SUPPORTED: u8 = 0b001;
@@ -54,7 +54,7 @@ fn put_one(info: Option<&CommandInfo>, timeouts: bool, bytes: &mut Bytes<'_>) {
     }
 }
 
-/// Command timeouts descriptor (SPC-4 6.35.4), in seconds; no nominal time is promised.
+/// Command timeouts descriptor (SPC-4), in seconds; no nominal time is promised.
 fn put_timeouts(info: &CommandInfo, bytes: &mut Bytes<'_>) {
     bytes.put_be16(TIMEOUTS_BYTES - 2);
     bytes.put_be16(0);

@@ -1,4 +1,4 @@
-//! REQUEST SENSE: sense data as an answer (SPC-4 6.39).
+//! REQUEST SENSE: sense data as an answer (SPC-4).
 
 use crate::Context;
 use crate::limits::SENSE_BYTES_MAX;

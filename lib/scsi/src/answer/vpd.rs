@@ -1,4 +1,4 @@
-//! Vital product data pages (SPC-4 7.8, SBC-3 6.5).
+//! Vital product data pages (SPC-4, SBC-3).
 
 use crate::Context;
 use crate::answer::inquiry::peripheral;
@@ -50,7 +50,7 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.patch_be16(2, (bytes.len() - HEADER_BYTES) as u16);
 }
 
-/// Device identification (SPC-4 7.8.6): the unit by NAA and by vendor, and the port that the command came through.
+/// Device identification (SPC-4): the unit by NAA and by vendor, and the port that the command came through.
 fn put_identification(identity: &Identity, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     const BINARY: u8 = 1;
     const ASCII: u8 = 2;
@@ -79,7 +79,7 @@ fn put_designator(bytes: &mut Bytes<'_>, code_set: u8, kind: u8, parts: &[&[u8]]
     parts.iter().for_each(|part| bytes.put(part));
 }
 
-/// Extended INQUIRY data (SPC-4 7.8.7).
+/// Extended INQUIRY data (SPC-4).
 fn put_extended_inquiry(facts: &Facts, bytes: &mut Bytes<'_>) {
     const SIMPSUP: u8 = 0x01;
     const V_SUP: u8 = 0x01;
@@ -91,7 +91,7 @@ fn put_extended_inquiry(facts: &Facts, bytes: &mut Bytes<'_>) {
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
 }
 
-/// Block limits (SBC-3 6.5.3). WSNZ is clear: WRITE SAME of length zero runs to the end.
+/// Block limits (SBC-3). WSNZ is clear: WRITE SAME of length zero runs to the end.
 fn put_block_limits(facts: &Facts, bytes: &mut Bytes<'_>) {
     bytes.put_be16(0); // WSNZ; MAXIMUM COMPARE AND WRITE LENGTH
     bytes.put_be16(facts.physical_blocks() as u16); // OPTIMAL TRANSFER LENGTH GRANULARITY
@@ -106,7 +106,7 @@ fn put_block_limits(facts: &Facts, bytes: &mut Bytes<'_>) {
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
 }
 
-/// Block device characteristics (SBC-3 6.5.2).
+/// Block device characteristics (SBC-3).
 fn put_block_characteristics(facts: &Facts, bytes: &mut Bytes<'_>) {
     const NON_ROTATING: u16 = 1;
     const RATE_NOT_REPORTED: u16 = 0;
@@ -114,7 +114,7 @@ fn put_block_characteristics(facts: &Facts, bytes: &mut Bytes<'_>) {
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
 }
 
-/// Logical block provisioning (SBC-3 6.5.4).
+/// Logical block provisioning (SBC-3).
 fn put_provisioning(unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     const LBPU_LBPWS_LBPWS10: u8 = 0xe0;
     const LBPRZ: u8 = 0x04;

@@ -11,7 +11,7 @@ use crate::wire::sense::Sense;
 /// The range of a flush that is not about a range.
 pub(crate) const EVERYTHING: BlockRange = BlockRange { lba: 0, blocks: 0 };
 
-/// Makes what was written before durable (SBC-3 5.22). Without a volatile cache it is durable already.
+/// Makes what was written before durable (SBC-3). Without a volatile cache it is durable already.
 pub(crate) fn flush(range: BlockRange, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
     match (*turn.stage, turn.last) {
         (Stage::Start, _) if !unit.facts().write_cache => Step::GOOD,

@@ -8,7 +8,7 @@ use crate::unit::LogicalUnit;
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
 
-/// READ (SBC-3 5.10 to 5.13). With FUA it must return what is on the medium, so a volatile cache is flushed before.
+/// READ (SBC-3). With FUA it must return what is on the medium, so a volatile cache is flushed before.
 #[inline]
 pub(crate) fn read(range: BlockRange, fua: bool, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
     let data = 0..range.blocks as usize * unit.block_size() as usize;
@@ -25,7 +25,7 @@ pub(crate) fn read(range: BlockRange, fua: bool, unit: &LogicalUnit, turn: Turn<
     }
 }
 
-/// WRITE (SBC-3 5.32 to 5.35).
+/// WRITE (SBC-3).
 #[inline]
 pub(crate) fn write(range: BlockRange, fua: bool, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
     let data = 0..range.blocks as usize * unit.block_size() as usize;

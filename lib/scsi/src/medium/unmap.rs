@@ -1,4 +1,4 @@
-//! UNMAP: a list of ranges whose content is no longer needed (SBC-3 5.28).
+//! UNMAP: a list of ranges whose content is no longer needed (SBC-3).
 
 use bdev::Op;
 

@@ -1,4 +1,4 @@
-//! VERIFY: reads in pieces, and compares if asked to (SBC-3 5.24 to 5.27).
+//! VERIFY: reads in pieces, and compares if asked to (SBC-3).
 //!
 //! The buffer holds the data-out at its start and one piece after it:
 //!
@@ -73,7 +73,7 @@ fn checked_piece(range: BlockRange, compare: Compare, facts: &Facts, turn: Turn<
         Compare::OneBlock => found.chunks(block_bytes).find_map(|block| first_difference(expected, block)),
     };
     match miscompare {
-        // INFORMATION is the offset in the data-out, as for COMPARE AND WRITE (SBC-3 5.2).
+        // INFORMATION is the offset in the data-out, as for COMPARE AND WRITE (SBC-3).
         Some(offset) => Step::refuse(Sense::MISCOMPARE_DURING_VERIFY.with_information(offset as u64)),
         None => {
             *turn.cursor += piece.blocks;

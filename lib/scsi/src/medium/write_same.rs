@@ -1,4 +1,4 @@
-//! WRITE SAME: one block for a whole range (SBC-3 5.42 and 5.43).
+//! WRITE SAME: one block for a whole range (SBC-3).
 //!
 //! Zeroes are one operation of the device, and may give the space back where UNMAP allows. Any other block is repeated through the buffer and written piece by piece.
 

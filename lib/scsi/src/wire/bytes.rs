@@ -1,7 +1,7 @@
 //! Builds an answer in a buffer that may be too short for it.
 
 /// An answer under construction. What does not fit in the buffer is counted and dropped: the header of a SCSI answer
-/// says how long the whole would be, however much of it the initiator has room for (SPC-4 4.2.5.6).
+/// says how long the whole would be, however much of it the initiator has room for (SPC-4).
 pub(crate) struct Bytes<'a> {
     buffer: &'a mut [u8],
     len: usize,

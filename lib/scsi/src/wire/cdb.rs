@@ -1,6 +1,6 @@
-//! Operation codes and the fields that CDBs of one length share (SPC-4 4.2.2, SBC-3 5).
+//! Operation codes and the fields that CDBs of one length share (SPC-4, SBC-3).
 
-/// Operation codes, as SPC-4 annex F and SBC-3 5.1 name them.
+/// Operation codes, as SPC-4 and SBC-3 name them.
 #[allow(missing_docs, reason = "the names are the standards'")]
 pub mod opcode {
     pub const TEST_UNIT_READY: u8 = 0x00;
@@ -39,7 +39,7 @@ pub mod service_action {
     pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
 }
 
-/// NACA bit of the CONTROL byte, the last of every CDB we know (SAM-5 5.2).
+/// NACA bit of the CONTROL byte, the last of every CDB we know (SAM-5).
 pub(crate) const CONTROL_NACA: u8 = 0x04;
 
 /// A range of logical blocks.
@@ -58,7 +58,7 @@ pub(crate) enum Form {
     Sixteen,
 }
 
-/// Length of the CDB with this operation code, by its group (SPC-4 4.2.5.1); `None` for the groups that have none.
+/// Length of the CDB with this operation code, by its group (SPC-4); `None` for the groups that have none.
 pub(crate) fn length(opcode: u8) -> Option<usize> {
     Some(Form::of(opcode)?.cdb_bytes())
 }

@@ -1,4 +1,4 @@
-//! Sense data: why a command was refused, and its fixed and descriptor forms (SPC-4 4.5).
+//! Sense data: why a command was refused, and its fixed and descriptor forms (SPC-4).
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use bdev::{IoError, Op};
 
 use crate::limits::SENSE_BYTES_MAX;
 
-/// SCSI status codes (SAM-5 5.3.1).
+/// SCSI status codes (SAM-5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum ScsiStatus {
@@ -28,7 +28,7 @@ pub enum ScsiStatus {
     TaskAborted = 0x40,
 }
 
-/// Sense keys (SPC-4 table 48).
+/// Sense keys (SPC-4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum SenseKey {
@@ -52,7 +52,7 @@ pub enum SenseKey {
     Miscompare = 0xe,
 }
 
-/// Which byte, and if known which bit, an ILLEGAL REQUEST is about (SPC-4 4.5.2.4.2).
+/// Which byte, and if known which bit, an ILLEGAL REQUEST is about (SPC-4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FieldPointer {
     /// The byte is in the CDB (C/D set), else in the parameter list.
@@ -78,7 +78,7 @@ pub struct Sense {
     pub field: Option<FieldPointer>,
 }
 
-/// Each named as SPC-4 annex F names its additional sense code.
+/// Each named as SPC-4 names its additional sense code.
 impl Sense {
     /// 00h/00h NO ADDITIONAL SENSE INFORMATION.
     pub const NONE: Sense = Sense::new(SenseKey::NoSense, 0x00, 0x00);
@@ -221,7 +221,7 @@ impl Sense {
 }
 
 impl FieldPointer {
-    /// SKSV, C/D, BPV, bit pointer and field pointer (SPC-4 table 37).
+    /// SKSV, C/D, BPV, bit pointer and field pointer (SPC-4).
     fn to_bytes(self) -> [u8; 3] {
         let [high, low] = self.byte.to_be_bytes();
         let bit = self.bit.map_or(0, |bit| 0x08 | bit & 0x07);

@@ -54,16 +54,24 @@ impl<C: Clock> Reactor<C> {
     /// does not run again.
     pub fn run(&mut self) {
         self.shared.waker.bind_to_current_thread();
+        self.meter.charge_pause();
         while !self.shared.is_stopping() {
-            let progress = self.run_once();
+            let progress = self.round();
             self.rest(progress);
         }
     }
 
     /// Runs one round and never sleeps: what a test or a simulation calls in place of [`Reactor::run`].
     pub fn run_once(&mut self) -> Progress {
-        self.meter.skip_pause();
+        self.meter.charge_pause();
+        self.round()
+    }
+
+    fn round(&mut self) -> Progress {
         let mut progress = self.obey_commands();
+        if self.pollers.is_empty() {
+            self.meter.charge(Progress::Idle); // nobody else reads the clock, and the timers need it
+        }
         for registered in &mut self.pollers {
             progress = progress.or(self.meter.run(registered));
         }
@@ -139,6 +147,7 @@ impl<C: Clock> Reactor<C> {
                 if !duration.is_zero() {
                     self.meter.count_sleep();
                     self.shared.waker.sleep(duration);
+                    self.meter.charge_pause();
                 }
             }
         }

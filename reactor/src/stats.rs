@@ -65,8 +65,8 @@ impl<C: Clock> Meter<C> {
         elapsed_ns
     }
 
-    /// At the start of a round: what passed since the last one, sleep included, was idle.
-    pub(crate) fn skip_pause(&mut self) {
+    /// What passed since the last reading was idle: a sleep, or whatever a test did between rounds.
+    pub(crate) fn charge_pause(&mut self) {
         self.charge(Progress::Idle);
     }
 

@@ -80,7 +80,9 @@ fn a_panic_in_setup_reaches_the_one_who_spawns() {
 fn stopping_and_requests_end_a_sleep() {
     let thread = spawn(config("parked", IdleMode::Park { max_sleep: FOREVER }), SystemClock::new(), |_| ()).unwrap();
     let handle = thread.handle();
+    let started = std::time::Instant::now();
     while handle.stats().sleeps == 0 {
+        assert!(started.elapsed() < GIVE_UP, "a reactor with nothing to do does not sleep");
         std::thread::yield_now();
     }
     let (answer, answers) = mpsc::channel();
@@ -96,9 +98,17 @@ fn stopping_and_requests_end_a_sleep() {
 
 #[test]
 fn a_timer_bounds_the_sleep() {
+    ticks(IdleMode::Park { max_sleep: FOREVER });
+}
+
+#[test]
+fn a_timer_that_is_alone_on_a_polling_reactor_runs() {
+    ticks(IdleMode::Poll);
+}
+
+fn ticks(idle: IdleMode) {
     let (answer, answers) = mpsc::channel();
-    let parked = config("timed", IdleMode::Park { max_sleep: FOREVER });
-    let _thread = spawn(parked, SystemClock::new(), move |reactor| {
+    let _thread = spawn(config("timed", idle), SystemClock::new(), move |reactor| {
         let tick = move || {
             let _ = answer.send(());
             Progress::Idle

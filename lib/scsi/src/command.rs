@@ -338,7 +338,7 @@ fn start_stop(cdb: &[u8]) -> Result<Command, Sense> {
     const START: u8 = 0x01;
     match () {
         () if cdb[3] & 0x0f != 0 => Err(Sense::invalid_field_in_cdb(3, Some(3))), // POWER CONDITION MODIFIER
-        () if cdb[4] & 0xf0 != 0 => Err(Sense::invalid_field_in_cdb(4, Some(7))), // POWER CONDITION: there is no such page
+        () if cdb[4] & 0xf0 != 0 => Err(Sense::invalid_field_in_cdb(4, Some(7))), // POWER CONDITION
         () if cdb[4] & LOEJ != 0 => Err(Sense::invalid_field_in_cdb(4, Some(1))), // the medium is not removable
         () => Ok(Command::StartStop { flush: cdb[4] & (START | NO_FLUSH) == 0 }),
     }

@@ -14,8 +14,8 @@
 //!                                        the I/O   └──────────────┘
 //! ```
 //!
-//! Who owns what: a [`LogicalUnit`] belongs to all cores and never changes but for a few atomics; a [`UnitNexus`] is what one
-//! initiator has not been told yet about one unit; a job belongs to the command, and its buffer to the transport, which
+//! Who owns what: a [`LogicalUnit`] belongs to all cores and never changes but for a few atomics; a [`UnitNexus`] is
+//! what one initiator has not been told yet about one unit; a job belongs to the command, and its buffer to the transport, which
 //! lends it for a step. A job may be dropped between two steps, which is how a command is aborted.
 //!
 //! Standards: SAM-5, SPC-4 and SBC-3. A comment names the standard; the subclause is the one titled with the name of the
@@ -24,8 +24,8 @@
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
 //! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
 //!
-//! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in `medium/` or
-//! `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
+//! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
+//! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
 //! row's usage bits with what the parser reads.
 
 #![forbid(unsafe_code)]

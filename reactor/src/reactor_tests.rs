@@ -270,6 +270,37 @@ fn what_was_sent_before_the_start_is_found_without_a_sleep() {
 }
 
 #[test]
+fn the_time_of_a_sleep_is_not_the_next_pollers() {
+    /// Moves on by 1 µs with every reading.
+    #[derive(Default)]
+    struct Stepping(std::cell::Cell<u64>);
+    impl Clock for Stepping {
+        fn now(&self) -> Instant {
+            self.0.set(self.0.get() + 1_000);
+            Instant(self.0.get())
+        }
+    }
+    let idle = IdleMode::Park { max_sleep: US };
+    let config = ReactorConfig { core: None, name: "sleepy".to_owned(), idle, stall_after: Duration::MAX };
+    let mut reactor = Reactor::new(config, Stepping::default());
+    let handle = reactor.handle();
+    let mut rounds_left = 4;
+    reactor.add_poller(does("stopper", move |_| {
+        rounds_left -= 1;
+        if rounds_left == 0 {
+            handle.stop();
+        }
+        Progress::Idle
+    }));
+    reactor.run();
+    let stats = reactor.handle().stats();
+    // The first round announces, and all others end in a sleep.
+    assert_eq!((stats.rounds, stats.sleeps), (4, 3));
+    // One reading when it starts to run, one after each poll and one after each sleep.
+    assert_eq!((stats.idle_ns, stats.longest_poll_ns), ((1 + 4 + 3) * 1_000, 1_000));
+}
+
+#[test]
 fn statistics_are_exported_with_the_reactor_and_its_pollers_as_labels() {
     let clock = ManualClock::new();
     let mut reactor = reactor(&clock);

@@ -1,0 +1,547 @@
+//! One channel: its login, its credits, what is outstanding on it, and the checks of what the target sends.
+
+use std::collections::BTreeMap;
+
+use fabric::sim::{self, Access, Host, InitiatorEvent, Registration};
+
+use super::initiator::Handle;
+use super::request::{Data, Form, Request};
+use super::wire::{
+    self, Buffer, Command, Descriptor, Function, LoginRefusal, LoginResponse, Message, Residual, Response,
+};
+
+/// What memory for data from the target holds before.
+const UNTOUCHED: u8 = 0xa5;
+
+/// How far a login is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Login {
+    /// No answer yet.
+    Pending,
+    /// Live.
+    Accepted(LoginResponse),
+    /// Refused; `None`: by the connection manager, without SRP_LOGIN_REJ.
+    Refused(Option<LoginRefusal>),
+    /// It was live, or on the way, and ended.
+    Ended(&'static str),
+}
+
+/// Why a request was not sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotSent {
+    /// The channel is not live.
+    #[error("the channel is not live")]
+    NoChannel,
+    /// The request limit is used up, but for the credit that is kept for task management.
+    #[error("no credit is left")]
+    NoCredit,
+    /// As many requests as the initiator has slots for are outstanding.
+    #[error("as many requests are outstanding as the initiator has slots for")]
+    QueueFull,
+}
+
+/// How a request ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// With a response.
+    Answered(Answer),
+    /// Without one: a task management function that covers it was answered.
+    Aborted,
+    /// Without one: its channel ended.
+    Lost,
+}
+
+/// A response, with the data that came before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// SCSI status.
+    pub status: u8,
+    /// Sense data; empty unless CHECK CONDITION.
+    pub sense: Vec<u8>,
+    /// Response code; always there for task management.
+    pub code: Option<u8>,
+    /// Residual of data to the target.
+    pub residual_out: Residual,
+    /// Residual of data from the target.
+    pub residual_in: Residual,
+    /// Data from the target: the whole buffer.
+    pub data: Vec<u8>,
+    /// Whether the response was marked as solicited.
+    pub solicited: bool,
+}
+
+impl Outcome {
+    /// The answer.
+    ///
+    /// # Panics
+    /// If there was none.
+    pub fn answer(self) -> Answer {
+        match self {
+            Outcome::Answered(answer) => answer,
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    /// The answer, which is GOOD.
+    ///
+    /// # Panics
+    /// If it is not, with the sense.
+    pub fn good(self) -> Answer {
+        let answer = self.answer();
+        assert_eq!(answer.status, 0, "status GOOD; sense {:02x?}, {:?}", answer.sense, answer.key_and_code());
+        answer
+    }
+}
+
+impl Answer {
+    /// Sense key, additional sense code and qualifier, in fixed or descriptor format.
+    pub fn key_and_code(&self) -> Option<(u8, u8, u8)> {
+        let sense = &self.sense;
+        match sense.first()? & 0x7f {
+            0x70 | 0x71 => Some((sense.get(2)? & 0x0f, *sense.get(12)?, *sense.get(13)?)),
+            0x72 | 0x73 => Some((sense.get(1)? & 0x0f, *sense.get(2)?, *sense.get(3)?)),
+            _ => None,
+        }
+    }
+
+    /// The data without the part that the residual says was not used.
+    pub fn used(&self) -> &[u8] {
+        match self.residual_in {
+            Residual::Under(unused) => &self.data[..self.data.len() - unused as usize],
+            Residual::None | Residual::Over(_) => &self.data,
+        }
+    }
+}
+
+/// One channel.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) end: sim::Initiator,
+    pub(super) login: Login,
+    pub(super) terms: Terms,
+    /// Request limit that is left (SRP: REQUEST LIMIT of the initiator).
+    pub(super) credits: i64,
+    /// What the login granted.
+    pub(super) limit: i64,
+    pub(super) outstanding: BTreeMap<[u8; 8], Outstanding>,
+    /// Reason of SRP_T_LOGOUT, if one came.
+    pub(super) logout: Option<u32>,
+    /// Asynchronous events: unit and sense.
+    pub(super) events: Vec<([u8; 8], Vec<u8>)>,
+    /// The answer to the target's request that waits to be sent.
+    pub(super) owed: Option<Vec<u8>>,
+    pub(super) number: usize,
+    sent_anything: bool,
+}
+
+/// What was agreed, or asked for, in the login.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) request: wire::LoginRequest,
+    pub(super) queue_size: u32,
+}
+
+/// A request that is not answered.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    pub(super) handle: Handle,
+    pub(super) kind: Kind,
+    solicit: u8,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A command with its memory.
+    Command { lun: [u8; 8], memory: Memory },
+    /// Task management.
+    Management { scope: Scope },
+    /// Bytes of a test's own making.
+    Raw,
+}
+
+/// Which commands a task management function ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope {
+    pub(super) lun: [u8; 8],
+    pub(super) function: Function,
+    task: [u8; 8],
+}
+
+/// Memory of a command.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pieces: Vec<Registration>,
+    table: Option<Registration>,
+    /// Length of the buffer as the request tells it, for data from the target and to it.
+    len_in: u32,
+    len_out: u32,
+}
+
+/// What a message, or the end of a channel, brought about.
+pub(super) type Finished = Vec<(Handle, Outcome)>;
+
+impl Channel {
+    pub(super) fn new(number: usize, end: sim::Initiator, terms: Terms) -> Channel {
+        Channel {
+            end,
+            login: Login::Pending,
+            terms,
+            credits: 0,
+            limit: 0,
+            outstanding: BTreeMap::new(),
+            logout: None,
+            events: Vec::new(),
+            owed: None,
+            number,
+            sent_anything: false,
+        }
+    }
+
+    /// Takes what happened. Task management that was answered is reported, for the session to
+    /// apply to its other channels.
+    pub(super) fn poll(&mut self, finished: &mut Finished, managed: &mut Vec<Scope>) {
+        while let Some(event) = self.end.poll() {
+            match event {
+                InitiatorEvent::Established { private_data } => self.established(&private_data),
+                InitiatorEvent::Rejected { private_data } => {
+                    let refusal = (!private_data.is_empty()).then(|| LoginRefusal::decode(&private_data));
+                    if let Some(refusal) = &refusal {
+                        assert_eq!(refusal.tag, self.terms.request.tag, "tag of SRP_LOGIN_REJ");
+                    }
+                    self.login = Login::Refused(refusal);
+                }
+                InitiatorEvent::Disconnected { reason } => {
+                    self.messages(finished, managed);
+                    self.login = Login::Ended(reason);
+                    for (_, outstanding) in std::mem::take(&mut self.outstanding) {
+                        self.abandon(outstanding, Outcome::Lost, finished);
+                    }
+                }
+            }
+        }
+        self.messages(finished, managed);
+    }
+
+    /// SRP_LOGIN_RSP came: checks it, and posts the receives, as late as a real initiator does.
+    fn established(&mut self, private_data: &[u8]) {
+        let response = LoginResponse::decode(private_data);
+        let request = &self.terms.request;
+        assert_eq!(response.tag, request.tag, "tag of SRP_LOGIN_RSP");
+        assert!(response.credits > 1, "{} credits: one is kept for task management", response.credits);
+        assert!(
+            response.max_it_iu_len >= request.max_it_iu_len,
+            "the target accepted requests of {} bytes and takes {}",
+            request.max_it_iu_len,
+            response.max_it_iu_len
+        );
+        assert!(response.max_ti_iu_len >= 36 + 4 + 18, "no room for sense in {} bytes", response.max_ti_iu_len);
+        assert_eq!(response.formats & !6, 0, "reserved descriptor formats");
+        assert_eq!(response.flags & 0x7c, 0, "reserved flags of SRP_LOGIN_RSP");
+        assert_ne!(response.multi_channel_result(), 3, "reserved multi-channel result");
+        (self.limit, self.credits) = (response.credits.into(), response.credits.into());
+        self.login = Login::Accepted(response);
+        self.end.set_receive_len(response.max_ti_iu_len);
+        self.end.post_receives(self.terms.queue_size + 2);
+    }
+
+    fn messages(&mut self, finished: &mut Finished, managed: &mut Vec<Scope>) {
+        while let Some(bytes) = self.end.receive() {
+            self.message(&bytes, finished, managed);
+            self.end.post_receives(1);
+        }
+    }
+
+    fn message(&mut self, bytes: &[u8], finished: &mut Finished, managed: &mut Vec<Scope>) {
+        let number = self.number;
+        assert!(self.sent_anything, "channel {number}: the target sent before it was sent anything: {bytes:02x?}");
+        match Message::decode(bytes) {
+            Message::Response(response) => {
+                let Some(request) = self.outstanding.remove(&response.tag) else {
+                    panic!(
+                        "channel {number}: tag {:02x?} is not outstanding: answered twice, on another channel, \
+                         or after the answer to its abort: {response:?}",
+                        response.tag
+                    )
+                };
+                self.take_credits(response.credits);
+                if let Kind::Management { scope } = request.kind {
+                    // ib_srp takes any answer to an abort for its success.
+                    if scope.function == Function::AbortTask || response.code == Some(0) {
+                        self.end_covered(&scope, finished);
+                        managed.push(scope);
+                    }
+                }
+                let handle = request.handle;
+                finished.push((handle, Outcome::Answered(self.check(request, response))));
+            }
+            Message::CreditRequest { tag, credits } => {
+                self.take_credits(credits);
+                self.owe(wire::encode_credit_response(tag));
+            }
+            Message::Event { tag, credits, lun, sense } => {
+                self.take_credits(credits);
+                self.events.push((lun, sense));
+                self.owe(wire::encode_event_response(tag));
+            }
+            Message::Logout { reason } => {
+                assert_eq!(self.logout.replace(reason), None, "channel {number}: SRP_T_LOGOUT twice");
+            }
+        }
+    }
+
+    fn take_credits(&mut self, credits: i32) {
+        self.credits += i64::from(credits);
+        let (used, limit) = (self.outstanding.len() as i64, self.limit);
+        assert!(
+            self.credits + used <= limit,
+            "channel {}: {} credits are left and {used} in use: more than the {limit} of the login",
+            self.number,
+            self.credits
+        );
+        assert!(self.credits >= 0, "channel {}: the request limit became negative", self.number);
+    }
+
+    fn owe(&mut self, answer: Vec<u8>) {
+        let before = self.owed.replace(answer);
+        assert_eq!(
+            before, None,
+            "channel {}: a second request of the target before the first was answered",
+            self.number
+        );
+    }
+
+    /// Sends the answer to the target's request, if there is one.
+    pub(super) fn answer_request(&mut self) {
+        if let Some(answer) = self.owed.take() {
+            // If the channel is not live any more, the target waits no more.
+            let _ = self.end.send(&answer);
+        }
+    }
+
+    /// Checks a response against its request, and takes the memory back.
+    fn check(&self, request: Outstanding, response: Response) -> Answer {
+        let (number, tag, status) = (self.number, response.tag, response.status);
+        let place = format!("channel {number}, tag {tag:02x?}");
+        assert_eq!(!response.sense.is_empty(), status == 2, "{place}: sense goes with CHECK CONDITION: {response:?}");
+        let success = status == 0 && response.code.unwrap_or(0) == 0;
+        let wished = request.solicit & if success { 0x02 } else { 0x04 } != 0;
+        assert_eq!(response.solicited, wished, "{place}: solicited notification: {response:?}");
+        let mut data = Vec::new();
+        match request.kind {
+            Kind::Management { .. } => {
+                assert!(
+                    response.code.is_some() && status == 0,
+                    "{place}: task management without a code: {response:?}"
+                );
+            }
+            Kind::Raw => {}
+            Kind::Command { memory, .. } => {
+                for (direction, residual, len) in
+                    [("data-in", response.data_in, memory.len_in), ("data-out", response.data_out, memory.len_out)]
+                {
+                    if let Residual::Under(unused) = residual {
+                        assert!(unused <= len, "{place}: {unused} bytes of {len} of {direction} are unused");
+                    }
+                }
+                let bytes = memory.take_back(self.end.host());
+                if memory.len_in > 0 {
+                    let used = match response.data_in {
+                        Residual::Under(unused) => memory.len_in - unused,
+                        Residual::None | Residual::Over(_) => memory.len_in,
+                    };
+                    // After an error the buffer's content is undefined up to its length, and untouched beyond.
+                    let defined = if status == 0 { used } else { memory.len_in };
+                    let untouched = bytes.get(defined as usize..).unwrap_or(&[]);
+                    assert!(
+                        untouched.iter().all(|&byte| byte == UNTOUCHED),
+                        "{place}: bytes were written beyond the {defined} that the response reports"
+                    );
+                    data = bytes;
+                    data.truncate(memory.len_in as usize);
+                }
+            }
+        }
+        Answer {
+            status,
+            sense: response.sense,
+            code: response.code,
+            residual_out: response.data_out,
+            residual_in: response.data_in,
+            data,
+            solicited: response.solicited,
+        }
+    }
+
+    /// A task management function was answered: what it covers here is not answered any more.
+    pub(super) fn end_covered(&mut self, scope: &Scope, finished: &mut Finished) {
+        let (ended, rest): (BTreeMap<_, _>, _) = std::mem::take(&mut self.outstanding)
+            .into_iter()
+            .partition(|(tag, request)| scope.covers(tag, &request.kind));
+        self.outstanding = rest;
+        for request in ended.into_values() {
+            self.abandon(request, Outcome::Aborted, finished);
+        }
+    }
+
+    /// Ends a request without an answer.
+    fn abandon(&self, request: Outstanding, outcome: Outcome, finished: &mut Finished) {
+        if let Kind::Command { memory, .. } = request.kind {
+            memory.take_back(self.end.host());
+        }
+        finished.push((request.handle, outcome));
+    }
+
+    /// Sends a command under `tag`.
+    pub(super) fn send_command(&mut self, tag: [u8; 8], handle: Handle, request: &Request) -> Result<(), NotSent> {
+        self.may_send(2)?;
+        let (memory, data_out, data_in) = Memory::offer(self.end.host(), &request.data);
+        let command = Command {
+            tag,
+            solicit: request.solicit,
+            lun: request.lun,
+            task_attribute: request.task_attribute,
+            cdb: request.cdb.clone(),
+            data_out,
+            data_in,
+        };
+        let bytes = command.encode(self.terms.request.immediate_offset);
+        let most = self.terms.request.max_it_iu_len as usize;
+        assert!(bytes.len() <= most, "the test sends {} bytes where the login said at most {most}", bytes.len());
+        let kind = Kind::Command { lun: request.lun, memory };
+        self.send(tag, &bytes, Outstanding { handle, kind, solicit: request.solicit })
+    }
+
+    /// Sends a task management function under `tag`.
+    pub(super) fn send_management(
+        &mut self,
+        tag: [u8; 8],
+        handle: Handle,
+        lun: [u8; 8],
+        function: Function,
+        task: [u8; 8],
+    ) -> Result<(), NotSent> {
+        self.may_send(1)?;
+        let bytes = wire::encode_task_management(tag, 0, lun, function, task);
+        let kind = Kind::Management { scope: Scope { lun, function, task } };
+        self.send(tag, &bytes, Outstanding { handle, kind, solicit: 0 })
+    }
+
+    /// Sends any bytes. With a tag and handle they count as a request that will be answered.
+    pub(super) fn send_raw(&mut self, bytes: &[u8], request: Option<([u8; 8], Handle)>) -> Result<(), NotSent> {
+        match request {
+            Some((tag, handle)) => {
+                self.may_send(1)?;
+                self.send(tag, bytes, Outstanding { handle, kind: Kind::Raw, solicit: 0 })
+            }
+            None => {
+                self.sent_anything = true;
+                self.end.send(bytes).map_err(|_| NotSent::NoChannel)
+            }
+        }
+    }
+
+    fn may_send(&self, credits: i64) -> Result<(), NotSent> {
+        if !matches!(self.login, Login::Accepted(_)) || !self.end.is_connected() {
+            return Err(NotSent::NoChannel);
+        }
+        if self.credits < credits {
+            return Err(NotSent::NoCredit);
+        }
+        if self.outstanding.len() > self.terms.queue_size as usize {
+            return Err(NotSent::QueueFull);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, tag: [u8; 8], bytes: &[u8], request: Outstanding) -> Result<(), NotSent> {
+        if self.end.send(bytes).is_err() {
+            self.abandon(request, Outcome::Lost, &mut Vec::new());
+            return Err(NotSent::NoChannel);
+        }
+        self.sent_anything = true;
+        self.credits -= 1;
+        self.outstanding.insert(tag, request);
+        Ok(())
+    }
+}
+
+impl Scope {
+    fn covers(&self, tag: &[u8; 8], kind: &Kind) -> bool {
+        let Kind::Command { lun, .. } = kind else { return false };
+        match self.function {
+            Function::AbortTask => *tag == self.task && *lun == self.lun,
+            Function::AbortTaskSet | Function::ClearTaskSet | Function::LunReset => *lun == self.lun,
+            Function::ClearAca | Function::Other(_) => false,
+        }
+    }
+}
+
+impl Memory {
+    /// Registers memory for a data buffer and describes it: for data to the target, and from it.
+    fn offer(host: &Host, data: &Data) -> (Memory, Buffer, Buffer) {
+        match data {
+            Data::None => (Memory::default(), Buffer::None, Buffer::None),
+            Data::In { len, form } => {
+                let (mut memory, buffer) = Memory::describe(host, *len, form, Access::WRITE);
+                memory.len_in = *len;
+                for piece in &memory.pieces {
+                    host.write(piece, 0, &vec![UNTOUCHED; piece.len as usize]);
+                }
+                (memory, Buffer::None, buffer)
+            }
+            Data::Out { bytes, form: Form::Immediate } => {
+                let memory = Memory { len_out: bytes.len() as u32, ..Memory::default() };
+                (memory, Buffer::Immediate(bytes.clone()), Buffer::None)
+            }
+            Data::Out { bytes, form } => {
+                let len = u32::try_from(bytes.len()).expect("a data buffer is shorter than 4 GiB");
+                let (mut memory, buffer) = Memory::describe(host, len, form, Access::READ);
+                memory.len_out = len;
+                let mut rest = bytes.as_slice();
+                for piece in &memory.pieces {
+                    let (first, behind) = rest.split_at(rest.len().min(piece.len as usize));
+                    host.write(piece, 0, first);
+                    rest = behind;
+                }
+                (memory, buffer, Buffer::None)
+            }
+        }
+    }
+
+    fn describe(host: &Host, len: u32, form: &Form, access: Access) -> (Memory, Buffer) {
+        let descriptor = |memory: &Registration| Descriptor { addr: memory.addr, rkey: memory.rkey, len: memory.len };
+        match form {
+            Form::Direct => {
+                let piece = host.register(len, access);
+                (Memory { pieces: vec![piece], ..Memory::default() }, Buffer::Direct(descriptor(&piece)))
+            }
+            Form::Indirect { pieces, inline } => {
+                let pieces: Vec<_> = pieces.iter().map(|&len| host.register(len, access)).collect();
+                let entries: Vec<_> = pieces.iter().map(descriptor).collect();
+                let bytes: Vec<u8> = entries.iter().flat_map(Descriptor::encode).collect();
+                let table = host.register(bytes.len() as u32, Access::READ);
+                host.write(&table, 0, &bytes);
+                let inline = entries[..entries.len().min(usize::from(*inline))].to_vec();
+                let buffer = Buffer::Indirect { table: descriptor(&table), len, inline };
+                (Memory { pieces, table: Some(table), ..Memory::default() }, buffer)
+            }
+            Form::Immediate => panic!("immediate data go to the target only"),
+        }
+    }
+
+    /// Takes the memory back, so that any later access of the target is an error. Returns what it holds.
+    fn take_back(&self, host: &Host) -> Vec<u8> {
+        let mut bytes = vec![0; self.pieces.iter().map(|piece| piece.len as usize).sum()];
+        let mut rest = bytes.as_mut_slice();
+        for piece in &self.pieces {
+            let (first, behind) = rest.split_at_mut(piece.len as usize);
+            host.read(piece, 0, first);
+            host.deregister(*piece);
+            rest = behind;
+        }
+        if let Some(table) = self.table {
+            host.deregister(table);
+        }
+        bytes
+    }
+}

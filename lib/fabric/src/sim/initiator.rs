@@ -199,6 +199,12 @@ impl Initiator {
         }
     }
 
+    /// Changes the length of all receives, also of those that are posted: an SRP initiator learns in the reply how long they
+    /// must be.
+    pub fn set_receive_len(&mut self, len: u32) {
+        self.with(|connection| connection.initiator.receive_len = len);
+    }
+
     /// Receives posted and not used yet.
     pub fn receives_posted(&self) -> u32 {
         self.with(|connection| connection.initiator.receives)

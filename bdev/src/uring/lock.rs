@@ -14,6 +14,10 @@ use crate::create::CreateError;
 /// How long to wait for a holder that is about to end: after a kill, the kernel finishes the old process' writes first.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(3);
 
+/// How long to wait for a device of this process, which goes by command only: as long as a child that is being started
+/// may hold on to a file that was closed meanwhile.
+const WAIT_OWN: Duration = Duration::from_millis(200);
+
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Locks a file, shared for a read-only device, else exclusively. The lock is flock(2)'s: it belongs to the open file
@@ -24,11 +28,10 @@ pub(super) fn lock(fd: impl AsFd, stat: &Stat, path: &Path, read_only: bool) -> 
         true => FlockOperation::NonBlockingLockShared,
         false => FlockOperation::NonBlockingLockExclusive,
     };
-    let outcome = retry_while(Errno::WOULDBLOCK, || {
-        let outcome = rustix::fs::flock(&fd, operation);
-        // A device of this very process will not go away by waiting.
-        let ours = outcome.is_err() && holder(stat).is_some_and(|pid| pid == std::process::id());
-        (outcome, !ours)
+    let lock = || rustix::fs::flock(&fd, operation);
+    let outcome = lock().or_else(|first| {
+        let ours = holder(stat).is_some_and(|pid| pid == std::process::id());
+        if first == Errno::WOULDBLOCK { retry(if ours { WAIT_OWN } else { WAIT_MAX }, first, lock) } else { Err(first) }
     });
     outcome.map_err(|errno| match errno {
         Errno::WOULDBLOCK => CreateError::InUse { path: path.to_owned(), holder: describe(holder(stat)) },
@@ -40,16 +43,17 @@ pub(super) fn lock(fd: impl AsFd, stat: &Stat, path: &Path, read_only: bool) -> 
     })
 }
 
-/// Repeats `attempt` while it fails with `errno` and says that waiting may help, for [`WAIT_MAX`] at most.
-pub(super) fn retry_while<T>(
+/// Repeats `attempt` while it fails with `errno`, for `wait_max`.
+pub(super) fn retry<T>(
+    wait_max: Duration,
     errno: Errno,
-    mut attempt: impl FnMut() -> (rustix::io::Result<T>, bool),
+    mut attempt: impl FnMut() -> rustix::io::Result<T>,
 ) -> rustix::io::Result<T> {
-    let deadline = Instant::now() + WAIT_MAX;
+    let deadline = Instant::now() + wait_max;
     loop {
         match attempt() {
-            (Err(error), true) if error == errno && Instant::now() < deadline => thread::sleep(RETRY),
-            (outcome, _) => return outcome,
+            Err(error) if error == errno && Instant::now() < deadline => thread::sleep(RETRY),
+            outcome => return outcome,
         }
     }
 }

@@ -81,7 +81,7 @@ fn open_existing(path: &Path, found: FileType, read_only: bool) -> Result<OwnedF
         // The kernel's own claim on a block device: mounts, LVM, md and other targets hold it, too.
         flags |= OFlags::EXCL;
     }
-    let outcome = lock::retry_while(Errno::BUSY, || (rustix::fs::open(path, flags, Mode::empty()), true));
+    let outcome = lock::retry(lock::WAIT_MAX, Errno::BUSY, || rustix::fs::open(path, flags, Mode::empty()));
     outcome.map_err(|errno| match errno {
         Errno::BUSY => CreateError::InUse {
             path: path.to_owned(),

@@ -84,7 +84,7 @@ const BLOCK_DEVICE: &str = "BDEV_TEST_BLOCK_DEVICE";
 /// Runs a test over every device; the name of the device is printed for the one that fails.
 pub fn for_each_device(test: impl Fn(&mut Rig)) {
     if let Some(device) = std::env::var_os(BLOCK_DEVICE) {
-        eprintln!("{}", device.display());
+        eprintln!("{}", Path::new(&device).display());
         test(&mut on_block_device(Path::new(&device)));
     }
     for device in DEVICES {

@@ -159,10 +159,14 @@ impl Controller {
             return Err(AdminError::Exists(format!("name: target {name} exists")));
         }
         if let Some(other) = self.targets.iter().find(|target| (target.id_ext, target.ioc_guid) == (id_ext, ioc_guid)) {
-            return Err(AdminError::Exists(format!("id_ext, ioc_guid: target {} has the same pair; change one of the two", other.name)));
+            return Err(AdminError::Exists(format!(
+                "id_ext, ioc_guid: target {} has the same pair; change one of the two",
+                other.name
+            )));
         }
         let free = |port: &u16| self.targets.iter().all(|target| target.relative_port != *port);
-        let relative_port = (1..=u16::MAX).find(free).ok_or_else(|| AdminError::Busy("there are 65535 targets already".into()))?;
+        let relative_port =
+            (1..=u16::MAX).find(free).ok_or_else(|| AdminError::Busy("there are 65535 targets already".into()))?;
         self.targets.push(Target { name: name.into(), id_ext, ioc_guid, relative_port, luns: Default::default() });
         Ok(())
     }
@@ -170,7 +174,8 @@ impl Controller {
     /// Ends the target's sessions and removes it with its LUNs.
     pub fn delete_target(&mut self, name: &str) -> Result<(), AdminError> {
         let index = self.target_index(name)?;
-        let sessions: Vec<SessionId> = self.sessions.iter().filter(|(_, session)| session.target == name).map(|(&id, _)| id).collect();
+        let sessions: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| session.target == name).map(|(&id, _)| id).collect();
         for session in sessions {
             self.stop_session(session, "its target is deleted");
         }
@@ -188,11 +193,18 @@ impl Controller {
         let taken = &self.targets[index].luns;
         let lun = match options.lun {
             Some(lun) if lun > LUN_MAX => {
-                return Err(AdminError::Invalid(format!("lun: {lun} is above {}, the largest that SAM's flat addressing has", LUN_MAX)));
+                return Err(AdminError::Invalid(format!(
+                    "lun: {lun} is above {}, the largest that SAM's flat addressing has",
+                    LUN_MAX
+                )));
             }
-            Some(lun) if taken.contains_key(&lun) => return Err(AdminError::Exists(format!("lun: {target} has a LUN {lun}"))),
+            Some(lun) if taken.contains_key(&lun) => {
+                return Err(AdminError::Exists(format!("lun: {target} has a LUN {lun}")));
+            }
             Some(lun) => lun,
-            None => (0..=LUN_MAX).find(|lun| !taken.contains_key(lun)).ok_or_else(|| AdminError::Busy(format!("target: {target} is full")))?,
+            None => (0..=LUN_MAX)
+                .find(|lun| !taken.contains_key(lun))
+                .ok_or_else(|| AdminError::Busy(format!("target: {target} is full")))?,
         };
         let unit = self.unit_over(bdev, options)?;
         if let Some(exported) = self.units.get_mut(unit) {
@@ -206,7 +218,10 @@ impl Controller {
     /// Takes a LUN away from every session. Commands under way on it end as they would have.
     pub fn remove_lun(&mut self, target: &str, lun: u16) -> Result<(), AdminError> {
         let index = self.target_index(target)?;
-        let removed = self.targets[index].luns.remove(&lun).ok_or_else(|| AdminError::NotFound(format!("lun: {target} has no LUN {lun}")))?;
+        let removed = self.targets[index]
+            .luns
+            .remove(&lun)
+            .ok_or_else(|| AdminError::NotFound(format!("lun: {target} has no LUN {lun}")))?;
         self.luns_changed(target);
         self.release_unit(removed.unit);
         Ok(())
@@ -241,7 +256,8 @@ impl Controller {
     pub fn delete_listener(&mut self, fabric: &str, address: SocketAddr) -> Result<(), AdminError> {
         let index = self.fabric_index(fabric)?;
         let found = self.listeners.iter().position(|listener| (listener.fabric, listener.address) == (index, address));
-        let found = found.ok_or_else(|| AdminError::NotFound(format!("address, port: {fabric} does not listen on {address}")))?;
+        let found = found
+            .ok_or_else(|| AdminError::NotFound(format!("address, port: {fabric} does not listen on {address}")))?;
         let listener = self.listeners.remove(found);
         self.fabrics[index].unlisten(listener.id);
         Ok(())
@@ -292,8 +308,12 @@ impl Controller {
         let channels: Vec<_> = self.connections.iter().map(|(&id, entry)| (id, entry.group, entry.state)).collect();
         for (channel, group, state) in channels {
             match state {
-                ConnectionState::Live | ConnectionState::Accepted => self.tell(group, ToGroup::DrainChannel { channel }),
-                ConnectionState::Waiting | ConnectionState::Starting => self.stop_channel(channel, "the target is shutting down"),
+                ConnectionState::Live | ConnectionState::Accepted => {
+                    self.tell(group, ToGroup::DrainChannel { channel })
+                }
+                ConnectionState::Waiting | ConnectionState::Starting => {
+                    self.stop_channel(channel, "the target is shutting down")
+                }
                 ConnectionState::Stopping => {}
             }
         }
@@ -425,7 +445,9 @@ impl Controller {
         if let Some(unit) = self.units.find(name) {
             let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
             if identity.iter().any(|given| given.is_some()) || options.naa.is_some() {
-                let text = format!("product, vendor, revision, serial, naa: bdev {name} is exported already, with its identity; leave them out");
+                let text = format!(
+                    "product, vendor, revision, serial, naa: bdev {name} is exported already, with its identity; leave them out"
+                );
                 return Err(AdminError::Invalid(text));
             }
             return Ok(unit);
@@ -445,7 +467,11 @@ impl Controller {
         let unit = self.units.insert(unit);
         if let Some(exported) = self.units.get(unit) {
             let (logical_unit, fence) = (Arc::clone(&exported.logical_unit), Arc::clone(&exported.fence));
-            self.tell_all(|| ToGroup::AddUnit { unit, logical_unit: Arc::clone(&logical_unit), fence: Arc::clone(&fence) });
+            self.tell_all(|| ToGroup::AddUnit {
+                unit,
+                logical_unit: Arc::clone(&logical_unit),
+                fence: Arc::clone(&fence),
+            });
         }
         Ok(unit)
     }
@@ -463,7 +489,8 @@ impl Controller {
 
     /// Gives every session of a target its new LUNs, and tells it so (SPC-4 REPORTED LUNS DATA HAS CHANGED).
     fn luns_changed(&mut self, target: &str) {
-        let sessions: Vec<SessionId> = self.sessions.iter().filter(|(_, session)| session.target == target).map(|(&id, _)| id).collect();
+        let sessions: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| session.target == target).map(|(&id, _)| id).collect();
         for id in sessions {
             if !self.refresh_luns(id) {
                 continue;

@@ -113,7 +113,8 @@ impl PollGroup {
             failure: None,
         };
         let key = self.channels.insert(channel);
-        let needed: usize = self.channels.iter().map(|(_, channel)| limits::command_slots(channel.credits) as usize).sum();
+        let needed: usize =
+            self.channels.iter().map(|(_, channel)| limits::command_slots(channel.credits) as usize).sum();
         self.commands.reserve(needed + self.commands.len());
         for waiters in [&mut self.table_waiters, &mut self.data_waiters, &mut self.device_waiters] {
             waiters.reserve(needed);
@@ -213,7 +214,11 @@ impl PollGroup {
         let Some(channel) = self.channels.get_mut(key) else { return };
         let quiet = channel.commands.is_empty() && channel.heard_from && !channel.credit_request_open;
         let fabric = &mut self.fabrics[channel.fabric].group;
-        if channel.state != ChannelState::Live || channel.credits_due == 0 || !quiet || fabric.send_slots_free(channel.qp) == 0 {
+        if channel.state != ChannelState::Live
+            || channel.credits_due == 0
+            || !quiet
+            || fabric.send_slots_free(channel.qp) == 0
+        {
             return;
         }
         let Some(mut message) = channel.messages.pop() else { return };
@@ -221,7 +226,8 @@ impl PollGroup {
         channel.credits_used -= delta;
         channel.credit_request_open = true;
         channel.statistics.credit_requests.increment();
-        let len = rsp::CredReq { request_limit_delta: delta.cast_signed(), tag: Default::default(), solicited: false }.emit(message.bytes_mut());
+        let len = rsp::CredReq { request_limit_delta: delta.cast_signed(), tag: Default::default(), solicited: false }
+            .emit(message.bytes_mut());
         fabric.deliver(channel.qp, message_only(message, len));
     }
 

@@ -237,15 +237,22 @@ impl Command {
     }
 
     /// Plans up to `limit` more segments of the stage's transfer.
-    pub(crate) fn next_segments(&mut self, limit: usize, segments: &mut Segments) -> Result<(), transfer::TransferError> {
-        let (Stage::FetchTable | Stage::FetchData | Stage::Deliver, Request::Command(command)) = (self.stage, &self.request)
+    pub(crate) fn next_segments(
+        &mut self,
+        limit: usize,
+        segments: &mut Segments,
+    ) -> Result<(), transfer::TransferError> {
+        let (Stage::FetchTable | Stage::FetchData | Stage::Deliver, Request::Command(command)) =
+            (self.stage, &self.request)
         else {
             return Ok(());
         };
         let descriptors = match (self.stage, &command.data_out, &command.data_in) {
             (Stage::FetchTable, DataBuffer::Indirect(indirect), _) => Descriptors::One(indirect.table),
             (Stage::FetchTable, _, DataBuffer::Indirect(indirect)) => Descriptors::One(indirect.table),
-            (Stage::FetchData, buffer, _) | (_, _, buffer) => descriptors(buffer, self.receive.as_ref(), self.table.as_ref()),
+            (Stage::FetchData, buffer, _) | (_, _, buffer) => {
+                descriptors(buffer, self.receive.as_ref(), self.table.as_ref())
+            }
         };
         self.cursor.next(&descriptors, 0, limit, segments)
     }
@@ -352,7 +359,9 @@ impl Command {
         if need == 0 {
             return self.step(None, None);
         }
-        if let (DataBuffer::Immediate { offset, .. }, true, Some(receive)) = (&command.data_out, need == out, &self.receive) {
+        if let (DataBuffer::Immediate { offset, .. }, true, Some(receive)) =
+            (&command.data_out, need == out, &self.receive)
+        {
             let align = self.unit().map_or(1, |entry| entry.logical_unit.bdev().info().buf_align);
             let offset = usize::from(*offset);
             if (receive.addr() + offset as u64).is_multiple_of(align as u64) && offset + need <= receive.len() {

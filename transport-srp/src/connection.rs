@@ -84,12 +84,16 @@ impl Controller {
         let login = match parsed {
             Ok(login) => login,
             Err(error) => {
-                let refusal = Refusal { reason: RejectReason::UnableToEstablish, why: format!("its login request is malformed: {error}") };
+                let refusal = Refusal {
+                    reason: RejectReason::UnableToEstablish,
+                    why: format!("its login request is malformed: {error}"),
+                };
                 return self.refuse(fabric, connection, &request, None, &refusal);
             }
         };
         if self.drain.is_some() {
-            let refusal = Refusal { reason: RejectReason::InsufficientResources, why: "the target is shutting down".into() };
+            let refusal =
+                Refusal { reason: RejectReason::InsufficientResources, why: "the target is shutting down".into() };
             return self.refuse(fabric, connection, &request, Some(&login), &refusal);
         }
         let session = self.find_session(&login);
@@ -120,7 +124,11 @@ impl Controller {
         self.by_connection.insert((fabric, connection), channel);
         match session {
             Some(session) if replaces => {
-                tracing::info!(channel = channel.0, session = session.0, "the initiator logs in anew: its old channels end first");
+                tracing::info!(
+                    channel = channel.0,
+                    session = session.0,
+                    "the initiator logs in anew: its old channels end first"
+                );
                 self.stop_session(session, "replaced by a new login of the same initiator");
             }
             _ => self.start_connection(channel),
@@ -241,9 +249,11 @@ impl Controller {
     pub(crate) fn check_time_limits(&mut self) {
         let now = self.now;
         let late = |entry: &Connection| {
-            !matches!(entry.state, ConnectionState::Live | ConnectionState::Stopping) && now.since(entry.since) > limits::LOGIN_TIMEOUT
+            !matches!(entry.state, ConnectionState::Live | ConnectionState::Stopping)
+                && now.since(entry.since) > limits::LOGIN_TIMEOUT
         };
-        let late: Vec<ChannelId> = self.connections.iter().filter(|(_, entry)| late(entry)).map(|(&id, _)| id).collect();
+        let late: Vec<ChannelId> =
+            self.connections.iter().filter(|(_, entry)| late(entry)).map(|(&id, _)| id).collect();
         for channel in late {
             let waiting = self.connections.get(&channel).is_some_and(|entry| entry.state == ConnectionState::Waiting);
             if waiting {
@@ -362,18 +372,31 @@ impl Controller {
         session.units.retain(|unit, _| entries.iter().any(|entry| entry.unit == *unit));
         let luns = LunMap::new(entries);
         let same = luns.entries().len() == session.luns.entries().len()
-            && luns.entries().iter().zip(session.luns.entries()).all(|(a, b)| (a.lun, a.unit, a.read_only) == (b.lun, b.unit, b.read_only));
+            && luns
+                .entries()
+                .iter()
+                .zip(session.luns.entries())
+                .all(|(a, b)| (a.lun, a.unit, a.read_only) == (b.lun, b.unit, b.read_only));
         session.luns = luns;
         !same
     }
 
     fn find_session(&self, login: &LoginRequest) -> Option<SessionId> {
-        let same = |session: &Session| session.initiator == login.initiator_port_id && session.target_port == login.target_port_id;
+        let same = |session: &Session| {
+            session.initiator == login.initiator_port_id && session.target_port == login.target_port_id
+        };
         self.sessions.iter().find(|(_, session)| same(session)).map(|(&id, _)| id)
     }
 
     /// Refuses a connection that never got a channel.
-    fn refuse(&mut self, fabric: usize, connection: ConnectionId, request: &ConnectRequest, login: Option<&LoginRequest>, refusal: &Refusal) {
+    fn refuse(
+        &mut self,
+        fabric: usize,
+        connection: ConnectionId,
+        request: &ConnectRequest,
+        login: Option<&LoginRequest>,
+        refusal: &Refusal,
+    ) {
         self.counts.refused += 1;
         if self.refusals.allows(self.now) {
             let initiator = login.map(|login| login.initiator_port_id.to_string()).unwrap_or_default();

@@ -111,7 +111,13 @@ impl Controller {
             }
             let fabric_groups = fabrics.iter_mut().map(|fabric| fabric.create_poll_group(GroupId(number))).collect();
             groups.push(GroupLink { sender, unsent: VecDeque::new(), channels: 0 });
-            seeds.push(PollGroupSeed { fabrics: fabric_groups, region, memory: options.memory, inbox, outbox: outbox.clone() });
+            seeds.push(PollGroupSeed {
+                fabrics: fabric_groups,
+                region,
+                memory: options.memory,
+                inbox,
+                outbox: outbox.clone(),
+            });
         }
         let controller = Controller {
             credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX),
@@ -162,7 +168,9 @@ impl Controller {
 
     fn on_fabric_event(&mut self, fabric: usize, event: ControlEvent) {
         match event {
-            ControlEvent::ConnectRequest { connection, request } => self.on_connect_request(fabric, connection, request),
+            ControlEvent::ConnectRequest { connection, request } => {
+                self.on_connect_request(fabric, connection, request)
+            }
             ControlEvent::Established { connection } => self.on_established(fabric, connection),
             ControlEvent::Disconnected { connection, reason } => self.on_disconnected(fabric, connection, reason),
             ControlEvent::DeviceAdded { device } => tracing::info!(device, "RDMA device is ready"),
@@ -209,14 +217,23 @@ impl Controller {
     }
 
     /// A poll group asks for task management that concerns the others too.
-    fn on_management_request(&mut self, channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag) {
+    fn on_management_request(
+        &mut self,
+        channel: ChannelId,
+        request: u64,
+        function: TmfFunction,
+        unit: UnitId,
+        tag: Tag,
+    ) {
         let Some(connection) = self.connections.get(&channel) else { return };
         let (group, Some(session)) = (connection.group, connection.session) else { return };
         let scope = match function {
             TmfFunction::AbortTask => AbortScope::Task { session, unit, tag },
             TmfFunction::AbortTaskSet => AbortScope::TaskSet { session, unit },
             TmfFunction::ClearTaskSet | TmfFunction::LunReset => AbortScope::Unit { session, unit },
-            TmfFunction::ClearAca => return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::NotSupported }),
+            TmfFunction::ClearAca => {
+                return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::NotSupported });
+            }
         };
         if function == TmfFunction::LunReset {
             // SAM-5 6.3.3: every nexus is told, the one that asked included.

@@ -23,7 +23,8 @@ pub struct InitiatorGroup {
 impl InitiatorGroup {
     /// Whether an initiator belongs to the group.
     pub fn contains(&self, initiator: &PortId, peer: IpAddr) -> bool {
-        let (positive, negative): (Vec<&Pattern>, Vec<&Pattern>) = self.initiators.iter().partition(|pattern| !pattern.negated);
+        let (positive, negative): (Vec<&Pattern>, Vec<&Pattern>) =
+            self.initiators.iter().partition(|pattern| !pattern.negated);
         positive.iter().any(|pattern| pattern.matches(initiator, peer))
             && !negative.iter().any(|pattern| pattern.matches(initiator, peer))
     }
@@ -46,19 +47,25 @@ pub struct Pattern {
 enum What {
     /// Lower case, compared with the port id and with the address in text form.
     Glob(String),
-    Network { address: IpAddr, bits: u8 },
+    Network {
+        address: IpAddr,
+        bits: u8,
+    },
 }
 
 /// Why a text is no pattern.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is no initiator: give a port id (0x and 32 hex digits), an IP address, either with * or ?, or a network like 10.0.0.0/8; ! in front keeps it out")]
+#[error(
+    "`{0}` is no initiator: give a port id (0x and 32 hex digits), an IP address, either with * or ?, or a network like 10.0.0.0/8; ! in front keeps it out"
+)]
 pub struct PatternError(String);
 
 impl Pattern {
     fn matches(&self, initiator: &PortId, peer: IpAddr) -> bool {
         match &self.what {
             What::Glob(glob) => {
-                glob_matches(glob.as_bytes(), hex(initiator).as_bytes()) || glob_matches(glob.as_bytes(), peer.to_string().as_bytes())
+                glob_matches(glob.as_bytes(), hex(initiator).as_bytes())
+                    || glob_matches(glob.as_bytes(), peer.to_string().as_bytes())
             }
             What::Network { address, bits } => network_contains(*address, *bits, peer),
         }
@@ -75,13 +82,19 @@ impl FromStr for Pattern {
             let address: IpAddr = address.parse().map_err(|_| error())?;
             let bits: u8 = bits.parse().map_err(|_| error())?;
             let most = if address.is_ipv4() { 32 } else { 128 };
-            return if bits <= most { Ok(Pattern { negated, what: What::Network { address, bits } }) } else { Err(error()) };
+            return if bits <= most {
+                Ok(Pattern { negated, what: What::Network { address, bits } })
+            } else {
+                Err(error())
+            };
         }
         let glob = rest.to_ascii_lowercase();
         let known = |c: char| c.is_ascii_hexdigit() || matches!(c, '*' | '?' | '.' | ':' | 'x');
         let complete = glob.contains(['*', '?'])
             || glob.parse::<IpAddr>().is_ok()
-            || glob.strip_prefix("0x").is_some_and(|digits| digits.len() == 32 && digits.chars().all(|c| c.is_ascii_hexdigit()));
+            || glob
+                .strip_prefix("0x")
+                .is_some_and(|digits| digits.len() == 32 && digits.chars().all(|c| c.is_ascii_hexdigit()));
         if glob.is_empty() || !glob.chars().all(known) || !complete {
             return Err(error());
         }
@@ -106,7 +119,9 @@ fn hex(id: &PortId) -> String {
 fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
     match (glob.split_first(), text.split_first()) {
         (None, None) => true,
-        (Some((b'*', rest)), _) => glob_matches(rest, text) || text.split_first().is_some_and(|(_, text)| glob_matches(glob, text)),
+        (Some((b'*', rest)), _) => {
+            glob_matches(rest, text) || text.split_first().is_some_and(|(_, text)| glob_matches(glob, text))
+        }
         (Some((b'?', rest)), Some((_, text))) => glob_matches(rest, text),
         (Some((a, rest)), Some((b, text))) if a == b => glob_matches(rest, text),
         _ => false,
@@ -143,9 +158,16 @@ mod tests {
     #[test]
     fn initiators_are_matched_by_port_id_address_wildcard_and_network() {
         let peer: IpAddr = "10.77.0.3".parse().expect("an address");
-        for pattern in
-            ["*", "0x0000000000000000E81CF0FFFE83CEA9", "0x*cea9", "10.77.0.3", "10.77.0.?", "10.77.*", "10.77.0.0/24", "0.0.0.0/0"]
-        {
+        for pattern in [
+            "*",
+            "0x0000000000000000E81CF0FFFE83CEA9",
+            "0x*cea9",
+            "10.77.0.3",
+            "10.77.0.?",
+            "10.77.*",
+            "10.77.0.0/24",
+            "0.0.0.0/0",
+        ] {
             assert!(group(&[pattern]).contains(&port(), peer), "{pattern} should match");
         }
         for pattern in ["0x*ceaa", "10.77.0.4", "10.78.*", "10.77.1.0/24", "::/0", "10.77.0.??"] {

@@ -84,3 +84,6 @@ pub use controller::{Controller, ControllerOptions, LoginCounts};
 pub use initiator_group::{InitiatorGroup, Pattern, PatternError};
 pub use memory::MemoryOptions;
 pub use poll_group::{PollGroup, PollGroupSeed};
+
+#[cfg(test)]
+mod tests;

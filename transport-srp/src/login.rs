@@ -58,7 +58,10 @@ pub(crate) fn decide(request: &LoginRequest, peer: IpAddr, policy: &Policy) -> R
         return Err(Refusal { reason: RejectReason::ChannelLimit, why });
     }
     if policy.channels >= limits::CHANNELS_PER_SESSION_MAX {
-        let why = format!("it has {} channels already, the most of one session: log in with a smaller ch_count", policy.channels);
+        let why = format!(
+            "it has {} channels already, the most of one session: log in with a smaller ch_count",
+            policy.channels
+        );
         return Err(Refusal { reason: RejectReason::ChannelLimit, why });
     }
     Ok(Grant { target, group, immediate_offset: immediate_offset(request) })
@@ -78,7 +81,7 @@ pub(crate) fn response(request: &LoginRequest, grant: &Grant, credits: u32, othe
             (_, _) => MultiChannelResult::Terminated,
         },
         immediate_data: grant.immediate_offset.is_some(),
-        solicited_supported: true,
+        solicited_supported: false,
     }
 }
 
@@ -89,10 +92,16 @@ pub(crate) fn reject(request: Option<&LoginRequest>, reason: RejectReason) -> Lo
 
 fn find_target(request: &LoginRequest, targets: &[Target]) -> Result<usize, Refusal> {
     targets.iter().position(|target| target.port_id() == request.target_port_id).ok_or_else(|| {
-        let known: Vec<String> =
-            targets.iter().map(|target| format!("{} is id_ext={:016x},ioc_guid={:016x}", target.name, target.id_ext, target.ioc_guid)).collect();
-        let known = if known.is_empty() { "there is none: use srp_create_target".to_string() } else { known.join("; ") };
-        let why = format!("no target has port id {}; check id_ext and ioc_guid of the login ({known})", request.target_port_id);
+        let known: Vec<String> = targets
+            .iter()
+            .map(|target| format!("{} is id_ext={:016x},ioc_guid={:016x}", target.name, target.id_ext, target.ioc_guid))
+            .collect();
+        let known =
+            if known.is_empty() { "there is none: use srp_create_target".to_string() } else { known.join("; ") };
+        let why = format!(
+            "no target has port id {}; check id_ext and ioc_guid of the login ({known})",
+            request.target_port_id
+        );
         Refusal { reason: RejectReason::NoSuchTarget, why }
     })
 }
@@ -109,7 +118,10 @@ fn check_formats(request: &LoginRequest) -> Result<(), Refusal> {
         return Err(Refusal { reason: RejectReason::IuTooLarge, why });
     }
     if request.buffer_formats & BUFFER_FORMATS == 0 {
-        let why = format!("it asks for buffer formats {:#06x}, and direct (0x0002) and indirect (0x0004) exist", request.buffer_formats);
+        let why = format!(
+            "it asks for buffer formats {:#06x}, and direct (0x0002) and indirect (0x0004) exist",
+            request.buffer_formats
+        );
         return Err(Refusal { reason: RejectReason::UnsupportedFormat, why });
     }
     if let MultiChannelAction::Reserved(code) = request.multi_channel {
@@ -181,7 +193,8 @@ mod tests {
             initiators: vec![pattern.parse().expect("a pattern")],
             luns: None,
         };
-        let groups = [group("other", Some("tgt9"), "*"), group("no", None, "10.1.*"), group("yes", Some("tgt0"), "10.0.*")];
+        let groups =
+            [group("other", Some("tgt9"), "*"), group("no", None, "10.1.*"), group("yes", Some("tgt0"), "10.0.*")];
         assert_eq!(ask(&request(), &groups, 0).map(|grant| grant.group), Ok(Some(2)));
         assert_eq!(ask(&request(), &groups[..2], 0), Err(RejectReason::ChannelLimit));
         assert_eq!(ask(&request(), &groups[..1], 0).map(|grant| grant.group), Ok(None));

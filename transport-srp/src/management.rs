@@ -55,7 +55,13 @@ impl PollGroup {
             }
         }
         let Some(id) = self.channels.get(channel).map(|channel| channel.id) else { return };
-        let message = ToControl::ManagementRequest { channel: id, request: request.to_bits(), function, unit, tag: management.task_tag };
+        let message = ToControl::ManagementRequest {
+            channel: id,
+            request: request.to_bits(),
+            function,
+            unit,
+            tag: management.task_tag,
+        };
         self.send(message);
     }
 
@@ -102,7 +108,9 @@ impl PollGroup {
     fn find_task(&self, channel: Key<Channel>, unit: UnitId, tag: Tag) -> Option<Key<Command>> {
         self.channels.get(channel)?.commands.iter().copied().find(|&key| {
             self.commands.get(key).is_some_and(|command| {
-                command.tag() == tag && command.unit_id() == Some(unit) && matches!(command.request, Request::Command(_))
+                command.tag() == tag
+                    && command.unit_id() == Some(unit)
+                    && matches!(command.request, Request::Command(_))
             })
         })
     }

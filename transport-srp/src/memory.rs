@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use mem::{Pool, PoolLayout, Region, SizedPools};
 
-use crate::limits::{self, DATA_ALIGN, MAX_IT_IU_BYTES, MAX_TI_IU_BYTES, TABLE_BYTES_MAX, TRANSFER_BYTES_MAX, USUAL_IMMEDIATE_OFFSET};
+use crate::limits::{
+    self, DATA_ALIGN, MAX_IT_IU_BYTES, MAX_TI_IU_BYTES, TABLE_BYTES_MAX, TRANSFER_BYTES_MAX, USUAL_IMMEDIATE_OFFSET,
+};
 
 /// How many buffers of each kind one poll group has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

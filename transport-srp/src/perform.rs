@@ -136,7 +136,8 @@ impl PollGroup {
             return Performed::Parked(Action::Deliver(data), Queue::Send);
         }
         self.segments.clear();
-        if command.remaining() > 0 && command.next_segments((slots - 1).min(SEGMENTS_MAX), &mut self.segments).is_err() {
+        if command.remaining() > 0 && command.next_segments((slots - 1).min(SEGMENTS_MAX), &mut self.segments).is_err()
+        {
             let action = command.refuse();
             return Performed::Parked(action, Queue::Send);
         }
@@ -208,7 +209,13 @@ impl PollGroup {
     }
 
     /// RDMA READs came back.
-    pub(crate) fn on_fetched(&mut self, channel: Key<Channel>, key: Key<Command>, data: IoBuf, result: Result<(), WorkError>) {
+    pub(crate) fn on_fetched(
+        &mut self,
+        channel: Key<Channel>,
+        key: Key<Command>,
+        data: IoBuf,
+        result: Result<(), WorkError>,
+    ) {
         self.check(channel, result);
         match self.commands.get(key).map(|command| command.abort) {
             None => {}
@@ -348,7 +355,9 @@ impl PollGroup {
     }
 
     fn is_serving(&self, key: Key<Channel>) -> bool {
-        self.channels.get(key).is_some_and(|channel| matches!(channel.state, ChannelState::Live | ChannelState::Draining { .. }))
+        self.channels
+            .get(key)
+            .is_some_and(|channel| matches!(channel.state, ChannelState::Live | ChannelState::Draining { .. }))
     }
 
     fn check(&mut self, channel: Key<Channel>, result: Result<(), WorkError>) {

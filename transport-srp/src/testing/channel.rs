@@ -263,7 +263,6 @@ impl Channel {
                         response.tag
                     )
                 };
-                self.take_credits(response.credits);
                 if let Kind::Management { scope } = request.kind {
                     // ib_srp takes any answer to an abort for its success.
                     if scope.function == Function::AbortTask || response.code == Some(0) {
@@ -271,11 +270,16 @@ impl Channel {
                         managed.push(scope);
                     }
                 }
+                // After that: the answer to an abort carries the credit of what it aborted.
+                self.take_credits(response.credits);
                 let handle = request.handle;
                 finished.push((handle, Outcome::Answered(self.check(request, response))));
             }
             Message::CreditRequest { tag, credits } => {
-                self.take_credits(credits);
+                // It may come ahead of the answer to a reset, on another channel, that ended the requests whose credits it
+                // gives back; so requests under way are not counted.
+                self.credits += i64::from(credits);
+                assert!(self.credits <= self.limit, "channel {number}: more credits than the login granted");
                 self.owe(wire::encode_credit_response(tag));
             }
             Message::Event { tag, credits, lun, sense } => {

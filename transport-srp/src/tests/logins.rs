@@ -1,0 +1,163 @@
+//! Logins, several channels, relogin, and channels that die.
+
+use fabric::sim::SimOptions;
+
+use super::*;
+use crate::testing::Login;
+use crate::{InitiatorGroup, limits};
+
+fn rig() -> Rig {
+    let mut rig = Rig::new(11, 2, SimOptions::default(), 32);
+    rig.export(&malloc("ram0", 64));
+    rig
+}
+
+fn refused(rig: &mut Rig, options: InitiatorOptions) -> u32 {
+    let mut initiator = Initiator::new(&rig.network, options);
+    match initiator.open(MultiChannel::Single, &mut || rig.step()) {
+        Err(Login::Refused(Some(refusal))) => refusal.reason,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn each_kind_of_refusal_has_its_reason_on_the_wire() {
+    let mut rig = rig();
+    let mut other_target = initiator_options(1);
+    other_target.target_port[15] ^= 1;
+    assert_eq!(refused(&mut rig, other_target), 0x0001_0003);
+    assert_eq!(refused(&mut rig, InitiatorOptions { max_it_iu_len: 8261, ..initiator_options(1) }), 0x0001_0002);
+    assert_eq!(refused(&mut rig, InitiatorOptions { formats: 0, ..initiator_options(1) }), 0x0001_0004);
+    let group = InitiatorGroup {
+        name: "g".into(),
+        target: None,
+        initiators: vec!["192.0.2.7".parse().expect("a pattern")],
+        luns: Some(vec![]),
+    };
+    rig.controller.create_initiator_group(group).expect("a group");
+    assert_eq!(refused(&mut rig, initiator_options(1)), 0x0001_0006);
+    let mut allowed = rig.initiator(7);
+    let channel = rig.login(&mut allowed, MultiChannel::Single);
+    let answer = rig.execute(&mut allowed, channel, &Request::inquiry(lun(0), None, 36)).good();
+    assert_ne!(answer.data[0], 0, "its group shows it no unit");
+    rig.check_refusals_left_nothing(1);
+}
+
+impl Rig {
+    fn check_refusals_left_nothing(&mut self, sessions: usize) {
+        self.run(50);
+        assert_eq!(self.controller.sessions().len(), sessions);
+        assert_eq!(self.controller.connections.len(), sessions);
+    }
+}
+
+#[test]
+fn several_channels_on_two_reactors_are_one_session() {
+    let mut rig = rig();
+    let mut initiator = rig.initiator(1);
+    let first = rig.login(&mut initiator, MultiChannel::Single);
+    let others: Vec<usize> = (0..3).map(|_| rig.login(&mut initiator, MultiChannel::Multi)).collect();
+    let sessions = rig.controller.sessions();
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0].channels.len(), 4);
+    assert_eq!(
+        sessions[0].channels.iter().filter(|channel| channel.reactor == 0).count(),
+        2,
+        "spread over both reactors"
+    );
+    // One unit attention for the nexus, not one per channel.
+    rig.clear_attention(&mut initiator, first, 0);
+    for &channel in &others {
+        rig.execute(&mut initiator, channel, &Request::test_unit_ready(lun(0))).good();
+    }
+    for channel in [first].into_iter().chain(others) {
+        initiator.disconnect(channel);
+    }
+    rig.check_nothing_leaked();
+}
+
+#[test]
+fn a_single_login_ends_the_old_channels_first_and_a_multi_login_does_not() {
+    let mut rig = rig();
+    let mut initiator = rig.initiator(1);
+    let old = [rig.login(&mut initiator, MultiChannel::Single), rig.login(&mut initiator, MultiChannel::Multi)];
+    assert_eq!(rig.controller.sessions()[0].channels.len(), 2);
+    let new = rig.login(&mut initiator, MultiChannel::Single);
+    rig.run(50);
+    initiator.poll();
+    assert_eq!(rig.controller.sessions().len(), 1);
+    assert_eq!(rig.controller.sessions()[0].channels.len(), 1, "only the new one is left");
+    for channel in old {
+        assert!(matches!(initiator.login_state(channel), Login::Ended(_)));
+    }
+    rig.clear_attention(&mut initiator, new, 0);
+    initiator.disconnect(new);
+    rig.check_nothing_leaked();
+}
+
+#[test]
+fn logins_and_logouts_in_a_row_leave_nothing_behind() {
+    let mut rig = rig();
+    for _ in 0..50 {
+        let mut initiator = rig.initiator(1);
+        let channel = rig.login(&mut initiator, MultiChannel::Single);
+        rig.clear_attention(&mut initiator, channel, 0);
+        initiator.disconnect(channel);
+        rig.run(20);
+    }
+    rig.check_nothing_leaked();
+}
+
+#[test]
+fn an_initiator_that_vanishes_is_found_out_by_the_keepalive() {
+    let mut rig = rig();
+    let mut initiator = rig.initiator(1);
+    let channel = rig.login(&mut initiator, MultiChannel::Single);
+    rig.clear_attention(&mut initiator, channel, 0);
+    initiator.vanish();
+    for _ in 0..40 {
+        rig.network.advance(limits::KEEPALIVE_PERIOD / 4);
+        rig.run(10);
+    }
+    rig.check_nothing_leaked();
+}
+
+#[test]
+fn garbage_ends_its_own_channel_and_no_other() {
+    let mut rig = rig();
+    let (mut good, mut bad) = (rig.initiator(1), rig.initiator(2));
+    let good_channel = rig.login(&mut good, MultiChannel::Single);
+    let bad_channel = rig.login(&mut bad, MultiChannel::Single);
+    rig.clear_attention(&mut good, good_channel, 0);
+    bad.send_raw(bad_channel, &[0x02, 0, 0]).expect("a channel");
+    rig.run(100);
+    bad.poll();
+    assert!(matches!(bad.login_state(bad_channel), Login::Ended(_)));
+    assert_eq!(rig.controller.sessions().len(), 1);
+    rig.execute(&mut good, good_channel, &Request::test_unit_ready(lun(0))).good();
+    good.disconnect(good_channel);
+    rig.check_nothing_leaked();
+}
+
+#[test]
+fn a_drain_answers_what_was_accepted_and_closes_every_channel() {
+    let mut rig = rig();
+    let mut initiator = rig.initiator(1);
+    let channel = rig.login(&mut initiator, MultiChannel::Single);
+    rig.clear_attention(&mut initiator, channel, 0);
+    let handles: Vec<_> = (0..8)
+        .map(|index| {
+            initiator.start(channel, &Request::write(lun(0), index, BLOCK, pattern(512, 1))).expect("a credit")
+        })
+        .collect();
+    rig.step();
+    rig.step();
+    rig.controller.start_drain();
+    rig.run(300);
+    initiator.poll();
+    assert!(rig.controller.is_drained());
+    for handle in handles {
+        assert!(initiator.take(handle).is_some(), "answered, or its channel ended");
+    }
+    rig.check_nothing_leaked();
+}

@@ -74,7 +74,7 @@ start_target() {
   TARGET_RUN=$((${TARGET_RUN:-0} + 1))
   TARGET_LOG=/run/lab/$SCENARIO.target$TARGET_RUN.log
   # The guest's two CPUs also run the initiator: a target that only polls would starve it.
-  "$APP" -m "$mask" -c "$CONFIG" -r "$SOCKET" --adaptive "$@" >"$TARGET_LOG" 2>&1 3>&- &
+  "$APP" -m "$mask" -c "$CONFIG" -r "$SOCKET" --adaptive --stall-us 500000 "$@" >"$TARGET_LOG" 2>&1 3>&- &
   TARGET_PID=$!
   echo "$TARGET_PID" >/tmp/target.pid
   until_true 60 target_answers && rpc srp_get_listeners | grep -q "$PORT" || {

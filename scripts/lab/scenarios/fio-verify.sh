@@ -12,7 +12,7 @@ verify_under() {
 must "the target starts" start_target 0x3
 verify_under "immediate data and direct descriptors (default)" "" ""
 verify_under "one descriptor for all sizes" "" cmd_sg_entries=255
-verify_under "direct descriptors without registration" never_register=1 cmd_sg_entries=1
+verify_under "direct descriptors without registration" never_register=1 cmd_sg_entries=1,sg_tablesize=1
 verify_under "partial table, fetched" never_register=1 cmd_sg_entries=2,allow_ext_sg=1,sg_tablesize=64
 verify_under "partial table, longest" never_register=1 cmd_sg_entries=2,allow_ext_sg=1,sg_tablesize=2048,max_sect=2048
 verify_under "inline table, longest" never_register=1 cmd_sg_entries=255,max_sect=2048

@@ -148,7 +148,9 @@ impl PollGroup {
             }
             Ok(Iu::CredRsp { .. } | Iu::AerRsp { .. }) => {
                 channel.credit_request_open = false;
-                return self.post_receive(key, buf);
+                self.post_receive(key, buf);
+                // What was earned since the last SRP_CRED_REQ waited for its answer.
+                return self.return_credits(key);
             }
             Ok(Iu::Logout { .. }) => return self.fail_channel(key, ChannelFailure::LoggedOut),
             Err(IuError::Refuse { tag, .. }) => Request::Answer(tag),

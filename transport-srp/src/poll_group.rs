@@ -40,6 +40,9 @@ pub struct PollGroup {
     pub(crate) ending: Vec<Key<Channel>>,
     pub(crate) segments: Segments,
     pub(crate) now: Instant,
+    /// Tests: what is at the devices stays there.
+    #[cfg(test)]
+    pub(crate) devices_held: bool,
     next_keepalive: Instant,
     inbox: Receiver<ToGroup>,
     outbox: Sender<ToControl>,
@@ -91,6 +94,8 @@ impl PollGroupSeed {
             ending: Vec::new(),
             segments: Segments::new(),
             now: Instant::default(),
+            #[cfg(test)]
+            devices_held: false,
             next_keepalive: Instant::default(),
             inbox: self.inbox,
             outbox: self.outbox,
@@ -189,6 +194,10 @@ impl PollGroup {
     }
 
     fn poll_devices(&mut self) -> usize {
+        #[cfg(test)]
+        if self.devices_held {
+            return 0;
+        }
         let mut work = 0;
         let mut next = 0;
         while let Some(&unit) = self.busy_units.get(next) {

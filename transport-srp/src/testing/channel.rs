@@ -147,6 +147,9 @@ pub(super) struct Outstanding {
     pub(super) handle: Handle,
     pub(super) kind: Kind,
     solicit: u8,
+    /// Task management that covers it was sent: its credit may come back without an answer, and ahead of that to the
+    /// task management, which may be on another channel.
+    doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -254,7 +257,9 @@ impl Channel {
     fn message(&mut self, bytes: &[u8], finished: &mut Finished, managed: &mut Vec<Scope>) {
         let number = self.number;
         assert!(self.sent_anything, "channel {number}: the target sent before it was sent anything: {bytes:02x?}");
-        match Message::decode(bytes) {
+        let message = Message::decode(bytes);
+        tracing::trace!(channel = number, ?message, "received");
+        match message {
             Message::Response(response) => {
                 let Some(request) = self.outstanding.remove(&response.tag) else {
                     panic!(
@@ -276,10 +281,7 @@ impl Channel {
                 finished.push((handle, Outcome::Answered(self.check(request, response))));
             }
             Message::CreditRequest { tag, credits } => {
-                // It may come ahead of the answer to a reset, on another channel, that ended the requests whose credits it
-                // gives back; so requests under way are not counted.
-                self.credits += i64::from(credits);
-                assert!(self.credits <= self.limit, "channel {number}: more credits than the login granted");
+                self.take_credits(credits);
                 self.owe(wire::encode_credit_response(tag));
             }
             Message::Event { tag, credits, lun, sense } => {
@@ -295,7 +297,8 @@ impl Channel {
 
     fn take_credits(&mut self, credits: i32) {
         self.credits += i64::from(credits);
-        let (used, limit) = (self.outstanding.len() as i64, self.limit);
+        let used = self.outstanding.values().filter(|request| !request.doubtful).count() as i64;
+        let limit = self.limit;
         assert!(
             self.credits + used <= limit,
             "channel {}: {} credits are left and {used} in use: more than the {limit} of the login",
@@ -376,6 +379,31 @@ impl Channel {
         }
     }
 
+    /// A task management function was sent: what it covers here may not be answered.
+    pub(super) fn doubt_covered(&mut self, scope: &Scope) {
+        for (tag, request) in &mut self.outstanding {
+            request.doubtful |= scope.covers(tag, &request.kind);
+        }
+    }
+
+    /// Task management under way that may end commands of any channel for this unit.
+    pub(super) fn resets(&self, lun: [u8; 8]) -> bool {
+        self.outstanding.values().any(|request| match &request.kind {
+            Kind::Management { scope } => scope.function != Function::AbortTask && scope.lun == lun,
+            Kind::Command { .. } | Kind::Raw => false,
+        })
+    }
+
+    /// Ends the commands that task management may have ended.
+    pub(super) fn end_doubtful(&mut self, finished: &mut Finished) {
+        let (ended, rest): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.outstanding).into_iter().partition(|(_, request)| request.doubtful);
+        self.outstanding = rest;
+        for request in ended.into_values() {
+            self.abandon(request, Outcome::Aborted, finished);
+        }
+    }
+
     /// A task management function was answered: what it covers here is not answered any more.
     pub(super) fn end_covered(&mut self, scope: &Scope, finished: &mut Finished) {
         let (ended, rest): (BTreeMap<_, _>, _) = std::mem::take(&mut self.outstanding)
@@ -395,8 +423,14 @@ impl Channel {
         finished.push((request.handle, outcome));
     }
 
-    /// Sends a command under `tag`.
-    pub(super) fn send_command(&mut self, tag: [u8; 8], handle: Handle, request: &Request) -> Result<(), NotSent> {
+    /// Sends a command under `tag`; it is doubtful while a reset of its unit is under way.
+    pub(super) fn send_command(
+        &mut self,
+        tag: [u8; 8],
+        handle: Handle,
+        request: &Request,
+        doubtful: bool,
+    ) -> Result<(), NotSent> {
         self.may_send(2)?;
         let (memory, data_out, data_in) = Memory::offer(self.end.host(), &request.data);
         let command = Command {
@@ -412,7 +446,7 @@ impl Channel {
         let most = self.terms.request.max_it_iu_len as usize;
         assert!(bytes.len() <= most, "the test sends {} bytes where the login said at most {most}", bytes.len());
         let kind = Kind::Command { lun: request.lun, memory };
-        self.send(tag, &bytes, Outstanding { handle, kind, solicit: request.solicit })
+        self.send(tag, &bytes, Outstanding { handle, kind, solicit: request.solicit, doubtful })
     }
 
     /// Sends a task management function under `tag`.
@@ -423,11 +457,13 @@ impl Channel {
         lun: [u8; 8],
         function: Function,
         task: [u8; 8],
-    ) -> Result<(), NotSent> {
+    ) -> Result<Scope, NotSent> {
         self.may_send(1)?;
         let bytes = wire::encode_task_management(tag, 0, lun, function, task);
-        let kind = Kind::Management { scope: Scope { lun, function, task } };
-        self.send(tag, &bytes, Outstanding { handle, kind, solicit: 0 })
+        let scope = Scope { lun, function, task };
+        self.send(tag, &bytes, Outstanding { handle, kind: Kind::Management { scope }, solicit: 0, doubtful: false })?;
+        self.doubt_covered(&scope);
+        Ok(scope)
     }
 
     /// Sends any bytes. With a tag and handle they count as a request that will be answered.
@@ -435,7 +471,7 @@ impl Channel {
         match request {
             Some((tag, handle)) => {
                 self.may_send(1)?;
-                self.send(tag, bytes, Outstanding { handle, kind: Kind::Raw, solicit: 0 })
+                self.send(tag, bytes, Outstanding { handle, kind: Kind::Raw, solicit: 0, doubtful: false })
             }
             None => {
                 self.sent_anything = true;
@@ -462,6 +498,7 @@ impl Channel {
             self.abandon(request, Outcome::Lost, &mut Vec::new());
             return Err(NotSent::NoChannel);
         }
+        tracing::trace!(channel = self.number, tag = ?u64::from_le_bytes(tag), ?request, "sent");
         self.sent_anything = true;
         self.credits -= 1;
         self.outstanding.insert(tag, request);

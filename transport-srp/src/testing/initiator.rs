@@ -188,7 +188,8 @@ impl Initiator {
     /// It was not sent: no credit, no slot, no channel.
     pub fn start(&mut self, channel: usize, request: &Request) -> Result<Handle, NotSent> {
         let (tag, handle) = self.name_request(channel, 0);
-        self.channels[channel].send_command(tag, handle, request)?;
+        let doubtful = self.channels.iter().any(|channel| channel.resets(request.lun));
+        self.channels[channel].send_command(tag, handle, request, doubtful)?;
         self.requests.push((channel, tag));
         Ok(handle)
     }
@@ -207,7 +208,10 @@ impl Initiator {
         // ib_srp marks tags of task management with bit 31, and leaves no task as all ones.
         let (tag, handle) = self.name_request(channel, 0x8000_0000);
         let task = task.map_or(0xffff_ffff_u64.to_le_bytes(), |task| self.requests[task.0].1);
-        self.channels[channel].send_management(tag, handle, lun, function, task)?;
+        let scope = self.channels[channel].send_management(tag, handle, lun, function, task)?;
+        if function != Function::AbortTask {
+            self.channels.iter_mut().for_each(|channel| channel.doubt_covered(&scope));
+        }
         self.requests.push((channel, tag));
         Ok(handle)
     }
@@ -290,6 +294,14 @@ impl Initiator {
     /// The machine, for memory of a test's own.
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Ends, as aborted, the commands of all channels that task management may have ended. For a test with
+    /// [`InitiatorOptions::resets_end_all_channels`] off, when it knows that nothing is under way any more.
+    pub fn end_doubtful(&mut self) {
+        let mut finished = Finished::new();
+        self.channels.iter_mut().for_each(|channel| channel.end_doubtful(&mut finished));
+        self.outcomes.extend(finished);
     }
 
     /// Credits that are left, and how many the login granted. Equal when nothing is outstanding, unless the target owes

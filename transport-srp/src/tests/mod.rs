@@ -3,6 +3,7 @@
 mod data;
 mod logins;
 mod management;
+mod orphans;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

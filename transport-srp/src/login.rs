@@ -52,7 +52,7 @@ pub(crate) fn decide(request: &LoginRequest, peer: IpAddr, policy: &Policy) -> R
     let group = groups.find(|(_, group)| group.contains(&request.initiator_port_id, peer)).map(|(index, _)| index);
     if group.is_none() && !open {
         let why = format!(
-            "no initiator group of target {name} contains {} at {peer}: add it to a group's initiators",
+            "no initiator group of target {name} contains {} at {peer}: let it in with srp_create_initiator_group",
             request.initiator_port_id
         );
         return Err(Refusal { reason: RejectReason::ChannelLimit, why });

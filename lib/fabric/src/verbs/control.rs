@@ -241,7 +241,7 @@ impl Control {
             tracing::info!("device {} is ready", device.name());
             self.events.push_back(ControlEvent::DeviceAdded { device: device.name().into() });
         }
-        if self.devices.reap(self.now_ns) {
+        if self.devices.has_retired() {
             self.groups.iter().for_each(|(_, mail)| mail.changed());
         }
         if self.channel.is_none() && !self.devices.ready().is_empty() {

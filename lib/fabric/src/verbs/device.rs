@@ -5,8 +5,8 @@
 use std::ffi::CStr;
 use std::fmt;
 use std::io;
-use std::mem::zeroed;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::mem::{ManuallyDrop, zeroed};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -86,6 +86,7 @@ pub(super) struct Device {
     registrations: Mutex<Vec<Registration>>,
     lost: AtomicBool,
     gone: AtomicBool,
+    removed: AtomicBool,
     broken: AtomicBool,
     _list: Arc<DeviceList>,
 }
@@ -166,6 +167,7 @@ impl Device {
             registrations: Mutex::new(Vec::new()),
             lost: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             _list: list,
         })
@@ -296,6 +298,11 @@ impl Device {
         self.gone.load(Ordering::Acquire)
     }
 
+    /// Declares that the kernel has no such device any more: its files are let go of with the last user.
+    pub(super) fn declare_removed(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
     /// Logs, once, that the provider failed at something that cannot fail.
     #[cold]
     pub(super) fn broken(&self, call: &'static str) {
@@ -320,6 +327,29 @@ impl Drop for Device {
         let errno = unsafe { (self.library.ibv_dealloc_pd)(self.pd) };
         if errno != 0 {
             tracing::warn!("{}: ibv_dealloc_pd: {}", self.name, io::Error::from_raw_os_error(errno));
+        }
+        if *self.removed.get_mut() {
+            // SAFETY: the context is open until the list goes, and nothing that we made on it is left.
+            unsafe { let_go(self.context) };
+        }
+    }
+}
+
+/// Lets the kernel finish the removal of a device. Without this, removing soft-RoCE's only device would wait for this
+/// process to end: its driver waits until the device's files are closed, and librdmacm (44 to 64) closes them only when
+/// it sees that another device is left (`sync_devices_list`). So the files are replaced by /dev/null under the same
+/// numbers, which librdmacm may still close.
+///
+/// # Safety
+/// `context` is open, its device was removed, and no object is left on it but librdmacm's own.
+unsafe fn let_go(context: *mut ibv_context) {
+    let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") else { return };
+    // SAFETY: the numbers stay owned by the context: they are only lent here.
+    let files =
+        unsafe { [(*context).cmd_fd, (*context).async_fd].map(|fd| ManuallyDrop::new(OwnedFd::from_raw_fd(fd))) };
+    for mut file in files {
+        if let Err(error) = rustix::io::dup2(&null, &mut file) {
+            tracing::warn!("closing a removed device: {error}");
         }
     }
 }

@@ -51,6 +51,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 struct Retired {
     device: Arc<Device>,
+    seen: Seen,
     since_ns: u64,
 }
 
@@ -107,6 +108,7 @@ impl Devices {
                 changes.removed.push(retire(&mut self.retired, entry, now_ns));
             }
         }
+        self.reap(now_ns, &found);
         let Some(library) = self.load() else { return changes };
         if found.is_empty() {
             self.waits_for = NONE.into();
@@ -127,15 +129,22 @@ impl Devices {
         true
     }
 
-    /// Lets go of given-up devices that nobody uses any more; `true` if some are left, whose users should look.
-    pub(super) fn reap(&mut self, now_ns: u64) -> bool {
-        self.retired.retain(|retired| Arc::strong_count(&retired.device) > 1);
-        for Retired { device, since_ns } in &self.retired {
+    /// Whether given-up devices are left, whose users should look.
+    pub(super) fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
+    /// Lets go of given-up devices that nobody uses any more and that the kernel has removed.
+    fn reap(&mut self, now_ns: u64, found: &[Seen]) {
+        for Retired { device, seen, since_ns } in &self.retired {
+            if !found.contains(seen) {
+                device.declare_removed();
+            }
             if device.is_lost() && now_ns.saturating_sub(*since_ns) > LOST_TO_GONE_NS {
                 device.declare_gone();
             }
         }
-        !self.retired.is_empty()
+        self.retired.retain(|retired| Arc::strong_count(&retired.device) > 1 || found.contains(&retired.seen));
     }
 
     fn load(&mut self) -> Option<&'static Library> {
@@ -205,8 +214,9 @@ impl Devices {
 /// Completion queues and queue pairs keep the device until their users let go.
 fn retire(retired: &mut Vec<Retired>, entry: Entry, since_ns: u64) -> Arc<Device> {
     entry.queues.iter().for_each(|(_, queue)| queue.retire());
-    retired.push(Retired { device: Arc::clone(&entry.device), since_ns });
-    entry.device
+    let device = Arc::clone(&entry.device);
+    retired.push(Retired { device: entry.device, seen: entry.seen, since_ns });
+    device
 }
 
 const NONE: &str = "there is no RDMA device yet: `rdma link` lists none. On plain Ethernet, soft-RoCE makes one: \

@@ -1,7 +1,7 @@
 //! A listener: remembered from `listen` to `unlisten`, whether something can serve it or not.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -57,11 +57,9 @@ impl Listener {
                 Ok(())
             }
             Err(error) => {
-                self.wait_for(&reason(self.address, &error));
-                match errno(&error) {
-                    Some(Errno::ADDRINUSE) => Err(FabricError::AddressInUse { address: self.address }),
-                    _ => Ok(()),
-                }
+                let taken = is_taken(self.address, &error);
+                self.wait_for(&reason(self.address, &error, taken));
+                if taken { Err(FabricError::AddressInUse { address: self.address }) } else { Ok(()) }
             }
         }
     }
@@ -73,14 +71,24 @@ impl Listener {
     }
 }
 
-/// What stands in the way, in words for the administrator.
-fn reason(address: SocketAddr, error: &io::Error) -> String {
+/// Whether the port is what cannot be had. The kernel says EADDRNOTAVAIL both for an address that this host does not have
+/// and for a clash with a listener at every address (cma_check_port), so the former is asked for.
+fn is_taken(address: SocketAddr, error: &io::Error) -> bool {
     match errno(error) {
+        Some(Errno::ADDRINUSE) => true,
+        Some(Errno::ADDRNOTAVAIL) => address.ip().is_unspecified() || UdpSocket::bind((address.ip(), 0)).is_ok(),
+        _ => false,
+    }
+}
+
+/// What stands in the way, in words for the administrator.
+fn reason(address: SocketAddr, error: &io::Error, taken: bool) -> String {
+    match errno(error) {
+        _ if taken => format!("another listener has port {}", address.port()),
         Some(Errno::NODEV | Errno::ADDRNOTAVAIL) => {
             let ip = address.ip();
             format!("no RDMA device has the address {ip}: `rdma link` shows which network interfaces have one")
         }
-        Some(Errno::ADDRINUSE) => format!("another listener has port {}", address.port()),
         _ => error.to_string(),
     }
 }
@@ -93,11 +101,27 @@ fn errno(error: &io::Error) -> Option<Errno> {
 mod tests {
     use super::*;
 
+    fn judge(address: &str, errno: i32) -> (bool, String) {
+        let (address, error) = (address.parse().expect("an address"), io::Error::from_raw_os_error(errno));
+        let taken = is_taken(address, &error);
+        (taken, reason(address, &error, taken))
+    }
+
     #[test]
-    fn the_reason_names_the_address_and_where_to_look() {
-        let address = "192.0.2.1:5555".parse().expect("an address");
-        let missing = reason(address, &io::Error::from_raw_os_error(19));
-        assert!(missing.contains("192.0.2.1") && missing.contains("rdma link"), "{missing}");
-        assert!(reason(address, &io::Error::from_raw_os_error(98)).contains("5555"));
+    fn an_address_without_a_device_is_named_with_where_to_look() {
+        for errno in [19, 99] {
+            let (taken, reason) = judge("192.0.2.1:5555", errno);
+            assert!(!taken && reason.contains("192.0.2.1") && reason.contains("rdma link"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_told_from_a_missing_address() {
+        for (address, errno) in
+            [("192.0.2.1:5555", 98), ("0.0.0.0:5555", 99), ("[::]:5555", 99), ("127.0.0.1:5555", 99)]
+        {
+            let (taken, reason) = judge(address, errno);
+            assert!(taken && reason.contains("5555"), "{address}: {reason}");
+        }
     }
 }

@@ -1,1 +1,3 @@
-//! Load generators and micro-benchmarks.
+//! Load generators and micro-benchmarks: still to come.
+
+#![forbid(unsafe_code)]

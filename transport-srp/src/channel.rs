@@ -40,9 +40,20 @@ const NO_COMMAND: u64 = u64::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ChannelState {
     Live,
-    Draining { told: bool },
+    Draining(Farewell),
     Failed,
     Ending,
+}
+
+/// How far a drain is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Farewell {
+    /// Commands are under way.
+    Working,
+    /// SRP_T_LOGOUT is on its way to the initiator.
+    Said,
+    /// The control plane was told.
+    Told,
 }
 
 /// One queue pair with its login.
@@ -133,7 +144,7 @@ impl PollGroup {
         match channel.state {
             ChannelState::Live => {}
             // Not answered: the channel will be closed, and the initiator sends it again on the next.
-            ChannelState::Draining { .. } => return self.post_receive(key, buf),
+            ChannelState::Draining(_) => return self.post_receive(key, buf),
             ChannelState::Failed | ChannelState::Ending => return,
         }
         channel.heard_from = true;
@@ -204,7 +215,7 @@ impl PollGroup {
     /// Earns a request's credit back: its receive is posted again, and the next message tells the initiator.
     pub(crate) fn earn_credit(&mut self, key: Key<Channel>, buf: Buf) {
         let Some(channel) = self.channels.get_mut(key) else { return };
-        if !matches!(channel.state, ChannelState::Live | ChannelState::Draining { .. }) {
+        if !matches!(channel.state, ChannelState::Live | ChannelState::Draining(_)) {
             return;
         }
         channel.credits_due += 1;
@@ -250,7 +261,7 @@ impl PollGroup {
         if let Some(channel) = self.channels.get_mut(key)
             && channel.state == ChannelState::Live
         {
-            channel.state = ChannelState::Draining { told: false };
+            channel.state = ChannelState::Draining(Farewell::Working);
             self.ending.push(key);
         }
     }
@@ -287,9 +298,15 @@ impl PollGroup {
     fn end_channel(&mut self, key: Key<Channel>) -> bool {
         let Some(channel) = self.channels.get_mut(key) else { return true };
         let idle = channel.commands.is_empty();
+        let quiet = idle && channel.messages.len() == channel.messages_in_all;
         match channel.state {
-            ChannelState::Draining { told: false } if idle && channel.messages.len() == channel.messages_in_all => {
-                channel.state = ChannelState::Draining { told: true };
+            ChannelState::Draining(Farewell::Working) if quiet && channel.heard_from => {
+                channel.state = ChannelState::Draining(Farewell::Said);
+                self.send_logout(key);
+                false
+            }
+            ChannelState::Draining(Farewell::Working | Farewell::Said) if quiet => {
+                channel.state = ChannelState::Draining(Farewell::Told);
                 let id = channel.id;
                 self.send(ToControl::ChannelDrained { channel: id });
                 false
@@ -304,6 +321,22 @@ impl PollGroup {
             }
             _ => false,
         }
+    }
+}
+
+impl PollGroup {
+    /// Tells the initiator that the channel is about to be closed. Linux only logs it; others may log in elsewhere.
+    fn send_logout(&mut self, key: Key<Channel>) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let fabric = &mut self.fabrics[channel.fabric].group;
+        if fabric.send_slots_free(channel.qp) == 0 {
+            return;
+        }
+        let Some(mut message) = channel.messages.pop() else { return };
+        let logout =
+            rsp::TLogout { tag: Default::default(), reason: Ok(rsp::LogoutReason::Unspecified), solicited: false };
+        let len = logout.emit(message.bytes_mut());
+        fabric.deliver(channel.qp, message_only(message, len));
     }
 }
 

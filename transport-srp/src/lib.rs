@@ -63,6 +63,7 @@ mod connection;
 mod controller;
 mod fence;
 mod initiator_group;
+mod inspection;
 mod login;
 mod management;
 mod memory;
@@ -79,9 +80,10 @@ mod transfer;
 #[cfg(any(test, feature = "test-utils"))]
 pub mod testing;
 
-pub use administration::{AdminError, ChannelInfo, ListenerInfo, LunInfo, LunOptions, SessionInfo, TargetInfo};
+pub use administration::{AdminError, LunOptions};
 pub use controller::{Controller, ControllerOptions, LoginCounts};
 pub use initiator_group::{InitiatorGroup, Pattern, PatternError};
+pub use inspection::{ChannelInfo, ListenerInfo, LunInfo, SessionInfo, TargetInfo};
 pub use memory::MemoryOptions;
 pub use poll_group::{PollGroup, PollGroupSeed};
 

@@ -357,7 +357,7 @@ impl PollGroup {
     fn is_serving(&self, key: Key<Channel>) -> bool {
         self.channels
             .get(key)
-            .is_some_and(|channel| matches!(channel.state, ChannelState::Live | ChannelState::Draining { .. }))
+            .is_some_and(|channel| matches!(channel.state, ChannelState::Live | ChannelState::Draining(_)))
     }
 
     fn check(&mut self, channel: Key<Channel>, result: Result<(), WorkError>) {

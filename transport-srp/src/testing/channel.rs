@@ -168,6 +168,8 @@ pub(super) struct Scope {
     pub(super) lun: [u8; 8],
     pub(super) function: Function,
     task: [u8; 8],
+    /// Its own request: what was sent later may be ended too, but need not.
+    handle: Handle,
 }
 
 /// Memory of a command.
@@ -382,7 +384,7 @@ impl Channel {
     /// A task management function was sent: what it covers here may not be answered.
     pub(super) fn doubt_covered(&mut self, scope: &Scope) {
         for (tag, request) in &mut self.outstanding {
-            request.doubtful |= scope.covers(tag, &request.kind);
+            request.doubtful |= scope.covers(tag, request);
         }
     }
 
@@ -406,9 +408,8 @@ impl Channel {
 
     /// A task management function was answered: what it covers here is not answered any more.
     pub(super) fn end_covered(&mut self, scope: &Scope, finished: &mut Finished) {
-        let (ended, rest): (BTreeMap<_, _>, _) = std::mem::take(&mut self.outstanding)
-            .into_iter()
-            .partition(|(tag, request)| scope.covers(tag, &request.kind));
+        let (ended, rest): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.outstanding).into_iter().partition(|(tag, request)| scope.covers(tag, request));
         self.outstanding = rest;
         for request in ended.into_values() {
             self.abandon(request, Outcome::Aborted, finished);
@@ -460,7 +461,7 @@ impl Channel {
     ) -> Result<Scope, NotSent> {
         self.may_send(1)?;
         let bytes = wire::encode_task_management(tag, 0, lun, function, task);
-        let scope = Scope { lun, function, task };
+        let scope = Scope { lun, function, task, handle };
         self.send(tag, &bytes, Outstanding { handle, kind: Kind::Management { scope }, solicit: 0, doubtful: false })?;
         self.doubt_covered(&scope);
         Ok(scope)
@@ -507,8 +508,11 @@ impl Channel {
 }
 
 impl Scope {
-    fn covers(&self, tag: &[u8; 8], kind: &Kind) -> bool {
-        let Kind::Command { lun, .. } = kind else { return false };
+    fn covers(&self, tag: &[u8; 8], request: &Outstanding) -> bool {
+        let Kind::Command { lun, .. } = &request.kind else { return false };
+        if request.handle > self.handle {
+            return false;
+        }
         match self.function {
             Function::AbortTask => *tag == self.task && *lun == self.lun,
             Function::AbortTaskSet | Function::ClearTaskSet | Function::LunReset => *lun == self.lun,

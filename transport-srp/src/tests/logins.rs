@@ -156,6 +156,7 @@ fn a_drain_answers_what_was_accepted_and_closes_every_channel() {
     rig.run(300);
     initiator.poll();
     assert!(rig.controller.is_drained());
+    assert_eq!(initiator.target_logout(channel), Some(0), "SRP_T_LOGOUT came first");
     for handle in handles {
         assert!(initiator.take(handle).is_some(), "answered, or its channel ended");
     }

@@ -87,7 +87,8 @@ impl Channel {
     /// The operation comes back when `depth` are in flight: submit it again after a poll handed some out.
     ///
     /// # Panics
-    /// If the data's length is not `blocks * block_size` (0 for operations without data): our own bug.
+    /// If the data's length is not `blocks * block_size` (0 for operations without data), and in debug builds if it is not
+    /// aligned to [`crate::Info::buf_align`]: our own bug.
     #[inline]
     pub fn submit(&mut self, mut io: BlockIo, now_ns: u64) -> Result<(), BlockIo> {
         if self.in_flight == self.depth {
@@ -188,6 +189,7 @@ fn check(bdev: &Bdev, io: &BlockIo) -> Result<ByteRange, IoError> {
     }
     let data_len = io.data.as_ref().map_or(0, |data| data.len() as u64);
     let expected_len = if has_data { range.len } else { 0 };
+    debug_assert!(io.data.as_ref().is_none_or(|data| data.addr() % info.buf_align as u64 == 0), "data is not aligned");
     assert!(data_len == expected_len, "{data_len} bytes of data for {:?} of {} blocks", io.op, io.blocks);
     Ok(range)
 }

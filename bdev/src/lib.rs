@@ -21,8 +21,8 @@
 //! - a dropped channel takes its buffers back from the kernel before it lets go of them.
 //!
 //! To add a device: a file `<kind>.rs` with its options and `create` (the shared part and the facts) and its channel part,
-//! a variant in [`Kind`](bdev) below it and in `ChannelKind` (`channel.rs`), an RPC method in the app, a row in the
-//! README's table, and a row in `tests/contract.rs`, whose tests then run over it.
+//! a variant in `Kind` (`bdev.rs`) and in `ChannelKind` (`channel.rs`), an RPC method in the app, a row in the README's
+//! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
 //! `null.rs`, `malloc.rs`, `uring/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.

@@ -58,7 +58,8 @@ impl Ring {
     pub(crate) fn start(&mut self, operation: Operation) {
         let slot = self.free.pop().expect("the channel lets in no more operations than there are slots");
         let operation = self.slots[slot as usize].insert(operation);
-        queue(&mut self.ring.submission(), slot, operation, &self.file);
+        // SAFETY: the operation was put into its slot above, and stays there as the file's first paragraph says.
+        unsafe { queue(&mut self.ring.submission(), slot, operation, &self.file) };
     }
 
     /// Hands queued requests to the kernel, all in one system call, and takes its answers.
@@ -73,7 +74,8 @@ impl Ring {
             };
             let result = match operation.on_answer(answer.result(), &self.file.abilities) {
                 Progress::Again => {
-                    queue(&mut submission, slot, operation, &self.file);
+                    // SAFETY: the operation stays in its slot, whose last request has just been answered.
+                    unsafe { queue(&mut submission, slot, operation, &self.file) };
                     continue;
                 }
                 Progress::Done => Ok(()),
@@ -182,14 +184,18 @@ fn set_up(entries: u32) -> io::Result<IoUring> {
     }
 }
 
-/// Queues the operation's next request under its slot's number. `operation` is what the slot holds.
+/// Queues the operation's next request under its slot's number.
+///
+/// # Safety
+/// `operation` stays in the slot of that number, unmoved in what it owns and used by nobody, until the kernel has
+/// answered; the slot has no other request in the ring; the ring of `submission` holds an `Arc` of `file`, which is its
+/// registered file, for as long.
 #[inline]
-fn queue(submission: &mut SubmissionQueue<'_>, slot: u32, operation: &mut Operation, file: &BackingFile) {
+unsafe fn queue(submission: &mut SubmissionQueue<'_>, slot: u32, operation: &mut Operation, file: &BackingFile) {
     let entry = entry(operation, file).user_data(u64::from(slot));
-    // SAFETY: memory that the request points to is either the operation's buffer, which is a slot of a pool, moved into
-    // the operation and so used by nobody else, and which stays in the ring's slot until the kernel's answer (also when
-    // the ring is dropped: see `drain`); or the zeroes of `file`, which the ring holds an Arc of and which nobody writes.
-    // Length and address are taken from the buffer by slicing. The file is the ring's registered one.
+    // SAFETY: memory that the request points to is either the operation's buffer, a slot of a pool that was moved into
+    // the operation, so that nobody else uses it, and that the caller keeps until the kernel has answered; or the
+    // zeroes of `file`, which nobody writes. Address and length are those of a slice of it.
     let pushed = unsafe { submission.push(&entry) };
     pushed.expect("the submission queue has room for a request of each slot");
 }

@@ -1,5 +1,5 @@
 # spdk-rpc: SPDK's own client from PyPI makes, lists and deletes a null and a malloc bdev
-# seconds: 180
+# seconds: 600
 
 spdk_rpc() { "$SPDK_CLIENT/bin/spdk-rpc" -s "$SOCKET" "$@"; }
 
@@ -12,7 +12,7 @@ check "bdev_null_create" prints '^nullx$' spdk_rpc bdev_null_create nullx 16 512
 check "bdev_malloc_create" prints '^ramx$' spdk_rpc bdev_malloc_create -b ramx 8 4096
 check "bdev_get_bdevs lists the null bdev" prints '"name": "nullx"' spdk_rpc bdev_get_bdevs
 check "bdev_get_bdevs lists the malloc bdev" prints '"num_blocks": 2048' spdk_rpc bdev_get_bdevs -b ramx
-check "bdev_get_iostat" prints '"name": "ramx"' spdk_rpc bdev_get_iostat -b ramx
+check "bdev_get_iostat" prints '"name": "ramx"' spdk_rpc bdev_get_iostat --names ramx
 check "bdev_null_delete" spdk_rpc bdev_null_delete nullx
 check "bdev_malloc_delete" spdk_rpc bdev_malloc_delete ramx
 check "they are gone" eval '! prints "nullx|ramx" spdk_rpc bdev_get_bdevs'

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::bdev::{Bdev, Kind};
 use crate::io::{BlockIo, Done, IoError, Op};
-use crate::malloc::{self, Memory};
+use crate::malloc::MallocChannel;
 use crate::null;
 use crate::stats::ChannelStats;
 use crate::uring::{self, Ring};
@@ -29,7 +29,7 @@ pub struct Channel {
 #[derive(Debug)]
 enum ChannelKind {
     Null,
-    Malloc(Arc<Memory>),
+    Malloc(MallocChannel),
     Uring(Box<Ring>),
 }
 
@@ -70,7 +70,7 @@ impl Channel {
         }
         let kind = match &bdev.kind {
             Kind::Null => ChannelKind::Null,
-            Kind::Malloc(memory) => ChannelKind::Malloc(Arc::clone(memory)),
+            Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
             Kind::Uring(file) => {
                 let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
                 ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
@@ -102,16 +102,23 @@ impl Channel {
                 return Ok(());
             }
         };
-        let result = match &mut self.kind {
-            ChannelKind::Null => null::execute(&mut io),
-            ChannelKind::Malloc(memory) => malloc::execute(memory, &mut io, range.offset, range.len),
-            ChannelKind::Uring(ring) if range.len > 0 || io.op == Op::Flush => {
-                ring.start(uring::Operation::new(io, range, now_ns));
-                return Ok(());
+        let finished = match &mut self.kind {
+            ChannelKind::Null => {
+                null::execute(&mut io);
+                Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
-            ChannelKind::Uring(_) => Ok(()),
+            ChannelKind::Malloc(malloc) => malloc.start(io, range, now_ns),
+            ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {
+                Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
+            }
+            ChannelKind::Uring(ring) => {
+                ring.start(uring::Operation::new(io, range, now_ns));
+                None
+            }
         };
-        self.finished.push(Finished { io, submitted_ns: now_ns, result });
+        if let Some(finished) = finished {
+            self.finished.push(finished);
+        }
         Ok(())
     }
 
@@ -132,8 +139,10 @@ impl Channel {
             done(Done { tag: io.tag, data: io.data, result });
         };
         self.finished.drain(..).for_each(&mut finish);
-        if let ChannelKind::Uring(ring) = &mut self.kind {
-            ring.poll(now_ns, &mut finish);
+        match &mut self.kind {
+            ChannelKind::Null => {}
+            ChannelKind::Malloc(malloc) => malloc.poll(finish),
+            ChannelKind::Uring(ring) => ring.poll(now_ns, finish),
         }
         self.in_flight -= count;
         count

@@ -5,6 +5,7 @@
 
 mod memory;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hugepage_setup::{AllocateError, AllocationRequest};
@@ -12,8 +13,9 @@ use uuid::Uuid;
 
 pub(crate) use self::memory::Memory;
 use crate::bdev::{Bdev, Info, Kind};
+use crate::channel::{ByteRange, Finished};
 use crate::create::{self, CreateError};
-use crate::io::{BlockIo, IoError, Op};
+use crate::io::{BlockIo, Op};
 
 /// Parameters of [`create()`], with the names of SPDK's `bdev_malloc_create`.
 #[derive(Clone, Debug)]
@@ -115,17 +117,61 @@ fn available_bytes(meminfo: &str) -> Option<u64> {
     Some(ordinary.max(huge.unwrap_or(0)))
 }
 
-/// Does an operation whose range is checked against the device's size; `byte` is where it starts.
-#[inline]
-pub(crate) fn execute(memory: &Memory, io: &mut BlockIo, byte: u64, bytes: u64) -> Result<(), IoError> {
-    match (io.op, &mut io.data) {
-        (Op::Read, Some(data)) => memory.read(byte, data.bytes_mut()),
-        (Op::Write { .. }, Some(data)) => memory.write(byte, data.bytes()),
-        (Op::Unmap | Op::WriteZeroes { .. }, _) => memory.zero(byte, bytes),
-        // Without data there are no blocks to move; nothing is more durable than it was before a flush.
-        (Op::Read | Op::Write { .. } | Op::Flush, _) => {}
+/// Most bytes that one poll zeroes: what keeps the core from its other work for some ten microseconds. Copies need no
+/// such bound, since they are no longer than a buffer.
+const ZERO_PIECE: u64 = 256 << 10;
+
+/// A core's part: the memory, and the long zeroings that it has begun.
+#[derive(Debug)]
+pub(crate) struct MallocChannel {
+    memory: Arc<Memory>,
+    /// In the order of their submission; has room for the channel's depth from the start.
+    zeroings: VecDeque<Zeroing>,
+}
+
+/// An `Unmap` or `WriteZeroes` that is done piece by piece.
+#[derive(Debug)]
+struct Zeroing {
+    io: BlockIo,
+    submitted_ns: u64,
+    rest: ByteRange,
+}
+
+impl MallocChannel {
+    pub(crate) fn new(memory: Arc<Memory>, depth: usize) -> MallocChannel {
+        MallocChannel { memory, zeroings: VecDeque::with_capacity(depth) }
     }
-    Ok(())
+
+    /// Does an operation whose range is checked, or keeps it for `poll` if it takes too long.
+    #[inline]
+    pub(crate) fn start(&mut self, mut io: BlockIo, range: ByteRange, submitted_ns: u64) -> Option<Finished> {
+        match (io.op, &mut io.data) {
+            (Op::Read, Some(data)) => self.memory.read(range.offset, data.bytes_mut()),
+            (Op::Write { .. }, Some(data)) => self.memory.write(range.offset, data.bytes()),
+            (Op::Unmap | Op::WriteZeroes { .. }, _) if range.len > ZERO_PIECE => {
+                self.zeroings.push_back(Zeroing { io, submitted_ns, rest: range });
+                return None;
+            }
+            (Op::Unmap | Op::WriteZeroes { .. }, _) => self.memory.zero(range.offset, range.len),
+            // Without data there are no blocks to move; nothing is more durable than it was before a flush.
+            (Op::Read | Op::Write { .. } | Op::Flush, _) => {}
+        }
+        Some(Finished { io, submitted_ns, result: Ok(()) })
+    }
+
+    /// Does a piece of the oldest long zeroing.
+    #[inline]
+    pub(crate) fn poll(&mut self, finish: impl FnOnce(Finished)) {
+        let Some(Zeroing { rest, .. }) = self.zeroings.front_mut() else { return };
+        let piece = rest.len.min(ZERO_PIECE);
+        self.memory.zero(rest.offset, piece);
+        *rest = ByteRange { offset: rest.offset + piece, len: rest.len - piece };
+        if rest.len == 0
+            && let Some(Zeroing { io, submitted_ns, .. }) = self.zeroings.pop_front()
+        {
+            finish(Finished { io, submitted_ns, result: Ok(()) });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -162,5 +208,50 @@ mod tests {
             MallocOptions { name: "m".to_owned(), num_blocks: 8, numa_node: Some(1023), ..MallocOptions::default() };
         let error = create(options).expect_err("no such node");
         assert!(error.to_string().starts_with("numa_node: "), "{error}");
+    }
+
+    /// One command may zero half a gibibyte; a core that did it in one go would leave its other work for too long.
+    #[test]
+    fn a_long_zeroing_is_done_piece_by_piece_and_others_do_not_wait_for_it() {
+        let block_size = 4096;
+        let blocks = 4 * ZERO_PIECE / u64::from(block_size) + 1;
+        let num_blocks = blocks + 2;
+        let options = MallocOptions { name: "m".to_owned(), num_blocks, block_size, ..MallocOptions::default() };
+        let mut channel = create(options).expect("a few MiB").open_channel(2).expect("a channel");
+        let pool = mem::testing::pool(num_blocks as usize * block_size as usize, 1);
+        let whole = |op, mut buf: mem::Buf| {
+            buf.bytes_mut().fill(0xff);
+            let len = buf.len();
+            BlockIo { op, lba: 0, blocks: num_blocks, data: Some(mem::IoBuf::new(buf, 0..len)), tag: 1 }
+        };
+        let run = |channel: &mut crate::Channel, expected: &[u64]| {
+            let mut tags = Vec::new();
+            let mut bytes = Vec::new();
+            channel.poll(0, &mut |done| {
+                done.result.expect("success");
+                tags.push(done.tag);
+                bytes.extend(done.data.iter().flat_map(|data| data.bytes().to_vec()));
+            });
+            assert_eq!(tags, expected);
+            bytes
+        };
+        channel.submit(whole(Op::Write { fua: false }, pool.get().expect("a buffer")), 0).expect("room");
+        run(&mut channel, &[1]);
+        for op in [Op::Unmap, Op::WriteZeroes { unmap: false, fua: false }] {
+            channel.submit(BlockIo { op, lba: 1, blocks, data: None, tag: 2 }, 0).expect("room");
+            run(&mut channel, &[]);
+            let flush = BlockIo { op: Op::Flush, lba: 0, blocks: 0, data: None, tag: 3 };
+            channel.submit(flush, 0).expect("room");
+            run(&mut channel, &[3]);
+            run(&mut channel, &[]);
+            run(&mut channel, &[]);
+            run(&mut channel, &[2]);
+        }
+        channel.submit(whole(Op::Read, pool.get().expect("a buffer")), 0).expect("room");
+        let bytes = run(&mut channel, &[1]);
+        let (first, rest) = bytes.split_at(block_size as usize);
+        let (zeroes, last) = rest.split_at(blocks as usize * block_size as usize);
+        assert!(zeroes.iter().all(|&byte| byte == 0));
+        assert!(first.iter().chain(last).all(|&byte| byte == 0xff) && last.len() == block_size as usize);
     }
 }

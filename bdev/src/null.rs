@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::bdev::{Bdev, Info, Kind};
 use crate::create::{self, CreateError};
-use crate::io::{BlockIo, IoError, Op};
+use crate::io::{BlockIo, Op};
 
 /// Parameters of [`create()`], with the names of SPDK's `bdev_null_create`.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ pub fn create(options: NullOptions) -> Result<Arc<Bdev>, CreateError> {
 
 /// Does an operation whose range is checked.
 #[inline]
-pub(crate) fn execute(io: &mut BlockIo) -> Result<(), IoError> {
+pub(crate) fn execute(io: &mut BlockIo) {
     match io.op {
         Op::Read => {
             if let Some(data) = &mut io.data {
@@ -72,5 +72,4 @@ pub(crate) fn execute(io: &mut BlockIo) -> Result<(), IoError> {
         }
         Op::Write { .. } | Op::Flush | Op::Unmap | Op::WriteZeroes { .. } => {}
     }
-    Ok(())
 }

@@ -341,11 +341,11 @@ impl PollGroup {
 }
 
 /// A message that belongs to no command.
-fn message_only(message: Buf, len: usize) -> Deliver {
+fn message_only(message: Buf, len: usize) -> Deliver<'static> {
     Deliver {
         cookie: NO_COMMAND,
         data: None,
-        segments: fabric::Segments::new(),
+        segments: &[],
         message: Some(IoBuf::new(message, 0..len)),
         solicited: false,
     }

@@ -97,7 +97,7 @@ impl PollGroup {
         if command.stage == Stage::FetchData {
             channel.statistics.bytes_out.add(self.segments.iter().map(|segment| u64::from(segment.len)).sum());
         }
-        fabric.fetch(channel.qp, Fetch { cookie: key.to_bits(), data, segments: self.segments.clone() });
+        fabric.fetch(channel.qp, Fetch { cookie: key.to_bits(), data, segments: &self.segments });
         Performed::Started
     }
 
@@ -142,7 +142,7 @@ impl PollGroup {
             return Performed::Parked(action, Queue::Send);
         }
         channel.statistics.bytes_in.add(self.segments.iter().map(|segment| u64::from(segment.len)).sum());
-        let (qp, cookie, segments) = (channel.qp, key.to_bits(), self.segments.clone());
+        let (qp, cookie, segments) = (channel.qp, key.to_bits(), &self.segments[..]);
         if command.remaining() > 0 {
             fabric.deliver(qp, Deliver { cookie, data, segments, message: None, solicited: false });
             return Performed::Started;

@@ -82,7 +82,7 @@ impl PollGroup {
     /// # Panics
     /// If it needs more than [`PollGroup::send_slots_free`], has no segment, or one that does not lie in its data.
     #[inline]
-    pub fn fetch(&mut self, qp: QpIndex, fetch: Fetch) {
+    pub fn fetch(&mut self, qp: QpIndex, fetch: Fetch<'_>) {
         match self {
             PollGroup::Verbs(group) => group.get_mut().fetch(qp, fetch),
             PollGroup::Sim(group) => group.get_mut().fetch(qp, fetch),
@@ -94,7 +94,7 @@ impl PollGroup {
     /// # Panics
     /// If it needs more than [`PollGroup::send_slots_free`], is empty, or has a segment that does not lie in its data.
     #[inline]
-    pub fn deliver(&mut self, qp: QpIndex, deliver: Deliver) {
+    pub fn deliver(&mut self, qp: QpIndex, deliver: Deliver<'_>) {
         match self {
             PollGroup::Verbs(group) => group.get_mut().deliver(qp, deliver),
             PollGroup::Sim(group) => group.get_mut().deliver(qp, deliver),

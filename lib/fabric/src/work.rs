@@ -32,25 +32,25 @@ pub type Segments = ArrayVec<Segment, SEGMENTS_MAX>;
 
 /// RDMA READs from the initiator into one buffer: one completion when all arrived.
 #[derive(Debug)]
-pub struct Fetch {
+pub struct Fetch<'a> {
     /// Comes back in [`Completion::Fetched`].
     pub cookie: u64,
     /// Filled; comes back.
     pub data: IoBuf,
     /// Pieces, each within `data`; at least one.
-    pub segments: Segments,
+    pub segments: &'a [Segment],
 }
 
 /// RDMA WRITEs from one buffer to the initiator, followed on the same queue pair by an optional SEND, all in one doorbell:
 /// one completion when the last of them is done. The initiator sees the data before the SEND (IBTA RC ordering).
 #[derive(Debug)]
-pub struct Deliver {
+pub struct Deliver<'a> {
     /// Comes back in [`Completion::Delivered`].
     pub cookie: u64,
     /// Source of the writes; `None` if there are none.
     pub data: Option<IoBuf>,
     /// Pieces of `data`; may be empty.
-    pub segments: Segments,
+    pub segments: &'a [Segment],
     /// The message to send after the writes; the whole [`IoBuf`] is sent.
     pub message: Option<IoBuf>,
     /// Sets the solicited event bit of the SEND.

@@ -98,22 +98,21 @@ impl Dummy {
 
     fn send(&mut self, qp: QpIndex, message: &[u8]) {
         let message = Some(self.filled(message));
-        self.group
-            .deliver(qp, Deliver { cookie: 0, data: None, segments: Default::default(), message, solicited: false });
+        self.group.deliver(qp, Deliver { cookie: 0, data: None, segments: &[], message, solicited: false });
     }
 
     /// RDMA WRITE to the command's direct descriptor.
     fn write(&mut self, qp: QpIndex, command: &[u8], bytes: &[u8]) {
         let (remote_addr, rkey, _) = descriptor(&command[48..]);
         let segment = Segment { local_offset: 0, len: bytes.len() as u32, remote_addr, rkey };
-        let (data, segments) = (Some(self.filled(bytes)), [segment].into_iter().collect());
-        self.group.deliver(qp, Deliver { cookie: 0, data, segments, message: None, solicited: false });
+        let data = Some(self.filled(bytes));
+        self.group.deliver(qp, Deliver { cookie: 0, data, segments: &[segment], message: None, solicited: false });
     }
 
     /// RDMA READ of one descriptor.
     fn read(&mut self, qp: QpIndex, (remote_addr, rkey, len): (u64, u32, u32)) {
         let data = IoBuf::new(self.pool.get().expect("a buffer"), 0..len as usize);
-        let segments = [Segment { local_offset: 0, len, remote_addr, rkey }].into_iter().collect();
+        let segments = &[Segment { local_offset: 0, len, remote_addr, rkey }];
         self.group.fetch(qp, Fetch { cookie: 0, data, segments });
     }
 

@@ -74,7 +74,7 @@ fn accept_and_messages(rig: &mut Rig) {
         let message = Some(rig.io_buf(&answer));
         let solicited = round % 2 == 0;
         let cookie = u64::from(round);
-        rig.group.deliver(qp, Deliver { cookie, data: None, segments: Segments::new(), message, solicited });
+        rig.group.deliver(qp, Deliver { cookie, data: None, segments: &[], message, solicited });
         let Completion::Delivered { cookie, result, .. } = rig.completion() else { panic!("not delivered") };
         assert_eq!((cookie, result), (u64::from(round), Ok(())));
         let got = rig.until("the answer", |_| pair.client.next_message());
@@ -91,7 +91,7 @@ fn read_and_write_lists(rig: &mut Rig) {
             *byte = (n as u64 ^ n as u64 >> 8 ^ round) as u8;
         }
         let segments = scattered(&pair.client, 1 + random(SEGMENTS_MAX));
-        rig.group.fetch(pair.qp, Fetch { cookie: round, data: rig.io_buf(&[0; BUFFER]), segments: segments.clone() });
+        rig.group.fetch(pair.qp, Fetch { cookie: round, data: rig.io_buf(&[0; BUFFER]), segments: &segments });
         let Completion::Fetched { data, result, .. } = rig.completion() else { panic!("not fetched") };
         assert_eq!(result, Ok(()));
         for segment in &segments {
@@ -101,8 +101,7 @@ fn read_and_write_lists(rig: &mut Rig) {
         }
         pair.client.memory.fill(0);
         let message = Some(rig.io_buf(b"done"));
-        let deliver = Deliver { cookie: round, data: Some(data), segments, message, solicited: true };
-        let segments = deliver.segments.clone();
+        let deliver = Deliver { cookie: round, data: Some(data), segments: &segments, message, solicited: true };
         rig.group.deliver(pair.qp, deliver);
         // The initiator sees the data when it sees the message, whether or not the target saw its completion.
         assert_eq!(rig.until("the message", |_| pair.client.next_message()), b"done");
@@ -165,13 +164,13 @@ fn target_disconnects_under_load(rig: &mut Rig) {
     let mut posted = 0;
     for cookie in 0..3 {
         let segments = scattered(&pair.client, 30);
-        rig.group.fetch(pair.qp, Fetch { cookie, data: rig.io_buf(&[0; BUFFER]), segments });
+        rig.group.fetch(pair.qp, Fetch { cookie, data: rig.io_buf(&[0; BUFFER]), segments: &segments });
         posted += 1;
     }
     rig.group.ring();
     // Queued, and never rung for before the end:
     let message = Some(rig.io_buf(b"never sent"));
-    let deliver = Deliver { cookie: 9, data: None, segments: Segments::new(), message, solicited: false };
+    let deliver = Deliver { cookie: 9, data: None, segments: &[], message, solicited: false };
     rig.group.deliver(pair.qp, deliver);
     posted += 1;
     rig.control.disconnect(pair.connection);
@@ -189,9 +188,9 @@ fn bad_key(rig: &mut Rig) {
     let mut pair = rig.connect(&[7; 56], &[0xC0; 52]);
     let mut segments = scattered(&pair.client, 5);
     segments[2].rkey ^= 0x55;
-    rig.group.fetch(pair.qp, Fetch { cookie: 1, data: rig.io_buf(&[0; BUFFER]), segments });
+    rig.group.fetch(pair.qp, Fetch { cookie: 1, data: rig.io_buf(&[0; BUFFER]), segments: &segments });
     let message = Some(rig.io_buf(b"behind it"));
-    let deliver = Deliver { cookie: 2, data: None, segments: Segments::new(), message, solicited: false };
+    let deliver = Deliver { cookie: 2, data: None, segments: &[], message, solicited: false };
     rig.group.deliver(pair.qp, deliver);
     // Without anybody disconnecting: the first failure makes everything come back, receives too.
     let back = rig.until("everything to come back", |rig| {
@@ -395,13 +394,13 @@ fn storm(rig: &mut Rig) {
                 0 if free > 16 => {
                     let segments = scattered(&pair.client, 1 + random(16));
                     let data = rig.io_buf(&[1; BUFFER]);
-                    rig.group.fetch(qp, Fetch { cookie: 1, data, segments });
+                    rig.group.fetch(qp, Fetch { cookie: 1, data, segments: &segments });
                 }
                 1 if free > 17 => {
                     let segments = scattered(&pair.client, random(16));
                     let data = (!segments.is_empty()).then(|| rig.io_buf(&[1; BUFFER]));
                     let message = Some(rig.io_buf(&[2; 36]));
-                    rig.group.deliver(qp, Deliver { cookie: 2, data, segments, message, solicited: false });
+                    rig.group.deliver(qp, Deliver { cookie: 2, data, segments: &segments, message, solicited: false });
                 }
                 2 => rig.group.keepalive(qp),
                 _ => {}
@@ -421,7 +420,7 @@ fn storm(rig: &mut Rig) {
         }
         for mut pair in pairs {
             let segments = scattered(&pair.client, 30);
-            rig.group.fetch(pair.qp, Fetch { cookie: 3, data: rig.io_buf(&[0; BUFFER]), segments });
+            rig.group.fetch(pair.qp, Fetch { cookie: 3, data: rig.io_buf(&[0; BUFFER]), segments: &segments });
             if random(2) == 0 {
                 rig.group.ring();
             }

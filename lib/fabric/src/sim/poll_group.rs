@@ -6,7 +6,7 @@ use mem::{Buf, IoBuf, RegionId};
 
 use super::connection::Request;
 use super::world::{GroupEvent, Shared, World};
-use crate::{Completion, ConnectionId, Deliver, Fetch, QpIndex, QueuePairSizes, Seed, Segment, WorkError};
+use crate::{Completion, ConnectionId, Deliver, Fetch, QpIndex, QueuePairSizes, Seed, Segment, Segments, WorkError};
 
 /// Most completions that one poll reports.
 const COMPLETIONS_PER_POLL: usize = 64;
@@ -65,8 +65,8 @@ struct Operation {
 
 #[derive(Debug)]
 enum OperationState {
-    Fetch(Fetch),
-    Deliver(Deliver),
+    Fetch { cookie: u64, data: IoBuf, segments: Segments },
+    Deliver { cookie: u64, data: Option<IoBuf>, segments: Segments, message: Option<IoBuf> },
 }
 
 impl PollGroupSeed {
@@ -147,20 +147,23 @@ impl PollGroup {
     }
 
     #[inline]
-    pub(crate) fn fetch(&mut self, index: QpIndex, fetch: Fetch) {
+    pub(crate) fn fetch(&mut self, index: QpIndex, fetch: Fetch<'_>) {
         assert!(!fetch.segments.is_empty(), "a fetch of nothing");
-        check_segments(&fetch.segments, &fetch.data);
-        self.queue(index, OperationState::Fetch(fetch));
+        check_segments(fetch.segments, &fetch.data);
+        let segments = fetch.segments.iter().copied().collect();
+        self.queue(index, OperationState::Fetch { cookie: fetch.cookie, data: fetch.data, segments });
     }
 
     #[inline]
-    pub(crate) fn deliver(&mut self, index: QpIndex, deliver: Deliver) {
+    pub(crate) fn deliver(&mut self, index: QpIndex, deliver: Deliver<'_>) {
         assert!(deliver.message.is_some() || !deliver.segments.is_empty(), "a delivery of nothing");
         match &deliver.data {
-            Some(data) => check_segments(&deliver.segments, data),
+            Some(data) => check_segments(deliver.segments, data),
             None => assert!(deliver.segments.is_empty(), "a delivery has segments and no data"),
         }
-        self.queue(index, OperationState::Deliver(deliver));
+        let Deliver { cookie, data, segments, message, .. } = deliver;
+        let segments = segments.iter().copied().collect();
+        self.queue(index, OperationState::Deliver { cookie, data, segments, message });
     }
 
     /// Queues a WRITE of no bytes that nobody waits for.
@@ -266,8 +269,8 @@ impl PollGroup {
         let Operation { kind, result, .. } = qp.operations.pop_front()?;
         let qp = QpIndex(slot);
         Some(match kind {
-            OperationState::Fetch(Fetch { cookie, data, .. }) => Completion::Fetched { qp, cookie, data, result },
-            OperationState::Deliver(Deliver { cookie, data, message, .. }) => {
+            OperationState::Fetch { cookie, data, .. } => Completion::Fetched { qp, cookie, data, result },
+            OperationState::Deliver { cookie, data, message, .. } => {
                 Completion::Delivered { qp, cookie, data, message, result }
             }
         })
@@ -304,31 +307,31 @@ impl OperationState {
     /// Send-queue entries that it takes.
     fn entries(&self) -> usize {
         match self {
-            OperationState::Fetch(fetch) => fetch.segments.len(),
-            OperationState::Deliver(deliver) => deliver.segments.len() + usize::from(deliver.message.is_some()),
+            OperationState::Fetch { segments, .. } => segments.len(),
+            OperationState::Deliver { segments, message, .. } => segments.len() + usize::from(message.is_some()),
         }
     }
 
     /// Hands it to the device, which reads the bytes to be sent at once.
     fn post(&self, world: &mut World, group: usize, connection: ConnectionId) {
         match self {
-            OperationState::Fetch(fetch) => {
-                world.check_region(group, fetch.data.region());
-                for Segment { len, remote_addr: addr, rkey, .. } in fetch.segments.iter().copied() {
+            OperationState::Fetch { data, segments, .. } => {
+                world.check_region(group, data.region());
+                for Segment { len, remote_addr: addr, rkey, .. } in segments.iter().copied() {
                     world.post_send(connection, Request::Read { rkey, addr, len }, false);
                 }
             }
-            OperationState::Deliver(deliver) => {
-                if let Some(data) = &deliver.data {
+            OperationState::Deliver { data, segments, message, .. } => {
+                if let Some(data) = data {
                     world.check_region(group, data.region());
-                    for segment in &deliver.segments {
+                    for segment in segments {
                         let start = segment.local_offset as usize;
                         let data = world.spares.copy(&data.bytes()[start..start + segment.len as usize]);
                         let write = Request::Write { rkey: segment.rkey, addr: segment.remote_addr, data };
                         world.post_send(connection, write, false);
                     }
                 }
-                if let Some(message) = &deliver.message {
+                if let Some(message) = message {
                     world.check_region(group, message.region());
                     let data = world.spares.copy(message.bytes());
                     world.post_send(connection, Request::Send { data }, false);
@@ -341,9 +344,9 @@ impl OperationState {
 impl Operation {
     /// Puts the bytes of one READ in their place.
     fn fill(&mut self, bytes: &[u8]) {
-        if let OperationState::Fetch(fetch) = &mut self.kind {
-            let start = fetch.segments[self.done].local_offset as usize;
-            fetch.data.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
+        if let OperationState::Fetch { data, segments, .. } = &mut self.kind {
+            let start = segments[self.done].local_offset as usize;
+            data.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
         }
     }
 }

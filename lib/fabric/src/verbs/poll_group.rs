@@ -123,12 +123,12 @@ impl PollGroup {
     }
 
     #[inline]
-    pub(crate) fn fetch(&mut self, qp: QpIndex, fetch: Fetch) {
+    pub(crate) fn fetch(&mut self, qp: QpIndex, fetch: Fetch<'_>) {
         self.post(qp, |work| work.fetch(fetch));
     }
 
     #[inline]
-    pub(crate) fn deliver(&mut self, qp: QpIndex, deliver: Deliver) {
+    pub(crate) fn deliver(&mut self, qp: QpIndex, deliver: Deliver<'_>) {
         self.post(qp, |work| work.deliver(deliver));
     }
 

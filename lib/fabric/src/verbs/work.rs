@@ -12,7 +12,7 @@ use rdma_core_sys::{ibv_wc, ibv_wc_status};
 
 use super::table::Table;
 use super::work_list::{Local, Opcode, ReceiveList, SendList};
-use crate::{Completion, Deliver, Fetch, QpIndex, QueuePairSizes, Segments, WorkError};
+use crate::{Completion, Deliver, Fetch, QpIndex, QueuePairSizes, Segment, WorkError};
 
 /// What [`Work`] needs of a queue pair.
 pub(super) trait Port {
@@ -185,10 +185,10 @@ impl<P: Port> Work<P> {
     }
 
     #[inline]
-    pub(super) fn fetch(&mut self, fetch: Fetch) {
+    pub(super) fn fetch(&mut self, fetch: Fetch<'_>) {
         let Fetch { cookie, data, segments } = fetch;
         assert!(!segments.is_empty(), "a fetch without segments");
-        check(&segments, data.len());
+        check(segments, data.len());
         let (addr, lkey) = (data.addr(), self.port.lkey(data.region()));
         let Some(place) = self.insert(Kind::Fetch { cookie, data }, segments.len()) else { return };
         let last = segments.len() - 1;
@@ -201,11 +201,11 @@ impl<P: Port> Work<P> {
     }
 
     #[inline]
-    pub(super) fn deliver(&mut self, deliver: Deliver) {
+    pub(super) fn deliver(&mut self, deliver: Deliver<'_>) {
         let Deliver { cookie, data, segments, message, solicited } = deliver;
         let sends = segments.len() + usize::from(message.is_some());
         assert!(sends > 0, "a deliver of nothing");
-        check(&segments, data.as_ref().map_or(0, IoBuf::len));
+        check(segments, data.as_ref().map_or(0, IoBuf::len));
         let (addr, lkey) = data.as_ref().map_or((0, 0), |data| (data.addr(), self.port.lkey(data.region())));
         let send = message.as_ref().map(|message| self.local(message.addr(), message.len(), message.region()));
         let Some(place) = self.insert(Kind::Deliver { cookie, data, message }, sends) else { return };
@@ -434,7 +434,7 @@ pub(super) const KEEPALIVES: u32 = 1;
 
 /// Segments come from descriptors of a peer, but our own planner placed them in the buffer.
 #[inline]
-fn check(segments: &Segments, len: usize) {
+fn check(segments: &[Segment], len: usize) {
     for segment in segments {
         let end = u64::from(segment.local_offset) + u64::from(segment.len);
         assert!(segment.len > 0 && end <= len as u64, "a segment does not lie in its buffer of {len} bytes");

@@ -222,14 +222,14 @@ impl Target {
 
     pub(super) fn send(&mut self, qp: QpIndex, cookie: u64, bytes: &[u8]) {
         let message = Some(self.message(bytes));
-        self.group.deliver(qp, Deliver { cookie, data: None, segments: Default::default(), message, solicited: false });
+        self.group.deliver(qp, Deliver { cookie, data: None, segments: &[], message, solicited: false });
         self.group.ring();
     }
 
     pub(super) fn fetch(&mut self, qp: QpIndex, cookie: u64, pieces: &[Piece]) {
         let (segments, len) = segments(pieces);
         let data = IoBuf::new(self.data(), 0..len);
-        self.group.fetch(qp, Fetch { cookie, data, segments });
+        self.group.fetch(qp, Fetch { cookie, data, segments: &segments });
         self.group.ring();
     }
 
@@ -238,7 +238,7 @@ impl Target {
         let mut data = IoBuf::new(self.data(), 0..len);
         data.bytes_mut().fill(fill);
         let message = message.map(|bytes| self.message(bytes));
-        self.group.deliver(qp, Deliver { cookie, data: Some(data), segments, message, solicited: false });
+        self.group.deliver(qp, Deliver { cookie, data: Some(data), segments: &segments, message, solicited: false });
         self.group.ring();
     }
 

@@ -568,7 +568,7 @@ fn a_send_queue_does_not_overflow() {
     let qp = target.qp(&initiator);
     for cookie in 0..=u64::from(SIZES.sends) {
         let message = Some(target.message(b"x"));
-        let deliver = crate::Deliver { cookie, data: None, segments: Default::default(), message, solicited: false };
+        let deliver = crate::Deliver { cookie, data: None, segments: &[], message, solicited: false };
         if target.messages.available() == 0 {
             // Bring the buffers back, and keep the entries in use: completions are not polled here.
             target.messages = mem::testing::pool(MESSAGE, 256);
@@ -621,7 +621,7 @@ fn a_segment_lies_in_its_buffer() {
     let qp = target.qp(&initiator);
     let segment = crate::Segment { local_offset: DATA as u32 - 1, len: 2, remote_addr: 0, rkey: 0 };
     let data = mem::IoBuf::new(target.data(), 0..DATA);
-    target.group.fetch(qp, crate::Fetch { cookie: 0, data, segments: [segment].into_iter().collect() });
+    target.group.fetch(qp, crate::Fetch { cookie: 0, data, segments: &[segment] });
 }
 
 #[test]

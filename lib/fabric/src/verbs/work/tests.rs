@@ -163,13 +163,13 @@ impl Rig {
 
     fn fetch(&mut self, cookie: u64, segments: usize) {
         let data = self.io_buf(64);
-        self.work.fetch(Fetch { cookie, data, segments: segments_of(segments) });
+        self.work.fetch(Fetch { cookie, data, segments: &segments_of(segments) });
     }
 
     fn deliver(&mut self, cookie: u64, segments: usize, message: bool) {
         let data = (segments > 0).then(|| self.io_buf(64));
         let message = message.then(|| self.io_buf(36));
-        self.work.deliver(Deliver { cookie, data, segments: segments_of(segments), message, solicited: false });
+        self.work.deliver(Deliver { cookie, data, segments: &segments_of(segments), message, solicited: false });
     }
 
     /// Takes every completion there is, the device's and the ones handed back.
@@ -192,7 +192,7 @@ impl Rig {
     }
 }
 
-fn segments_of(count: usize) -> Segments {
+fn segments_of(count: usize) -> Vec<Segment> {
     (0..count).map(|n| Segment { local_offset: n as u32 * 4, len: 4, remote_addr: 0x1000, rkey: 9 }).collect()
 }
 
@@ -404,9 +404,9 @@ fn a_completion_of_nothing_is_noted_and_ignored() {
 #[should_panic(expected = "does not lie in its buffer")]
 fn a_segment_past_its_buffer_is_our_bug() {
     let mut rig = Rig::new();
-    let segments = [Segment { local_offset: 61, len: 4, remote_addr: 0, rkey: 0 }].into_iter().collect();
+    let segments = [Segment { local_offset: 61, len: 4, remote_addr: 0, rkey: 0 }];
     let data = rig.io_buf(64);
-    rig.work.fetch(Fetch { cookie: 1, data, segments });
+    rig.work.fetch(Fetch { cookie: 1, data, segments: &segments });
 }
 
 #[test]

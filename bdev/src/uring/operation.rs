@@ -9,6 +9,7 @@
 //! ```
 //! A step that was cut short is asked again for the rest; one that was interrupted is asked again.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
@@ -40,12 +41,12 @@ enum Step {
 }
 
 /// What to ask the kernel. Offsets in the file are in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Request {
-    /// Read into the data from its byte `skip` on.
-    Read { offset: u64, skip: usize },
-    /// Write the data from its byte `skip` on; with `dsync` onto stable media.
-    Write { offset: u64, skip: usize, dsync: bool },
+    /// Read into this part of the data.
+    Read { offset: u64, part: Range<usize> },
+    /// Write this part of the data; with `dsync` onto stable media.
+    Write { offset: u64, part: Range<usize>, dsync: bool },
     /// Write `len` zeroes, at most [`Zeroes::LEN`].
     WriteZeroes { offset: u64, len: usize },
     /// Make a hole.
@@ -71,6 +72,8 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(super) struct Abilities {
     block_size: u32,
+    /// Most bytes that one read or write moves; a multiple of every block size.
+    pub(super) transfer_max: u64,
     write_through: bool,
     punch_hole: bool,
     zero_range_refused: AtomicBool,
@@ -79,9 +82,13 @@ pub(super) struct Abilities {
 }
 
 impl Abilities {
+    /// The kernel's MAX_RW_COUNT: it would cut anything longer short.
+    const TRANSFER_MAX: u64 = 0x7fff_f000;
+
     pub(super) fn new(block_size: u32, write_through: bool, punch_hole: bool) -> Abilities {
         Abilities {
             block_size,
+            transfer_max: Abilities::TRANSFER_MAX,
             write_through,
             punch_hole,
             zero_range_refused: AtomicBool::new(false),
@@ -103,11 +110,13 @@ impl Operation {
         }
         let offset = self.range.offset + self.done;
         let rest = self.range.len - self.done;
+        // A part of the data lies in memory, so its bounds fit a usize.
+        let part = || self.done as usize..(self.done + rest.min(abilities.transfer_max)) as usize;
         match (self.step, self.io.op) {
             (Step::Transfer, Op::Write { fua }) => {
-                Request::Write { offset, skip: self.done as usize, dsync: fua || abilities.write_through }
+                Request::Write { offset, part: part(), dsync: fua || abilities.write_through }
             }
-            (Step::Start | Step::Transfer, _) => Request::Read { offset, skip: self.done as usize },
+            (Step::Start | Step::Transfer, _) => Request::Read { offset, part: part() },
             (Step::PunchHole, _) => Request::PunchHole { offset, len: rest },
             (Step::ZeroRange, _) => Request::ZeroRange { offset, len: rest },
             (Step::WriteZeroes, _) => Request::WriteZeroes { offset, len: rest.min(Zeroes::LEN as u64) as usize },

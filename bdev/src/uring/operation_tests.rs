@@ -41,10 +41,10 @@ fn run(abilities: &Abilities, op: Op, blocks: u64, answers: &[i32]) -> (Vec<Requ
 fn a_transfer_that_arrives_whole_is_one_request() {
     let abilities = abilities(false, true);
     let (asked, end) = run(&abilities, Op::Read, 4, &[2048]);
-    assert_eq!((asked, end), (vec![Request::Read { offset: 1024, skip: 0 }], Progress::Done));
+    assert_eq!((asked, end), (vec![Request::Read { offset: 1024, part: 0..2048 }], Progress::Done));
     for fua in [false, true] {
         let (asked, end) = run(&abilities, Op::Write { fua }, 4, &[2048]);
-        assert_eq!((asked, end), (vec![Request::Write { offset: 1024, skip: 0, dsync: fua }], Progress::Done));
+        assert_eq!((asked, end), (vec![Request::Write { offset: 1024, part: 0..2048, dsync: fua }], Progress::Done));
     }
 }
 
@@ -52,7 +52,18 @@ fn a_transfer_that_arrives_whole_is_one_request() {
 fn a_short_transfer_goes_on_at_the_first_block_that_is_not_done() {
     let (asked, end) = run(&abilities(false, true), Op::Read, 4, &[512, 600, 1024]);
     let expected = [(1024, 0), (1536, 512), (2048, 1024)];
-    assert_eq!(asked, expected.map(|(offset, skip)| Request::Read { offset, skip }));
+    assert_eq!(asked, expected.map(|(offset, skip)| Request::Read { offset, part: skip..2048 }));
+    assert_eq!(end, Progress::Done);
+}
+
+#[test]
+fn a_transfer_longer_than_the_kernel_s_longest_goes_in_parts() {
+    let mut abilities = abilities(false, true);
+    abilities.transfer_max = 1024;
+    let op = Op::Write { fua: true };
+    let (asked, end) = run(&abilities, op, 5, &[1024, 512, 1024]);
+    let expected = [(1024, 0..1024), (2048, 1024..2048), (2560, 1536..2560)];
+    assert_eq!(asked, expected.map(|(offset, part)| Request::Write { offset, part, dsync: true }));
     assert_eq!(end, Progress::Done);
 }
 
@@ -76,23 +87,23 @@ fn an_interrupted_request_is_asked_again() {
 
 #[test]
 fn unmap_makes_a_hole_and_writing_through_makes_it_last() {
-    let hole = Request::PunchHole { offset: 1024, len: 2048 };
-    assert_eq!(run(&abilities(false, true), Op::Unmap, 4, &[0]), (vec![hole], Progress::Done));
-    assert_eq!(run(&abilities(true, true), Op::Unmap, 4, &[0, 0]), (vec![hole, Request::Sync], Progress::Done));
+    let hole = || Request::PunchHole { offset: 1024, len: 2048 };
+    assert_eq!(run(&abilities(false, true), Op::Unmap, 4, &[0]), (vec![hole()], Progress::Done));
+    assert_eq!(run(&abilities(true, true), Op::Unmap, 4, &[0, 0]), (vec![hole(), Request::Sync], Progress::Done));
     let (_, end) = run(&abilities(false, true), Op::Unmap, 4, &[errno(Errno::OPNOTSUPP)]);
     assert_eq!(end, Progress::Failed { error: IoError::Unsupported, errno: Errno::OPNOTSUPP.raw_os_error() });
 }
 
 #[test]
 fn zeroes_are_made_by_the_best_means_that_the_file_has() {
-    let hole = Request::PunchHole { offset: 1024, len: 2048 };
-    let range = Request::ZeroRange { offset: 1024, len: 2048 };
+    let hole = || Request::PunchHole { offset: 1024, len: 2048 };
+    let range = || Request::ZeroRange { offset: 1024, len: 2048 };
     let (unmap, keep) = (Op::WriteZeroes { unmap: true, fua: false }, Op::WriteZeroes { unmap: false, fua: false });
-    assert_eq!(run(&abilities(false, true), unmap, 4, &[0]), (vec![hole], Progress::Done));
-    assert_eq!(run(&abilities(false, true), keep, 4, &[0]), (vec![range], Progress::Done));
-    assert_eq!(run(&abilities(false, false), unmap, 4, &[0]), (vec![range], Progress::Done));
+    assert_eq!(run(&abilities(false, true), unmap, 4, &[0]), (vec![hole()], Progress::Done));
+    assert_eq!(run(&abilities(false, true), keep, 4, &[0]), (vec![range()], Progress::Done));
+    assert_eq!(run(&abilities(false, false), unmap, 4, &[0]), (vec![range()], Progress::Done));
     let refused = errno(Errno::OPNOTSUPP);
-    assert_eq!(run(&abilities(false, true), unmap, 4, &[refused, 0]), (vec![hole, range], Progress::Done));
+    assert_eq!(run(&abilities(false, true), unmap, 4, &[refused, 0]), (vec![hole(), range()], Progress::Done));
 }
 
 #[test]
@@ -106,7 +117,7 @@ fn zeroes_are_written_in_bounded_pieces_where_the_file_system_makes_none() {
     let full = Zeroes::LEN as i32;
     let (asked, end) = run(&abilities, op, blocks, &[refused, refused, full, full, 512, 0]);
     assert_eq!(asked[2..5], pieces);
-    assert_eq!((asked[5], end), (Request::Sync, Progress::Done));
+    assert_eq!((&asked[5], end), (&Request::Sync, Progress::Done));
     // The next one does not try what was refused before, and a short piece goes on where it ended.
     let op = Op::WriteZeroes { unmap: false, fua: false };
     let (asked, end) = run(&abilities, op, 4, &[512, 1536]);
@@ -122,7 +133,7 @@ fn fua_zeroes_and_writing_through_end_with_a_sync() {
         assert_eq!((asked.last() == Some(&Request::Sync), end), (syncs, Progress::Done));
     }
     let (asked, _) = run(&abilities(true, true), Op::Write { fua: false }, 4, &[2048]);
-    assert_eq!(asked, [Request::Write { offset: 1024, skip: 0, dsync: true }]);
+    assert_eq!(asked, [Request::Write { offset: 1024, part: 0..2048, dsync: true }]);
 }
 
 /// The kernel tells one sync about a lost write, and the next that all is well: so a flush that failed must not be
@@ -213,10 +224,10 @@ proptest! {
         for answer in answers {
             let request = operation.request(&abilities);
             // What the kernel can count at most is what it was asked for.
-            let (at, len, moves) = match request {
-                Request::Read { offset, skip } | Request::Write { offset, skip, .. } => {
-                    prop_assert_eq!(offset, start + skip as u64);
-                    (offset, end - offset, true)
+            let (at, len, moves) = match request.clone() {
+                Request::Read { offset, part } | Request::Write { offset, part, .. } => {
+                    prop_assert_eq!(offset, start + part.start as u64);
+                    (offset, part.len() as u64, true)
                 }
                 Request::WriteZeroes { offset, len } => {
                     prop_assert!(len <= Zeroes::LEN);

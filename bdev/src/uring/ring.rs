@@ -206,12 +206,12 @@ fn entry(operation: &mut Operation, file: &BackingFile) -> squeue::Entry {
     let request = operation.request(abilities);
     let data = operation.io().data.as_mut();
     match request {
-        Request::Read { offset, skip } => {
-            let to = data.map_or(&mut [][..], |data| &mut data.bytes_mut()[skip..]);
+        Request::Read { offset, part } => {
+            let to = data.map_or(&mut [][..], |data| &mut data.bytes_mut()[part]);
             opcode::Read::new(FILE, to.as_mut_ptr(), to.len() as u32).offset(offset).build()
         }
-        Request::Write { offset, skip, dsync } => {
-            let from = data.map_or(&[][..], |data| &data.bytes()[skip..]);
+        Request::Write { offset, part, dsync } => {
+            let from = data.map_or(&[][..], |data| &data.bytes()[part]);
             let flags = if dsync { libc::RWF_DSYNC } else { 0 };
             opcode::Write::new(FILE, from.as_ptr(), from.len() as u32).offset(offset).rw_flags(flags).build()
         }

@@ -3,9 +3,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use mem::IoBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::io::{BlockIo, IoError, Op};
 
 fn folder() -> TempDir {
     TempDir::new().expect("a folder for a test")
@@ -185,6 +187,86 @@ fn what_the_options_say_shows_in_the_facts() {
     let info = bdev.info();
     assert_eq!((info.uuid, info.product_name, info.write_cache), (uuid, "AIO disk", false));
     assert_eq!((info.block_size, info.physical_block_size, bdev.num_blocks()), (4096, 4096, 2));
+}
+
+/// Reads or writes all of a device in one operation; the data afterwards.
+fn transfer_all(bdev: &Arc<Bdev>, op: Op, data: &[u8]) -> Vec<u8> {
+    let mut channel = bdev.open_channel(1).expect("a channel");
+    let mut buf = mem::testing::pool(data.len(), 1).get().expect("a buffer");
+    buf.bytes_mut().copy_from_slice(data);
+    let data = Some(IoBuf::new(buf, 0..data.len()));
+    channel.submit(BlockIo { op, lba: 0, blocks: bdev.num_blocks(), data, tag: 0 }, 0).expect("room");
+    let mut bytes = Vec::new();
+    while channel.in_flight() > 0 {
+        channel.poll(0, &mut |done| {
+            done.result.expect("success");
+            bytes.extend_from_slice(done.data.expect("came back").bytes());
+        });
+    }
+    bytes
+}
+
+#[test]
+fn a_transfer_in_parts_arrives_whole() {
+    let dir = folder();
+    let path = file(&dir, 40960);
+    let mut bdev = create(UringOptions { block_size: Some(4096), ..options(&path) }).expect("there");
+    let Some(Bdev { kind: Kind::Uring(backing), .. }) = Arc::get_mut(&mut bdev) else { panic!("not shared yet") };
+    Arc::get_mut(backing).expect("not shared yet").abilities.transfer_max = 4096;
+    let data: Vec<u8> = (0..40960_u32).map(|n| (n / 4096 * 7 + n % 251) as u8).collect();
+    transfer_all(&bdev, Op::Write { fua: false }, &data);
+    assert!(fs::read(&path).expect("there") == data);
+    assert!(transfer_all(&bdev, Op::Read, &vec![0; 40960]) == data);
+}
+
+/// A buffer that the kernel still reads into must not reach its next owner.
+#[test]
+fn a_dropped_channel_waits_for_the_kernel() {
+    const COUNT: usize = 32;
+    const LEN: usize = 256 << 10;
+    let dir = folder();
+    let path = file(&dir, 0);
+    fs::write(&path, vec![0x11; COUNT * LEN]).and_then(|()| fs::File::open(&path)?.sync_all()).expect("a full file");
+    let bdev = create(UringOptions { block_size: Some(4096), ..options(&path) }).expect("there");
+    let pool = mem::testing::pool(LEN, COUNT);
+    for _ in 0..5 {
+        let mut channel = bdev.open_channel(COUNT).expect("a channel");
+        let blocks = LEN as u64 / 4096;
+        for n in 0..COUNT as u64 {
+            let data = Some(IoBuf::new(pool.get().expect("a buffer"), 0..LEN));
+            channel.submit(BlockIo { op: Op::Read, lba: n * blocks, blocks, data, tag: n }, 0).expect("room");
+        }
+        channel.poll(0, &mut drop);
+        drop(channel);
+        let mut buffers: Vec<mem::Buf> = std::iter::from_fn(|| pool.get()).collect();
+        assert_eq!(buffers.len(), COUNT);
+        for buffer in &mut buffers {
+            buffer.bytes_mut().fill(0xee);
+        }
+        // Time for a read that should not be there any more to arrive.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(buffers.iter().all(|buffer| buffer.bytes().iter().all(|&byte| byte == 0xee)));
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_short_meanwhile_gives_medium_errors_past_its_end() {
+    let dir = folder();
+    let path = file(&dir, 8192);
+    let bdev = create(UringOptions { block_size: Some(4096), ..options(&path) }).expect("there");
+    fs::File::options().write(true).open(&path).and_then(|file| file.set_len(4096)).expect("cut");
+    let mut channel = bdev.open_channel(2).expect("a channel");
+    let pool = mem::testing::pool(4096, 2);
+    for lba in 0..2 {
+        let data = Some(IoBuf::new(pool.get().expect("a buffer"), 0..4096));
+        channel.submit(BlockIo { op: Op::Read, lba, blocks: 1, data, tag: lba }, 0).expect("room");
+    }
+    while channel.in_flight() > 0 {
+        channel.poll(0, &mut |done| {
+            let expected = if done.tag == 0 { Ok(()) } else { Err(IoError::Medium) };
+            assert_eq!(done.result, expected);
+        });
+    }
 }
 
 /// A loop device over a file, taken away on drop.

@@ -376,11 +376,11 @@ impl Control {
     }
 
     fn established(&mut self, connection: ConnectionId) {
-        if let Some(established) = self.connections.get_mut(&connection) {
-            if established.state == State::Accepted {
-                established.state = State::Established;
-                self.events.push_back(ControlEvent::Established { connection });
-            }
+        if let Some(established) = self.connections.get_mut(&connection)
+            && established.state == State::Accepted
+        {
+            established.state = State::Established;
+            self.events.push_back(ControlEvent::Established { connection });
         }
     }
 

@@ -291,7 +291,7 @@ impl Command {
 
     fn arrived(&mut self) -> Action {
         let Request::Command(command) = self.request else { unreachable!("only SRP_CMD takes this path") };
-        if command.data_out.len() > 0 && command.data_in.len() > 0 {
+        if !command.data_out.is_empty() && !command.data_in.is_empty() {
             // Bidirectional commands are obsolete in SPC-5, and no unit of ours has one.
             return self.refuse();
         }
@@ -307,7 +307,7 @@ impl Command {
             return self.refuse();
         }
         let buffer = if out > 0 { &command.data_out } else { &command.data_in };
-        if out == 0 && back == 0 || buffer.len() == 0 {
+        if out == 0 && back == 0 || buffer.is_empty() {
             return self.take_data();
         }
         if buffer.needs_table() {

@@ -228,7 +228,7 @@ impl Command {
     /// The information unit; immediate data lie at `immediate_offset`, as agreed in the login.
     pub fn encode(&self, immediate_offset: u16) -> Vec<u8> {
         let beyond = self.cdb.len().saturating_sub(16);
-        assert!(beyond % 4 == 0 && beyond <= 0xfc, "an additional CDB has a multiple of 4 bytes, at most 252");
+        assert!(beyond.is_multiple_of(4) && beyond <= 0xfc, "an additional CDB has a multiple of 4 bytes, at most 252");
         let mut bytes = vec![0; 48];
         bytes[0] = 0x02;
         bytes[1] = self.solicit;

@@ -159,7 +159,7 @@ impl<'a> Buffers<'a> {
         if self.at > self.iu.len() {
             return Err(RefuseReason::BadDescriptorCount { direction, count, end: self.at, len: self.iu.len() });
         }
-        if table.len % DESCRIPTOR_LEN != 0 {
+        if !table.len.is_multiple_of(DESCRIPTOR_LEN) {
             return Err(RefuseReason::BadTableLength { direction, len: table.len });
         }
         Ok(Indirect {

@@ -10,7 +10,7 @@ pub fn bytes(hex: &str) -> Vec<u8> {
         .flat_map(str::chars)
         .filter(|character| !character.is_whitespace())
         .collect();
-    assert!(digits.len() % 2 == 0, "an odd number of digits: {digits}");
+    assert!(digits.len().is_multiple_of(2), "an odd number of digits: {digits}");
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 

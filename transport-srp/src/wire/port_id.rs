@@ -78,7 +78,7 @@ impl FromStr for PortId {
                     digits += 1;
                     after_colon = false;
                 }
-                None if character == ':' && digits % 2 == 0 && !after_colon => after_colon = true,
+                None if character == ':' && digits.is_multiple_of(2) && !after_colon => after_colon = true,
                 None => return Err(PortIdError::Character { character, position: index + 1 }),
             }
         }

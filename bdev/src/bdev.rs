@@ -64,13 +64,18 @@ pub(crate) enum Kind {
 
 impl Bdev {
     pub(crate) fn new(info: Info, num_blocks: u64, kind: Kind) -> Arc<Bdev> {
-        debug_assert!(info.buf_align.is_power_of_two() && info.physical_block_size % info.block_size == 0);
+        debug_assert!(info.buf_align.is_power_of_two() && info.physical_block_size.is_multiple_of(info.block_size));
         Arc::new(Bdev { info, num_blocks: AtomicU64::new(num_blocks), stats: StatsBook::default(), kind })
     }
 
     /// The facts.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    #[cfg(test)]
+    pub(crate) fn info_mut(&mut self) -> &mut Info {
+        &mut self.info
     }
 
     /// Number of logical blocks.

@@ -202,3 +202,21 @@ fn check(bdev: &Bdev, io: &BlockIo) -> Result<ByteRange, IoError> {
     assert!(data_len == expected_len, "{data_len} bytes of data for {:?} of {} blocks", io.op, io.blocks);
     Ok(range)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::null::{self, NullOptions};
+
+    #[test]
+    fn closed_channels_leave_nothing_behind() {
+        let options = NullOptions { name: "null".to_owned(), num_blocks: 1, ..NullOptions::default() };
+        let bdev = null::create(options).expect("null");
+        let kept = bdev.open_channel(1).expect("a channel");
+        for _ in 0..3 {
+            bdev.open_channel(1).expect("a channel");
+        }
+        assert_eq!(bdev.stats.open_channels(), 1);
+        drop(kept);
+        assert_eq!((bdev.stats.open_channels(), std::sync::Arc::strong_count(&bdev)), (0, 1));
+    }
+}

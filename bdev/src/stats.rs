@@ -150,6 +150,11 @@ impl StatsBook {
         totals.into()
     }
 
+    #[cfg(test)]
+    pub(crate) fn open_channels(&self) -> usize {
+        self.lock().open.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Channels> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -268,7 +273,7 @@ mod tests {
         assert_eq!(book.snapshot(), expected);
         book.close(&b);
         assert_eq!(book.snapshot(), expected);
-        assert_eq!(book.lock().open.len(), 1);
+        assert_eq!(book.open_channels(), 1);
         book.close(&a);
         assert_eq!(book.snapshot(), expected);
     }

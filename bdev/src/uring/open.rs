@@ -166,7 +166,7 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
 
 fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateError> {
     match size {
-        Some(size) if size == 0 || size % u64::from(block_size) != 0 || i64::try_from(size).is_err() => {
+        Some(size) if size == 0 || !size.is_multiple_of(u64::from(block_size)) || i64::try_from(size).is_err() => {
             let problem =
                 format!("{size} is no multiple of block_size ({block_size}) from one block to 2^63 - 1 bytes");
             Err(CreateError::parameter("size", problem))
@@ -195,7 +195,7 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
     let logical = rustix::fs::ioctl_blksszget(&fd).map_err(failed(path, "does not tell its block size"))?;
     let block_size = options.block_size.unwrap_or(logical);
     create::check_block_size(block_size)?;
-    if block_size % logical != 0 {
+    if !block_size.is_multiple_of(logical) {
         let problem = format!("{block_size} is no multiple of the device's own block size: use {logical}");
         return Err(CreateError::parameter("block_size", problem));
     }
@@ -291,7 +291,7 @@ fn direct_alignment(fd: BorrowedFd<'_>, block_size: u32, device_block: Option<u3
     if memory == 0 || offset == 0 {
         return Err("the file system says that it does not do it for this file".to_owned());
     }
-    if block_size % offset != 0 {
+    if !block_size.is_multiple_of(offset) {
         return Err(format!("it needs blocks of {offset} bytes, and block_size is {block_size}"));
     }
     if !memory.is_power_of_two() || memory > DIRECT_ALIGN_MAX {

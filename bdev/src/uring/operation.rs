@@ -95,6 +95,16 @@ impl Abilities {
             writes_lost: AtomicBool::new(false),
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn with_lost_writes(block_size: u32) -> Abilities {
+        Abilities { writes_lost: AtomicBool::new(true), ..Abilities::new(block_size, false, true) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn without_zero_range(block_size: u32) -> Abilities {
+        Abilities { zero_range_refused: AtomicBool::new(true), ..Abilities::new(block_size, false, false) }
+    }
 }
 
 impl Operation {

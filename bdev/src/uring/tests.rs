@@ -189,21 +189,27 @@ fn what_the_options_say_shows_in_the_facts() {
     assert_eq!((info.block_size, info.physical_block_size, bdev.num_blocks()), (4096, 4096, 2));
 }
 
-/// Reads or writes all of a device in one operation; the data afterwards.
-fn transfer_all(bdev: &Arc<Bdev>, op: Op, data: &[u8]) -> Vec<u8> {
+/// One operation to its end; its result, and its data afterwards.
+fn run(bdev: &Arc<Bdev>, op: Op, blocks: u64, data: Option<&[u8]>) -> (Result<(), IoError>, Vec<u8>) {
     let mut channel = bdev.open_channel(1).expect("a channel");
-    let mut buf = mem::testing::pool(data.len(), 1).get().expect("a buffer");
-    buf.bytes_mut().copy_from_slice(data);
-    let data = Some(IoBuf::new(buf, 0..data.len()));
-    channel.submit(BlockIo { op, lba: 0, blocks: bdev.num_blocks(), data, tag: 0 }, 0).expect("room");
-    let mut bytes = Vec::new();
+    let data = data.map(|data| {
+        let mut buf = mem::testing::pool(data.len(), 1).get().expect("a buffer");
+        buf.bytes_mut().copy_from_slice(data);
+        IoBuf::new(buf, 0..data.len())
+    });
+    channel.submit(BlockIo { op, lba: 0, blocks, data, tag: 0 }, 0).expect("room");
+    let mut ended = None;
     while channel.in_flight() > 0 {
-        channel.poll(0, &mut |done| {
-            done.result.expect("success");
-            bytes.extend_from_slice(done.data.expect("came back").bytes());
-        });
+        channel.poll(0, &mut |done| ended = Some(done));
     }
-    bytes
+    let done = ended.expect("it ended");
+    (done.result, done.data.map(|data| data.bytes().to_vec()).unwrap_or_default())
+}
+
+/// What the cores share of a device that nobody else has yet.
+fn backing(bdev: &mut Arc<Bdev>) -> &mut BackingFile {
+    let Some(Bdev { kind: Kind::Uring(file), .. }) = Arc::get_mut(bdev) else { panic!("not shared yet") };
+    Arc::get_mut(file).expect("not shared yet")
 }
 
 #[test]
@@ -211,12 +217,64 @@ fn a_transfer_in_parts_arrives_whole() {
     let dir = folder();
     let path = file(&dir, 40960);
     let mut bdev = create(UringOptions { block_size: Some(4096), ..options(&path) }).expect("there");
-    let Some(Bdev { kind: Kind::Uring(backing), .. }) = Arc::get_mut(&mut bdev) else { panic!("not shared yet") };
-    Arc::get_mut(backing).expect("not shared yet").abilities.transfer_max = 4096;
+    backing(&mut bdev).abilities.transfer_max = 4096;
     let data: Vec<u8> = (0..40960_u32).map(|n| (n / 4096 * 7 + n % 251) as u8).collect();
-    transfer_all(&bdev, Op::Write { fua: false }, &data);
+    run(&bdev, Op::Write { fua: false }, 10, Some(&data)).0.expect("write");
     assert!(fs::read(&path).expect("there") == data);
-    assert!(transfer_all(&bdev, Op::Read, &vec![0; 40960]) == data);
+    let (result, read) = run(&bdev, Op::Read, 10, Some(&vec![0; 40960]));
+    assert!(result.is_ok() && read == data);
+}
+
+#[test]
+fn a_flush_asks_the_kernel_and_a_lost_write_is_never_forgotten() {
+    let dir = folder();
+    let mut bdev = create(options(file(&dir, 4096))).expect("there");
+    assert_eq!(run(&bdev, Op::Flush, 0, None).0, Ok(()));
+    backing(&mut bdev).abilities = Abilities::with_lost_writes(512);
+    for blocks in [0, 8] {
+        assert_eq!(run(&bdev, Op::Flush, blocks, None).0, Err(IoError::Medium));
+    }
+}
+
+#[test]
+fn zeroes_that_the_file_system_cannot_make_are_written() {
+    let dir = folder();
+    let path = file(&dir, 0);
+    let len = 2 * Zeroes::LEN + 4096;
+    fs::write(&path, vec![0x44; len + 4096]).expect("content");
+    let mut bdev = create(UringOptions { block_size: Some(4096), ..options(&path) }).expect("there");
+    backing(&mut bdev).abilities = Abilities::without_zero_range(4096);
+    assert_eq!(run(&bdev, Op::WriteZeroes { unmap: false, fua: true }, len as u64 / 4096, None).0, Ok(()));
+    let content = fs::read(&path).expect("there");
+    assert!(content[..len].iter().all(|&byte| byte == 0) && content[len..].iter().all(|&byte| byte == 0x44));
+}
+
+#[test]
+fn a_read_only_device_refuses_all_that_writes() {
+    let dir = folder();
+    let path = file(&dir, 4096);
+    let bdev = create(UringOptions { read_only: true, ..options(&path) }).expect("there");
+    let block = [0x22; 512];
+    assert_eq!(run(&bdev, Op::Write { fua: false }, 1, Some(&block)).0, Err(IoError::WriteProtected));
+    for op in [Op::Unmap, Op::WriteZeroes { unmap: false, fua: false }] {
+        assert_eq!(run(&bdev, op, 1, None).0, Err(IoError::WriteProtected), "{op:?}");
+    }
+    assert_eq!(run(&bdev, Op::Flush, 0, None).0, Ok(()));
+    assert_eq!(run(&bdev, Op::Read, 1, Some(&block)), (Ok(()), vec![0; 512]));
+}
+
+#[test]
+fn a_file_without_holes_has_no_unmap_and_zeroes_all_the_same() {
+    let dir = folder();
+    let path = file(&dir, 4096);
+    fs::write(&path, [0x33; 4096]).expect("content");
+    let mut bdev = create(options(&path)).expect("there");
+    Arc::get_mut(&mut bdev).expect("not shared yet").info_mut().unmap = false;
+    backing(&mut bdev).abilities = Abilities::new(512, false, false);
+    assert_eq!(run(&bdev, Op::Unmap, 4, None).0, Err(IoError::Unsupported));
+    assert_eq!(run(&bdev, Op::WriteZeroes { unmap: true, fua: true }, 4, None).0, Ok(()));
+    let content = fs::read(&path).expect("there");
+    assert!(content[..2048].iter().all(|&byte| byte == 0) && content[2048..].iter().all(|&byte| byte == 0x33));
 }
 
 /// A buffer that the kernel still reads into must not reach its next owner.

@@ -370,3 +370,36 @@ fn a_block_device_tells_its_size_and_blocks_and_has_one_owner() {
         assert!(text.starts_with("size: 4096, but"), "{text}");
     }
 }
+
+/// Counted where it matters: in the block layer, below the file system and io_uring.
+#[test]
+#[ignore = "needs root and loop devices"]
+fn flushes_and_fua_reach_the_device_and_nothing_else_does() {
+    let dir = folder();
+    let device = Loop::over(&file(&dir, 1 << 20), 512);
+    let stat = format!("/sys/block/{}/stat", device.0.trim_start_matches("/dev/"));
+    // The 16th number: flush requests completed (Documentation/block/stat.rst).
+    let flushes = || -> u64 {
+        let text = fs::read_to_string(&stat).expect("statistics");
+        text.split_ascii_whitespace().nth(15).and_then(|number| number.parse().ok()).expect("flushes are counted")
+    };
+    for (write_through, direct) in [(false, None), (false, Some(false)), (true, None), (true, Some(false))] {
+        let bdev = create(UringOptions { write_through, direct, ..options(&device.0) }).expect("a block device");
+        let zeroes = |fua| Op::WriteZeroes { unmap: false, fua };
+        for (op, flushed) in [
+            (Op::Read, false),
+            (Op::Write { fua: false }, write_through),
+            (Op::Write { fua: true }, true),
+            (Op::Flush, true),
+            (zeroes(false), write_through),
+            (zeroes(true), true),
+            (Op::Unmap, write_through),
+        ] {
+            let data = matches!(op, Op::Read | Op::Write { .. }).then_some(&[0x55; 4096][..]);
+            let before = flushes();
+            run(&bdev, op, if op == Op::Flush { 0 } else { 8 }, data).0.expect("success");
+            let count = flushes() - before;
+            assert_eq!(count, u64::from(flushed), "{op:?}, write_through: {write_through}, direct: {direct:?}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 # disks: lsscsi, sg3_utils and udev's scsi_id see a null, a RAM and a file disk right; 1 and 4 channels, 1 and 2 reactors
-# seconds: 420
+# seconds: 600
 
 declare -A BLOCKS=([null01]=8589934592 [ram01]=524288 [disk01]=524288)
 

@@ -5,8 +5,9 @@
 //! verbs_check list
 //! verbs_check ADDRESS [SCENARIO…]     all scenarios by default, at port 5555 of ADDRESS
 //! ```
-//! Prints `N passed, N failed`; the exit status is 0 if none failed. The scenarios `device_appears` and `device_removed` run only
-//! when named, because somebody has to add and remove the device meanwhile.
+//! Prints `N passed, N failed`; the exit status is 0 if none failed. Some scenarios run only when named: for `device_appears` and
+//! `device_removed` somebody has to add and remove the device meanwhile, for `memory_may_not_be_pinned` the process may not
+//! have CAP_IPC_LOCK.
 #![allow(missing_docs, reason = "a program, not an interface")]
 #![allow(unsafe_code, reason = "the initiator side calls rdma-core directly")]
 

@@ -37,6 +37,7 @@ pub const ALL: &[(&str, bool, Scenario)] = &[
     ("fifty_connections", true, fifty_connections),
     ("storm", true, storm),
     ("two_threads", true, two_threads),
+    ("memory_may_not_be_pinned", false, memory_may_not_be_pinned),
     ("device_appears", false, device_appears),
     ("device_removed", false, device_removed),
 ];
@@ -501,6 +502,23 @@ fn two_threads(rig: &mut Rig) {
     }
     to_reactor.send(None).expect("the reactor is there");
     reactor.join().expect("the reactor ended well");
+}
+
+/// For a process without CAP_IPC_LOCK.
+fn memory_may_not_be_pinned(rig: &mut Rig) {
+    rig.listen();
+    let mut client = Client::connect(rig.address, &[7; 56]);
+    let (connection, _) = rig.request();
+    let limit = rustix::process::Rlimit { current: Some(65536), maximum: Some(65536) };
+    rustix::process::setrlimit(rustix::process::Resource::Memlock, limit).expect("a lower limit");
+    let request = AllocationRequest { lock: false, ..AllocationRequest::new(1 << 20) };
+    rig.control.add_region(Region::new(hugepage_setup::allocate(&request).expect("memory")));
+    let error = rig.control.create_queue_pair(connection, GroupId(0), SIZES).expect_err("pinned all the same");
+    println!("  {error}");
+    assert!(matches!(error, FabricError::LockedMemory { limit: 65536, .. }));
+    rig.control.reject(connection, &[0xC2; 32]);
+    rig.client_event(&mut client);
+    rig.control.destroy(connection, None);
 }
 
 /// Started before there is a device: somebody adds one meanwhile.

@@ -33,6 +33,8 @@ const EVENTS_MAX: usize = 128;
 pub struct Control {
     devices: Devices,
     channel: Option<Arc<EventChannel>>,
+    /// Why there is no channel.
+    channel_waits_for: String,
     regions: Vec<Arc<Region>>,
     groups: Vec<(GroupId, Arc<Mail>)>,
     listeners: BTreeMap<ListenerId, Listener>,
@@ -59,6 +61,7 @@ impl Control {
         Control {
             devices: Devices::new(),
             channel: None,
+            channel_waits_for: String::new(),
             regions: Vec::new(),
             groups: Vec::new(),
             listeners: BTreeMap::new(),
@@ -96,7 +99,7 @@ impl Control {
         let mut listener = Listener::new(address, String::new());
         match &self.channel {
             Some(channel) => listener.try_listen(number, channel)?,
-            None => listener.wait_for(self.devices.waits_for()),
+            None => listener.wait_for(&self.channel_waits_for),
         }
         self.listeners.insert(number, listener);
         Ok(number)
@@ -244,29 +247,32 @@ impl Control {
         if self.devices.has_retired() {
             self.groups.iter().for_each(|(_, mail)| mail.changed());
         }
-        if self.channel.is_none() && !self.devices.ready().is_empty() {
+        if self.channel.is_none() {
             self.open_channel();
         }
         for (number, listener) in &mut self.listeners {
             match &self.channel {
                 // A taken port may be free later: as long as it is not, the listener says so.
                 Some(channel) => drop(listener.try_listen(*number, channel)),
-                None => listener.wait_for(self.devices.waits_for()),
+                None => listener.wait_for(&self.channel_waits_for),
             }
         }
     }
 
     /// librdmacm makes a channel only when there is a device.
     fn open_channel(&mut self) {
-        let Some(library) = self.devices.library() else { return };
-        match EventChannel::open(library) {
-            Ok(channel) => self.channel = Some(channel),
-            Err(error) => {
-                let reason =
-                    format!("the kernel's connection manager cannot be opened, try `modprobe rdma_ucm` ({error})");
-                self.listeners.values_mut().for_each(|listener| listener.wait_for(&reason));
-            }
-        }
+        self.channel_waits_for = match (self.devices.library(), self.devices.ready()) {
+            (Some(library), [_, ..]) => match EventChannel::open(library) {
+                Ok(channel) => {
+                    self.channel = Some(channel);
+                    String::new()
+                }
+                Err(error) => {
+                    format!("the kernel's connection manager cannot be opened: `modprobe rdma_ucm` ({error})")
+                }
+            },
+            _ => self.devices.waits_for().into(),
+        };
     }
 
     /// A device went away: each of its connections ends.

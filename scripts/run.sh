@@ -17,6 +17,7 @@ LAB=$SCRIPTS/lab
 ONCE=
 MASK=${SRPT_MASK:-0x3}
 DATA=${SRPT_DATA:-$SRPT_CACHE/run}
+SOCKET=/var/tmp/srpt.sock
 
 main() {
   case "${1:-}" in
@@ -41,16 +42,15 @@ run_here() {
   [ -e "$DATA/disk01.img" ] || truncate -s 1G "$DATA/disk01.img"
   three_disks_config "$address" "$DATA/disk01.img" >"$DATA/config.json"
 
-  (ulimit -l unlimited 2>/dev/null || say "warning: the limit for locked memory stays at $(ulimit -l) KiB (ulimit -l)"
-    exec "$APP" -m "$MASK" -c "$DATA/config.json" -r "$DATA/srpt.sock") &
+  ulimit -l unlimited 2>/dev/null || say "warning: the limit for locked memory stays at $(ulimit -l) KiB (ulimit -l)"
+  "$APP" -m "$MASK" -c "$DATA/config.json" -r "$SOCKET" &
   TARGET=$!
-  trap 'kill "$TARGET" 2>/dev/null && wait "$TARGET"' EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-  for _ in $(seq 100); do
-    [ ! -S "$DATA/srpt.sock" ] || break
+  trap 'stop_target' EXIT
+  trap 'exit 0' INT TERM
+  for _ in $(seq 150); do
+    [ ! -S "$SOCKET" ] || break
     kill -0 "$TARGET" 2>/dev/null || die "the target did not come up"
-    sleep 0.1
+    sleep 0.2
   done
 
   cat <<TEXT
@@ -60,21 +60,25 @@ The target listens on $address:$PORT. On an initiator (DEVICE as in 'ls /sys/cla
   modprobe ib_srp
   echo "$(login_string "$address")" > /sys/class/infiniband_srp/srp-DEVICE-1/add_target
 
-RPC socket: $DATA/srpt.sock   configuration: $DATA/config.json
+RPC socket: $SOCKET   configuration: $DATA/config.json
 TEXT
-  if [ -n "$ONCE" ]; then
-    trap - EXIT
-    kill "$TARGET" && wait "$TARGET"
-  else
-    echo "Ctrl-C ends it."
-    wait "$TARGET"
-  fi
+  [ -z "$ONCE" ] || return 0
+  echo "Ctrl-C ends it."
+  wait "$TARGET"
+}
+
+# stop_target: drains it, and ends with its status when that is worse than ours.
+stop_target() {
+  local ours=$? its=0
+  kill "$TARGET" 2>/dev/null || true # Ctrl-C went to it, too
+  wait "$TARGET" || its=$?
+  exit $((ours ? ours : its))
 }
 
 # reserve_huge_pages: if we may; the target falls back to ordinary pages by itself.
 reserve_huge_pages() {
   (cd "$ROOT" && cargo build --release --locked --package hugepage-setup >&2) &&
-    "$(dirname "$APP")/hugepage-setup" reserve --size 512M ||
+    "$(dirname "$APP")/hugepage-setup" reserve --size 640M ||
     say "warning: no huge pages reserved, going on with ordinary ones"
 }
 

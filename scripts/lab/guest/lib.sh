@@ -167,16 +167,19 @@ verify_with_fio() {
 
 # ── Everything ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# take_down: no mount, no session, no target, no initiator, no files. Fails when something will not go.
+# take_down: no process, no mount, no session, no target, no initiator, no files. Fails when something will not go.
 take_down() {
-  local pid
-  for pid in $(awk '$2 ~ "^/mnt/lab" { print $2 }' /proc/mounts); do umount "$pid" || umount -l "$pid"; done
-  logout
-  pid=$(cat /tmp/target.pid 2>/dev/null) && {
-    kill "$pid" 2>/dev/null
-    until_true 20 test ! -e "/proc/$pid" || kill -9 "$pid"
-    until_true 10 test ! -e "/proc/$pid"
-  }
-  rm -rf /tmp/target.pid "$SOCKET" /srv/lab/[!l]*
+  local pid mount target
+  target=$(cat /tmp/target.pid 2>/dev/null)
+  for pid in $(cat /tmp/jobs 2>/dev/null); do [ "$pid" = "$target" ] || end_process "$pid"; done
+  for mount in $(awk '$2 ~ "^/mnt/lab" { print $2 }' /proc/mounts); do umount "$mount" || umount -l "$mount"; done
+  logout # while the target is there to hear of it
+  [ -z "$target" ] || end_process "$target"
+  rm -rf /tmp/jobs /tmp/target.pid "$SOCKET" /srv/lab/[!l]*
   unload_initiator && logged_out
+}
+end_process() {
+  kill "$1" 2>/dev/null
+  until_true 20 test ! -e "/proc/$1" || kill -9 "$1"
+  until_true 10 test ! -e "/proc/$1"
 }

@@ -1,5 +1,5 @@
 # scenario.sh FILE: runs one scenario with the helpers at hand. Standard output is its log, descriptor 3 the guest's console.
 . "$LAB/guest/lib.sh"
-trap 'jobs -p | xargs -r kill -9 2>/dev/null' EXIT
+trap 'jobs -p >/tmp/jobs' EXIT # for take_down
 echo "scenario $SCENARIO begins" >/dev/kmsg
 . "$1"

@@ -8,8 +8,9 @@ new_run() {
   [ -x "$app" ] || die "no target to run: $app"
   forget_old_runs
   RUN=$(mktemp -d "$LAB_CACHE/run/$(date +%Y%m%d-%H%M%S)-$1-XXXX")
-  cp "$app" "$RUN/srpt-app" # a build that goes on beside us shall not change it
-  trap 'stop_guest; rm -f "$RUN/disk.img" "$RUN/srpt-app"' EXIT
+  cp "$app" "$RUN/srpt-app" # a build or an editor beside us shall not change what runs
+  cp -r "$SCRIPTS" "$RUN/scripts"
+  trap 'stop_guest; rm -rf "$RUN/disk.img" "$RUN/srpt-app" "$RUN/scripts"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
 }
@@ -19,7 +20,7 @@ guest_job() {
   local job=$1 seconds=$2
   shift 2
   {
-    printf '%s=%q\n' JOB "$job" LAB "$LAB" APP /run/lab/srpt-app MODULES "$LAB_CACHE/kernel/lib/modules" SPDK_CLIENT "$LAB_CACHE/spdk"
+    printf '%s=%q\n' JOB "$job" LAB /run/lab/scripts/lab APP /run/lab/srpt-app MODULES "$LAB_CACHE/kernel/lib/modules" SPDK_CLIENT "$LAB_CACHE/spdk"
     while (($#)); do printf '%s=%q\n' "${1%%=*}" "${1#*=}" && shift; done
   } >"$RUN/env"
   boot_guest "$RUN" "$seconds"

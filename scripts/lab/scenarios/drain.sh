@@ -4,7 +4,7 @@
 must "the target starts" start_target 0x3
 must "login" login_disks
 for port in /sys/class/srp_remote_ports/port-*; do echo 3 >"$port/reconnect_delay"; done
-FIO_OPTIONS=(--rate=,1500k)
+FIO_OPTIONS=(--rate=,1m)
 verify_with_fio 24M "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
 fio=$!
 sleep 6

@@ -6,14 +6,14 @@ state() { cat /sys/class/srp_remote_ports/port-*/state; }
 must "the target starts" start_target 0x3
 must "login" login_disks
 # Slow enough to be in the middle of its writes when the target dies; what it wrote before that is verified at the end, too.
-FIO_OPTIONS=(--rate=,1500k)
+FIO_OPTIONS=(--rate=,1m)
 verify_with_fio 24M "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
 fio=$!
 sleep 6
 must "fio is under way" kill -0 $fio
 check "kill -9" kill_target
+check "fio waits for it" kill -0 $fio
 must "the target starts again" start_target 0x3
-check "fio is still under way" kill -0 $fio
 check "the initiator reconnects" initiator_says "ib_srp: reconnect succeeded"
 wait $fio
 status=$?

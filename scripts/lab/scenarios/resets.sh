@@ -3,7 +3,7 @@
 
 must "the target starts" start_target 0x3
 must "login" login_disks
-FIO_OPTIONS=(--rate=,1500k)
+FIO_OPTIONS=(--rate=,1m)
 verify_with_fio 24M "$RAM" "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
 fio=$!
 for device in "$RAM" "$FILE" "$RAM" "$FILE"; do

@@ -3,7 +3,10 @@
 
 must "the target starts" start_target 0x3
 must "login" login_disks
-for port in /sys/class/srp_remote_ports/port-*; do echo 3 >"$port/reconnect_delay"; done
+for port in /sys/class/srp_remote_ports/port-*; do
+  echo 60 >"$port/fast_io_fail_tmo" # an emulated target may take longer than the default 15 s to be back
+  echo 3 >"$port/reconnect_delay"
+done
 FIO_OPTIONS=(--rate=,1m)
 verify_with_fio 24M "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
 fio=$!

@@ -5,6 +5,8 @@ state() { cat /sys/class/srp_remote_ports/port-*/state; }
 
 must "the target starts" start_target 0x3
 must "login" login_disks
+# The initiator's first try is 10 s after the loss, its default. It fails commands 15 s after it, and an emulated target may take that long.
+for port in /sys/class/srp_remote_ports/port-*; do echo 60 >"$port/fast_io_fail_tmo"; done
 # Slow enough to be in the middle of its writes when the target dies; what it wrote before that is verified at the end, too.
 FIO_OPTIONS=(--rate=,1m)
 verify_with_fio 24M "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &

@@ -124,11 +124,10 @@ impl Controller {
         self.by_connection.insert((fabric, connection), channel);
         match session {
             Some(session) if replaces => {
-                tracing::info!(
-                    channel = channel.0,
-                    session = session.0,
-                    "the initiator logs in anew: its old channels end first"
-                );
+                if self.comings.allows(self.now) {
+                    let (channel, session) = (channel.0, session.0);
+                    tracing::info!(channel, session, "the initiator logs in anew: its old channels end first");
+                }
                 self.stop_session(session, "replaced by a new login of the same initiator");
             }
             _ => self.start_connection(channel),
@@ -169,18 +168,16 @@ impl Controller {
         match self.fabrics[fabric].accept(connection, &parameters) {
             Ok(()) => {
                 self.counts.accepted += 1;
-                tracing::info!(
-                    channel = channel.0,
-                    initiator = %login.initiator_port_id,
-                    %peer,
-                    target = %login.target_port_id,
-                    credits,
-                    reads = parameters.reads_max,
-                    "login accepted"
-                );
+                if self.comings.allows(self.now) {
+                    let (initiator, target) = (login.initiator_port_id, login.target_port_id);
+                    let (channel, reads) = (channel.0, parameters.reads_max);
+                    tracing::info!(channel, %initiator, %peer, %target, credits, reads, "login accepted");
+                }
             }
             Err(error) => {
-                tracing::warn!(channel = channel.0, %peer, %error, "the login could not be completed");
+                if self.comings.allows(self.now) {
+                    tracing::warn!(channel = channel.0, %peer, %error, "the login could not be completed");
+                }
                 self.stop_channel(channel, "accept failed");
             }
         }
@@ -229,7 +226,9 @@ impl Controller {
                 self.forget(channel);
             }
             ConnectionState::Starting | ConnectionState::Accepted | ConnectionState::Live => {
-                tracing::info!(channel = channel.0, peer = %entry.peer, reason, "channel ends");
+                if self.comings.allows(self.now) {
+                    tracing::info!(channel = channel.0, peer = %entry.peer, reason, "channel ends");
+                }
                 entry.state = ConnectionState::Stopping;
                 entry.since = self.now;
                 self.fabrics[fabric].disconnect(connection);
@@ -428,7 +427,10 @@ impl Controller {
             session.channels.retain(|&other| other != channel);
             session.nexus.set_channels(session.channels.len());
             if session.channels.is_empty() {
-                tracing::info!(session = id.0, initiator = %session.initiator, target = session.target, "session ended");
+                if self.comings.allows(self.now) {
+                    let (initiator, target) = (session.initiator, &session.target);
+                    tracing::info!(session = id.0, %initiator, target, "session ended");
+                }
                 self.sessions.remove(&id);
             }
         }

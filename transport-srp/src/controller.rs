@@ -52,7 +52,10 @@ pub struct Controller {
     pub(crate) sessions: BTreeMap<SessionId, crate::connection::Session>,
     pub(crate) now: Instant,
     pub(crate) drain: Option<Instant>,
+    /// Bounds what refused and failing initiators can have written.
     pub(crate) refusals: LogLimit,
+    /// Bounds what initiators that come and go can have written.
+    pub(crate) comings: LogLimit,
     pub(crate) counts: LoginCounts,
     next_channel: u64,
     next_session: u64,
@@ -133,6 +136,7 @@ impl Controller {
             now: Instant::default(),
             drain: None,
             refusals: LogLimit::new(20, Duration::from_secs(1)),
+            comings: LogLimit::new(200, Duration::from_secs(1)),
             counts: LoginCounts::default(),
             next_channel: 1,
             next_session: 1,

@@ -2,7 +2,7 @@
 //! knows: InfiniBand, RoCE (soft-RoCE too) and iWARP.
 //!
 //! # Control side (control thread; safe code on top of fenced wrappers)
-//! - `control.rs`: [`Control`], the API and the order in which [`Control::poll`] looks at things
+//! - `control.rs`: [`Control`], the API and the order in which `Control::poll` looks at things
 //! - `devices.rs`: finding devices as they come and go, and giving them up
 //! - `listener.rs`, `connection.rs`: what is remembered of each
 //!

@@ -131,6 +131,8 @@ pub(super) struct Channel {
     /// The answer to the target's request that waits to be sent.
     pub(super) owed: Option<Vec<u8>>,
     pub(super) number: usize,
+    /// Units whose reset was under way when the channel ended: it may still end commands of other channels.
+    pub(super) lost_resets: Vec<[u8; 8]>,
     sent_anything: bool,
 }
 
@@ -198,6 +200,7 @@ impl Channel {
             events: Vec::new(),
             owed: None,
             number,
+            lost_resets: Vec::new(),
             sent_anything: false,
         }
     }
@@ -218,6 +221,8 @@ impl Channel {
                 InitiatorEvent::Disconnected { reason } => {
                     self.messages(finished, managed);
                     self.login = Login::Ended(reason);
+                    let resets = self.outstanding.values().filter_map(|request| request.kind.resets());
+                    self.lost_resets = resets.collect();
                     for (_, outstanding) in std::mem::take(&mut self.outstanding) {
                         self.abandon(outstanding, Outcome::Lost, finished);
                     }
@@ -388,12 +393,10 @@ impl Channel {
         }
     }
 
-    /// Task management under way that may end commands of any channel for this unit.
+    /// Whether task management was sent here, and not answered, that may end commands of any channel for this unit.
     pub(super) fn resets(&self, lun: [u8; 8]) -> bool {
-        self.outstanding.values().any(|request| match &request.kind {
-            Kind::Management { scope } => scope.function != Function::AbortTask && scope.lun == lun,
-            Kind::Command { .. } | Kind::Raw => false,
-        })
+        let under_way = self.outstanding.values().any(|request| request.kind.resets() == Some(lun));
+        under_way || self.lost_resets.contains(&lun)
     }
 
     /// Ends the commands that task management may have ended.
@@ -504,6 +507,16 @@ impl Channel {
         self.credits -= 1;
         self.outstanding.insert(tag, request);
         Ok(())
+    }
+}
+
+impl Kind {
+    /// The unit whose commands on any channel this request may end.
+    fn resets(&self) -> Option<[u8; 8]> {
+        match self {
+            Kind::Management { scope } if scope.function != Function::AbortTask => Some(scope.lun),
+            Kind::Management { .. } | Kind::Command { .. } | Kind::Raw => None,
+        }
     }
 }
 

@@ -115,6 +115,9 @@ impl Initiator {
     /// Starts a login and returns the channel's number; [`Initiator::login_state`] tells what became of it.
     pub fn login(&mut self, action: MultiChannel) -> usize {
         let request = self.options.login_request(action);
+        if action == MultiChannel::Single {
+            self.channels.iter_mut().for_each(|channel| channel.lost_resets.clear());
+        }
         self.login_with(request, request.encode(self.options.form))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bdev::{Bdev, CreateError, malloc, null, uring};
 use rpc::{Errno, RpcError};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,17 +32,11 @@ pub(super) fn add(methods: &mut Methods) {
 }
 
 /// Parameters of SPDK's metadata and protection information, which only may ask for none.
-#[derive(Deserialize, Serialize, Default)]
 struct Metadata {
-    #[serde(skip_serializing)]
     md_size: Option<u32>,
-    #[serde(skip_serializing)]
     md_interleave: Option<bool>,
-    #[serde(skip_serializing)]
     dif_type: Option<u32>,
-    #[serde(skip_serializing)]
     dif_is_head_of_md: Option<bool>,
-    #[serde(skip_serializing)]
     dif_pi_format: Option<u32>,
 }
 

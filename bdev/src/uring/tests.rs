@@ -105,6 +105,15 @@ fn what_is_no_file_of_ours_is_refused_by_name_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_file_that_cannot_be_made_large_enough_is_not_left_behind() {
+    let dir = folder();
+    let path = dir.path().join("huge");
+    // More than ext4 takes; where it is not too much, the file is there.
+    let outcome = create(UringOptions { size: Some(i64::MAX as u64 - 511), ..options(&path) });
+    assert_eq!(outcome.is_ok(), path.exists(), "{outcome:?}");
+}
+
+#[test]
 fn a_file_that_may_not_be_written_can_be_had_read_only() {
     let dir = folder();
     let path = file(&dir, 4096);

@@ -29,7 +29,7 @@ pub fn clippy(project: &Project) -> anyhow::Result<Findings> {
 
 /// The documentation builds without a warning.
 pub fn doc(project: &Project) -> anyhow::Result<Findings> {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = cargo_command();
     command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--quiet", "--workspace", "--no-deps"]);
     Ok(run(project, command)?.findings(String::new()))
 }
@@ -68,9 +68,14 @@ impl Output {
 }
 
 fn cargo(project: &Project, arguments: &[&str]) -> anyhow::Result<Output> {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = cargo_command();
     command.args(arguments);
     run(project, command)
+}
+
+/// The cargo that runs us.
+fn cargo_command() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 fn run(project: &Project, mut command: Command) -> anyhow::Result<Output> {

@@ -97,6 +97,9 @@ impl Control {
     /// # Errors
     /// The connection ended meanwhile, the device's limits are too small, or it could not pin our memory. The
     /// connection can still be rejected.
+    ///
+    /// # Panics
+    /// If `sizes` has fewer sends than [`crate::SEGMENTS_MAX`] + 1.
     pub fn create_queue_pair(
         &mut self,
         connection: ConnectionId,
@@ -112,7 +115,8 @@ impl Control {
     /// Accepts. Call it when the poll group has posted the receives: messages may arrive before this returns.
     ///
     /// # Errors
-    /// The connection ended meanwhile (a `Disconnected` event tells so too), or the connection manager refused.
+    /// The connection ended meanwhile, or the connection manager refused: for instance because the initiator gave up,
+    /// which it does not tell before. A `Disconnected` event tells so too.
     pub fn accept(&mut self, connection: ConnectionId, parameters: &AcceptParameters) -> Result<(), FabricError> {
         match self {
             Control::Verbs(control) => control.accept(connection, parameters),

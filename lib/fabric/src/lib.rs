@@ -23,15 +23,16 @@
 //! the device may still touch it.
 //!
 //! # Order
-//! On one queue pair, the writes and the message of a [`Deliver`] reach the initiator in their order, and operations
-//! complete in the order in which they were posted (IBTA vol. 1, 9.5 and 10.8.6). READs are ordered only among
-//! themselves: what depends on fetched data waits for [`Completion::Fetched`].
+//! On one queue pair, the writes and the message of a [`Deliver`] reach the initiator in their order, and while the queue
+//! pair lives operations complete in the order in which they were posted (IBTA vol. 1, 9.5 and 10.8.6). READs are
+//! ordered only among themselves: what depends on fetched data waits for [`Completion::Fetched`]. When the queue pair
+//! dies, receives and operations come back in any order.
 //!
 //! # Reading order
 //! `work` (what passes through the seam), [`Control`], [`PollGroup`], then a back end: `verbs/mod.rs` or `sim/mod.rs`.
 //!
 //! # Unsafe
-//! Fenced in `verbs/` and `home.rs`; everything else forbids it by lint.
+//! Fenced in `home.rs` and in those files of `verbs/` that its essay names; everything else forbids it by lint.
 
 #![deny(unsafe_code)]
 

@@ -6,9 +6,16 @@
 //!   compares. It carries the sizes and offsets that the C compiler saw, as assertions evaluated while it is compiled.
 //! - [`inline`]: the verbs that are inline functions in C, and therefore in no library.
 //!
+//! The bindings are those of x86-64 Linux: structures with a `pthread_mutex_t` in them differ elsewhere.
+//!
 //! Names and semantics are those of the man pages (`man ibv_post_send`); nothing here is made safe. What makes it safe is
 //! the `fabric` crate.
 #![allow(unsafe_code)] // a -sys crate is unsafe by nature: it is its own fence
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+compile_error!(
+    "the committed bindings are for x86-64 Linux: run lib/rdma-core-sys/regenerate.sh on the machine to build for"
+);
 
 pub mod inline;
 mod load;

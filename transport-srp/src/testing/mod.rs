@@ -14,11 +14,12 @@
 //! What the fabric notices (RDMA to memory that was taken back, too many READs, a message without a receive) is in
 //! [`fabric::sim::Network::violations`] and its counters; a test looks there at its end.
 //!
-//! Reading order: `wire.rs` (bytes), `request.rs` (what can be asked), `channel.rs` (credits, tags and the checks),
-//! `initiator.rs` (a session of several channels; what tests call).
+//! Reading order: `wire.rs` (bytes), `request.rs` (what can be asked), `memory.rs` (where its data lie), `channel.rs`
+//! (credits, tags and the checks), `initiator.rs` (a session of several channels; what tests call).
 
 mod channel;
 mod initiator;
+mod memory;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -70,7 +70,7 @@ impl World {
                 self.after(timeout, Event::Cm(id, CmMessage::Left("disconnected by us; the initiator did not answer")));
             }
             CmMessage::Left(reason) => self.ended_at_target(id, reason),
-            CmMessage::PeerLeft(reason) if !dead => self.ended_at_target(id, reason),
+            CmMessage::PeerLeft(reason) if !dead => self.peer_left(id, reason),
             CmMessage::Silence => self.initiator_closed(id, "the path is lost"),
             CmMessage::LeaveAfterError => self.initiator_leaves(id),
             _ => {}
@@ -177,6 +177,17 @@ impl World {
         let Some(control) = target.control.filter(|_| !target.told && !target.leaving) else { return };
         self.controls[control].events.push_back(ControlEvent::Established { connection: id });
         self.note(id, 4);
+    }
+
+    /// The initiator left. When the target has not answered its request, a connection manager may keep the news to
+    /// itself until the target accepts.
+    fn peer_left(&mut self, id: ConnectionId, reason: &'static str) {
+        let keeps = self.random.below(2) == 0;
+        match self.connections.get_mut(id) {
+            Some(connection) if connection.phase == Phase::Requested && keeps => connection.target.given_up = true,
+            Some(_) => self.ended_at_target(id, reason),
+            None => {}
+        }
     }
 
     /// The target's end is over: it is told, once.

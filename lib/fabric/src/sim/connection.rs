@@ -56,6 +56,8 @@ pub(super) struct TargetEnd {
     pub(super) listener: ListenerId,
     /// A `Disconnected` event was reported.
     pub(super) told: bool,
+    /// The initiator gave up before it was accepted, and the target has not heard of it.
+    pub(super) given_up: bool,
     /// The target called `disconnect`.
     pub(super) leaving: bool,
     pub(super) qp: Option<TargetQp>,

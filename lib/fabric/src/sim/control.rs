@@ -167,6 +167,10 @@ impl Control {
         let Some(qp) = &mut connection.target.qp else {
             return Err(FabricError::WrongOrder { connection: id, problem: "accept needs a queue pair" });
         };
+        if connection.target.given_up {
+            world.ended_at_target(id, "the initiator gave up before it was accepted");
+            return Err(FabricError::ConnectionEnded(id));
+        }
         qp.ready = true;
         qp.reads_max = u32::from(parameters.reads_max);
         connection.reply_data = parameters.private_data.clone();

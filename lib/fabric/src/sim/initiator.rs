@@ -97,6 +97,7 @@ impl Host {
                 control: None,
                 listener: ListenerId(0),
                 told: false,
+                given_up: false,
                 leaving: false,
                 qp: None,
                 cm_due: 0,

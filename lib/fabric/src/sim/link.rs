@@ -325,17 +325,18 @@ impl World {
                 Err(error)
             }
         };
-        if let Err(error) = result {
-            // It goes back to the head, to be the first one that the flush finds.
-            if let Some(qp) = self.connections.get_mut(id).and_then(|c| c.target.qp.as_mut()) {
-                qp.unacknowledged.push_front(work);
+        match result {
+            Ok(data) if !work.silent => {
+                let slot = qp.slot.expect("work is posted through a poll group");
+                self.groups[qp.group].inbox.push_back(GroupEvent::Sent { slot, data });
             }
-            self.target_failed(id, Some(error));
-            return true;
-        }
-        if !work.silent {
-            let slot = qp.slot.expect("work is posted through a poll group");
-            self.groups[qp.group].inbox.push_back(GroupEvent::Sent { slot, result });
+            Ok(_) => {}
+            Err(error) => {
+                // It goes back to the head, to be the first one that the flush finds.
+                qp.unacknowledged.push_front(work);
+                self.target_failed(id, Some(error));
+                return true;
+            }
         }
         if work.read {
             self.transmit(id);
@@ -404,22 +405,19 @@ impl World {
     pub(super) fn flush(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(qp) = connection.target.qp.as_mut() else { return };
-        let inbox = &mut self.groups[qp.group].inbox;
         let silent = qp.unacknowledged.iter().map(|work| work.silent).chain(qp.waiting.iter().map(|work| work.silent));
-        for silent in silent {
-            let error = qp.first_error.take().unwrap_or(WorkError::Flushed);
-            if !silent {
-                let slot = qp.slot.expect("work is posted through a poll group");
-                inbox.push_back(GroupEvent::Sent { slot, result: Err(error) });
-            }
-        }
-        for _ in qp.receives.drain(..) {
-            let slot = qp.slot.expect("receives are posted through a poll group");
-            inbox.push_back(GroupEvent::ReceiveFlushed { slot });
-        }
+        let (sends, receives) = (silent.filter(|silent| !silent).count(), qp.receives.len());
         qp.unacknowledged.clear();
+        qp.receives.clear();
         qp.reads_outstanding = 0;
-        for work in std::mem::take(&mut qp.waiting) {
+        let waiting = std::mem::take(&mut qp.waiting);
+        if sends + receives > 0 {
+            let slot = qp.slot.expect("work is posted through a poll group");
+            let (error, shuffle) = (qp.first_error.take(), self.random.next());
+            let flushed = GroupEvent::Flushed { slot, receives, sends, error, shuffle };
+            self.groups[qp.group].inbox.push_back(flushed);
+        }
+        for work in waiting {
             self.spares.put_request(work.request);
         }
     }

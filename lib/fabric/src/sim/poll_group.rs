@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use mem::{Buf, IoBuf, RegionId};
 
 use super::connection::Request;
+use super::random::Random;
 use super::world::{GroupEvent, Shared, World};
 use crate::{Completion, ConnectionId, Deliver, Fetch, QpIndex, QueuePairSizes, Seed, Segment, Segments, WorkError};
 
@@ -28,6 +29,8 @@ pub struct PollGroup {
     dirty: Vec<u32>,
     /// What the world reported and was not looked at yet.
     inbox: VecDeque<GroupEvent>,
+    /// What a queue pair in error gave back, still to be reported.
+    flushed: Vec<Completion>,
     /// Byte vectors to give back to the world.
     used: Vec<Vec<u8>>,
 }
@@ -60,7 +63,6 @@ struct GroupQp {
 struct Operation {
     kind: OperationState,
     done: usize,
-    result: Result<(), WorkError>,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl Seed for PollGroupSeed {
             slots: Vec::new(),
             dirty: Vec::new(),
             inbox: VecDeque::new(),
+            flushed: Vec::new(),
             used: Vec::new(),
         }
     }
@@ -206,6 +209,11 @@ impl PollGroup {
         self.look();
         let mut reported = 0;
         while reported < COMPLETIONS_PER_POLL {
+            if let Some(done) = self.flushed.pop() {
+                completion(done);
+                reported += 1;
+                continue;
+            }
             let Some(event) = self.inbox.pop_front() else { break };
             if let Some(done) = self.complete(event) {
                 completion(done);
@@ -237,36 +245,49 @@ impl PollGroup {
                 self.used.push(data);
                 Some(Completion::Received { qp: QpIndex(slot), buf, len })
             }
-            GroupEvent::ReceiveFlushed { slot } => {
-                Some(Completion::ReceiveFlushed { qp: QpIndex(slot), buf: self.oldest_receive(slot) })
+            GroupEvent::Sent { slot, data } => self.sent(slot, data),
+            GroupEvent::Flushed { slot, receives, sends, error, shuffle } => {
+                self.flush(slot, receives, sends, error);
+                let (flushed, mut random) = (&mut self.flushed, Random::new(shuffle));
+                (1..flushed.len()).for_each(|last| flushed.swap(last, random.below(last as u64 + 1) as usize));
+                None
             }
-            GroupEvent::Sent { slot, result } => self.sent(slot, result),
         }
     }
 
     fn oldest_receive(&mut self, slot: u32) -> Buf {
-        let qp = self.slots[slot as usize].as_mut().expect("a queue pair is released when nothing is out");
-        qp.receives.pop_front().expect("the world gives back what was posted")
+        self.known(slot).receives.pop_front().expect("the world gives back what was posted")
     }
 
-    fn sent(&mut self, slot: u32, result: Result<Option<Vec<u8>>, WorkError>) -> Option<Completion> {
-        let qp = self.slots[slot as usize].as_mut().expect("a queue pair is released when nothing is out");
-        let operation = qp.operations.front_mut().expect("the world answers what was posted");
-        match result {
-            Ok(Some(bytes)) => {
-                operation.fill(&bytes);
-                self.used.push(bytes);
-            }
-            Ok(None) => {}
-            Err(error) => operation.result = operation.result.and(Err(error)),
+    fn sent(&mut self, slot: u32, data: Option<Vec<u8>>) -> Option<Completion> {
+        let operation = self.known(slot).operations.front_mut().expect("the world answers what was posted");
+        if let Some(bytes) = &data {
+            operation.fill(bytes);
         }
         operation.done += 1;
-        let entries = operation.kind.entries();
-        if operation.done < entries {
-            return None;
+        let complete = operation.done == operation.kind.entries();
+        self.used.extend(data);
+        if complete { self.oldest_operation(slot, Ok(())) } else { None }
+    }
+
+    /// Brings back what the device had: the oldest `receives`, and the operations with the oldest `sends` work requests.
+    fn flush(&mut self, slot: u32, receives: usize, mut sends: usize, mut error: Option<WorkError>) {
+        for _ in 0..receives {
+            let buf = self.oldest_receive(slot);
+            self.flushed.push(Completion::ReceiveFlushed { qp: QpIndex(slot), buf });
         }
-        qp.sends_used -= entries;
-        let Operation { kind, result, .. } = qp.operations.pop_front()?;
+        while sends > 0 {
+            let operation = self.known(slot).operations.front().expect("the world gives back what was posted");
+            sends -= operation.kind.entries() - operation.done;
+            let completion = self.oldest_operation(slot, Err(error.take().unwrap_or(WorkError::Flushed)));
+            self.flushed.extend(completion);
+        }
+    }
+
+    fn oldest_operation(&mut self, slot: u32, result: Result<(), WorkError>) -> Option<Completion> {
+        let known = self.known(slot);
+        let Operation { kind, .. } = known.operations.pop_front()?;
+        known.sends_used -= kind.entries();
         let qp = QpIndex(slot);
         Some(match kind {
             OperationState::Fetch { cookie, data, .. } => Completion::Fetched { qp, cookie, data, result },
@@ -274,6 +295,11 @@ impl PollGroup {
                 Completion::Delivered { qp, cookie, data, message, result }
             }
         })
+    }
+
+    /// The queue pair that the world reports about.
+    fn known(&mut self, slot: u32) -> &mut GroupQp {
+        self.slots[slot as usize].as_mut().expect("a queue pair is released when nothing is out")
     }
 
     fn queue(&mut self, index: QpIndex, kind: OperationState) {
@@ -285,7 +311,7 @@ impl PollGroup {
             qp.sends_used
         );
         qp.sends_used += entries;
-        qp.operations.push_back(Operation { kind, done: 0, result: Ok(()) });
+        qp.operations.push_back(Operation { kind, done: 0 });
         qp.operations_queued += 1;
     }
 

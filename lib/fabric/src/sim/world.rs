@@ -105,10 +105,11 @@ pub(super) struct GroupState {
 pub(super) enum GroupEvent {
     /// The oldest receive of the queue pair in this slot gets this message.
     Received { slot: u32, data: Vec<u8> },
-    /// The oldest receive comes back unused.
-    ReceiveFlushed { slot: u32 },
     /// The oldest work request is done; a READ brings its data.
-    Sent { slot: u32, result: Result<Option<Vec<u8>>, WorkError> },
+    Sent { slot: u32, data: Option<Vec<u8>> },
+    /// The queue pair is in error: the oldest receives and work requests, so many of each, come back in any order,
+    /// which `shuffle` decides. The oldest work request has the error, if there is one.
+    Flushed { slot: u32, receives: usize, sends: usize, error: Option<WorkError>, shuffle: u64 },
 }
 
 /// An RDMA device of the target's side.

@@ -213,6 +213,7 @@ fn memory_is_reached_only_as_it_was_registered() {
             target.step();
         }
         assert!(target.is_gone(&initiator), "{problem}: something did not come back");
+        results.sort_by_key(|(cookie, _)| *cookie);
         assert_eq!(results, [(1, Err(WorkError::RemoteAccess)), (2, Err(WorkError::Flushed))], "{problem}");
         let violations = network.violations();
         assert!(violations[0].to_string().contains(problem), "{problem}: {violations:?}");
@@ -452,6 +453,51 @@ fn disconnect_by_either_end_reaches_the_other() {
     assert_eq!(network.connections(), 0);
 }
 
+#[test]
+fn an_initiator_that_left_serves_no_more_reads() {
+    let micros = Duration::from_micros(100);
+    let options = SimOptions { read_delay: micros..=micros, ..SimOptions::default() };
+    let (network, mut target, mut initiator) = connected(options);
+    let memory = initiator.host().register(100, Access::READ);
+    let qp = target.qp(&initiator);
+    target.fetch(qp, 1, &[(memory.rkey, memory.addr, 100)]);
+    initiator.disconnect();
+    initiator.host().clone().deregister(memory);
+    run(&network, &mut target);
+    assert_eq!((network.counters().reads, network.violations().len()), (0, 0));
+    assert!(target.is_gone(&initiator) && target.all_buffers_are_back());
+}
+
+#[test]
+fn a_queue_pair_in_error_gives_back_in_any_order_and_the_oldest_operation_has_the_error() {
+    let mut orders = std::collections::BTreeSet::new();
+    for seed in 0..50 {
+        let network = Network::new(seed, SimOptions::default());
+        let mut target = Target::new(&network);
+        let initiator = network.host().connect(options());
+        target.settle();
+        let qp = target.qp(&initiator);
+        target.fetch(qp, 1, &[(0, 0, 1), (0, 0, 1)]);
+        target.send(qp, 2, b"behind");
+        let mut order = Vec::new();
+        target.group.poll(&mut |completion| match completion {
+            crate::Completion::Fetched { cookie, result, .. } => {
+                assert_eq!((cookie, result), (1, Err(WorkError::RemoteAccess)));
+                order.push('1');
+            }
+            crate::Completion::Delivered { cookie, result, .. } => {
+                assert_eq!((cookie, result), (2, Err(WorkError::Flushed)));
+                order.push('2');
+            }
+            crate::Completion::ReceiveFlushed { .. } => order.push('r'),
+            crate::Completion::Received { .. } => panic!("nothing was sent"),
+        });
+        assert_eq!((order.len(), target.group.outstanding(qp)), (6, 0));
+        orders.insert(order);
+    }
+    assert!(orders.len() > 10, "{orders:?}");
+}
+
 /// A flushed completion does not mean that nothing happened.
 #[test]
 fn what_was_sent_before_the_target_disconnects_may_still_arrive() {
@@ -516,30 +562,39 @@ fn a_queue_pair_that_cannot_be_made_leaves_a_connection_that_can_be_refused() {
 
 #[test]
 fn an_initiator_that_gave_up_is_no_more_accepted() {
-    let network = Network::new(1, SimOptions::default());
+    let heard_early = (0..20).filter(|seed| accept_after_giving_up(*seed)).count();
+    assert!((1..20).contains(&heard_early), "the target may hear of it before, or only when it accepts");
+}
+
+/// Whether the target heard that the initiator gave up before it tried to accept.
+fn accept_after_giving_up(seed: u64) -> bool {
+    let network = Network::new(seed, SimOptions::default());
     let mut control = crate::Control::Sim(network.control());
+    let mut group = control.create_poll_group(GroupId(3));
     control.listen(address()).expect("free");
     let mut initiator = network.host().connect(options());
-    let mut ids = Vec::new();
-    let mut look = |control: &mut crate::Control| {
+    let events = |control: &mut crate::Control| {
+        let mut events = Vec::new();
         control.poll(0, &mut |event| match event {
-            ControlEvent::ConnectRequest { connection, .. } => ids.push((connection, true)),
-            ControlEvent::Disconnected { connection, .. } => ids.push((connection, false)),
+            ControlEvent::ConnectRequest { connection, .. } => events.push((connection, true)),
+            ControlEvent::Disconnected { connection, .. } => events.push((connection, false)),
             _ => {}
         });
-        ids.clone()
+        events
     };
-    let (id, _) = look(&mut control)[0];
-    let mut group = control.create_poll_group(GroupId(3));
+    let (id, _) = events(&mut control)[0];
     let queue_pair = control.create_queue_pair(id, GroupId(3), SIZES).expect("requested");
     initiator.disconnect();
-    assert_eq!(look(&mut control), [(id, true), (id, false)]);
+    let early = events(&mut control);
     let parameters = crate::AcceptParameters { reads_max: 1, private_data: Default::default() };
     assert!(matches!(control.accept(id, &parameters), Err(FabricError::ConnectionEnded(_))));
+    let late = events(&mut control);
+    assert_eq!([early.as_slice(), late.as_slice()].concat(), [(id, false)], "told once");
     let qp = group.adopt(queue_pair);
     let queue_pair = group.release(qp);
     control.destroy(id, Some(queue_pair));
     assert!(matches!(control.accept(id, &parameters), Err(FabricError::UnknownConnection(_))));
+    !early.is_empty()
 }
 
 #[test]

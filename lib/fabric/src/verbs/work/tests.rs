@@ -172,9 +172,11 @@ impl Rig {
         self.work.deliver(Deliver { cookie, data, segments: &segments_of(segments), message, solicited: false });
     }
 
-    /// Takes every completion there is, the device's and the ones handed back.
+    /// Takes every completion there is: what is handed back, what the device completed, and what is handed back because of
+    /// that. The first before the second, so that something handed back too early meets its completion.
     fn drain(&mut self) -> Vec<Completion> {
         let mut all = Vec::new();
+        self.work.report_handed_back(&mut |completion| all.push(completion));
         loop {
             let next = self.device().completions.pop_front();
             let Some(completion) = next else { break };
@@ -182,6 +184,7 @@ impl Rig {
             all.extend(self.work.complete(&completion));
         }
         self.work.report_handed_back(&mut |completion| all.push(completion));
+        assert!(self.device().log.is_empty(), "{:?}", self.device().log);
         all
     }
 

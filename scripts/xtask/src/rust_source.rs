@@ -62,10 +62,15 @@ fn stretch(text: &str, before: char) -> (Kind, usize) {
     if text.starts_with("/*") {
         return (Kind::Comment, block_comment(text));
     }
-    if let Some(len) = (!in_word).then(|| string(text)).flatten().or_else(|| character(text)) {
-        return (Kind::Literal, len);
+    let literal = match text.as_bytes().first() {
+        Some(b'"' | b'b' | b'c' | b'r') if !in_word => string(text),
+        Some(b'\'') => character(text),
+        _ => None,
+    };
+    match literal {
+        Some(len) => (Kind::Literal, len),
+        None => (Kind::Code, text.chars().next().map_or(0, char::len_utf8)),
     }
-    (Kind::Code, text.chars().next().map_or(0, char::len_utf8))
 }
 
 /// Block comments nest.

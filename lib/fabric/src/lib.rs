@@ -41,6 +41,7 @@ mod error;
 mod home;
 mod info;
 mod poll_group;
+pub mod roce;
 pub mod sim;
 pub mod verbs;
 mod work;

@@ -1,0 +1,21 @@
+//! Bytes of RoCEv2 (IBTA vol. 1, annex A17) and of its connection manager (chapter 12, annex A11).
+//!
+//! Parsing never panics, whatever the bytes; what is wrong is an error value of its own. Emitting panics only on our
+//! own bugs, which each function names.
+
+mod opcode;
+mod packet;
+mod psn;
+
+pub use opcode::Opcode;
+pub use packet::*;
+pub use psn::Psn;
+
+/// UDP port of RoCEv2 (IBTA annex A17.4.3).
+pub const UDP_PORT: u16 = 4791;
+
+/// Queue pair of the connection manager.
+pub const GSI_QP: u32 = 1;
+
+/// Key of that queue pair (IBTA vol. 1, 3.5.3).
+pub const GSI_QKEY: u32 = 0x8001_0000;

@@ -58,6 +58,7 @@ impl PollGroup {
     pub fn outstanding(&self, qp: QpIndex) -> usize {
         match self {
             PollGroup::Verbs(group) => group.get().expect("adopted").outstanding(qp),
+            PollGroup::Roce(group) => group.get().expect("adopted").outstanding(qp),
             PollGroup::Sim(group) => group.get().expect("adopted").outstanding(qp),
         }
     }
@@ -68,6 +69,7 @@ impl PollGroup {
     pub fn send_slots_free(&self, qp: QpIndex) -> usize {
         match self {
             PollGroup::Verbs(group) => group.get().expect("adopted").send_slots_free(qp),
+            PollGroup::Roce(group) => group.get().expect("adopted").send_slots_free(qp),
             PollGroup::Sim(group) => group.get().expect("adopted").send_slots_free(qp),
         }
     }

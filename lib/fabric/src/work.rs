@@ -210,6 +210,20 @@ pub enum ControlEvent {
     },
 }
 
+impl ControlEvent {
+    /// The connection that it is about.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            ControlEvent::ConnectRequest { connection, .. }
+            | ControlEvent::Established { connection }
+            | ControlEvent::Connected { connection, .. }
+            | ControlEvent::Rejected { connection, .. }
+            | ControlEvent::Disconnected { connection, .. } => Some(*connection),
+            ControlEvent::DeviceAdded { .. } | ControlEvent::DeviceRemoved { .. } => None,
+        }
+    }
+}
+
 /// Sizes of a queue pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueuePairSizes {

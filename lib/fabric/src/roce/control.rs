@@ -205,10 +205,8 @@ impl Control {
         }
         self.devices.look();
         let device = self.devices.open(connect.local, &self.groups).map_err(failed)?;
-        let path = Path {
-            local: SocketAddr::new(connect.local, UDP_PORT),
-            peer: SocketAddr::new(connect.to.ip(), UDP_PORT),
-        };
+        let path =
+            Path { local: SocketAddr::new(connect.local, UDP_PORT), peer: SocketAddr::new(connect.to.ip(), UDP_PORT) };
         let mut request = CmRequest {
             port: connect.to.port(),
             source_port: UDP_PORT,
@@ -304,7 +302,7 @@ impl Control {
         if let Some(made) = destroyed.queue_pair {
             self.numbers[made.group].give_back(self.now_ns, made.qpn);
         }
-        self.events.retain(|event| connection_of(event) != Some(connection));
+        self.events.retain(|event| event.connection() != Some(connection));
         self.send();
     }
 
@@ -514,15 +512,4 @@ fn mad_of(packet: &[u8]) -> Option<&[u8]> {
     let (headers, payload) = Headers::parse(packet).ok()?;
     let is_for_us = headers.opcode == Opcode::UdSendOnly && headers.dest_qp == GSI_QP;
     (is_for_us && headers.deth.is_some_and(|deth| deth.qkey == GSI_QKEY)).then_some(payload)
-}
-
-fn connection_of(event: &ControlEvent) -> Option<ConnectionId> {
-    match event {
-        ControlEvent::ConnectRequest { connection, .. }
-        | ControlEvent::Established { connection }
-        | ControlEvent::Connected { connection, .. }
-        | ControlEvent::Rejected { connection, .. }
-        | ControlEvent::Disconnected { connection, .. } => Some(*connection),
-        ControlEvent::DeviceAdded { .. } | ControlEvent::DeviceRemoved { .. } => None,
-    }
 }

@@ -110,9 +110,9 @@ impl Devices {
         }
         let interface = self.interfaces.iter().find(|interface| has(interface, address));
         let interface = interface.ok_or_else(|| format!("no network interface has the address {address}"))?;
-        let mtu = interface.path_mtu_max().ok_or_else(|| {
-            format!("{}: its MTU of {} bytes is too small for RoCE", interface.name, interface.mtu)
-        })?;
+        let mtu = interface
+            .path_mtu_max()
+            .ok_or_else(|| format!("{}: its MTU of {} bytes is too small for RoCE", interface.name, interface.mtu))?;
         let scope = if is_link_local(address) { interface.index } else { 0 };
         let opened = packet_io::open(address, scope, groups.len() + 1);
         let mut queues = opened.map_err(|error| refusal(address, &error))?.into_iter();

@@ -3,8 +3,6 @@
 use metrics::Counter;
 
 use super::cm::CmCounters;
-use super::packet_io::PacketCounters;
-use super::rc::EndpointCounters;
 
 /// What one poll group counts beyond what its packet I/O and its queue pairs count themselves.
 #[derive(Debug, Default)]

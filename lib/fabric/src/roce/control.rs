@@ -12,12 +12,12 @@ use super::connection::{Connection, Made, State};
 use super::devices::{DEVICES_MAX, DeviceIndex, Devices, READS_MAX};
 use super::listener::Listener;
 use super::numbers::Numbers;
-use super::packet_io::{Arrived, Path, QUEUES_MAX};
+use super::packet_io::{Arrived, PacketCounters, Path, QUEUES_MAX};
 use super::poll_group::PollGroupSeed;
 use super::queue_pair::{Link, Mail, QueuePair, Remote};
 use super::random;
 use super::rc::EndpointOptions;
-use super::statistics::Counters;
+use super::statistics::{Counters, DataCounters};
 use super::wire::{Deth, GSI_QKEY, GSI_QP, Headers, Opcode, Psn, UDP_PORT};
 use crate::{
     AcceptParameters, Connect, ConnectRequest, ConnectionId, ControlEvent, DeviceInfo, FabricError, GroupId, Homebound,
@@ -56,6 +56,8 @@ pub struct Control {
     devices: Devices,
     groups: Vec<(GroupId, Arc<Mail>)>,
     numbers: Vec<Numbers>,
+    /// What each group counted, as far as it was published.
+    published: Vec<DataCounters>,
     /// Counts what the groups changed.
     news: Arc<AtomicU32>,
     news_seen: u32,
@@ -86,6 +88,7 @@ impl Control {
             devices: Devices::default(),
             groups: Vec::new(),
             numbers: Vec::new(),
+            published: Vec::new(),
             news: Arc::default(),
             news_seen: 0,
             listeners: BTreeMap::new(),
@@ -112,6 +115,7 @@ impl Control {
         self.groups.push((id, Arc::clone(&mail)));
         let queue = u8::try_from(self.groups.len()).expect("fewer groups than that");
         self.numbers.push(Numbers::new(queue));
+        self.published.push(DataCounters::default());
         PollGroupSeed::new(mail, random::next())
     }
 
@@ -139,16 +143,18 @@ impl Control {
     }
 
     /// What was counted since the start.
-    pub fn counters(&self) -> Counters {
-        let mut sum = Counters { cm: self.cm.counters(), ..Counters::default() };
-        for (_, mail) in &self.groups {
-            sum.received += mail.statistics.received.get();
-            sum.malformed += mail.statistics.malformed.get();
-            sum.unknown_qp += mail.statistics.unknown_qp.get();
-            sum.wrong_peer += mail.statistics.wrong_peer.get();
-            sum.failed += mail.statistics.failed.get();
+    pub fn counters(&mut self) -> Counters {
+        let mut data = DataCounters::default();
+        for ((_, mail), published) in self.groups.iter().zip(&mut self.published) {
+            if let Some(newer) = mail.counters.pop() {
+                *published = newer;
+            }
+            data += *published;
         }
-        sum
+        let mut cm_packets = PacketCounters::default();
+        self.devices.all().iter().for_each(|device| cm_packets += device.io.counters());
+        let (packets, groups, connections) = (data.packets, data.group, data.endpoints);
+        Counters { packets, cm_packets, groups, connections, cm: self.cm.counters() }
     }
 
     pub(crate) fn poll(&mut self, now_ns: u64, event: &mut dyn FnMut(ControlEvent)) {

@@ -6,14 +6,18 @@ use mem::{Buf, IoBuf};
 
 use super::devices::{DEVICES_MAX, DeviceIndex};
 use super::exposed::{Access, Exposed, RemoteMemory};
-use super::packet_io::{Arrived, PacketIo, Path};
+use super::packet_io::{Arrived, PacketCounters, PacketIo, Path};
 use super::queue_pair::{Link, Mail, QueuePair};
-use super::rc::{Endpoint, EndpointOptions, Transmit};
+use super::rc::{Endpoint, EndpointCounters, EndpointOptions, Transmit};
+use super::statistics::{DataCounters, GroupCounters};
 use super::wire::Headers;
 use crate::{Completion, Deliver, Fetch, Homebound, QpIndex, Seed};
 
 /// Completions reported in one poll.
 const COMPLETIONS_MAX: usize = 256;
+
+/// Time between two copies of the counters for the control side.
+const PUBLISH_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// Of a panic for a [`QpIndex`] that was released: our own bug.
 const UNKNOWN: &str = "a queue pair was used that this poll group does not have";
@@ -49,6 +53,9 @@ impl Seed for PollGroupSeed {
             next_deadline: u64::MAX,
             exposed: Exposed::new(self.key_seed),
             now: 0,
+            counters: GroupCounters::default(),
+            released: EndpointCounters::default(),
+            next_publication: 0,
         }
     }
 }
@@ -78,6 +85,10 @@ pub struct PollGroup {
     exposed: Exposed,
     /// When the last poll was.
     now: u64,
+    counters: GroupCounters,
+    /// What queue pairs counted that were released since.
+    released: EndpointCounters,
+    next_publication: u64,
 }
 
 /// One device, as this group uses it.
@@ -148,6 +159,7 @@ impl PollGroup {
         let port = &mut self.ports[slot.device.0];
         port.users -= 1;
         port.reads_in_flight -= slot.endpoint.read_packets_in_flight();
+        self.released += slot.endpoint.counters();
         self.by_number[high_bits(slot.options.local_qpn)] = NOBODY;
         self.free.push(qp.0);
         QueuePair { options: slot.options, path: slot.path, device: slot.device, link: slot.link }
@@ -205,6 +217,9 @@ impl PollGroup {
             self.attend();
         }
         self.receive();
+        if now_ns >= self.next_publication {
+            self.publish();
+        }
         self.report(report)
     }
 
@@ -268,23 +283,23 @@ impl PollGroup {
             if self.ports[device].users == 0 {
                 continue;
             }
-            let PollGroup { ports, by_number, slots, sending, completing, exposed, mail, now, .. } = self;
+            let PollGroup { ports, by_number, slots, sending, completing, exposed, mail, now, counters, .. } = self;
             let Port { io, reads_in_flight, .. } = &mut ports[device];
             io.receive(&mut |arrived: Arrived<'_>| {
                 let Ok((headers, payload)) = Headers::parse(arrived.packet) else {
-                    return mail.statistics.malformed.increment();
+                    return counters.not_roce += 1;
                 };
                 let index = by_number[high_bits(headers.dest_qp)];
                 let Some(Some(slot)) = slots.get_mut(index as usize) else {
-                    return mail.statistics.unknown_qp.increment();
+                    return counters.unknown_qp += 1;
                 };
                 if slot.options.local_qpn != headers.dest_qp {
-                    return mail.statistics.unknown_qp.increment();
+                    return counters.unknown_qp += 1;
                 }
                 if (slot.path.peer.ip(), slot.device.0) != (arrived.path.peer.ip(), device) {
-                    return mail.statistics.wrong_peer.increment();
+                    return counters.wrong_peer += 1;
                 }
-                mail.statistics.received.increment();
+                counters.delivered += 1;
                 let before = slot.endpoint.read_packets_in_flight();
                 slot.endpoint.on_packet(*now, &headers, payload, arrived.congested, exposed);
                 *reads_in_flight = *reads_in_flight - before + slot.endpoint.read_packets_in_flight();
@@ -301,6 +316,17 @@ impl PollGroup {
                 }
             });
         }
+    }
+
+    /// Gives the control side a copy of the counters.
+    #[cold]
+    fn publish(&mut self) {
+        self.next_publication = self.now.saturating_add(PUBLISH_INTERVAL_NS);
+        let mut packets = PacketCounters::default();
+        self.ports.iter().for_each(|port| packets += port.io.counters());
+        let mut endpoints = self.released;
+        self.slots.iter().flatten().for_each(|slot| endpoints += slot.endpoint.counters());
+        self.mail.counters.force_push(DataCounters { group: self.counters, packets, endpoints });
     }
 
     fn report(&mut self, report: &mut dyn FnMut(Completion)) -> usize {
@@ -337,7 +363,7 @@ impl PollGroup {
         }
         if slot.endpoint.has_failed() {
             if !std::mem::replace(&mut slot.told_failure, true) {
-                self.mail.statistics.failed.increment();
+                self.counters.failed_qps += 1;
                 slot.link.fail();
                 self.mail.tell();
             }

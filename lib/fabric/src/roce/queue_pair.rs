@@ -9,7 +9,7 @@ use crossbeam_queue::ArrayQueue;
 use super::devices::DeviceIndex;
 use super::packet_io::{PacketIo, Path};
 use super::rc::EndpointOptions;
-use super::statistics::Statistics;
+use super::statistics::DataCounters;
 use super::wire::Psn;
 
 /// A queue pair: made by the control side, adopted by a poll group, given back when nothing is outstanding on it.
@@ -91,13 +91,13 @@ pub(super) struct Mail {
     changes: AtomicU32,
     /// Counts what any group changed in its links; shared by all groups of a control side.
     pub(super) news: Arc<AtomicU32>,
-    /// What the group counts.
-    pub(super) statistics: Statistics,
+    /// What the group counted: the newest copy that was not taken yet.
+    pub(super) counters: ArrayQueue<DataCounters>,
 }
 
 impl Mail {
     pub(super) fn new(ports: usize, news: Arc<AtomicU32>) -> Mail {
-        Mail { ports: ArrayQueue::new(ports), changes: AtomicU32::new(0), news, statistics: Statistics::default() }
+        Mail { ports: ArrayQueue::new(ports), changes: AtomicU32::new(0), news, counters: ArrayQueue::new(1) }
     }
 
     /// Makes the group look at its links and ports. Release: it then sees what was changed before.

@@ -5,6 +5,9 @@
 //! packet_rate --receive LOCAL          one end: counts what arrives, for ever
 //! packet_rate --send LOCAL PEER [LEN]  the other: sends payloads of LEN bytes (4096) as fast as it can, for ever
 //! ```
+//! "In bursts" is many packets for one queue pair, as in a WRITE of many packets; the loopback interface never cuts a
+//! burst, which a real one has to. "Alone" is each for another queue pair, as acknowledgements are.
+//!
 //! Turns on one thread show what sending and receiving cost apart from each other, and nothing is lost. Costs are times of
 //! the thread on its processor, so that other load on the machine counts little. For figures, run it with `--release`.
 #![allow(missing_docs, reason = "a program, not an interface")]
@@ -48,14 +51,14 @@ type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 fn take_turns() -> Result {
     let (here, there) = ("127.0.0.1".parse()?, "127.0.0.2".parse()?);
     let (mut sender, mut receiver) = (open(here)?, open(there)?);
-    for len in [64, 1024, 4096] {
+    for (len, alone) in [(64, false), (1024, false), (4096, false), (64, true), (4096, true)] {
         let payload = vec![0x5a; len];
         let (mut packets, mut lost) = (0u64, 0u64);
         let (mut sending, mut receiving) = (Duration::ZERO, Duration::ZERO);
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(3) {
             let start = cpu_time();
-            send_turn(&mut sender, &path(here, there), &payload);
+            send_turn(&mut sender, &path(here, there), &payload, alone);
             let sent = cpu_time();
             let mut arrived = 0;
             for _ in 0..TURN {
@@ -70,7 +73,8 @@ fn take_turns() -> Result {
         }
         let cost = |time: Duration| time.as_nanos() as f64 / packets as f64;
         println!(
-            "{len:5} bytes: sending {:5.0} ns, receiving {:5.0} ns a packet; {:8.0} packets/s per core for both, {lost} lost",
+            "{len:5} bytes {}: sending {:5.0} ns, receiving {:5.0} ns a packet; {:8.0} packets/s per core for both, {lost} lost",
+            if alone { "alone    " } else { "in bursts" },
             cost(sending),
             cost(receiving),
             1e9 / cost(sending + receiving),
@@ -96,7 +100,7 @@ fn send(local: &str, peer: &str, len: &str) -> Result {
     let mut queue = open(local)?;
     let mut report = Report::new();
     loop {
-        send_turn(&mut queue, &path(local, peer), &payload);
+        send_turn(&mut queue, &path(local, peer), &payload, false);
         report.every_second(|| queue.counters().sent);
     }
 }
@@ -111,9 +115,10 @@ fn path(local: IpAddr, peer: IpAddr) -> Path {
     Path { local: SocketAddr::new(local, UDP_PORT), peer: SocketAddr::new(peer, UDP_PORT) }
 }
 
-fn send_turn(queue: &mut PacketIo, path: &Path, payload: &[u8]) {
+fn send_turn(queue: &mut PacketIo, path: &Path, payload: &[u8], alone: bool) {
     for psn in 0..TURN {
-        let headers = Headers::new(Opcode::WriteMiddle, DEST_QP, Psn::new(psn));
+        let dest_qp = if alone { DEST_QP + (psn << 8) } else { DEST_QP };
+        let headers = Headers::new(Opcode::WriteMiddle, dest_qp, Psn::new(psn));
         while queue.queue(path, &headers, payload).is_err() {
             queue.flush();
         }

@@ -62,7 +62,10 @@ impl Inbound {
         let arrived = Arrived { path, congested: datagram.congested, packet };
         let queue = queue_of(dest_qp(packet));
         if queue != self.index && queue < self.handover.queues() {
-            self.counters.handover_drops += u64::from(!self.handover.put(queue, arrived));
+            match self.handover.put(queue, arrived) {
+                true => self.counters.handed_over += 1,
+                false => self.counters.handover_drops += 1,
+            }
             return false;
         }
         self.counters.received += 1;

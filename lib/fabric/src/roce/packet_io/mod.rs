@@ -64,11 +64,13 @@ pub struct NoRoom;
 /// What a packet I/O counted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct PacketCounters {
-    /// Packets handed over.
+    /// Packets handed over to the caller.
     pub received: u64,
     /// Packets dropped because their ICRC was wrong.
     pub icrc_errors: u64,
-    /// Packets dropped because they came in at another queue than their own and that one's inbox was full.
+    /// Packets that were for another queue, and were handed over to it.
+    pub handed_over: u64,
+    /// Packets that were for another queue, and were dropped because it had no room for them.
     pub handover_drops: u64,
     /// Datagrams dropped because they were too short or too long to be a packet.
     pub malformed: u64,

@@ -1,7 +1,7 @@
 //! The side that asks: REQ out, REP or REJ in, RTU out (IBTA vol. 1, 12.9.7.1).
 
 use super::connection::{Connection, Consumer, Ends, State};
-use super::ending::{OF_REPLY, OF_REQUEST, Rejection};
+use super::ending::{OF_REPLY, OF_REQUEST, rej_of_reply, rej_of_silence};
 use super::passive::FIRST_QPN;
 use super::timers::{self, Exchange};
 use super::{Cm, CmEvent, CmId, CmReply, CmRequest, encode};
@@ -109,7 +109,9 @@ impl Cm {
         let ends = Ends::of(path);
         match self.table.get(id) {
             Some(connection) if Ends::of(&connection.path) != ends || connection.passive => self.counters.unknown += 1,
-            Some(Connection { state: State::RequestSent(_), .. }) => self.on_first_reply(now, path, transaction_id, rep),
+            Some(Connection { state: State::RequestSent(_), .. }) => {
+                self.on_first_reply(now, path, transaction_id, rep)
+            }
             Some(connection) if connection.remote_id == rep.local_comm_id && !connection.state.is_over() => {
                 let ready = matches!(connection.state, State::Established);
                 self.counters.duplicates += 1;
@@ -120,7 +122,7 @@ impl Cm {
             }
             Some(_) | None => {
                 self.counters.unknown += 1;
-                self.send(*path, transaction_id, Rejection::of_reply(rep, RejectReason::INVALID_COMM_ID).message());
+                self.send(*path, transaction_id, rej_of_reply(rep, RejectReason::INVALID_COMM_ID));
             }
         }
     }
@@ -132,7 +134,7 @@ impl Cm {
             return;
         }
         if self.end_stale(now, Ends::of(path), rep.local_qpn) {
-            self.send(*path, transaction_id, Rejection::of_reply(rep, RejectReason::STALE_CONNECTION).message());
+            self.send(*path, transaction_id, rej_of_reply(rep, RejectReason::STALE_CONNECTION));
             return self.report_rejected(id, RejectReason::STALE_CONNECTION, &[]);
         }
         self.table.update(id, |connection| {
@@ -180,10 +182,10 @@ impl Cm {
 
     /// Lets the peer forget our request, which it may have. A REP that comes now is rejected: the id is not known.
     pub(super) fn give_up_request(&mut self, id: CmId) {
-        let node_guid = self.node_guid.to_be_bytes();
+        let node_guid = self.node_guid;
         let given_up = self.table.update(id, |connection| {
             connection.state = State::Over;
-            (connection.path, Rejection::of_silence(connection, &node_guid).message())
+            (connection.path, rej_of_silence(connection, node_guid))
         });
         if let Some((path, message)) = given_up {
             let transaction_id = self.ids.transaction();

@@ -1,11 +1,13 @@
 //! How connections and attempts end: DREQ and DREP, REJ, and connections that their peer has forgotten (IBTA vol. 1,
 //! 12.9.8.3 and 12.9.9).
 
+use arrayvec::ArrayVec;
+
 use super::connection::{Connection, Ends, State};
 use super::timers::{self, Exchange};
 use super::{Cm, CmEvent, CmId, encode};
 use crate::roce::packet_io::Path;
-use crate::roce::wire::cm::{Drep, Dreq, Message, Rej, RejectReason, Rep, private_data};
+use crate::roce::wire::cm::{Drep, Dreq, Message, REJ_PRIVATE_DATA_LEN, Rej, RejectReason, Rep, private_data};
 
 /// In MRA and REJ: about a REQ (12.6.6, 12.6.7).
 pub(super) const OF_REQUEST: u8 = 0;
@@ -138,58 +140,48 @@ impl Cm {
     }
 }
 
-/// A REJ of ours.
-pub(super) struct Rejection<'a> {
-    local_comm_id: u32,
+/// REJ of the REQ with this id. We name no id of ours, as Linux does not: the peer has no use for it.
+///
+/// # Panics
+/// If there is more information or private data than a REJ carries (72 and 148 bytes).
+pub(super) fn rej_of_request(
     remote_comm_id: u32,
-    message: u8,
     reason: RejectReason,
-    pub(super) information: &'a [u8],
-    pub(super) private_data: &'a [u8],
+    information: &[u8],
+    consumers_data: &[u8],
+) -> Message {
+    assert!(consumers_data.len() <= REJ_PRIVATE_DATA_LEN, "private data that fits into a REJ");
+    Message::Rej(Rej {
+        local_comm_id: 0,
+        remote_comm_id,
+        message: OF_REQUEST,
+        reason,
+        information: information.iter().copied().collect(),
+        private_data: private_data(consumers_data),
+    })
 }
 
-impl<'a> Rejection<'a> {
-    /// Of the REQ with this id. We name no id of ours, as Linux does not: the peer has no use for it.
-    pub(super) fn of_request(remote_comm_id: u32, reason: RejectReason) -> Rejection<'a> {
-        Rejection { local_comm_id: 0, remote_comm_id, message: OF_REQUEST, reason, information: &[], private_data: &[] }
-    }
+/// REJ of this REP, by the ids that it used.
+pub(super) fn rej_of_reply(rep: &Rep, reason: RejectReason) -> Message {
+    Message::Rej(Rej {
+        local_comm_id: rep.remote_comm_id,
+        remote_comm_id: rep.local_comm_id,
+        message: OF_REPLY,
+        reason,
+        information: ArrayVec::new(),
+        private_data: private_data(&[]),
+    })
+}
 
-    /// Of this REP, by the ids that it used.
-    pub(super) fn of_reply(rep: &Rep, reason: RejectReason) -> Rejection<'a> {
-        Rejection {
-            local_comm_id: rep.remote_comm_id,
-            remote_comm_id: rep.local_comm_id,
-            message: OF_REPLY,
-            reason,
-            information: &[],
-            private_data: &[],
-        }
-    }
-
-    /// Because nothing came. Our node's GUID goes with it: by that and our id the peer finds what it does not know its
-    /// own id of (12.6.7.2).
-    pub(super) fn of_silence(connection: &Connection, node_guid: &'a [u8; 8]) -> Rejection<'a> {
-        Rejection {
-            local_comm_id: connection.id.0,
-            remote_comm_id: connection.remote_id,
-            message: OF_NOTHING,
-            reason: RejectReason::TIMEOUT,
-            information: node_guid,
-            private_data: &[],
-        }
-    }
-
-    /// # Panics
-    /// If there is more information or private data than a REJ carries (72 and 148 bytes).
-    pub(super) fn message(&self) -> Message {
-        assert!(self.private_data.len() <= 148, "private data that fits into a REJ");
-        Message::Rej(Rej {
-            local_comm_id: self.local_comm_id,
-            remote_comm_id: self.remote_comm_id,
-            message: self.message,
-            reason: self.reason,
-            information: self.information.iter().copied().collect(),
-            private_data: private_data(self.private_data),
-        })
-    }
+/// REJ because no answer came. Our node's GUID goes with it: by that and our id the peer finds the connection, if we do not
+/// know its id (12.6.7.2).
+pub(super) fn rej_of_silence(connection: &Connection, node_guid: u64) -> Message {
+    Message::Rej(Rej {
+        local_comm_id: connection.id.0,
+        remote_comm_id: connection.remote_id,
+        message: OF_NOTHING,
+        reason: RejectReason::TIMEOUT,
+        information: node_guid.to_be_bytes().into_iter().collect(),
+        private_data: private_data(&[]),
+    })
 }

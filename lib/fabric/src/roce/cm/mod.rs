@@ -14,8 +14,6 @@ mod ending;
 mod ids;
 mod passive;
 mod table;
-#[cfg(test)]
-mod tests;
 mod timers;
 
 use std::collections::VecDeque;

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use super::connection::{Asked, Connection, Consumer, Ends, State};
-use super::ending::Rejection;
+use super::ending::{OF_REQUEST, rej_of_request, rej_of_silence};
 use super::timers::{self, Exchange};
 use super::{Cm, CmEvent, CmId, CmReply, CmRequest, encode};
 use crate::roce::packet_io::Path;
@@ -86,8 +86,7 @@ impl Cm {
             State::ReplySent(exchange) => *exchange.message(),
             State::TimeWait { rejection: Some(mad), .. } => **mad,
             State::TimeWait { rejection: None, .. } => {
-                let stale = Rejection::of_request(connection.remote_id, RejectReason::STALE_CONNECTION);
-                encode(transaction_id, stale.message())
+                encode(transaction_id, rej_of_request(connection.remote_id, RejectReason::STALE_CONNECTION, &[], &[]))
             }
             State::Requested(_)
             | State::RequestSent(_)
@@ -102,8 +101,7 @@ impl Cm {
 
     /// Refuses a REQ without remembering it: if it is repeated, so is the refusal.
     fn refuse(&mut self, path: &Path, transaction_id: u64, req: &Req, reason: RejectReason, information: &[u8]) {
-        let rejection = Rejection { information, ..Rejection::of_request(req.local_comm_id, reason) };
-        self.send(*path, transaction_id, rejection.message());
+        self.send(*path, transaction_id, rej_of_request(req.local_comm_id, reason, information, &[]));
     }
 
     /// Passive: accepts. False: it ended meanwhile.
@@ -147,27 +145,31 @@ impl Cm {
     /// # Panics
     /// If there is more private data.
     pub fn reject(&mut self, now: u64, id: CmId, private_data: &[u8]) {
-        self.reject_undecided(now, id, RejectReason::CONSUMER, private_data);
-        self.table.update(id, |connection| connection.consumer.learn_the_end());
+        if self.reject_undecided(now, id, RejectReason::CONSUMER, &[], private_data) {
+            self.table.update(id, |connection| connection.consumer.learn_the_end());
+        }
     }
 
-    /// Refuses a request that is not decided yet, and remembers the refusal for when the request is repeated.
-    fn reject_undecided(&mut self, now: u64, id: CmId, reason: RejectReason, private_data: &[u8]) {
-        let information = self.node_guid.to_be_bytes();
+    /// Refuses a request that is not decided yet, and remembers the refusal for when the request is repeated. False: it
+    /// is decided.
+    fn reject_undecided(
+        &mut self,
+        now: u64,
+        id: CmId,
+        reason: RejectReason,
+        information: &[u8],
+        private_data: &[u8],
+    ) -> bool {
         let rejected = self.table.update(id, |connection| {
             let State::Requested(asked) = &connection.state else { return None };
-            let rejection = Rejection { private_data, ..Rejection::of_request(connection.remote_id, reason) };
-            let rejection = match reason {
-                RejectReason::TIMEOUT => Rejection { information: &information, ..rejection },
-                _ => rejection,
-            };
-            let mad = encode(asked.transaction_id, rejection.message());
+            let rej = rej_of_request(connection.remote_id, reason, information, private_data);
+            let mad = encode(asked.transaction_id, rej);
             connection.state = State::TimeWait { until: now + timers::TIME_WAIT, rejection: Some(Box::new(mad)) };
             Some((connection.path, mad))
         });
-        if let Some((path, mad)) = rejected.flatten() {
-            self.queue(path, mad);
-        }
+        let Some((path, mad)) = rejected.flatten() else { return false };
+        self.queue(path, mad);
+        true
     }
 
     /// The consumer takes its time: the peer gets to know that its REQ arrived, so that it goes on waiting.
@@ -183,7 +185,7 @@ impl Cm {
             return self.send(path, transaction_id, message);
         }
         self.counters.timeouts += 1;
-        self.reject_undecided(now, id, RejectReason::TIMEOUT, &[]);
+        self.reject_undecided(now, id, RejectReason::TIMEOUT, &self.node_guid.to_be_bytes(), &[]);
         self.tell_end(id, "nobody decided about the request");
     }
 
@@ -191,9 +193,9 @@ impl Cm {
     pub(super) fn on_reply_unanswered(&mut self, now: u64, id: CmId) {
         self.counters.timeouts += 1;
         let Some(connection) = self.table.get(id) else { return };
-        let (path, rejection) = (connection.path, Rejection::of_silence(connection, &self.node_guid.to_be_bytes()).message());
+        let (path, rej) = (connection.path, rej_of_silence(connection, self.node_guid));
         let transaction_id = self.ids.transaction();
-        self.send(path, transaction_id, rejection);
+        self.send(path, transaction_id, rej);
         self.end(now, id, "the initiator did not complete the handshake");
     }
 
@@ -270,7 +272,7 @@ fn receipt_acknowledgement(connection: &Connection) -> Message {
     Message::Mra(Mra {
         local_comm_id: connection.id.0,
         remote_comm_id: connection.remote_id,
-        message: super::ending::OF_REQUEST,
+        message: OF_REQUEST,
         service_timeout: timers::SERVICE_TIMEOUT,
         private_data: private_data(&[]),
     })

@@ -129,7 +129,12 @@ impl Table {
 }
 
 /// The older of two with the same key keeps it.
-fn reindex_key(index: &mut HashMap<(Ends, u32), CmId>, id: CmId, before: Option<(Ends, u32)>, after: Option<(Ends, u32)>) {
+fn reindex_key(
+    index: &mut HashMap<(Ends, u32), CmId>,
+    id: CmId,
+    before: Option<(Ends, u32)>,
+    after: Option<(Ends, u32)>,
+) {
     if before == after {
         return;
     }

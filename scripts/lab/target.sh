@@ -4,7 +4,8 @@
 . "$LAB/three-disks.sh"
 
 # What a scenario calls, and guest/on-host.sh passes on when the target is not in the guest.
-TARGET_HELPERS=(write_config start_target end_target stop_target kill_target rpc target_rss_kib target_open_files target_log_has clear_target)
+TARGET_HELPERS=(write_config start_target end_target stop_target kill_target target_is_gone rpc target_rss_kib
+  target_open_files target_log_has start_rping clear_target)
 
 case $FABRIC in
 verbs)
@@ -30,15 +31,11 @@ write_config() {
 # start_target [MASK [ARGUMENT...]]: starts srpt-app with $CONFIG (written first if there is none) and waits until it listens.
 # Its log is $SCENARIO.targetN.log for the Nth start.
 start_target() {
-  local mask=${1:-0x3} run
+  local mask=${1:-0x3}
   shift || true
   [ -e "$CONFIG" ] || write_config
-  run=$(($(target_logs | wc -l) + 1))
-  TARGET_LOG=$SHARED/$SCENARIO.target$run.log
   # The guest's CPUs also run the initiator, and the host's the guest: a target that only polls would starve them.
-  "${LEASH[@]}" "$APP" -m "$mask" -c "$CONFIG" -r "$SOCKET" --adaptive --stall-us 500000 "$@" >"$TARGET_LOG" 2>&1 3>&- &
-  TARGET_PID=$!
-  echo "$TARGET_PID" >"$TARGET_FOLDER/target.pid"
+  launch "$APP" -m "$mask" -c "$CONFIG" -r "$SOCKET" --adaptive --stall-us 500000 "$@"
   until_true 60 target_answers && rpc srp_get_listeners | grep -q "$PORT" || {
     echo "the target does not come up:"
     tail -20 "$TARGET_LOG"
@@ -48,6 +45,12 @@ start_target() {
 target_answers() {
   target_is_gone && return 0 # no use to wait, the question after this one fails
   [ -S "$SOCKET" ] && rpc rpc_get_methods >/dev/null 2>&1
+}
+launch() {
+  TARGET_LOG=$SHARED/$SCENARIO.target$(($(target_logs | wc -l) + 1)).log
+  "${LEASH[@]}" "$@" >"$TARGET_LOG" 2>&1 3>&- &
+  TARGET_PID=$!
+  echo "$TARGET_PID" >"$TARGET_FOLDER/target.pid"
 }
 target_is_gone() { ! kill -0 "$TARGET_PID" 2>/dev/null; }
 target_logs() { compgen -G "$SHARED/$SCENARIO.target*.log"; }
@@ -70,6 +73,12 @@ rpc() { /usr/bin/python3 -S -E "$LAB/rpc.py" "$SOCKET" "$@"; }
 target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
 target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }
 target_log_has() { grep -iE -- "$1" "$TARGET_LOG"; }
+
+# start_rping: in the target's place, the other end of rping.
+start_rping() {
+  launch "$SHARED/roce_rping" "$ADDRESS"
+  until_true 20 target_log_has listening || { tail -20 "$TARGET_LOG"; return 1; }
+}
 
 # clear_target: nothing of it is left, by force if it must be.
 clear_target() {

@@ -4,7 +4,7 @@
 new_run() {
   make_image
   local app=${SRPT_APP:-}
-  [ -n "$app" ] || app=$(build_app "$SCRIPTS/..")
+  [ -n "$app" ] || app=$(build "$SCRIPTS/.." bin srpt-app)
   [ -x "$app" ] || die "no target to run: $app"
   forget_old_runs
   RUN=$(mktemp -d "$LAB_CACHE/run/$(date +%Y%m%d-%H%M%S)-$1-XXXX")
@@ -19,7 +19,7 @@ new_run() {
 end_run() {
   stop_guest
   stop_network
-  rm -rf "$RUN/disk.img" "$RUN/srpt-app" "$RUN/scripts" "$RUN/agent" "$RUN/target"
+  rm -rf "$RUN/disk.img" "$RUN/srpt-app" "$RUN/roce_rping" "$RUN/scripts" "$RUN/agent" "$RUN/target"
 }
 
 # guest_job FABRIC JOB SECONDS [NAME=VALUE...]: boots the guest for one job, with the target in it (verbs) or on the host (roce).
@@ -43,6 +43,7 @@ run_scenarios() {
   local fabric=$1 name left passed failed seconds
   shift
   new_run "$fabric-$1"
+  [ "$fabric" = verbs ] || cp "$(build "$SCRIPTS/.." example roce_rping)" "$RUN/"
   left=("$@")
   while ((${#left[@]})); do
     seconds=120 # to boot, and for the clearing up between scenarios

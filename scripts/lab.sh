@@ -33,6 +33,7 @@ main() {
     done
     ;;
   all)
+    [ "$fabric" = verbs ] || need_network # now, not after half an hour
     for name in ${fabric:-verbs roce}; do run_scenarios "$name" $(scenarios_for "$name"); done
     report_results
     ;;

@@ -5,7 +5,7 @@
 MOUNT=/mnt/lab
 mkdir -p $MOUNT
 
-session() { rpc srp_get_sessions | grep -oE '"id": [0-9]+' | head -1; }
+session() { rpc srp_get_sessions | grep -oE '"id": [0-9]+' | xargs; }
 state() { cat /sys/class/srp_remote_ports/port-*/state; }
 packed() { (cd "$1" && tar -c --sort=name .) | sha256sum; }
 tree() { cp -a /usr/lib/python3.*/json/. $MOUNT/ && head -c 4M /dev/urandom >$MOUNT/large && sync -f $MOUNT && packed $MOUNT >/tmp/written; }

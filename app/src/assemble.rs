@@ -92,7 +92,10 @@ fn start_target(options: &Options, threads: &[ReactorThread], waker: Waker) -> a
         tracing::info!(bytes = mapping.len(), pages = %mapping.page_kind(), locked = mapping.locked(), "buffers of a reactor");
         reactors.push((thread.handle().waker(), Region::new(mapping)));
     }
-    let fabrics = vec![fabric::Control::Verbs(fabric::verbs::Control::default())];
+    let fabrics = vec![
+        fabric::Control::Verbs(fabric::verbs::Control::default()),
+        fabric::Control::Roce(fabric::roce::Control::default()),
+    ];
     let options =
         ControllerOptions { credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX), memory };
     let (controller, seeds) = Controller::new(options, fabrics, reactors, waker);

@@ -177,6 +177,8 @@ impl Controller {
             }
             ControlEvent::Established { connection } => self.on_established(fabric, connection),
             ControlEvent::Disconnected { connection, reason } => self.on_disconnected(fabric, connection, reason),
+            // Of connections that we ask for, and a target asks for none.
+            ControlEvent::Connected { .. } | ControlEvent::Rejected { .. } => {}
             ControlEvent::DeviceAdded { device } => tracing::info!(device, "RDMA device is ready"),
             ControlEvent::DeviceRemoved { device } => tracing::warn!(device, "RDMA device is gone"),
         }

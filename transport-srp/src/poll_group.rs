@@ -153,7 +153,7 @@ impl PollGroup {
         let mut work = 0;
         for index in 0..self.fabrics.len() {
             let mut completions = std::mem::take(&mut self.completions);
-            work += self.fabrics[index].group.poll(&mut |completion| completions.push(completion));
+            work += self.fabrics[index].group.poll(self.now.0, &mut |completion| completions.push(completion));
             for completion in completions.drain(..) {
                 self.on_completion(index, completion);
             }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use mem::Region;
 
 use crate::{
-    AcceptParameters, ConnectionId, ControlEvent, DeviceInfo, FabricError, GroupId, ListenerId, ListenerState,
-    PollGroup, QueuePair, QueuePairSizes, sim, verbs,
+    AcceptParameters, Connect, ConnectionId, ControlEvent, DeviceInfo, FabricError, GroupId, ListenerId, ListenerState,
+    PollGroup, QueuePair, QueuePairSizes, roce, sim, verbs,
 };
 
 /// Connections, listeners and devices of one fabric. Belongs to the control thread; no call blocks for long.
@@ -16,15 +16,18 @@ use crate::{
 pub enum Control {
     /// rdma-core.
     Verbs(verbs::Control),
+    /// RoCEv2 of our own.
+    Roce(roce::Control),
     /// Both ends in one process.
     Sim(sim::Control),
 }
 
 impl Control {
-    /// `"verbs"` or `"sim"`.
+    /// `"verbs"`, `"roce"` or `"sim"`.
     pub fn fabric_name(&self) -> &'static str {
         match self {
             Control::Verbs(_) => "verbs",
+            Control::Roce(_) => "roce",
             Control::Sim(_) => "sim",
         }
     }
@@ -34,6 +37,7 @@ impl Control {
     pub fn add_region(&mut self, region: Arc<Region>) {
         match self {
             Control::Verbs(control) => control.add_region(region),
+            Control::Roce(control) => control.add_region(region),
             Control::Sim(control) => control.add_region(region),
         }
     }
@@ -43,6 +47,7 @@ impl Control {
     pub fn create_poll_group(&mut self, id: GroupId) -> PollGroup {
         match self {
             Control::Verbs(control) => PollGroup::Verbs(control.create_poll_group(id)),
+            Control::Roce(control) => PollGroup::Roce(control.create_poll_group(id)),
             Control::Sim(control) => PollGroup::Sim(control.create_poll_group(id)),
         }
     }
@@ -55,6 +60,7 @@ impl Control {
     pub fn listen(&mut self, address: SocketAddr) -> Result<ListenerId, FabricError> {
         match self {
             Control::Verbs(control) => control.listen(address),
+            Control::Roce(control) => control.listen(address),
             Control::Sim(control) => control.listen(address),
         }
     }
@@ -63,6 +69,7 @@ impl Control {
     pub fn unlisten(&mut self, listener: ListenerId) {
         match self {
             Control::Verbs(control) => control.unlisten(listener),
+            Control::Roce(control) => control.unlisten(listener),
             Control::Sim(control) => control.unlisten(listener),
         }
     }
@@ -71,6 +78,7 @@ impl Control {
     pub fn listener_state(&self, listener: ListenerId) -> ListenerState {
         match self {
             Control::Verbs(control) => control.listener_state(listener),
+            Control::Roce(control) => control.listener_state(listener),
             Control::Sim(control) => control.listener_state(listener),
         }
     }
@@ -79,6 +87,7 @@ impl Control {
     pub fn devices(&self) -> Vec<DeviceInfo> {
         match self {
             Control::Verbs(control) => control.devices(),
+            Control::Roce(control) => control.devices(),
             Control::Sim(control) => control.devices(),
         }
     }
@@ -88,6 +97,7 @@ impl Control {
     pub fn poll(&mut self, now_ns: u64, event: &mut dyn FnMut(ControlEvent)) {
         match self {
             Control::Verbs(control) => control.poll(now_ns, event),
+            Control::Roce(control) => control.poll(now_ns, event),
             Control::Sim(control) => control.poll(now_ns, event),
         }
     }
@@ -108,7 +118,22 @@ impl Control {
     ) -> Result<QueuePair, FabricError> {
         match self {
             Control::Verbs(control) => control.create_queue_pair(connection, group, sizes).map(QueuePair::Verbs),
+            Control::Roce(control) => control.create_queue_pair(connection, group, sizes).map(QueuePair::Roce),
             Control::Sim(control) => control.create_queue_pair(connection, group, sizes).map(QueuePair::Sim),
+        }
+    }
+
+    /// Asks a peer for a connection, as an initiator does. Receives can be posted to the queue pair at once. One event
+    /// follows: [`ControlEvent::Connected`], [`ControlEvent::Rejected`] or [`ControlEvent::Disconnected`].
+    ///
+    /// # Errors
+    /// The fabric makes no connections by itself, or the local address cannot be used.
+    pub fn connect(&mut self, connect: &Connect) -> Result<(ConnectionId, QueuePair), FabricError> {
+        match self {
+            Control::Roce(control) => {
+                control.connect(connect).map(|(connection, queue_pair)| (connection, QueuePair::Roce(queue_pair)))
+            }
+            Control::Verbs(_) | Control::Sim(_) => Err(FabricError::NoInitiator { fabric: self.fabric_name() }),
         }
     }
 
@@ -120,6 +145,7 @@ impl Control {
     pub fn accept(&mut self, connection: ConnectionId, parameters: &AcceptParameters) -> Result<(), FabricError> {
         match self {
             Control::Verbs(control) => control.accept(connection, parameters),
+            Control::Roce(control) => control.accept(connection, parameters),
             Control::Sim(control) => control.accept(connection, parameters),
         }
     }
@@ -129,6 +155,7 @@ impl Control {
     pub fn reject(&mut self, connection: ConnectionId, private_data: &[u8]) {
         match self {
             Control::Verbs(control) => control.reject(connection, private_data),
+            Control::Roce(control) => control.reject(connection, private_data),
             Control::Sim(control) => control.reject(connection, private_data),
         }
     }
@@ -139,6 +166,7 @@ impl Control {
     pub fn disconnect(&mut self, connection: ConnectionId) {
         match self {
             Control::Verbs(control) => control.disconnect(connection),
+            Control::Roce(control) => control.disconnect(connection),
             Control::Sim(control) => control.disconnect(connection),
         }
     }
@@ -148,6 +176,7 @@ impl Control {
     pub fn destroy(&mut self, connection: ConnectionId, queue_pair: Option<QueuePair>) {
         match self {
             Control::Verbs(control) => control.destroy(connection, queue_pair.map(QueuePair::into_verbs)),
+            Control::Roce(control) => control.destroy(connection, queue_pair.map(QueuePair::into_roce)),
             Control::Sim(control) => control.destroy(connection, queue_pair.map(QueuePair::into_sim)),
         }
     }

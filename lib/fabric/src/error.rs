@@ -45,6 +45,12 @@ pub enum FabricError {
         /// What the device has.
         most: u32,
     },
+    /// The fabric only serves.
+    #[error("the fabric {fabric} makes no connections by itself: use roce")]
+    NoInitiator {
+        /// Its name.
+        fabric: &'static str,
+    },
     /// The private data do not fit in the connection manager's message.
     #[error("{len} bytes of private data do not fit in a {message}, which carries at most {most}")]
     PrivateDataTooLong {

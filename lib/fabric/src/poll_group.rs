@@ -1,14 +1,17 @@
 //! The data path of one reactor, dispatched over the closed set of back ends.
 
-use mem::Buf;
+use mem::{Buf, IoBuf};
 
-use crate::{Completion, Deliver, Fetch, Homebound, QpIndex, sim, verbs};
+use crate::roce::exposed::{Access, RemoteMemory};
+use crate::{Completion, Deliver, Fetch, Homebound, QpIndex, roce, sim, verbs};
 
 /// A queue pair on its way between [`crate::Control`] and a [`PollGroup`]; nothing is outstanding on it.
 #[derive(Debug)]
 pub enum QueuePair {
     /// rdma-core.
     Verbs(verbs::QueuePair),
+    /// RoCEv2 of our own.
+    Roce(roce::QueuePair),
     /// Both ends in one process.
     Sim(sim::QueuePair),
 }
@@ -22,6 +25,8 @@ pub enum QueuePair {
 pub enum PollGroup {
     /// rdma-core.
     Verbs(Homebound<verbs::PollGroupSeed>),
+    /// RoCEv2 of our own.
+    Roce(Homebound<roce::PollGroupSeed>),
     /// Both ends in one process.
     Sim(Homebound<sim::PollGroupSeed>),
 }
@@ -31,6 +36,7 @@ impl PollGroup {
     pub fn adopt(&mut self, queue_pair: QueuePair) -> QpIndex {
         match self {
             PollGroup::Verbs(group) => group.get_mut().adopt(queue_pair.into_verbs()),
+            PollGroup::Roce(group) => group.get_mut().adopt(queue_pair.into_roce()),
             PollGroup::Sim(group) => group.get_mut().adopt(queue_pair.into_sim()),
         }
     }
@@ -42,6 +48,7 @@ impl PollGroup {
     pub fn release(&mut self, qp: QpIndex) -> QueuePair {
         match self {
             PollGroup::Verbs(group) => QueuePair::Verbs(group.get_mut().release(qp)),
+            PollGroup::Roce(group) => QueuePair::Roce(group.get_mut().release(qp)),
             PollGroup::Sim(group) => QueuePair::Sim(group.get_mut().release(qp)),
         }
     }
@@ -51,6 +58,7 @@ impl PollGroup {
     pub fn outstanding(&self, qp: QpIndex) -> usize {
         match self {
             PollGroup::Verbs(group) => group.get().expect("adopted").outstanding(qp),
+            PollGroup::Roce(group) => group.get().expect("adopted").outstanding(qp),
             PollGroup::Sim(group) => group.get().expect("adopted").outstanding(qp),
         }
     }
@@ -61,6 +69,7 @@ impl PollGroup {
     pub fn send_slots_free(&self, qp: QpIndex) -> usize {
         match self {
             PollGroup::Verbs(group) => group.get().expect("adopted").send_slots_free(qp),
+            PollGroup::Roce(group) => group.get().expect("adopted").send_slots_free(qp),
             PollGroup::Sim(group) => group.get().expect("adopted").send_slots_free(qp),
         }
     }
@@ -73,6 +82,7 @@ impl PollGroup {
     pub fn post_receive(&mut self, qp: QpIndex, buf: Buf) {
         match self {
             PollGroup::Verbs(group) => group.get_mut().post_receive(qp, buf),
+            PollGroup::Roce(group) => group.get_mut().post_receive(qp, buf),
             PollGroup::Sim(group) => group.get_mut().post_receive(qp, buf),
         }
     }
@@ -85,6 +95,7 @@ impl PollGroup {
     pub fn fetch(&mut self, qp: QpIndex, fetch: Fetch<'_>) {
         match self {
             PollGroup::Verbs(group) => group.get_mut().fetch(qp, fetch),
+            PollGroup::Roce(group) => group.get_mut().fetch(qp, fetch),
             PollGroup::Sim(group) => group.get_mut().fetch(qp, fetch),
         }
     }
@@ -97,6 +108,7 @@ impl PollGroup {
     pub fn deliver(&mut self, qp: QpIndex, deliver: Deliver<'_>) {
         match self {
             PollGroup::Verbs(group) => group.get_mut().deliver(qp, deliver),
+            PollGroup::Roce(group) => group.get_mut().deliver(qp, deliver),
             PollGroup::Sim(group) => group.get_mut().deliver(qp, deliver),
         }
     }
@@ -107,6 +119,7 @@ impl PollGroup {
     pub fn keepalive(&mut self, qp: QpIndex) {
         match self {
             PollGroup::Verbs(group) => group.get_mut().keepalive(qp),
+            PollGroup::Roce(group) => group.get_mut().keepalive(qp),
             PollGroup::Sim(group) => group.get_mut().keepalive(qp),
         }
     }
@@ -116,16 +129,42 @@ impl PollGroup {
     pub fn ring(&mut self) {
         match self {
             PollGroup::Verbs(group) => group.get_mut().ring(),
+            PollGroup::Roce(group) => group.get_mut().ring(),
             PollGroup::Sim(group) => group.get_mut().ring(),
         }
     }
 
-    /// Reports what completed, a bounded number at a time; returns how many completions were reported.
+    /// Reports what completed, a bounded number at a time; returns how many completions were reported. `now_ns` is any
+    /// monotonic clock in nanoseconds; what is posted until the next call happens at that time.
     #[inline]
-    pub fn poll(&mut self, completion: &mut dyn FnMut(Completion)) -> usize {
+    pub fn poll(&mut self, now_ns: u64, completion: &mut dyn FnMut(Completion)) -> usize {
         match self {
             PollGroup::Verbs(group) => group.get_mut().poll(completion),
+            PollGroup::Roce(group) => group.get_mut().poll(now_ns, completion),
             PollGroup::Sim(group) => group.get_mut().poll(completion),
+        }
+    }
+
+    /// Lets the peer of one queue pair read or write memory by RDMA, until it is withdrawn: what an initiator does for
+    /// each command.
+    ///
+    /// # Panics
+    /// On a fabric that makes no connections by itself (see [`crate::Control::connect`]).
+    pub fn expose(&mut self, qp: QpIndex, data: IoBuf, access: Access) -> RemoteMemory {
+        match self {
+            PollGroup::Roce(group) => group.get_mut().expose(qp, data, access),
+            PollGroup::Verbs(_) | PollGroup::Sim(_) => no_initiator(),
+        }
+    }
+
+    /// Takes exposed memory back: the peer reaches it no more. `None` if the key is not known.
+    ///
+    /// # Panics
+    /// As [`PollGroup::expose`].
+    pub fn withdraw(&mut self, rkey: u32) -> Option<IoBuf> {
+        match self {
+            PollGroup::Roce(group) => group.get_mut().withdraw(rkey),
+            PollGroup::Verbs(_) | PollGroup::Sim(_) => no_initiator(),
         }
     }
 }
@@ -134,14 +173,21 @@ impl QueuePair {
     pub(crate) fn into_verbs(self) -> verbs::QueuePair {
         match self {
             QueuePair::Verbs(queue_pair) => queue_pair,
-            QueuePair::Sim(_) => mixed(),
+            QueuePair::Roce(_) | QueuePair::Sim(_) => mixed(),
+        }
+    }
+
+    pub(crate) fn into_roce(self) -> roce::QueuePair {
+        match self {
+            QueuePair::Roce(queue_pair) => queue_pair,
+            QueuePair::Verbs(_) | QueuePair::Sim(_) => mixed(),
         }
     }
 
     pub(crate) fn into_sim(self) -> sim::QueuePair {
         match self {
             QueuePair::Sim(queue_pair) => queue_pair,
-            QueuePair::Verbs(_) => mixed(),
+            QueuePair::Verbs(_) | QueuePair::Roce(_) => mixed(),
         }
     }
 }
@@ -149,4 +195,9 @@ impl QueuePair {
 #[cold]
 fn mixed() -> ! {
     panic!("a queue pair of one fabric was given to another")
+}
+
+#[cold]
+fn no_initiator() -> ! {
+    panic!("this fabric makes no connections by itself, so nothing of it can be exposed")
 }

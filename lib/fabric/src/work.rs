@@ -1,9 +1,11 @@
 //! What passes between the transport and a fabric: operations, completions, connection events.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 use mem::{Buf, IoBuf};
+
+use crate::GroupId;
 
 /// Most segments in one [`Fetch`] or [`Deliver`]; longer transfers are posted piece by piece.
 pub const SEGMENTS_MAX: usize = 64;
@@ -172,6 +174,22 @@ pub enum ControlEvent {
         /// The connection.
         connection: ConnectionId,
     },
+    /// The peer accepted what [`crate::Control::connect`] asked for.
+    Connected {
+        /// The connection.
+        connection: ConnectionId,
+        /// The reply's private data (SRP_LOGIN_RSP).
+        private_data: PrivateData,
+    },
+    /// The peer refused what [`crate::Control::connect`] asked for; the queue pair is in error. `destroy` it.
+    Rejected {
+        /// The connection.
+        connection: ConnectionId,
+        /// The connection manager's reason (IBTA vol. 1, 12.6.7.2); 28: the consumer refused.
+        reason: u16,
+        /// The consumer's private data (SRP_LOGIN_REJ).
+        private_data: PrivateData,
+    },
     /// The connection ended or never came to be; its queue pair is in error. `destroy` it once its poll group has let go of the
     /// queue pair.
     Disconnected {
@@ -192,6 +210,20 @@ pub enum ControlEvent {
     },
 }
 
+impl ControlEvent {
+    /// The connection that it is about.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            ControlEvent::ConnectRequest { connection, .. }
+            | ControlEvent::Established { connection }
+            | ControlEvent::Connected { connection, .. }
+            | ControlEvent::Rejected { connection, .. }
+            | ControlEvent::Disconnected { connection, .. } => Some(*connection),
+            ControlEvent::DeviceAdded { .. } | ControlEvent::DeviceRemoved { .. } => None,
+        }
+    }
+}
+
 /// Sizes of a queue pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueuePairSizes {
@@ -199,6 +231,23 @@ pub struct QueuePairSizes {
     pub receives: u32,
     /// Most send-queue entries (READs, WRITEs and SENDs) outstanding at once; at least [`SEGMENTS_MAX`] + 1.
     pub sends: u32,
+}
+
+/// A connection to be made by an initiator.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    /// Our address.
+    pub local: IpAddr,
+    /// Where the target listens.
+    pub to: SocketAddr,
+    /// The poll group that will have the queue pair.
+    pub group: GroupId,
+    /// Its sizes.
+    pub sizes: QueuePairSizes,
+    /// RDMA READs that we serve at once.
+    pub reads_served: u8,
+    /// The request's private data (SRP_LOGIN_REQ), at most 56 bytes.
+    pub private_data: PrivateData,
 }
 
 /// How a connection is accepted.

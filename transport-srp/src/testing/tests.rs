@@ -76,7 +76,7 @@ impl Dummy {
             }
         }
         let mut completions = Vec::new();
-        self.group.poll(&mut |completion| completions.push(completion));
+        self.group.poll(0, &mut |completion| completions.push(completion));
         for completion in completions {
             match completion {
                 Completion::Received { qp, buf, len } => {

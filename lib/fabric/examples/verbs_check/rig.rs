@@ -70,7 +70,7 @@ impl Rig {
         self.control.poll(now_ns, &mut |event| events.push(event));
         self.group.ring();
         let completions = &mut self.completions;
-        self.group.poll(&mut |completion| completions.push(completion));
+        self.group.poll(0, &mut |completion| completions.push(completion));
     }
 
     /// Goes around until `done` gives something.

@@ -140,7 +140,7 @@ fn message_before_established(rig: &mut Rig) {
     client.send(48);
     let mut received = None;
     while received.is_none() {
-        rig.group.poll(&mut |completion| received = Some(completion));
+        rig.group.poll(0, &mut |completion| received = Some(completion));
     }
     let Some(Completion::Received { len: 48, buf, .. }) = received else { panic!("{received:?}") };
     drop(buf);
@@ -461,7 +461,7 @@ fn two_threads(rig: &mut Rig) {
             }
             // Receives are posted again for as long as it goes, also after the queue pair died and nobody noticed yet.
             let mut back = Vec::new();
-            group.poll(&mut |completion| back.push(completion));
+            group.poll(0, &mut |completion| back.push(completion));
             for completion in back {
                 if let Completion::Received { qp, buf, .. } = completion {
                     group.post_receive(qp, buf);

@@ -34,6 +34,9 @@ pub struct Exposed {}
 
 #[allow(unused_variables, clippy::todo, missing_docs)]
 impl Exposed {
+    pub fn new(seed: u64) -> Exposed {
+        todo!()
+    }
     /// Exposes the part that `data` stands for, to the peer of one queue pair, until it is withdrawn.
     pub fn expose(&mut self, qp: QpIndex, data: IoBuf, access: Access) -> RemoteMemory {
         todo!()

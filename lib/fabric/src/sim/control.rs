@@ -238,7 +238,7 @@ impl Control {
                 _ => Phase::Over,
             };
         }
-        world.controls[self.index].events.retain(|event| event_of(event) != Some(id));
+        world.controls[self.index].events.retain(|event| event.connection() != Some(id));
         world.forget_if_over(id);
     }
 
@@ -246,15 +246,5 @@ impl Control {
     fn own<'a>(&self, connections: &'a mut Connections, id: ConnectionId) -> Result<&'a mut Connection, FabricError> {
         let found = connections.get_mut(id).filter(|connection| connection.target.control == Some(self.index));
         found.ok_or(FabricError::UnknownConnection(id))
-    }
-}
-
-/// Which connection an event is about.
-fn event_of(event: &ControlEvent) -> Option<ConnectionId> {
-    match event {
-        ControlEvent::ConnectRequest { connection, .. }
-        | ControlEvent::Established { connection }
-        | ControlEvent::Disconnected { connection, .. } => Some(*connection),
-        ControlEvent::DeviceAdded { .. } | ControlEvent::DeviceRemoved { .. } => None,
     }
 }

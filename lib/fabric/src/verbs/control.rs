@@ -215,7 +215,7 @@ impl Control {
         drop(queue_pair);
         let Some(mut destroyed) = self.connections.remove(&connection) else { return };
         destroyed.end(true);
-        let stale = |event: &ControlEvent| connection_of(event) == Some(connection);
+        let stale = |event: &ControlEvent| event.connection() == Some(connection);
         self.events.retain(|event| !stale(event));
         self.closing.extend(destroyed.finish().err());
     }
@@ -439,15 +439,6 @@ impl Drop for Control {
 }
 
 const DEVICE_REMOVED: &str = "the device was removed";
-
-fn connection_of(event: &ControlEvent) -> Option<ConnectionId> {
-    match event {
-        ControlEvent::ConnectRequest { connection, .. }
-        | ControlEvent::Established { connection }
-        | ControlEvent::Disconnected { connection, .. } => Some(*connection),
-        ControlEvent::DeviceAdded { .. } | ControlEvent::DeviceRemoved { .. } => None,
-    }
-}
 
 fn check_limits(device: &Arc<Device>, sizes: QueuePairSizes) -> Result<(), FabricError> {
     let most = device.limits().work_requests.min(SIZE_MAX);

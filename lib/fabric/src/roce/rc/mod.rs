@@ -12,16 +12,10 @@ use crate::{Completion, Deliver, Fetch, QpIndex};
 pub struct EndpointOptions {
     /// Our queue pair number.
     pub local_qpn: u32,
-    /// The peer's.
-    pub remote_qpn: u32,
-    /// First PSN that we send.
-    pub send_psn: Psn,
     /// First PSN that we expect.
     pub receive_psn: Psn,
     /// Path MTU: 256, 512, 1024, 2048 or 4096 bytes of payload.
     pub mtu: u32,
-    /// READs that we may have outstanding (initiator depth); can be lowered later by [`Endpoint::set_reads_max`].
-    pub reads_max: u8,
     /// READs that the peer may have outstanding here (responder resources).
     pub reads_served: u8,
     /// Local ACK timeout: 4.096 µs · 2^this; 0: for ever (IBTA vol. 1, 9.9.2.1).
@@ -77,7 +71,7 @@ pub struct Endpoint {}
 #[allow(unused_variables, clippy::todo, missing_docs)]
 impl Endpoint {
     /// Allocates everything that it will ever need.
-    pub fn new(options: &EndpointOptions) -> Endpoint {
+    pub fn new(options: &EndpointOptions, qp: QpIndex) -> Endpoint {
         todo!()
     }
 
@@ -98,6 +92,10 @@ impl Endpoint {
         todo!()
     }
     pub fn send_slots_free(&self) -> usize {
+        todo!()
+    }
+
+    pub fn connect(&mut self, remote_qpn: u32, send_psn: Psn) {
         todo!()
     }
 

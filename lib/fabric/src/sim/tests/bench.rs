@@ -91,7 +91,7 @@ impl Target {
         let mut happened = events.len();
         events.into_iter().for_each(|event| self.on_event(event));
         let mut completions = Vec::new();
-        happened += self.group.poll(&mut |completion| completions.push(completion));
+        happened += self.group.poll(0, &mut |completion| completions.push(completion));
         completions.into_iter().for_each(|completion| self.on_completion(completion));
         self.group.ring();
         self.let_go();

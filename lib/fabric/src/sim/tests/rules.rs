@@ -200,7 +200,7 @@ fn memory_is_reached_only_as_it_was_registered() {
             if let Some(channel) = target.channels.get(&initiator.connection()) {
                 results.clone_from(&channel.results);
             }
-            target.group.poll(&mut |completion| match completion {
+            target.group.poll(0, &mut |completion| match completion {
                 crate::Completion::Fetched { cookie, result, .. }
                 | crate::Completion::Delivered { cookie, result, .. } => {
                     results.push((cookie, result));
@@ -384,7 +384,7 @@ fn the_nth_operation_of_a_kind_fails_done_or_not() {
         let mut results = Vec::new();
         for cookie in 0..2 {
             target.deliver(qp, cookie, 1 + cookie as u8, &[(memory.rkey, memory.addr, 8)], None);
-            target.group.poll(&mut |completion| {
+            target.group.poll(0, &mut |completion| {
                 if let crate::Completion::Delivered { cookie, result, .. } = completion {
                     results.push((cookie, result));
                 }
@@ -480,7 +480,7 @@ fn a_queue_pair_in_error_gives_back_in_any_order_and_the_oldest_operation_has_th
         target.fetch(qp, 1, &[(0, 0, 1), (0, 0, 1)]);
         target.send(qp, 2, b"behind");
         let mut order = Vec::new();
-        target.group.poll(&mut |completion| match completion {
+        target.group.poll(0, &mut |completion| match completion {
             crate::Completion::Fetched { cookie, result, .. } => {
                 assert_eq!((cookie, result), (1, Err(WorkError::RemoteAccess)));
                 order.push('1');

@@ -64,7 +64,7 @@ impl Load {
         while now_ns < self.terms.until_ns
             && let Some(slot) = channel.take()
         {
-            let operation = self.workload.next();
+            let operation = self.workload.next_operation();
             if operation.direction == Direction::Write && self.workload.verifies() {
                 let io_bytes = self.io_bytes() as usize;
                 pattern::fill(self.stamp(operation), self.block_bytes(), &mut channel.data_mut(slot)[..io_bytes]);

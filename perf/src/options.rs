@@ -327,7 +327,15 @@ mod tests {
             let said = format!("{:#}", good(arguments).check().expect_err("it is wrong"));
             assert!(said.contains(word), "{arguments:?}: {said}");
         }
-        for arguments in [["-q", "0"], ["-o", "many"], ["-t", "-1"], ["-w", "walk"], ["--target", "here"], ["--indirect", "1"]] {
+        // clap speaks of options by their long names.
+        for arguments in [
+            ["--queue-depth", "0"],
+            ["--io-size", "many"],
+            ["--time", "never"],
+            ["--workload", "walk"],
+            ["--target", "here"],
+            ["--indirect", "1"],
+        ] {
             let said = options(&arguments).expect_err("it is wrong");
             assert!(said.contains(arguments[0]), "{arguments:?}: {said}");
         }

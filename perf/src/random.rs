@@ -14,7 +14,7 @@ impl Xorshift {
 
     /// Any u64 but 0.
     #[inline]
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.state ^= self.state >> 12;
         self.state ^= self.state << 25;
         self.state ^= self.state >> 27;
@@ -24,7 +24,7 @@ impl Xorshift {
     /// A number below `bound`, which is not 0: the high half of a product, cheaper than a remainder and as even.
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(bound)) >> 64) as u64
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     fn a_seed_repeats_its_sequence_and_no_other() {
         let sequence = |seed| {
             let mut random = Xorshift::new(seed);
-            [random.next(), random.next(), random.next()]
+            [random.draw(), random.draw(), random.draw()]
         };
         assert_eq!(sequence(1), sequence(1));
         assert_ne!(sequence(1), sequence(2));

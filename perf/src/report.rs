@@ -27,9 +27,10 @@ pub struct Results {
 }
 
 impl Results {
-    /// Whether every I/O succeeded, and every comparison.
+    /// Whether every I/O succeeded, and every comparison, and there was any.
     pub fn is_good(&self) -> bool {
-        self.tally.failed == 0 && self.tally.miscompared == 0 && self.broken.is_empty()
+        let Tally { failed, miscompared, .. } = self.tally;
+        self.tally.both().count() > 0 && failed == 0 && miscompared == 0 && self.broken.is_empty()
     }
 
     /// The results as lines of text.
@@ -56,9 +57,12 @@ impl Results {
             "{:<6}{:>12}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
             "", "IOPS", "MiB/s", "mean µs", "p50 µs", "p99 µs", "p99.9 µs", "max µs"
         );
-        let both = tally.both();
-        let rows = [("read", &tally.reads), ("write", &tally.writes), ("total", &both)];
-        for (name, latencies) in rows.into_iter().filter(|(_, latencies)| self.is_worth_a_row(latencies)) {
+        let (reads, writes, both) = (&tally.reads, &tally.writes, &tally.both());
+        let is_mixed = reads.count() > 0 && writes.count() > 0;
+        for (name, latencies) in [("read", reads), ("write", writes), ("total", both)] {
+            if latencies.count() == 0 || (name == "total" && !is_mixed) {
+                continue;
+            }
             let _ = writeln!(
                 text,
                 "{name:<6}{:>12.1}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}",
@@ -75,16 +79,14 @@ impl Results {
         text
     }
 
-    /// Kinds of which there were none have no row, and a single kind needs no sum.
-    fn is_worth_a_row(&self, latencies: &Latencies) -> bool {
-        let (all, count) = (self.tally.both().count(), latencies.count());
-        count > 0 && (count < all || self.tally.reads.count() == all || self.tally.writes.count() == all || count == all)
-    }
-
     fn remarks(&self, text: &mut String) {
         let tally = &self.tally;
+        if tally.both().count() == 0 {
+            let _ = writeln!(text, "no I/O completed within the measured time");
+        }
         if self.options.verify {
-            let _ = writeln!(text, "{} reads compared, {} differ (seed {})", tally.compared, tally.miscompared, self.seed);
+            let _ =
+                writeln!(text, "{} reads compared, {} differ (seed {})", tally.compared, tally.miscompared, self.seed);
         }
         if let Some(miscompare) = tally.first_miscompare {
             let _ = writeln!(text, "first difference: {miscompare}");
@@ -169,4 +171,74 @@ pub fn second_line(elapsed: Duration, ios: u64, io_bytes: u32) -> String {
 
 fn name(workload: WorkloadName) -> String {
     clap::ValueEnum::to_possible_value(&workload).map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::pattern::Miscompare;
+    use crate::workload::Direction;
+
+    fn results(arguments: &[&str], tally: Tally) -> Results {
+        let always = ["srp-perf", "--id-ext", "1", "--ioc-guid", "2", "-t", "2"];
+        let options = Options::parse_from(always.iter().chain(arguments));
+        let capacity = Capacity { blocks: 1000, block_bytes: 512 };
+        Results { options, seed: 7, capacity, immediate: true, tally, broken: Vec::new() }
+    }
+
+    fn tally(reads: u64, writes: u64) -> Tally {
+        let mut tally = Tally::new();
+        (0..reads).for_each(|_| tally.record(Direction::Read, 10_000));
+        (0..writes).for_each(|_| tally.record(Direction::Write, 20_000));
+        tally
+    }
+
+    fn row_names(results: &Results) -> Vec<String> {
+        let table = results.table();
+        table.lines().skip(2).map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn rates_are_per_second() {
+        let json = results(&["-o", "1M"], tally(200, 0)).json();
+        assert_eq!(json["read"]["iops"], 100.0);
+        assert_eq!(json["read"]["mib_per_second"], 100.0);
+        assert_eq!(json["write"], Value::Null);
+        assert_eq!(json["total"], json["read"]);
+        let median = json["read"]["latency_us"]["p50"].as_f64().expect("a number");
+        assert!((median - 10.0).abs() < 0.1, "{median}");
+    }
+
+    #[test]
+    fn kinds_that_did_not_happen_have_no_row() {
+        assert_eq!(row_names(&results(&[], tally(1, 0))), ["read"]);
+        assert_eq!(row_names(&results(&["-w", "write"], tally(0, 1))), ["write"]);
+        assert_eq!(row_names(&results(&["-w", "rw"], tally(1, 1))), ["read", "write", "total"]);
+    }
+
+    #[test]
+    fn the_table_stands_in_columns() {
+        let table = results(&["-w", "rw"], tally(200_000, 300_000)).table();
+        let ends: Vec<usize> = table.lines().skip(1).map(|line| line.chars().count()).collect();
+        assert!(ends.iter().all(|&end| end == ends[0]), "{table}");
+        assert!(table.contains("read      100000.0    390.62     10.00"), "{table}");
+    }
+
+    #[test]
+    fn whatever_went_wrong_is_told_and_fails_the_run() {
+        assert!(results(&[], tally(1, 0)).is_good());
+        let wrong = |change: &dyn Fn(&mut Results)| {
+            let mut results = results(&["--verify"], tally(1, 0));
+            change(&mut results);
+            assert!(!results.is_good() && results.json()["good"] == false);
+            results.table()
+        };
+        assert!(wrong(&|results| results.tally.fail(3, || "no answer".into())).contains("no answer"));
+        assert!(wrong(&|results| results.broken.push("channel 0 broke".into())).contains("channel 0 broke"));
+        assert!(wrong(&|results| results.tally = Tally::new()).contains("no I/O"));
+        let miscompare = Miscompare { lba: 77, offset: 8, expected: 1, found: 2 };
+        assert!(wrong(&|results| results.tally.compare(Err(miscompare))).contains("block 77, byte 8"));
+    }
 }

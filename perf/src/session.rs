@@ -77,6 +77,7 @@ struct Connection {
     closed: bool,
 }
 
+#[allow(clippy::large_enum_variant, reason = "control path: a handful at a time")]
 enum News {
     Event(ControlEvent),
     Report(Report),
@@ -91,8 +92,7 @@ impl Session {
         let control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options::default()));
         let (report_in, reports) = mpsc::channel();
         let (cores, channels, news) = (Vec::new(), Vec::new(), VecDeque::new());
-        let mut session =
-            Session { options, control, clock: SystemClock::new(), cores, reports, channels, news };
+        let mut session = Session { options, control, clock: SystemClock::new(), cores, reports, channels, news };
         for index in 0..session.options.cores.len() {
             let core = session.start_core(index, report_in.clone())?;
             session.cores.push(core);

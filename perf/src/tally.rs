@@ -155,7 +155,10 @@ mod tests {
         one.add(&two);
         assert_eq!((one.reads.count(), one.writes.count(), one.both().count()), (2, 1, 3));
         assert_eq!((one.failed, one.first_failure.as_deref()), (2, Some("no answer")));
-        assert_eq!((one.compared, one.miscompared, one.first_miscompare.map(|miscompare| miscompare.lba)), (2, 1, Some(1)));
+        assert_eq!(
+            (one.compared, one.miscompared, one.first_miscompare.map(|miscompare| miscompare.lba)),
+            (2, 1, Some(1))
+        );
         assert!((one.both().mean_us() - 4.0).abs() < 0.01);
     }
 

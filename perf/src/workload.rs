@@ -71,7 +71,7 @@ impl Workload {
 
     /// The next operation. When verifying, [`Workload::finish`] must follow before the position is given out again.
     #[inline]
-    pub fn next(&mut self) -> Operation {
+    pub fn next_operation(&mut self) -> Operation {
         let direction = self.pick_direction();
         let position = self.pick_position();
         match &mut self.ledger {
@@ -139,7 +139,8 @@ impl Ledger {
     fn begin(&mut self, index: usize, wanted: Direction) -> (usize, Direction, u32) {
         let count = self.entries.len();
         let mut around = (index..count).chain(0..index);
-        let index = around.find(|&index| self.entries[index] & Ledger::BUSY == 0).expect("fewer operations than positions");
+        let index =
+            around.find(|&index| self.entries[index] & Ledger::BUSY == 0).expect("fewer operations than positions");
         let held = self.entries[index];
         let direction = if held == Ledger::UNKNOWN { Direction::Write } else { wanted };
         let version = match direction {
@@ -184,14 +185,14 @@ mod tests {
     #[test]
     fn sequential_positions_follow_each_other_and_wrap() {
         let mut workload = Workload::new(Mix { random: false, read_percent: 100 }, 5..8, 1);
-        let positions: Vec<u64> = (0..5).map(|_| workload.next().position).collect();
+        let positions: Vec<u64> = (0..5).map(|_| workload.next_operation().position).collect();
         assert_eq!(positions, [5, 6, 7, 5, 6]);
     }
 
     #[test]
     fn random_positions_cover_the_range_and_nothing_else() {
         let mut workload = Workload::new(READS, 10..20, 1);
-        let positions: HashSet<u64> = (0..1000).map(|_| workload.next().position).collect();
+        let positions: HashSet<u64> = (0..1000).map(|_| workload.next_operation().position).collect();
         assert_eq!(positions, (10..20).collect());
     }
 
@@ -199,7 +200,7 @@ mod tests {
     fn the_mix_is_kept() {
         for (percent, expected) in [(0, 0..1), (70, 6_700..7_300), (100, 10_000..10_001)] {
             let mut workload = Workload::new(Mix { random: true, read_percent: percent }, 0..100, 3);
-            let reads = (0..10_000).filter(|_| workload.next().direction == Direction::Read).count();
+            let reads = (0..10_000).filter(|_| workload.next_operation().direction == Direction::Read).count();
             assert!(expected.contains(&reads), "{reads} reads of 10000 at {percent} %");
         }
     }
@@ -214,10 +215,10 @@ mod tests {
     #[test]
     fn a_read_of_what_was_never_written_is_a_write() {
         let mut workload = Workload::verifying(READS, 0..1, 1, 1);
-        let first = workload.next();
+        let first = workload.next_operation();
         assert_eq!((first.direction, first.version), (Direction::Write, 1));
         workload.finish(first, true);
-        let second = workload.next();
+        let second = workload.next_operation();
         assert_eq!((second.direction, second.version), (Direction::Read, 1));
     }
 
@@ -225,11 +226,11 @@ mod tests {
     fn what_a_failed_write_left_is_written_again_before_it_is_read() {
         let mut workload = Workload::verifying(READS, 0..1, 1, 1);
         for succeeded in [false, true] {
-            let operation = workload.next();
+            let operation = workload.next_operation();
             assert_eq!(operation.direction, Direction::Write);
             workload.finish(operation, succeeded);
         }
-        assert_eq!(workload.next().direction, Direction::Read);
+        assert_eq!(workload.next_operation().direction, Direction::Read);
     }
 
     proptest! {
@@ -244,7 +245,7 @@ mod tests {
             let mut under_way: Vec<Operation> = Vec::new();
             for (start, which, luck) in steps {
                 if under_way.len() < 8 && (start || under_way.is_empty()) {
-                    let operation = workload.next();
+                    let operation = workload.next_operation();
                     prop_assert!((100..100 + positions).contains(&operation.position));
                     prop_assert!(under_way.iter().all(|other| other.position != operation.position));
                     let known = held.get(&operation.position).copied();

@@ -94,8 +94,12 @@ impl fmt::Display for Answer {
 mod tests {
     use super::*;
 
-    const GOOD: Answer =
-        Answer { slot: Slot(0), status: 0, sense: None, residuals: Residuals { data_out: Residual::None, data_in: Residual::None } };
+    const GOOD: Answer = Answer {
+        slot: Slot(0),
+        status: 0,
+        sense: None,
+        residuals: Residuals { data_out: Residual::None, data_in: Residual::None },
+    };
 
     #[test]
     fn only_a_full_transfer_is_good() {

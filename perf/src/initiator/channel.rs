@@ -6,8 +6,8 @@ use mem::{Buf, IoBuf};
 use transport_srp::wire::descriptor::DESCRIPTOR_LEN;
 use transport_srp::wire::iu::{self, SHORT_IU_LEN, TargetIuError};
 use transport_srp::wire::{
-    BufferRepr, CommandRepr, Descriptor, LogoutReason, Response, ResponseBody, Solicited, Tag, TargetIu,
-    TaskAttribute, parse_from_target,
+    BufferRepr, CommandRepr, Descriptor, LogoutReason, Response, ResponseBody, Solicited, Tag, TargetIu, TaskAttribute,
+    parse_from_target,
 };
 
 use super::answer::{Answer, SenseCodes};
@@ -327,7 +327,12 @@ impl Channel {
 
     /// Takes a message's buffer back.
     #[inline]
-    pub fn on_delivered(&mut self, group: &mut PollGroup, message: Option<IoBuf>, result: Result<(), WorkError>) -> Event {
+    pub fn on_delivered(
+        &mut self,
+        group: &mut PollGroup,
+        message: Option<IoBuf>,
+        result: Result<(), WorkError>,
+    ) -> Event {
         self.messages.extend(message.map(IoBuf::into_buf));
         match result {
             Ok(()) => {

@@ -72,7 +72,9 @@ impl Login {
     /// Why a login was refused, in words that name what to change.
     pub fn refused(&self, reason: u16, private_data: &[u8]) -> String {
         match (reason, LoginReject::parse(private_data)) {
-            (REASON_CONSUMER, Ok(reject)) => format!("the target refused the login: {}{}", reject.reason, self.remedy(reject.reason)),
+            (REASON_CONSUMER, Ok(reject)) => {
+                format!("the target refused the login: {}{}", reject.reason, self.remedy(reject.reason))
+            }
             (REASON_SERVICE_ID, _) => "nothing listens there: check the address and port of --target".to_owned(),
             _ => format!("the connection was refused with CM reason {reason}"),
         }

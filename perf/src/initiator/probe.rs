@@ -85,7 +85,8 @@ impl Default for Probe {
 impl Capacity {
     /// From READ CAPACITY(16) parameter data (SBC-3): RETURNED LOGICAL BLOCK ADDRESS, LOGICAL BLOCK LENGTH IN BYTES.
     fn parse(data: &[u8]) -> Result<Capacity, String> {
-        let (Some(last), Some(len)) = (data.first_chunk::<8>(), data.get(8..).and_then(<[u8]>::first_chunk::<4>)) else {
+        let (Some(last), Some(len)) = (data.first_chunk::<8>(), data.get(8..).and_then(<[u8]>::first_chunk::<4>))
+        else {
             return Err(format!("READ CAPACITY(16): {} bytes of answer", data.len()));
         };
         let (last, block_bytes) = (u64::from_be_bytes(*last), u32::from_be_bytes(*len));

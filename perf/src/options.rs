@@ -20,7 +20,7 @@ const IO_BYTES_MAX: u32 = TRANSFER_BYTES_MAX as u32;
 
 /// Load on an SRP target over RoCE, from user space: it needs no RDMA device, no kernel module and no privilege.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "srp-perf", version)]
+#[command(name = "srp-perf", version, args_override_self = true)]
 pub struct Options {
     /// Commands under way at once on each channel
     #[arg(short = 'q', long = "queue-depth", default_value_t = 32, value_name = "NUMBER",

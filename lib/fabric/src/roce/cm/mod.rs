@@ -22,6 +22,7 @@ use self::connection::{Consumer, Ends, State};
 use self::ids::Ids;
 use self::table::Table;
 use super::packet_io::Path;
+use super::statistics::counters;
 use super::wire::Psn;
 use super::wire::cm::{CmMad, Message};
 use crate::PrivateData;
@@ -129,25 +130,26 @@ pub struct CmOptions {
     pub half_open_max: usize,
 }
 
-/// What the connection manager counted.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct CmCounters {
-    /// MADs that were malformed or of no use to us.
-    pub malformed: u64,
-    /// Messages about connections that are not known.
-    pub unknown: u64,
-    /// Messages that had arrived before.
-    pub duplicates: u64,
-    /// Requests dropped because too many are half open.
-    pub overload: u64,
-    /// Messages sent again.
-    pub retransmitted: u64,
-    /// Exchanges that ended because the peer did not answer.
-    pub timeouts: u64,
-    /// Requests from queue pairs that were in use by an older connection.
-    pub stale: u64,
-    /// Requests for a port where nobody listens.
-    pub no_listener: u64,
+counters! {
+    /// What the connection manager counted.
+    pub struct CmCounters {
+        /// MADs that were malformed or of no use to us.
+        malformed,
+        /// Messages about connections that are not known.
+        unknown,
+        /// Messages that had arrived before.
+        duplicates,
+        /// Requests dropped because too many are half open.
+        overload,
+        /// Messages sent again.
+        retransmitted,
+        /// Exchanges that ended because the peer did not answer.
+        timeouts,
+        /// Requests from queue pairs that were in use by an older connection.
+        stale,
+        /// Requests for a port where nobody listens.
+        no_listener,
+    }
 }
 
 pub use super::wire::MAD_LEN;

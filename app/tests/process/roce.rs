@@ -31,7 +31,8 @@ fn serve(target: &Target) -> SocketAddr {
 
 fn options(at: SocketAddr, arguments: &[&str]) -> Options {
     let (target, local) = (at.to_string(), fresh_address().to_string());
-    let always = ["srp-perf", "--target", &target, "--local", &local, "--id-ext", "11", "--ioc-guid", "22", "--adaptive"];
+    let always =
+        ["srp-perf", "--target", &target, "--local", &local, "--id-ext", "11", "--ioc-guid", "22", "--adaptive"];
     Options::parse_from(always.iter().chain(["-t", "0.5"].iter()).chain(arguments))
 }
 

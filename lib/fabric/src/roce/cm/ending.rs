@@ -103,16 +103,16 @@ impl Cm {
         }
     }
 
-    /// The connection that a REJ is about. Who rejects or withdraws a REQ need not name both ids.
+    /// The connection that a REJ is about. Who refuses a REQ need not have an id; who withdraws one need not know ours.
     fn rejected(&self, path: &Path, rej: &Rej) -> Option<&Connection> {
         let ends = Ends::of(path);
-        let id = match rej.remote_comm_id {
-            0 => self.table.by_remote_id(ends, rej.local_comm_id)?,
-            id => CmId(id),
-        };
-        self.table.get(id).filter(|connection| {
-            let to_request = matches!(connection.state, State::RequestSent(_));
-            Ends::of(&connection.path) == ends && (to_request || connection.remote_id == rej.local_comm_id)
+        if rej.remote_comm_id == 0 {
+            let id = self.table.by_remote_id(ends, rej.local_comm_id)?;
+            return self.table.get(id).filter(|connection| connection.is_half_open());
+        }
+        self.table.get(CmId(rej.remote_comm_id)).filter(|connection| {
+            let of_request = matches!(connection.state, State::RequestSent(_));
+            Ends::of(&connection.path) == ends && (of_request || connection.remote_id == rej.local_comm_id)
         })
     }
 

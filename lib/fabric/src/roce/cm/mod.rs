@@ -14,6 +14,8 @@ mod ending;
 mod ids;
 mod passive;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::VecDeque;
@@ -157,6 +159,10 @@ type Mad = [u8; MAD_LEN];
 
 /// Most MADs that wait to be sent, some 1.3 MB: more than one for every connection of a large target.
 const OUTBOX_MAX: usize = 4096;
+
+/// Most events that wait for the consumer when a request comes; with more, it is dropped. (A peer may withdraw its requests
+/// as fast as it makes them.)
+const EVENTS_MAX: usize = 4096;
 
 /// The connection manager of one process.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use super::connection::{Asked, Connection, Consumer, Ends, State};
 use super::ending::{OF_REQUEST, rej_of_request, rej_of_silence};
 use super::timers::{self, Exchange};
-use super::{Cm, CmEvent, CmId, CmReply, CmRequest, encode};
+use super::{Cm, CmEvent, CmId, CmReply, CmRequest, EVENTS_MAX, encode};
 use crate::roce::packet_io::Path;
 use crate::roce::wire::cm::{
     Message, Mra, RELIABLE_CONNECTION, REP_PRIVATE_DATA_LEN, RejectReason, Rep, Req, Rtu, private_data, timeout_ns,
@@ -49,7 +49,7 @@ impl Cm {
         if self.end_stale(now, ends, req.local_qpn) {
             return self.refuse(path, transaction_id, req, RejectReason::STALE_CONNECTION, &[]);
         }
-        if self.table.half_open() >= self.half_open_max {
+        if self.table.half_open() >= self.half_open_max || self.events.len() >= EVENTS_MAX {
             self.counters.overload += 1;
             return;
         }
@@ -176,10 +176,13 @@ impl Cm {
     pub(super) fn on_undecided(&mut self, now: u64, id: CmId) {
         let waiting = self.table.update(id, |connection| {
             let State::Requested(asked) = &mut connection.state else { return None };
+            if asked.until <= now {
+                return None;
+            }
             asked.receipt_acknowledged = true;
             asked.acknowledge_at = now + timeout_ns(timers::SERVICE_TIMEOUT) / 4 * 3;
             let transaction_id = asked.transaction_id;
-            (now < asked.until).then(|| (connection.path, transaction_id, receipt_acknowledgement(connection)))
+            Some((connection.path, transaction_id, receipt_acknowledgement(connection)))
         });
         if let Some((path, transaction_id, message)) = waiting.flatten() {
             return self.send(path, transaction_id, message);

@@ -120,11 +120,19 @@ impl Table {
     pub(super) fn half_open(&self) -> usize {
         self.half_open
     }
+}
 
+#[cfg(test)]
+impl Table {
     /// How many there are, those included that are over but remembered.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.connections.len()
+    }
+
+    /// No index holds anything either.
+    pub(super) fn assert_empty(&self) {
+        assert!(self.connections.is_empty() && self.deadlines.is_empty() && self.time_wait.is_empty(), "{self:?}");
+        assert!(self.by_remote_id.is_empty() && self.by_queue_pair.is_empty() && self.half_open == 0, "{self:?}");
     }
 }
 

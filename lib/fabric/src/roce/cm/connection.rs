@@ -22,25 +22,25 @@ impl Ends {
 /// Where a connection stands (IBTA vol. 1, 12.9.7; the names are ours where the standard's tell less).
 ///
 /// ```text
-///        passive                              active
-///          │ REQ in                             │ REQ out
-///          ▼                                    ▼
-///      Requested ─── REJ out ──┐           RequestSent ── REJ in, REJ out, no answer ─► (gone)
-///          │ REP out           │                │
-///          ▼                   │                │ REP in: RTU out
-///      ReplySent ── no answer ─┤                │
-///          │ RTU, packet in    │                │
-///          ▼                   │                │
-///      Established ◄───────────┼────────────────┘
-///          │ DREQ out          │
-///          ▼                   │
-///     Disconnecting            │   REJ in: from each of them to TimeWait
-///          │ DREP in, no answer│   DREQ in: DREP out, from the last three of them to TimeWait
-///          ▼                   │   DREQ out: from ReplySent too
-///       TimeWait ◄─────────────┘
-///          │ 10 s, or crowded out
-///          ▼
-///         Over ── destroyed ──► (gone)
+///        passive                            active
+///           │ REQ in                           │ REQ out
+///           ▼                                  ▼
+///       Requested ──── REJ out ──┐         RequestSent ── REJ in, withdrawn, no answer ──► Over
+///           │ REP out            │             │
+///           ▼                    │             │ REP in: RTU out
+///       ReplySent ── no answer ──┤             │
+///           │ RTU or packet in   │             │       From Requested, ReplySent, Established, Disconnecting
+///           ▼                    │             │       REJ in leads to TimeWait.
+///       Established ◄────────────┼─────────────┘       From ReplySent, Established, Disconnecting
+///           │ DREQ out           │                     DREQ in (DREP out) leads to TimeWait.
+///           ▼                    │                     From ReplySent, too,
+///      Disconnecting             │                     DREQ out leads to Disconnecting.
+///           │ DREP in, no answer │
+///           ▼                    │
+///        TimeWait ◄──────────────┘
+///           │ 10 s, or crowded out
+///           ▼
+///          Over ── destroyed ──► (gone)
 /// ```
 #[derive(Debug)]
 pub(super) enum State {
@@ -153,7 +153,7 @@ impl Connection {
 
     /// Whether the peer's queue pair can be in use: another connection with it means that the peer has forgotten this one.
     pub(super) fn uses_queue_pair(&self) -> bool {
-        self.remote_qpn != 0 && matches!(self.state, State::Requested(_) | State::ReplySent(_) | State::Established)
+        matches!(self.state, State::Requested(_) | State::ReplySent(_) | State::Established)
     }
 
     /// Whether the peer, by its own id and our queue pair, means this connection.

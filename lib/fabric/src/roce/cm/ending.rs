@@ -1,20 +1,12 @@
 //! How connections and attempts end: DREQ and DREP, REJ, and connections that their peer has forgotten (IBTA vol. 1,
 //! 12.9.8.3 and 12.9.9).
 
-use arrayvec::ArrayVec;
-
 use super::connection::{Connection, Ends, State};
+use super::messages::encode;
 use super::timers::{self, Exchange};
-use super::{Cm, CmEvent, CmId, encode};
+use super::{Cm, CmEvent, CmId};
 use crate::roce::packet_io::Path;
-use crate::roce::wire::cm::{Drep, Dreq, Message, REJ_PRIVATE_DATA_LEN, Rej, RejectReason, Rep, private_data};
-
-/// In MRA and REJ: about a REQ (12.6.6, 12.6.7).
-pub(super) const OF_REQUEST: u8 = 0;
-/// In MRA and REJ: about a REP.
-pub(super) const OF_REPLY: u8 = 1;
-/// In REJ: about no message, because none came.
-const OF_NOTHING: u8 = 2;
+use crate::roce::wire::cm::{Drep, Dreq, Message, Rej, private_data};
 
 impl Cm {
     /// Ends a connection: DREQ, repeated until DREP. An `Ended` event follows at once unless one was reported before. What
@@ -138,50 +130,4 @@ impl Cm {
             self.events.push_back(CmEvent::Ended { id, why });
         }
     }
-}
-
-/// REJ of the REQ with this id. We name no id of ours, as Linux does not: the peer has no use for it.
-///
-/// # Panics
-/// If there is more information or private data than a REJ carries (72 and 148 bytes).
-pub(super) fn rej_of_request(
-    remote_comm_id: u32,
-    reason: RejectReason,
-    information: &[u8],
-    consumers_data: &[u8],
-) -> Message {
-    assert!(consumers_data.len() <= REJ_PRIVATE_DATA_LEN, "private data that fits into a REJ");
-    Message::Rej(Rej {
-        local_comm_id: 0,
-        remote_comm_id,
-        message: OF_REQUEST,
-        reason,
-        information: information.iter().copied().collect(),
-        private_data: private_data(consumers_data),
-    })
-}
-
-/// REJ of this REP, by the ids that it used.
-pub(super) fn rej_of_reply(rep: &Rep, reason: RejectReason) -> Message {
-    Message::Rej(Rej {
-        local_comm_id: rep.remote_comm_id,
-        remote_comm_id: rep.local_comm_id,
-        message: OF_REPLY,
-        reason,
-        information: ArrayVec::new(),
-        private_data: private_data(&[]),
-    })
-}
-
-/// REJ because no answer came. Our node's GUID goes with it: by that and our id the peer finds the connection, if we do not
-/// know its id (12.6.7.2).
-pub(super) fn rej_of_silence(connection: &Connection, node_guid: u64) -> Message {
-    Message::Rej(Rej {
-        local_comm_id: connection.id.0,
-        remote_comm_id: connection.remote_id,
-        message: OF_NOTHING,
-        reason: RejectReason::TIMEOUT,
-        information: node_guid.to_be_bytes().into_iter().collect(),
-        private_data: private_data(&[]),
-    })
 }

@@ -1,8 +1,8 @@
 //! The connection manager, sans-IO: MADs, decisions and time in; MADs and events out (IBTA vol. 1, chapter 12; the
 //! RDMA/CM header of annex A11). Both sides: it answers requests, and makes them.
 //!
-//! Read [`connection`] first: the states. Then what moves a connection through them: [`passive`], [`active`], and for
-//! both sides [`ending`]. [`table`] finds connections and their deadlines.
+//! Read `connection.rs` first: the states. Then what moves a connection through them: `passive.rs`, `active.rs`, and for
+//! both sides `ending.rs`. `table.rs` finds connections and their deadlines.
 //!
 //! Whatever peers send, memory and time stay bounded: half-open connections by [`CmOptions::half_open_max`] and a minute,
 //! ended ones by a number and ten seconds, answers by the length of a queue. What does not fit is dropped, as if the
@@ -12,6 +12,7 @@ mod active;
 mod connection;
 mod ending;
 mod ids;
+mod messages;
 mod passive;
 mod table;
 #[cfg(test)]
@@ -22,10 +23,11 @@ use std::collections::VecDeque;
 
 use self::connection::{Consumer, Ends, State};
 use self::ids::Ids;
+use self::messages::{OF_REPLY, OF_REQUEST, encode};
 use self::table::Table;
 use super::packet_io::Path;
 use super::wire::Psn;
-use super::wire::cm::{CmMad, Message};
+use super::wire::cm::{CmMad, Message, Mra};
 use crate::PrivateData;
 
 /// A connection or an attempt at one: our communication ID.
@@ -260,6 +262,28 @@ impl Cm {
         }
     }
 
+    /// The peer has our REQ, or our REP, and needs longer to answer.
+    fn on_receipt_acknowledged(&mut self, now: u64, path: &Path, mra: &Mra) {
+        let id = CmId(mra.remote_comm_id);
+        let extended = self.table.update(id, |connection| {
+            let from_peer = Ends::of(&connection.path) == Ends::of(path);
+            match &mut connection.state {
+                State::RequestSent(exchange) if from_peer && mra.message == OF_REQUEST => {
+                    exchange.extend(now, mra.service_timeout);
+                    true
+                }
+                State::ReplySent(exchange)
+                    if from_peer && mra.message == OF_REPLY && mra.local_comm_id == connection.remote_id =>
+                {
+                    exchange.extend(now, mra.service_timeout);
+                    true
+                }
+                _ => false,
+            }
+        });
+        self.counters.unknown += u64::from(extended != Some(true));
+    }
+
     /// A communication id that no connection has, remembered ones included.
     fn new_id(&mut self) -> CmId {
         loop {
@@ -301,10 +325,4 @@ impl CmEvent {
             | CmEvent::Ended { id, .. } => *id,
         }
     }
-}
-
-fn encode(transaction_id: u64, message: Message) -> Mad {
-    let mut mad = [0; MAD_LEN];
-    CmMad { transaction_id, message }.emit(&mut mad);
-    mad
 }

@@ -1,6 +1,5 @@
 //! All connections, by everything that they are looked up by.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use super::CmId;
@@ -136,7 +135,6 @@ impl Table {
     }
 }
 
-/// The older of two with the same key keeps it.
 fn reindex_key(
     index: &mut HashMap<(Ends, u32), CmId>,
     id: CmId,
@@ -146,14 +144,12 @@ fn reindex_key(
     if before == after {
         return;
     }
-    if let Some(key) = before
-        && let Entry::Occupied(entry) = index.entry(key)
-        && *entry.get() == id
-    {
-        entry.remove();
+    if let Some(key) = before {
+        index.remove(&key);
     }
     if let Some(key) = after {
-        index.entry(key).or_insert(id);
+        let other = index.insert(key, id);
+        debug_assert!(other.is_none(), "another connection has this key");
     }
 }
 

@@ -148,3 +148,23 @@ fn ids_are_never_zero_never_the_same_and_not_guessed_from_one_another() {
     ids.dedup();
     assert_eq!(ids.len(), 2000);
 }
+
+#[test]
+fn reply_about_a_connection_that_the_peer_made_is_ignored() {
+    let mut bench = Bench::new();
+    let id = bench.established();
+    bench.hears(Message::Rep(rep(id)));
+    bench.says_nothing();
+    assert_eq!(bench.cm.counters(), CmCounters { unknown: 1, ..CmCounters::default() });
+}
+
+/// A peer that never heard RTU nor DREQ goes on repeating REP.
+#[test]
+fn reply_about_a_connection_that_is_over_is_rejected() {
+    let mut bench = Bench::new();
+    let id = bench.connected();
+    bench.hears(dreq(id));
+    bench.says();
+    bench.hears(Message::Rep(rep(id)));
+    assert_eq!(refusal(bench.says_one()).reason, RejectReason::INVALID_COMM_ID);
+}

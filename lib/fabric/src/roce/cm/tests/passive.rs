@@ -223,6 +223,29 @@ fn peer_that_needs_longer_is_not_pressed() {
 }
 
 #[test]
+fn peer_that_needs_longer_than_its_retries_is_asked_once_more() {
+    let mut bench = Bench::new();
+    bench.hears(Message::Req(Req { max_cm_retries: 0, local_cm_response_timeout: 19, ..req() }));
+    let CmEvent::Requested { id, .. } = bench.one_event() else { panic!("not asked") };
+    assert!(bench.cm.accept(bench.now, id, reply(b"welcome")));
+    bench.says();
+    bench.hears(mra(id, 1, 21));
+    let said = bench.waits(timeout_ns(21) + timeout_ns(19) + 20 * MS);
+    assert!(matches!(said[0].1.message, Message::Rep(_)) && said[0].0 >= timeout_ns(21), "{said:?}");
+    assert_eq!(bench.ended(), id);
+}
+
+#[test]
+fn ready_to_use_with_another_id_is_not_for_us() {
+    let mut bench = Bench::new();
+    let id = bench.accepted();
+    let Message::Rtu(rtu) = rtu(id) else { unreachable!() };
+    bench.hears(Message::Rtu(Rtu { local_comm_id: THEIR_ID + 1, ..rtu }));
+    assert!(bench.events().is_empty());
+    assert_eq!(bench.cm.counters().unknown, 1);
+}
+
+#[test]
 fn queue_pair_in_a_new_request_ends_the_old_connection() {
     let mut bench = Bench::new();
     let id = bench.established();

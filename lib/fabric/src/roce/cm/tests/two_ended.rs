@@ -325,3 +325,25 @@ fn network_that_hardly_delivers_and_consumers_without_patience() {
         world.ends();
     }
 }
+
+#[test]
+fn connection_to_ourselves() {
+    let mut cm = Cm::new(options(1));
+    let path = Path { local: address(1), peer: address(1) };
+    let exchange = |cm: &mut Cm| {
+        while let Some((path, mad)) = cm.next_mad(0) {
+            cm.on_mad(0, &path, 4096, &|_| true, &mad);
+        }
+        cm.next_event().unwrap()
+    };
+    let active = cm.connect(0, &path, request(b"hello"));
+    let CmEvent::Requested { id: passive, .. } = exchange(&mut cm) else { panic!("not asked") };
+    assert!(cm.accept(0, passive, CmReply { qpn: OUR_QPN + 1, ..reply(b"welcome") }));
+    assert!(matches!(exchange(&mut cm), CmEvent::Connected { id, .. } if id == active));
+    assert!(matches!(exchange(&mut cm), CmEvent::Established { id } if id == passive));
+    cm.destroy(0, active);
+    assert!(matches!(exchange(&mut cm), CmEvent::Ended { id, .. } if id == passive));
+    cm.destroy(0, passive);
+    cm.on_time(timers::TIME_WAIT);
+    cm.table.assert_empty();
+}

@@ -84,9 +84,8 @@ impl Cm {
 
     pub(super) fn on_reply(&mut self, now: u64, path: &Path, transaction_id: u64, rep: &Rep) {
         let id = CmId(rep.remote_comm_id);
-        let ends = Ends::of(path);
         match self.table.get(id) {
-            Some(connection) if Ends::of(&connection.path) != ends || connection.passive => self.counters.unknown += 1,
+            Some(connection) if !connection.is_between(path) || connection.passive => self.counters.unknown += 1,
             Some(Connection { state: State::RequestSent(_), .. }) => {
                 self.on_first_reply(now, path, transaction_id, rep)
             }

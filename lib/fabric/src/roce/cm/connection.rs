@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::super::packet_io::Path;
 use super::timers::Exchange;
 use super::{CmId, Mad};
+use crate::roce::packet_io::Path;
 
 /// The addresses of a connection. Not the ports: a peer may send from any.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -50,7 +50,7 @@ pub(super) enum State {
     ReplySent(Exchange),
     /// Active: REQ is repeated until REP or REJ.
     RequestSent(Exchange),
-    /// Both sides know that both sides know. Waits for nothing.
+    /// Waits for nothing.
     Established,
     /// DREQ is repeated until DREP, or the peer's own DREQ.
     Disconnecting(Exchange),
@@ -135,6 +135,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Whether a message on this path comes from the peer, and to where it was asked.
+    pub(super) fn is_between(&self, path: &Path) -> bool {
+        Ends::of(&self.path) == Ends::of(path)
+    }
+
     /// When its timer has something to do; time wait has a clock of its own.
     pub(super) fn deadline(&self) -> Option<u64> {
         match &self.state {
@@ -154,11 +159,6 @@ impl Connection {
     /// Whether the peer's queue pair can be in use: another connection with it means that the peer has forgotten this one.
     pub(super) fn uses_queue_pair(&self) -> bool {
         matches!(self.state, State::Requested(_) | State::ReplySent(_) | State::Established)
-    }
-
-    /// Whether the peer, by its own id and our queue pair, means this connection.
-    pub(super) fn is_with(&self, remote_id: u32, local_qpn: u32) -> bool {
-        self.remote_id == remote_id && self.local_qpn == local_qpn
     }
 
     /// Whether it can go out of memory.

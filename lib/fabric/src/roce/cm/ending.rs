@@ -39,22 +39,22 @@ impl Cm {
         }
     }
 
-    /// Whatever we know of the connection, its peer may forget it: DREP, except to those who are not the peer.
+    /// Whatever we know of the connection, its peer may forget it: DREP. Those who name a connection of ours and are not
+    /// its peer, or do not know its queue pair, get nothing.
     pub(super) fn on_disconnect_request(&mut self, now: u64, path: &Path, transaction_id: u64, dreq: &Dreq) {
         let id = CmId(dreq.remote_comm_id);
-        match self.table.get(id) {
-            Some(connection) if Ends::of(&connection.path) != Ends::of(path) => {
-                self.counters.unknown += 1;
-                return;
+        let known = self.table.get(id);
+        if known.is_some_and(|connection| !connection.is_between(path) || connection.local_qpn != dreq.remote_qpn) {
+            self.counters.unknown += 1;
+            return;
+        }
+        let meant = known.filter(|connection| connection.remote_id == dreq.local_comm_id);
+        match meant.map(|connection| &connection.state) {
+            Some(State::ReplySent(_) | State::Established | State::Disconnecting(_)) => {
+                self.end(now, id, "the peer disconnected");
             }
-            Some(connection) if connection.is_with(dreq.local_comm_id, dreq.remote_qpn) => match connection.state {
-                State::ReplySent(_) | State::Established | State::Disconnecting(_) => {
-                    self.end(now, id, "the peer disconnected");
-                }
-                State::TimeWait { .. } | State::Over => self.counters.duplicates += 1,
-                State::Requested(_) | State::RequestSent(_) => self.counters.unknown += 1,
-            },
-            Some(_) | None => self.counters.unknown += 1,
+            Some(State::TimeWait { .. } | State::Over) => self.counters.duplicates += 1,
+            Some(State::Requested(_) | State::RequestSent(_)) | None => self.counters.unknown += 1,
         }
         let drep = Drep {
             local_comm_id: dreq.remote_comm_id,
@@ -97,14 +97,13 @@ impl Cm {
 
     /// The connection that a REJ is about. Who refuses a REQ need not have an id; who withdraws one need not know ours.
     fn rejected(&self, path: &Path, rej: &Rej) -> Option<&Connection> {
-        let ends = Ends::of(path);
         if rej.remote_comm_id == 0 {
-            let id = self.table.by_remote_id(ends, rej.local_comm_id)?;
+            let id = self.table.by_remote_id(Ends::of(path), rej.local_comm_id)?;
             return self.table.get(id).filter(|connection| connection.is_half_open());
         }
         self.table.get(CmId(rej.remote_comm_id)).filter(|connection| {
             let of_request = matches!(connection.state, State::RequestSent(_));
-            Ends::of(&connection.path) == ends && (of_request || connection.remote_id == rej.local_comm_id)
+            connection.is_between(path) && (of_request || connection.remote_id == rej.local_comm_id)
         })
     }
 

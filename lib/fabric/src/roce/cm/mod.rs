@@ -21,11 +21,12 @@ mod timers;
 
 use std::collections::VecDeque;
 
-use self::connection::{Consumer, Ends, State};
+use self::connection::{Consumer, State};
 use self::ids::Ids;
 use self::messages::{OF_REPLY, OF_REQUEST, encode};
 use self::table::Table;
 use super::packet_io::Path;
+pub use super::wire::MAD_LEN;
 use super::wire::Psn;
 use super::wire::cm::{CmMad, Message, Mra};
 use crate::PrivateData;
@@ -59,7 +60,7 @@ pub struct CmRequest {
     pub rnr_retry: u8,
     /// End-to-end flow control.
     pub flow_control: bool,
-    /// Private data behind the RDMA/CM header.
+    /// Private data behind the RDMA/CM header: what arrives has 56 bytes, zeros behind what the peer gave.
     pub private_data: PrivateData,
 }
 
@@ -76,7 +77,7 @@ pub struct CmReply {
     pub initiator_depth: u8,
     /// 0 to 7.
     pub rnr_retry: u8,
-    /// Private data.
+    /// Private data: what arrives has 196 bytes, zeros behind what the peer gave.
     pub private_data: PrivateData,
 }
 
@@ -110,7 +111,7 @@ pub enum CmEvent {
         id: CmId,
         /// IBTA's reason (28: the consumer refused).
         reason: u16,
-        /// The consumer's private data.
+        /// The consumer's private data: 148 bytes, zeros behind what the peer gave.
         private_data: PrivateData,
     },
     /// Over, or never came to be; the id stays until [`Cm::destroy`].
@@ -153,8 +154,6 @@ pub struct CmCounters {
     /// Requests for a port where nobody listens.
     pub no_listener: u64,
 }
-
-pub use super::wire::MAD_LEN;
 
 /// Bytes of a management datagram.
 type Mad = [u8; MAD_LEN];
@@ -264,22 +263,16 @@ impl Cm {
 
     /// The peer has our REQ, or our REP, and needs longer to answer.
     fn on_receipt_acknowledged(&mut self, now: u64, path: &Path, mra: &Mra) {
-        let id = CmId(mra.remote_comm_id);
-        let extended = self.table.update(id, |connection| {
-            let from_peer = Ends::of(&connection.path) == Ends::of(path);
+        let extended = self.table.update(CmId(mra.remote_comm_id), |connection| {
+            let is_peer = connection.is_between(path);
+            let knows_us = connection.remote_id == mra.local_comm_id;
             match &mut connection.state {
-                State::RequestSent(exchange) if from_peer && mra.message == OF_REQUEST => {
-                    exchange.extend(now, mra.service_timeout);
-                    true
-                }
-                State::ReplySent(exchange)
-                    if from_peer && mra.message == OF_REPLY && mra.local_comm_id == connection.remote_id =>
-                {
-                    exchange.extend(now, mra.service_timeout);
-                    true
-                }
-                _ => false,
+                State::RequestSent(exchange) if is_peer && mra.message == OF_REQUEST => exchange,
+                State::ReplySent(exchange) if is_peer && knows_us && mra.message == OF_REPLY => exchange,
+                _ => return false,
             }
+            .extend(now, mra.service_timeout);
+            true
         });
         self.counters.unknown += u64::from(extended != Some(true));
     }
@@ -297,9 +290,9 @@ impl Cm {
     /// The connection that a message is about: its peer sent it, and names both ids rightly.
     fn addressed(&mut self, path: &Path, local_comm_id: u32, remote_comm_id: u32) -> Option<CmId> {
         let id = CmId(remote_comm_id);
-        let known = self.table.get(id).is_some_and(|connection| {
-            Ends::of(&connection.path) == Ends::of(path) && connection.remote_id == local_comm_id
-        });
+        let known = self.table.get(id);
+        let known =
+            known.is_some_and(|connection| connection.is_between(path) && connection.remote_id == local_comm_id);
         self.counters.unknown += u64::from(!known);
         known.then_some(id)
     }

@@ -79,7 +79,9 @@ fn disconnect_request_with_another_id_or_queue_pair_harms_nothing() {
     let id = bench.established();
     let Message::Dreq(right) = dreq(id) else { unreachable!() };
     bench.hears(Message::Dreq(Dreq { remote_qpn: OUR_QPN + 1, ..right.clone() }));
+    bench.says_nothing();
     bench.hears(Message::Dreq(Dreq { local_comm_id: THEIR_ID + 1, ..right }));
+    assert!(matches!(bench.says_one(), Message::Drep(_)), "whatever that peer means, it may forget it");
     assert!(bench.events().is_empty());
     assert_eq!(bench.cm.counters().unknown, 2);
 }

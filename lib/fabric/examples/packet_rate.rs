@@ -11,7 +11,8 @@
 //! burst, which a real one has to. "Alone" is each for another queue pair, as acknowledgements are.
 //!
 //! Turns on one thread show what sending and receiving cost apart from each other, and nothing is lost. Costs are times of
-//! the thread on its processor, so that other load on the machine counts little. For figures, run it with `--release`.
+//! the thread on its processor, so that other load on the machine counts little (at a receiving end they include polls
+//! that found nothing). For figures, run it with `--release`.
 #![allow(missing_docs, reason = "a program, not an interface")]
 
 use std::net::{IpAddr, SocketAddr};

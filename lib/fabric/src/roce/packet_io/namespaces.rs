@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::testing::path;
+use super::testing::{path, when_free};
 use super::{PacketIo, Path, open};
 
 // Addresses of the two sides.
@@ -76,7 +76,7 @@ impl Rig {
     /// The device of the other side.
     pub fn peer(&self, address: &str) -> PacketIo {
         let address = address.parse().unwrap();
-        self.there(|| open(address, 0, 1)).unwrap().pop().unwrap()
+        self.there(|| when_free(|| open(address, 0, 1))).pop().unwrap()
     }
 }
 

@@ -1,10 +1,25 @@
 //! What the tests of all packet I/Os need.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::{PacketIo, Path};
 use crate::roce::wire::{Flow, Headers, Opcode, Psn, UDP_PORT};
+
+/// Opens a device as soon as nobody else has its port or interface. (Other tests start processes, which for a moment keep
+/// what this process has just closed; and there is but one address of IPv6's loopback.)
+pub fn when_free<T>(open: impl Fn() -> io::Result<T>) -> T {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    loop {
+        let opened = open();
+        let busy = |error: &io::Error| matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::ResourceBusy);
+        if !opened.as_ref().is_err_and(busy) || Instant::now() > give_up {
+            return opened.unwrap();
+        }
+        std::thread::yield_now();
+    }
+}
 
 pub fn path(local: IpAddr, peer: IpAddr) -> Path {
     Path { local: SocketAddr::new(local, UDP_PORT), peer: SocketAddr::new(peer, UDP_PORT) }

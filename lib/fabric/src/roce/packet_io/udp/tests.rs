@@ -18,17 +18,11 @@ fn an_address() -> IpAddr {
 }
 
 fn device(address: IpAddr, queues: usize) -> Vec<PacketIo> {
-    super::super::open(address, 0, queues).unwrap()
+    when_free(|| super::super::open(address, 0, queues))
 }
 
-/// A device with one queue; waits for an address that another test uses (there is but one of IPv6's loopback).
 fn single(address: IpAddr) -> PacketIo {
-    loop {
-        match super::super::open(address, 0, 1) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::yield_now(),
-            opened => return opened.unwrap().pop().unwrap(),
-        }
-    }
+    device(address, 1).pop().unwrap()
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::net::UdpSocket;
 use super::*;
 use crate::roce::packet_io::namespaces::*;
 use crate::roce::packet_io::testing::*;
-use crate::roce::packet_io::{open_best, open_xdp};
+use crate::roce::packet_io::{open as open_udp, open_best, open_xdp};
 use crate::roce::wire::UDP_PORT;
 
 fn device(address: &str, queues: usize) -> Vec<PacketIo> {
-    open_xdp(address.parse().unwrap(), 0, queues).unwrap().0
+    when_free(|| open_xdp(address.parse().unwrap(), 0, queues)).0
 }
 
 fn xdp(queue: &mut PacketIo) -> &mut XdpQueue {
@@ -97,8 +97,27 @@ fn packets_of_the_connection_manager_come_through_the_kernel() {
         let mut device = device(HERE, 2);
         let mut peer = rig.peer(THERE);
         send_all(&mut peer, &route(THERE, HERE), &[(1, 7, vec![2; 256])]);
+        for _ in 0..POLLS_PER_LOOK_AT_UDP {
+            assert_eq!(receive_once(&mut device[1]), [], "would hand it over");
+        }
         assert_eq!(receive(&mut device[0], 1), [(1, 7, vec![2; 256])]);
+        assert_eq!(device[1].counters().handed_over, 0);
     });
+}
+
+#[test]
+fn packets_for_another_address_of_the_interface_are_left_to_it() {
+    for (here, other, there) in [(HERE, "10.9.0.5", THERE), (HERE_V6, "fd09::5", THERE_V6)] {
+        with_rig(9000, 1, |rig| {
+            ip(&format!("addr add {other} dev left{}", if here == HERE { "" } else { " nodad" })).unwrap();
+            let mut device = device(here, 2);
+            let mut other_device = when_free(|| open_udp(other.parse().unwrap(), 0, 1));
+            let mut peer = rig.peer(there);
+            send_all(&mut peer, &route(there, other), &packets());
+            assert_eq!(receive(&mut other_device[0], packets().len()), packets());
+            assert_eq!(receive_once(&mut device[1]), []);
+        });
+    }
 }
 
 #[test]

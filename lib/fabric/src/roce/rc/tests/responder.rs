@@ -469,8 +469,18 @@ fn a_read_repeated_while_it_is_answered_goes_back() {
     end.rdma(0, ReadRequest, memory, &[]);
     assert_eq!(end.sent_with(3, 0).0.len(), 3);
     end.rdma(1, ReadRequest, RemoteMemory { addr: memory.addr + 256, len: 768, ..memory }, &[]);
-    assert_eq!(end.sent_answers(), [(ReadResponseMiddle, 1), (ReadResponseMiddle, 2), (ReadResponseLast, 3)]);
+    assert_eq!(end.sent_answers(), [(ReadResponseFirst, 1), (ReadResponseMiddle, 2), (ReadResponseLast, 3)]);
     assert!(end.sent().is_empty());
+}
+
+#[test]
+fn a_repetition_of_what_is_on_its_way_anyway_changes_nothing() {
+    let mut end = ready();
+    let memory = end.expose(1024, 5, BOTH);
+    end.rdma(0, ReadRequest, memory, &[]);
+    assert_eq!(end.sent_with(1, 0).0.len(), 1);
+    end.rdma(2, ReadRequest, RemoteMemory { addr: memory.addr + 512, len: 512, ..memory }, &[]);
+    assert_eq!(end.sent_answers(), [(ReadResponseMiddle, 1), (ReadResponseMiddle, 2), (ReadResponseLast, 3)]);
 }
 
 #[test]

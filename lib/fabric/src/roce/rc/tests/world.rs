@@ -74,7 +74,7 @@ pub(super) struct Faults {
     pub(super) duplication: u64,
     /// A packet is delayed behind later ones.
     pub(super) reordering: u64,
-    /// A bit is turned over, so that the packet is dropped (packet I/O checks the ICRC).
+    /// A packet meets congestion.
     pub(super) marks: u64,
     /// The sender's packet I/O has no room.
     pub(super) no_room: u64,

@@ -80,30 +80,30 @@ fn requests_of_the_target_are_answered_and_their_credits_count() {
     let mut rig = Rig::new(1);
     let before = rig.channel.credits;
     let request = CredReq { tag: Tag(*b"request!"), request_limit_delta: 3, solicited: false };
-    assert_eq!(rig.from_target(|out| request.emit(out)), Event::Nothing);
+    assert_eq!(rig.say(|out| request.emit(out)), Event::Nothing);
     assert_eq!(rig.channel.credits, before + 3);
     assert_eq!(parse(&rig.at_target(), None), Ok(Iu::CredRsp { tag: request.tag }));
 
     rig.channel.messages.clear();
-    assert_eq!(rig.from_target(|out| request.emit(out)), Event::Nothing);
-    assert_eq!(rig.from_target(|out| request.emit(out)), Event::Fault(Fault::SecondRequest));
+    assert_eq!(rig.say(|out| request.emit(out)), Event::Nothing);
+    assert_eq!(rig.say(|out| request.emit(out)), Event::Fault(Fault::SecondRequest));
 }
 
 #[test]
 fn what_a_target_must_not_send_ends_the_channel() {
     let mut rig = Rig::new(1);
-    let nonsense = rig.from_target(|out| {
+    let nonsense = rig.say(|out| {
         out[..20].fill(0x77);
         20
     });
     assert!(matches!(nonsense, Event::Fault(Fault::Malformed(_))), "{nonsense:?}");
     let logout = TLogout { tag: Tag::default(), reason: Ok(LogoutReason::Inactive), solicited: false };
-    assert_eq!(rig.from_target(|out| logout.emit(out)), Event::Fault(Fault::LoggedOut(logout.reason)));
+    assert_eq!(rig.say(|out| logout.emit(out)), Event::Fault(Fault::LoggedOut(logout.reason)));
     let (_, iu) = rig.command(Transfer::None);
     let tag = parse_command(&iu).tag;
     let body = ResponseBody::TaskManagement(TmfStatus::Complete);
     let answer = Response { tag, request_limit_delta: 1, solicited: false, body };
-    assert_eq!(rig.from_target(|out| answer.emit(out)), Event::Fault(Fault::WrongAnswer(tag)));
+    assert_eq!(rig.say(|out| answer.emit(out)), Event::Fault(Fault::WrongAnswer(tag)));
 }
 
 #[test]
@@ -282,7 +282,7 @@ impl Rig {
     }
 
     /// Sends what `emit` writes from the target, and what the channel makes of it.
-    fn from_target(&mut self, emit: impl FnOnce(&mut [u8]) -> usize) -> Event {
+    fn say(&mut self, emit: impl FnOnce(&mut [u8]) -> usize) -> Event {
         let mut buf = self.pool.get().expect("a buffer");
         let len = emit(buf.bytes_mut());
         let message = Some(IoBuf::new(buf, 0..len));
@@ -305,7 +305,7 @@ impl Rig {
     fn answer(&mut self, tag: Tag, credits: i32) -> Event {
         let body = ResponseBody::Status { status: 0, residuals: Residuals::default(), sense: &[] };
         let response = Response { tag, request_limit_delta: credits, solicited: false, body };
-        self.from_target(|out| response.emit(out))
+        self.say(|out| response.emit(out))
     }
 
     /// What the target reads from the initiator's memory.

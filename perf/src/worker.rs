@@ -125,7 +125,8 @@ struct Lane {
     number: u32,
     channel: Channel,
     task: Task,
-    failed: bool,
+    /// Why it cannot go on.
+    failed: Option<String>,
     closing: bool,
 }
 
@@ -177,7 +178,7 @@ impl Worker {
             Order::Open { channel: number, queue_pair } => {
                 let WorkerSeed { group, layout, lun, pieces, .. } = &mut self.seed;
                 let channel = Channel::open(group, queue_pair, &self.memory, layout, *lun, *pieces);
-                self.lanes.push(Lane { number, channel, task: Task::None, failed: false, closing: false });
+                self.lanes.push(Lane { number, channel, task: Task::None, failed: None, closing: false });
                 self.report(Report::Opened { channel: number });
             }
             Order::LoggedIn { channel, terms } => self.lane(channel).channel.logged_in(&terms),
@@ -253,7 +254,7 @@ impl Worker {
                 let transfer = if len == 0 { Transfer::None } else { Transfer::In(len) };
                 return channel.send(&mut self.seed.group, slot, &cdb, transfer);
             }
-            Step::Send(..) => Err("the target takes its credits back".into()),
+            Step::Send(..) => Err("there is no credit for the first commands".into()),
             Step::Done(capacity) => Ok(capacity),
             Step::Failed(why) => Err(why),
         };
@@ -267,12 +268,13 @@ impl Worker {
     fn run_load(&mut self, index: usize, now_ns: u64) {
         let Lane { channel, task, failed, number, .. } = &mut self.lanes[index];
         let Task::Load(load) = task else { return };
-        if !*failed {
+        if failed.is_none() {
             load.fill(&mut self.seed.group, channel, now_ns);
         }
-        if *failed || load.is_over(channel, now_ns) || now_ns >= load.until_ns() + PATIENCE_NS {
+        if failed.is_some() || load.is_over(channel, now_ns) || now_ns >= load.until_ns() + PATIENCE_NS {
             let Task::Load(load) = std::mem::replace(task, Task::None) else { return };
-            let tally = load.finish(channel, || format!("no answer on channel {number}"));
+            let why = failed.as_deref().unwrap_or("no answer");
+            let tally = load.finish(channel, || format!("on channel {number}: {why}"));
             let report = Report::Finished { channel: *number, tally: Box::new(tally) };
             self.report(report);
         }
@@ -286,9 +288,10 @@ impl Worker {
 
     fn fail(&mut self, index: usize, why: impl FnOnce() -> String) {
         let lane = &mut self.lanes[index];
-        if !lane.failed && !lane.closing {
-            lane.failed = true;
-            let report = Report::Failed { channel: lane.number, why: why() };
+        if lane.failed.is_none() && !lane.closing {
+            let why = why();
+            lane.failed = Some(why.clone());
+            let report = Report::Failed { channel: lane.number, why };
             self.report(report);
         }
     }

@@ -19,8 +19,8 @@ fn fresh_address() -> Ipv4Addr {
 /// A target with a RAM disk as LUN 0 and a null device as LUN 1, listening over RoCE.
 fn serve(target: &Target) -> SocketAddr {
     let at = SocketAddr::from((fresh_address(), 5555));
-    target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 16384, "block_size": 512}));
-    target.call("bdev_null_create", json!({"name": "null0", "num_blocks": 16384, "block_size": 512}));
+    target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 2048, "block_size": 512}));
+    target.call("bdev_null_create", json!({"name": "null0", "num_blocks": 2048, "block_size": 512}));
     target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "11", "ioc_guid": "22"}));
     for bdev in ["ram0", "null0"] {
         target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": bdev}));
@@ -31,7 +31,8 @@ fn serve(target: &Target) -> SocketAddr {
 
 fn options(at: SocketAddr, arguments: &[&str]) -> Options {
     let (target, local) = (at.to_string(), fresh_address().to_string());
-    let always = ["srp-perf", "--target", &target, "--local", &local, "--id-ext", "11", "--ioc-guid", "22", "--adaptive"];
+    let always =
+        ["srp-perf", "--target", &target, "--local", &local, "--id-ext", "11", "--ioc-guid", "22", "--adaptive"];
     Options::parse_from(always.iter().chain(["-t", "0.5"].iter()).chain(arguments))
 }
 

@@ -11,6 +11,9 @@ use super::probe::CAPACITY_BYTES;
 /// about its limit.
 const RECEIVE_BYTES: usize = 512;
 
+/// Messages beyond two for each command, so that a low depth does not wait for acknowledgements.
+const LATE_ACKNOWLEDGEMENTS: usize = 32;
+
 /// Data buffers start on pages, as the buffers of a real initiator do.
 const DATA_ALIGN: usize = 4096;
 
@@ -37,10 +40,10 @@ pub struct Memory {
 }
 
 impl MemoryLayout {
-    /// Messages of one channel: each command has one, and a response may overtake the acknowledgement of its command,
-    /// so that the slot's next command needs a second. One is for answers to the target's own requests.
+    /// Messages of one channel: one for each command under way, and as many again and a few more for commands that were
+    /// answered before they were acknowledged: a target acknowledges several at once.
     pub const fn messages(&self) -> usize {
-        2 * self.depth + 1
+        2 * self.depth + LATE_ACKNOWLEDGEMENTS
     }
 
     /// Receives of one channel: a response to each command, one request of the target's own, and its logout.
@@ -88,9 +91,9 @@ mod tests {
         let memory = layout.cut(&region);
         assert_eq!(memory.data.capacity(), 15);
         assert_eq!(memory.data.get().expect("a buffer").len(), 5000);
-        assert_eq!(memory.messages.capacity(), 3 * 11);
+        assert_eq!(memory.messages.capacity(), 3 * 42);
         assert_eq!(memory.receives.capacity(), 3 * 7);
-        let bytes = 15 * 8192 + 33 * 8320 + 21 * 512;
+        let bytes = 15 * 8192 + 126 * 8320 + 21 * 512;
         assert_eq!(layout.region_bytes(), bytes);
     }
 }

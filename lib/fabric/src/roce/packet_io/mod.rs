@@ -16,6 +16,7 @@
 
 mod handover;
 mod inbound;
+mod interface_mtu;
 mod interfaces;
 mod udp;
 

@@ -127,6 +127,32 @@ pub fn open_best(address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<
     Ok((open(address, scope, queues)?, format!("UDP sockets; AF_XDP is not used: {refused}")))
 }
 
+/// Which way packets take.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Way {
+    /// The fastest that works.
+    #[default]
+    Best,
+    /// Ordinary UDP sockets.
+    Udp,
+    /// AF_XDP sockets.
+    Xdp,
+}
+
+impl Way {
+    /// Opens a device this way, and says in words how its packets pass.
+    ///
+    /// # Errors
+    /// As [`open`], [`open_xdp`] and [`open_best`].
+    pub fn open(self, address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<PacketIo>, String)> {
+        match self {
+            Way::Best => open_best(address, scope, queues),
+            Way::Udp => Ok((open(address, scope, queues)?, "UDP sockets".into())),
+            Way::Xdp => open_xdp(address, scope, queues),
+        }
+    }
+}
+
 /// One queue of one device.
 #[derive(Debug)]
 pub enum PacketIo {
@@ -174,13 +200,6 @@ impl PacketIo {
         match self {
             PacketIo::Udp(queue) => queue.receive_room(payload),
             PacketIo::Xdp(queue) => queue.receive_room(payload),
-        }
-    }
-
-    /// What it is, for the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            PacketIo::Udp(_) => "UDP socket",
         }
     }
 

@@ -314,6 +314,13 @@ impl Control {
         self.send();
     }
 
+    /// Tests: number and first expected PSN of our end.
+    #[cfg(test)]
+    pub(super) fn end_of(&self, connection: ConnectionId) -> Option<(u32, Psn)> {
+        let made = self.connections.get(&connection)?.queue_pair.as_ref()?;
+        Some((made.qpn, made.receive_psn))
+    }
+
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number - 1

@@ -18,6 +18,10 @@ use crate::workload::Mix;
 /// Largest I/O, in bytes: what our own target takes in one command.
 const IO_BYTES_MAX: u32 = TRANSFER_BYTES_MAX as u32;
 
+const TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// A year: as good as no limit.
+const TIME_UNLIMITED: Duration = Duration::from_secs(365 * 86_400);
+
 /// Load on an SRP target over RoCE, from user space: it needs no RDMA device, no kernel module and no privilege.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "srp-perf", version, args_override_self = true)]
@@ -39,9 +43,13 @@ pub struct Options {
     #[arg(short = 'M', long = "read-percent", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub read_percent: Option<u8>,
 
-    /// Seconds to measure
-    #[arg(short = 't', long = "time", default_value = "10", value_name = "SECONDS", value_parser = seconds)]
-    pub time: Duration,
+    /// Seconds to measure [default: 10, or with -d until that is done]
+    #[arg(short = 't', long = "time", value_name = "SECONDS", value_parser = seconds)]
+    pub time: Option<Duration>,
+
+    /// I/Os of each channel, after which it ends before its time
+    #[arg(short = 'd', long = "number-ios", value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub ios: Option<u64>,
 
     /// Seconds of load before that
     #[arg(long, default_value = "0", value_name = "SECONDS", value_parser = seconds)]
@@ -138,7 +146,7 @@ impl Options {
             "-o {}: one I/O has 1 to {IO_BYTES_MAX} bytes",
             self.io_size.0
         );
-        ensure!(!self.time.is_zero(), "-t 0: nothing would be measured; give it a second");
+        ensure!(!self.time().is_zero(), "-t 0: nothing would be measured; give it a second");
         ensure!(
             self.channels() as usize >= self.mask.cores().len(),
             "--channels {}: fewer than the {} cores of -c, of which some would have nothing to do",
@@ -172,6 +180,11 @@ impl Options {
             self.channels()
         );
         Ok(())
+    }
+
+    /// How long to measure at most.
+    pub fn time(&self) -> Duration {
+        self.time.unwrap_or(if self.ios.is_some() { TIME_UNLIMITED } else { TIME_DEFAULT })
     }
 
     /// Channels to log in.
@@ -303,6 +316,13 @@ mod tests {
             arguments.extend(percent.iter().flat_map(|percent| ["-M", percent]));
             assert_eq!(good(&arguments).mix(), mix, "{name}");
         }
+    }
+
+    #[test]
+    fn a_number_of_ios_stands_in_for_the_time() {
+        assert_eq!(good(&[]).time(), TIME_DEFAULT);
+        assert_eq!(good(&["-d", "100"]).time(), TIME_UNLIMITED);
+        assert_eq!(good(&["-d", "100", "-t", "2.5"]).time(), Duration::from_millis(2_500));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::worker::{Order, Report, WorkerSeed};
 /// How often the connection manager is looked after.
 const CONTROL_PERIOD: Duration = Duration::from_millis(1);
 /// How long a login may take, and the first commands.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(10);
+const LOGIN_PATIENCE: Duration = Duration::from_secs(20);
 /// How long channels may take to end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// RDMA READs that we serve at once on a channel, as Linux' initiator does.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
+use fabric::roce::packet_io::Way;
 use reactor::CoreMask;
 use scsi::Lun;
 use transport_srp::limits::TRANSFER_BYTES_MAX;
@@ -74,6 +75,10 @@ pub struct Options {
     /// Our own address [default: the one that the system reaches the target from; 127.0.0.2 for a target on 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     pub local: Option<IpAddr>,
+
+    /// How packets pass: udp (sockets, needs no privilege), xdp (past the kernel's network stack), or the best that works
+    #[arg(long, default_value = "best", value_name = "WAY", value_parser = way)]
+    pub roce_io: Way,
 
     /// First half of the target's port identifier, in hex, as the target was created with
     #[arg(long, value_name = "HEX", value_parser = hex)]
@@ -273,6 +278,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| format!("{text:?} is no number of seconds: write it as 10 or 0.5"))
 }
 
+fn way(text: &str) -> Result<Way, String> {
+    match text {
+        "best" => Ok(Way::Best),
+        "udp" => Ok(Way::Udp),
+        "xdp" => Ok(Way::Xdp),
+        _ => Err(format!("{text:?} is no way for packets: there are best, udp and xdp")),
+    }
+}
+
 fn hex(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text).replace(':', "");
     u64::from_str_radix(&digits, 16)
@@ -355,6 +369,7 @@ mod tests {
             ["--workload", "walk"],
             ["--target", "here"],
             ["--indirect", "1"],
+            ["--roce-io", "pigeon"],
         ] {
             let said = options(&arguments).expect_err("it is wrong");
             assert!(said.contains(arguments[0]), "{arguments:?}: {said}");

@@ -38,6 +38,7 @@ pub fn session_options(options: &Options) -> anyhow::Result<SessionOptions> {
     // Of its own for each process: a second login with the same identifier would end the first one's channels.
     let initiator_port = PortId::new(0, fresh_number());
     Ok(SessionOptions {
+        way: options.roce_io,
         local: options.local()?,
         target: options.target,
         login: Login { initiator_port, target_port: options.target_port(), immediate: !options.no_immediate },

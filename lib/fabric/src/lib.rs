@@ -32,7 +32,8 @@
 //! `work` (what passes through the seam), [`Control`], [`PollGroup`], then a back end: `verbs/mod.rs` or `sim/mod.rs`.
 //!
 //! # Unsafe
-//! Fenced in `home.rs` and in those files of `verbs/` that its essay names; everything else forbids it by lint.
+//! Fenced in `home.rs`, in those files of `verbs/` that its essay names, and in `roce/packet_io/udp/options.rs`; everything
+//! else forbids it by lint.
 
 #![deny(unsafe_code)]
 

@@ -6,10 +6,25 @@
 //!
 //! The ICRC is this layer's: it is checked before a packet is handed over (a packet that fails is counted and dropped),
 //! and added to what is sent, because it covers IP and UDP headers that only this layer knows.
+//!
+//! | file | |
+//! |---|---|
+//! | `udp.rs`, `udp/` | ordinary UDP sockets: no privilege, any interface |
+//! | `inbound.rs` | what happens to each datagram that came in |
+//! | `handover.rs` | packets that came in at another queue than their own |
+//! | `interfaces.rs` | local addresses, and the path MTU that an interface allows |
 
+mod handover;
+mod inbound;
+mod interfaces;
+mod udp;
+
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::wire::{GSI_QP, Headers};
+pub use interfaces::{Interface, interfaces, path_mtu_max};
+
+use super::wire::{BTH_LEN, GSI_QP, Headers, ICRC_LEN};
 
 /// Most queues of one device: the connection manager's and one per reactor.
 pub const QUEUES_MAX: usize = 256;
@@ -49,10 +64,14 @@ pub struct NoRoom;
 /// What a packet I/O counted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct PacketCounters {
-    /// Packets handed over.
+    /// Packets handed over to the caller.
     pub received: u64,
     /// Packets dropped because their ICRC was wrong.
     pub icrc_errors: u64,
+    /// Packets that were for another queue, and were handed over to it.
+    pub handed_over: u64,
+    /// Packets that were for another queue, and were dropped because it had no room for them.
+    pub handover_drops: u64,
     /// Datagrams dropped because they were too short or too long to be a packet.
     pub malformed: u64,
     /// Packets given to the kernel or the driver.
@@ -61,15 +80,29 @@ pub struct PacketCounters {
     pub send_errors: u64,
 }
 
+/// Opens a device at a local address: a packet I/O for the connection manager, and one each for `queues - 1` reactors.
+/// `scope` is the index of the interface for link-local IPv6 addresses, otherwise 0.
+///
+/// # Errors
+/// `AddrInUse`: another process has the port, or the kernel's own soft-RoCE. `InvalidInput`: it is no address of one
+/// host, or `queues` is not 1 to [`QUEUES_MAX`]. Otherwise what the kernel says, with the address.
+pub fn open(address: IpAddr, scope: u32, queues: usize) -> io::Result<Vec<PacketIo>> {
+    Ok(udp::open(address, scope, queues)?.into_iter().map(PacketIo::Udp).collect())
+}
+
 /// One queue of one device.
 #[derive(Debug)]
-pub enum PacketIo {}
+pub enum PacketIo {
+    /// An ordinary UDP socket.
+    Udp(udp::UdpQueue),
+}
 
 impl PacketIo {
     /// Hands over what arrived, at most one batch; returns how many packets that was.
     pub fn receive(&mut self, take: &mut dyn FnMut(Arrived<'_>)) -> usize {
-        let _ = take;
-        match *self {}
+        match self {
+            PacketIo::Udp(queue) => queue.receive(take),
+        }
     }
 
     /// Queues one packet, with padding and ICRC added; `headers.pad` is set here. It leaves with the next
@@ -77,36 +110,54 @@ impl PacketIo {
     ///
     /// # Errors
     /// [`NoRoom`].
+    ///
+    /// # Panics
+    /// If the payload is longer than [`PAYLOAD_MAX`], or the headers are not what the opcode needs: our own bugs.
     pub fn queue(&mut self, path: &Path, headers: &Headers, payload: &[u8]) -> Result<(), NoRoom> {
-        let _ = (path, headers, payload);
-        match *self {}
+        match self {
+            PacketIo::Udp(queue) => queue.queue(path, headers, payload),
+        }
     }
 
     /// Hands what is queued to the kernel or the driver.
     pub fn flush(&mut self) {
-        match *self {}
+        match self {
+            PacketIo::Udp(queue) => queue.flush(),
+        }
     }
 
     /// How many packets of `payload` bytes can arrive between two polls before some are lost: what may be asked for by
     /// RDMA READs at once, over all queue pairs.
     pub fn receive_room(&self, payload: usize) -> u32 {
-        let _ = payload;
-        match *self {}
+        match self {
+            PacketIo::Udp(queue) => queue.receive_room(payload),
+        }
     }
 
     /// What it counted.
     pub fn counters(&self) -> PacketCounters {
-        match *self {}
+        match self {
+            PacketIo::Udp(queue) => queue.counters(),
+        }
     }
 }
 
-/// The local address of a device, and what the interface below it allows.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Interface {
-    /// Its name, as `ip link` shows it.
-    pub name: String,
-    /// The address.
-    pub address: IpAddr,
-    /// Largest IP packet in bytes.
-    pub mtu: u32,
+/// Shortest datagram that is a packet: a base transport header and the ICRC.
+const DATAGRAM_MIN: usize = BTH_LEN + ICRC_LEN;
+/// Longest: every header that a packet can have (atomics' is the longest), the payload and the ICRC.
+const DATAGRAM_MAX: usize = BTH_LEN + 28 + 4 + PAYLOAD_MAX + ICRC_LEN;
+
+/// Length in bytes of the datagram that [`emit_packet`] makes room for, ICRC included.
+fn datagram_len(headers: &Headers, payload: &[u8]) -> usize {
+    headers.len() + payload.len().next_multiple_of(4) + ICRC_LEN
+}
+
+/// Writes headers, payload and padding; what is left of `out`, the ICRC, is for the caller to write.
+fn emit_packet(headers: &Headers, payload: &[u8], out: &mut [u8]) -> usize {
+    let pad = payload.len().next_multiple_of(4) - payload.len();
+    let at = Headers { pad: pad as u8, ..*headers }.emit(out);
+    let end = at + payload.len();
+    out[at..end].copy_from_slice(payload);
+    out[end..end + pad].fill(0);
+    end + pad
 }

@@ -3,10 +3,14 @@
 //! Parsing never panics, whatever the bytes; what is wrong is an error value of its own. Emitting panics only on our
 //! own bugs, which each function names.
 
+#[cfg(test)]
+mod capture;
+mod icrc;
 mod opcode;
 mod packet;
 mod psn;
 
+pub use icrc::Flow;
 pub use opcode::Opcode;
 pub use packet::*;
 pub use psn::Psn;

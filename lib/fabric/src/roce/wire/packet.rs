@@ -240,6 +240,7 @@ impl Headers {
     }
 
     /// Length in bytes of what [`Headers::emit`] writes.
+    #[expect(clippy::len_without_is_empty, reason = "there is always a base transport header")]
     #[inline]
     pub fn len(&self) -> usize {
         BTH_LEN

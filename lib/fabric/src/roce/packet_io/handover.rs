@@ -1,0 +1,126 @@
+//! Packets that came in at another queue of the device than their own.
+//!
+//! The kernel or the NIC may bring a packet to the wrong queue: it merges packets of one flow into one datagram (GRO)
+//! without a look at the queue pairs, or spreads flows by a hash. The queue that finds one copies it into the inbox of
+//! the one that it is for. Each inbox is a bounded queue of boxes that go round: its owner gives them back empty.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::{Arrived, DATAGRAM_MAX, Path};
+use crate::roce::wire::ICRC_LEN;
+
+/// Packets in one inbox, at most: a full merged datagram, four times (270 KiB).
+const INBOX_LEN: usize = 256;
+
+/// The inboxes of a device.
+#[derive(Debug)]
+pub struct Handover {
+    inboxes: Box<[Inbox]>,
+}
+
+#[derive(Debug)]
+struct Inbox {
+    arrived: ArrayQueue<Box<Parcel>>,
+    empty: ArrayQueue<Box<Parcel>>,
+}
+
+#[derive(Debug)]
+struct Parcel {
+    path: Path,
+    congested: bool,
+    len: usize,
+    bytes: [u8; DATAGRAM_MAX - ICRC_LEN],
+}
+
+impl Handover {
+    /// Inboxes for that many queues; for fewer than two there is nothing to hand over, and none is made.
+    pub fn new(queues: usize) -> Handover {
+        Handover { inboxes: (0..queues).filter(|_| queues > 1).map(|_| Inbox::new()).collect() }
+    }
+
+    /// Queues that can be handed something.
+    pub fn queues(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    /// Puts a copy of a packet into the inbox of another queue; false if it is full.
+    #[cold]
+    pub fn put(&self, queue: usize, arrived: Arrived<'_>) -> bool {
+        let inbox = &self.inboxes[queue];
+        let Some(mut parcel) = inbox.empty.pop() else { return false };
+        let len = arrived.packet.len().min(parcel.bytes.len());
+        parcel.bytes[..len].copy_from_slice(&arrived.packet[..len]);
+        (parcel.path, parcel.congested, parcel.len) = (arrived.path, arrived.congested, len);
+        inbox.arrived.push(parcel).is_ok()
+    }
+
+    /// Hands over what others put into the inbox of a queue, at most one inbox full; returns how many packets.
+    pub fn take(&self, queue: usize, take: &mut dyn FnMut(Arrived<'_>)) -> usize {
+        let Some(inbox) = self.inboxes.get(queue) else { return 0 };
+        let mut packets = 0;
+        while packets < INBOX_LEN
+            && let Some(parcel) = inbox.arrived.pop()
+        {
+            take(Arrived { path: parcel.path, congested: parcel.congested, packet: &parcel.bytes[..parcel.len] });
+            let _ = inbox.empty.push(parcel); // there is room: as many boxes as places
+            packets += 1;
+        }
+        packets
+    }
+}
+
+impl Inbox {
+    fn new() -> Inbox {
+        let (arrived, empty) = (ArrayQueue::new(INBOX_LEN), ArrayQueue::new(INBOX_LEN));
+        while empty.push(Box::new(Parcel::EMPTY)).is_ok() {}
+        Inbox { arrived, empty }
+    }
+}
+
+impl Parcel {
+    const EMPTY: Parcel = {
+        let nowhere = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Parcel {
+            path: Path { local: nowhere, peer: nowhere },
+            congested: false,
+            len: 0,
+            bytes: [0; DATAGRAM_MAX - ICRC_LEN],
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrived(packet: &[u8]) -> Arrived<'_> {
+        let path = Path { local: "192.0.2.1:4791".parse().unwrap(), peer: "192.0.2.2:4791".parse().unwrap() };
+        Arrived { path, congested: true, packet }
+    }
+
+    #[test]
+    fn packets_come_out_at_their_queue_in_order_and_boxes_go_round() {
+        let handover = Handover::new(3);
+        for round in 0..3 {
+            for at in 0..INBOX_LEN {
+                assert!(handover.put(2, arrived(&[round, at as u8, 7])));
+            }
+            assert!(!handover.put(2, arrived(&[0; 4])), "full");
+            assert_eq!(handover.take(1, &mut |_| panic!("not for this queue")), 0);
+            let mut at = 0;
+            let taken = handover.take(2, &mut |parcel| {
+                assert_eq!(parcel.packet, [round, at as u8, 7]);
+                assert_eq!((parcel.path, parcel.congested), (arrived(&[]).path, true));
+                at += 1;
+            });
+            assert_eq!((taken, at), (INBOX_LEN, INBOX_LEN));
+        }
+    }
+
+    #[test]
+    fn a_device_with_one_queue_has_no_inbox() {
+        assert_eq!(Handover::new(1).take(0, &mut |_| panic!("nothing was put there")), 0);
+    }
+}

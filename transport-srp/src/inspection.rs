@@ -162,6 +162,14 @@ impl Controller {
         self.fabrics.iter().flat_map(fabric::Control::devices).collect()
     }
 
+    /// What RoCE counted, if this target has it.
+    pub fn roce_counters(&mut self) -> Option<fabric::roce::Counters> {
+        self.fabrics.iter_mut().find_map(|fabric| match fabric {
+            fabric::Control::Roce(control) => Some(control.counters()),
+            _ => None,
+        })
+    }
+
     fn channel_info(&self, channel: ChannelId) -> Option<ChannelInfo> {
         let entry = self.connections.get(&channel)?;
         let counters = &entry.statistics;

@@ -26,6 +26,7 @@ pub(super) fn add(methods: &mut Methods) {
     methods.add("srp_get_initiator_groups", get_initiator_groups);
     methods.add("srp_get_sessions", get_sessions);
     methods.add("srp_get_devices", get_devices);
+    methods.add("srp_get_stats", get_stats);
     methods.add("srp_close_session", close_session);
 }
 
@@ -222,6 +223,24 @@ fn get_devices(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, Rpc
             "mtu": device.mtu, "active": device.active, "reads_max": device.reads_max})
     });
     Ok(devices.collect())
+}
+
+fn get_stats(appliance: &mut Appliance, _: NoParams) -> Result<Value, RpcError> {
+    let logins = appliance.controller.login_counts();
+    let mut stats = json!({"logins": {"accepted": logins.accepted, "refused": logins.refused}});
+    if let Some(roce) = appliance.controller.roce_counters() {
+        let object =
+            |list: Vec<(&str, u64)>| list.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let parts = [
+            ("packets", roce.packets.list()),
+            ("cm_packets", roce.cm_packets.list()),
+            ("queue_pairs", roce.groups.list()),
+            ("reliable_connections", roce.connections.list()),
+            ("connection_manager", roce.cm.list()),
+        ];
+        stats["roce"] = parts.into_iter().map(|(name, list)| (name.to_string(), Value::Object(object(list)))).collect();
+    }
+    Ok(stats)
 }
 
 #[derive(Deserialize)]

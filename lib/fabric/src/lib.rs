@@ -1,4 +1,5 @@
-//! What an SRP target needs of RDMA, and its back ends: `verbs` (rdma-core) and `sim` (both ends in one process).
+//! What an SRP target needs of RDMA, and its back ends: `verbs` (rdma-core), `roce` (RoCEv2 of our own, over UDP) and
+//! `sim` (both ends in one process).
 //!
 //! # Two halves
 //! [`Control`] belongs to the one control thread. It listens, reports connection requests, makes queue pairs, accepts,
@@ -22,6 +23,10 @@
 //! pair dies. While the fabric has it, nobody can read or write it through Rust. The fabric gives no buffer back while
 //! the device may still touch it.
 //!
+//! # Initiators
+//! `roce` is an initiator's fabric too: [`Control::connect`] asks for connections, [`PollGroup::expose`] lets the peer reach
+//! memory. `sim` has an initiator of its own for tests; over `verbs` there is none.
+//!
 //! # Order
 //! On one queue pair, the writes and the message of a [`Deliver`] reach the initiator in their order, and while the queue
 //! pair lives operations complete in the order in which they were posted (IBTA vol. 1, 9.5 and 10.8.6). READs are
@@ -29,7 +34,8 @@
 //! dies, receives and operations come back in any order.
 //!
 //! # Reading order
-//! `work` (what passes through the seam), [`Control`], [`PollGroup`], then a back end: `verbs/mod.rs` or `sim/mod.rs`.
+//! `work` (what passes through the seam), [`Control`], [`PollGroup`], then a back end: `verbs/mod.rs`, `roce/mod.rs` or
+//! `sim/mod.rs`.
 //!
 //! # Unsafe
 //! Fenced in `home.rs`, in those files of `verbs/` that its essay names, and in `roce/packet_io/udp/options.rs`; everything

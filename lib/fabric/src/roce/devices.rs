@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::packet_io::{self, Interface, PacketIo};
 use super::queue_pair::Mail;
 use super::random;
-use super::wire::UDP_PORT;
+use super::wire::{Gid, UDP_PORT};
 use crate::{DeviceInfo, GroupId, LinkLayer};
 
 /// Most devices of one process.
@@ -135,7 +135,7 @@ impl Device {
         DeviceInfo {
             name: self.name.clone(),
             node_guid: self.guid,
-            gid: super::wire::gid_of(self.address),
+            gid: Gid::from(self.address).0,
             link_layer: LinkLayer::Ethernet,
             mtu: self.mtu,
             active: self.active,

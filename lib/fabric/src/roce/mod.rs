@@ -34,6 +34,8 @@ mod queue_pair;
 mod random;
 pub mod rc;
 mod statistics;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use control::{Control, Options};

@@ -1,8 +1,30 @@
 //! The connection manager, sans-IO: MADs, decisions and time in; MADs and events out (IBTA vol. 1, chapter 12; the
 //! RDMA/CM header of annex A11). Both sides: it answers requests, and makes them.
+//!
+//! Read [`connection`] first: the states. Then what moves a connection through them: [`passive`], [`active`], and for
+//! both sides [`ending`]. [`table`] finds connections and their deadlines.
+//!
+//! Whatever peers send, memory and time stay bounded: half-open connections by [`CmOptions::half_open_max`] and a minute,
+//! ended ones by a number and ten seconds, answers by the length of a queue. What does not fit is dropped, as if the
+//! network had lost it.
 
+mod active;
+mod connection;
+mod ending;
+mod ids;
+mod passive;
+mod table;
+mod timers;
+
+use std::collections::VecDeque;
+
+use self::connection::{Consumer, Ends, State};
+use self::ids::Ids;
+use self::table::Table;
 use super::packet_io::Path;
+use super::statistics::counters;
 use super::wire::Psn;
+use super::wire::cm::{CmMad, Message};
 use crate::PrivateData;
 
 /// A connection or an attempt at one: our communication ID.
@@ -108,94 +130,177 @@ pub struct CmOptions {
     pub half_open_max: usize,
 }
 
-/// What the connection manager counted.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct CmCounters {
-    /// MADs that were malformed or of no use to us.
-    pub malformed: u64,
-    /// Messages about connections that are not known.
-    pub unknown: u64,
-    /// Messages that had arrived before.
-    pub duplicates: u64,
-    /// Requests dropped because too many are half open.
-    pub overload: u64,
-    /// Messages sent again.
-    pub retransmitted: u64,
-    /// Exchanges that ended because the peer did not answer.
-    pub timeouts: u64,
-    /// Requests from queue pairs that were in use by an older connection.
-    pub stale: u64,
-    /// Requests for a port where nobody listens.
-    pub no_listener: u64,
+counters! {
+    /// What the connection manager counted.
+    pub struct CmCounters {
+        /// MADs that were malformed or of no use to us.
+        malformed,
+        /// Messages about connections that are not known.
+        unknown,
+        /// Messages that had arrived before.
+        duplicates,
+        /// Requests dropped because too many are half open.
+        overload,
+        /// Messages sent again.
+        retransmitted,
+        /// Exchanges that ended because the peer did not answer.
+        timeouts,
+        /// Requests from queue pairs that were in use by an older connection.
+        stale,
+        /// Requests for a port where nobody listens.
+        no_listener,
+    }
 }
 
-/// Length of a MAD in bytes.
-pub const MAD_LEN: usize = 256;
+pub use super::wire::MAD_LEN;
+
+/// Bytes of a management datagram.
+type Mad = [u8; MAD_LEN];
+
+/// Most MADs that wait to be sent, some 1.3 MB: more than one for every connection of a large target.
+const OUTBOX_MAX: usize = 4096;
 
 /// The connection manager of one process.
 #[derive(Debug)]
-pub struct Cm {}
+pub struct Cm {
+    node_guid: u64,
+    half_open_max: usize,
+    ids: Ids,
+    table: Table,
+    outbox: VecDeque<(Path, Mad)>,
+    events: VecDeque<CmEvent>,
+    counters: CmCounters,
+}
 
 /// Times are nanoseconds of any monotonic clock.
-#[allow(unused_variables, clippy::todo, missing_docs)]
 impl Cm {
+    /// A connection manager without connections.
     pub fn new(options: CmOptions) -> Cm {
-        todo!()
+        Cm {
+            node_guid: options.node_guid,
+            half_open_max: options.half_open_max,
+            ids: Ids::new(options.seed),
+            table: Table::default(),
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: CmCounters::default(),
+        }
     }
 
     /// Takes a MAD that came to queue pair 1. `mtu_max`: largest path MTU in bytes that the interface allows: a request
     /// for more is rejected (reason 26) with ours in the additional information. `listening`: whether someone listens
     /// at a port of this address: if not, the request is rejected (reason 8).
     pub fn on_mad(&mut self, now: u64, path: &Path, mtu_max: u32, listening: &dyn Fn(u16) -> bool, mad: &[u8]) {
-        todo!()
+        let Ok(CmMad { transaction_id, message }) = CmMad::parse(mad) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        match message {
+            Message::Req(req) => self.on_request(now, path, mtu_max, listening, transaction_id, &req),
+            Message::Mra(mra) => self.on_receipt_acknowledged(now, path, &mra),
+            Message::Rej(rej) => self.on_rejected(now, path, &rej),
+            Message::Rep(rep) => self.on_reply(now, path, transaction_id, &rep),
+            Message::Rtu(rtu) => self.on_ready_to_use(path, &rtu),
+            Message::Dreq(dreq) => self.on_disconnect_request(now, path, transaction_id, &dreq),
+            Message::Drep(drep) => self.on_disconnect_reply(now, path, &drep),
+        }
     }
 
     /// The next MAD to be sent; `None`: nothing now.
-    pub fn next_mad(&mut self, now: u64) -> Option<(Path, [u8; MAD_LEN])> {
-        todo!()
+    pub fn next_mad(&mut self, _now: u64) -> Option<(Path, [u8; MAD_LEN])> {
+        self.outbox.pop_front()
     }
 
     /// The next event.
     pub fn next_event(&mut self) -> Option<CmEvent> {
-        todo!()
+        self.events.pop_front()
     }
 
     /// Runs timers: repetitions, exchanges that end. Call it every few milliseconds.
     pub fn on_time(&mut self, now: u64) {
-        todo!()
-    }
-
-    /// Active: asks for a connection. `request.private_data` is the consumer's; `qpn` in `request.remote_qpn`'s place is ours.
-    pub fn connect(&mut self, now: u64, path: &Path, request: CmRequest) -> CmId {
-        todo!()
-    }
-
-    /// Passive: accepts. False: it ended meanwhile.
-    pub fn accept(&mut self, now: u64, id: CmId, reply: CmReply) -> bool {
-        todo!()
-    }
-
-    /// Passive: refuses (reason 28) with private data of at most 148 bytes.
-    pub fn reject(&mut self, now: u64, id: CmId, private_data: &[u8]) {
-        todo!()
-    }
-
-    /// Passive: a packet of the connection arrived, so the peer has our REP (IBTA vol. 1, 12.9.7.2: communication established).
-    pub fn packet_arrived(&mut self, now: u64, id: CmId) {
-        todo!()
-    }
-
-    /// Ends a connection: DREQ, repeated until DREP. An `Ended` event follows at once unless one was reported before.
-    pub fn disconnect(&mut self, now: u64, id: CmId) {
-        todo!()
+        while let Some(id) = self.table.due(now) {
+            self.on_deadline(now, id);
+        }
+        self.table.end_time_wait(now);
     }
 
     /// The consumer forgets it: no event about it any more. What the protocol still has to say is said (DREQ, time wait).
     pub fn destroy(&mut self, now: u64, id: CmId) {
-        todo!()
+        self.disconnect(now, id);
+        self.table.update(id, |connection| connection.consumer = Consumer::Gone);
+        self.events.retain(|event| event.id() != id);
     }
 
+    /// What it counted.
     pub fn counters(&self) -> CmCounters {
-        todo!()
+        self.counters
     }
+
+    fn on_deadline(&mut self, now: u64, id: CmId) {
+        let again = self.table.update(id, |connection| match &mut connection.state {
+            State::ReplySent(exchange) | State::RequestSent(exchange) | State::Disconnecting(exchange) => {
+                exchange.on_time(now).then(|| (connection.path, *exchange.message()))
+            }
+            State::Requested(_) | State::Established | State::TimeWait { .. } | State::Over => None,
+        });
+        if let Some(Some((path, mad))) = again {
+            self.counters.retransmitted += 1;
+            return self.queue(path, mad);
+        }
+        match self.table.get(id).map(|connection| &connection.state) {
+            Some(State::Requested(_)) => self.on_undecided(now, id),
+            Some(State::ReplySent(_)) => self.on_reply_unanswered(now, id),
+            Some(State::RequestSent(_)) => self.on_request_unanswered(id),
+            Some(State::Disconnecting(_)) => self.on_disconnect_unanswered(now, id),
+            Some(State::Established | State::TimeWait { .. } | State::Over) | None => {}
+        }
+    }
+
+    /// A communication id that no connection has, remembered ones included.
+    fn new_id(&mut self) -> CmId {
+        loop {
+            let id = CmId(self.ids.communication());
+            if self.table.get(id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    /// The connection that a message is about: its peer sent it, and names both ids rightly.
+    fn addressed(&mut self, path: &Path, local_comm_id: u32, remote_comm_id: u32) -> Option<CmId> {
+        let id = CmId(remote_comm_id);
+        let known = self.table.get(id).is_some_and(|connection| {
+            Ends::of(&connection.path) == Ends::of(path) && connection.remote_id == local_comm_id
+        });
+        self.counters.unknown += u64::from(!known);
+        known.then_some(id)
+    }
+
+    fn send(&mut self, path: Path, transaction_id: u64, message: Message) {
+        self.queue(path, encode(transaction_id, message));
+    }
+
+    fn queue(&mut self, path: Path, mad: Mad) {
+        if self.outbox.len() < OUTBOX_MAX {
+            self.outbox.push_back((path, mad));
+        }
+    }
+}
+
+impl CmEvent {
+    fn id(&self) -> CmId {
+        match self {
+            CmEvent::Requested { id, .. }
+            | CmEvent::Established { id }
+            | CmEvent::Connected { id, .. }
+            | CmEvent::Rejected { id, .. }
+            | CmEvent::Ended { id, .. } => *id,
+        }
+    }
+}
+
+fn encode(transaction_id: u64, message: Message) -> Mad {
+    let mut mad = [0; MAD_LEN];
+    CmMad { transaction_id, message }.emit(&mut mad);
+    mad
 }

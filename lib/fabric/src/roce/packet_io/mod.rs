@@ -24,6 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use interfaces::{Interface, interfaces, path_mtu_max};
 
+use super::statistics::counters;
 use super::wire::{BTH_LEN, GSI_QP, Headers, ICRC_LEN};
 
 /// Most queues of one device: the connection manager's and one per reactor.
@@ -61,23 +62,24 @@ pub struct Arrived<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoRoom;
 
-/// What a packet I/O counted.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct PacketCounters {
-    /// Packets handed over to the caller.
-    pub received: u64,
-    /// Packets dropped because their ICRC was wrong.
-    pub icrc_errors: u64,
-    /// Packets that were for another queue, and were handed over to it.
-    pub handed_over: u64,
-    /// Packets that were for another queue, and were dropped because it had no room for them.
-    pub handover_drops: u64,
-    /// Datagrams dropped because they were too short or too long to be a packet.
-    pub malformed: u64,
-    /// Packets given to the kernel or the driver.
-    pub sent: u64,
-    /// Packets that the kernel or the driver refused for another reason than lack of room; they count as lost.
-    pub send_errors: u64,
+counters! {
+    /// What a packet I/O counted.
+    pub struct PacketCounters {
+        /// Packets handed over to the caller.
+        received,
+        /// Packets dropped because their ICRC was wrong.
+        icrc_errors,
+        /// Packets that were for another queue, and were handed over to it.
+        handed_over,
+        /// Packets that were for another queue, and were dropped because it had no room for them.
+        handover_drops,
+        /// Datagrams dropped because they were too short or too long to be a packet.
+        malformed,
+        /// Packets given to the kernel or the driver.
+        sent,
+        /// Packets that the kernel or the driver refused for another reason than lack of room; they count as lost.
+        send_errors,
+    }
 }
 
 /// Opens a device at a local address: a packet I/O for the connection manager, and one each for `queues - 1` reactors.
@@ -131,6 +133,13 @@ impl PacketIo {
     pub fn receive_room(&self, payload: usize) -> u32 {
         match self {
             PacketIo::Udp(queue) => queue.receive_room(payload),
+        }
+    }
+
+    /// What it is, for the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            PacketIo::Udp(_) => "UDP socket",
         }
     }
 

@@ -4,6 +4,7 @@
 use mem::Buf;
 
 use super::exposed::Exposed;
+use super::statistics::counters;
 use super::wire::{Headers, Psn};
 use crate::{Completion, Deliver, Fetch, QpIndex};
 
@@ -36,31 +37,32 @@ pub trait Transmit {
     fn send(&mut self, headers: &Headers, payload: &[u8]) -> bool;
 }
 
-/// What an endpoint counted.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct EndpointCounters {
-    /// Request packets sent again.
-    pub retransmitted: u64,
-    /// Times the retransmission timer ran out.
-    pub timeouts: u64,
-    /// Sequence errors that the peer reported.
-    pub sequence_errors_in: u64,
-    /// Sequence errors that we reported.
-    pub sequence_errors_out: u64,
-    /// Requests that had arrived before.
-    pub duplicates: u64,
-    /// Times the peer had no receive.
-    pub rnr_in: u64,
-    /// Times we had no receive.
-    pub rnr_out: u64,
-    /// Accesses of the peer that were refused.
-    pub access_errors_out: u64,
-    /// Packets that belong to nothing we know: acknowledgements of what was never sent, answers to nothing.
-    pub unexpected: u64,
-    /// Congestion notifications received.
-    pub cnp_in: u64,
-    /// Congestion notifications sent.
-    pub cnp_out: u64,
+counters! {
+    /// What an endpoint counted.
+    pub struct EndpointCounters {
+        /// Request packets sent again.
+        retransmitted,
+        /// Times the retransmission timer ran out.
+        timeouts,
+        /// Sequence errors that the peer reported.
+        sequence_errors_in,
+        /// Sequence errors that we reported.
+        sequence_errors_out,
+        /// Requests that had arrived before.
+        duplicates,
+        /// Times the peer had no receive.
+        rnr_in,
+        /// Times we had no receive.
+        rnr_out,
+        /// Accesses of the peer that were refused.
+        access_errors_out,
+        /// Packets that belong to nothing we know: acknowledgements of what was never sent, answers to nothing.
+        unexpected,
+        /// Congestion notifications received.
+        cnp_in,
+        /// Congestion notifications sent.
+        cnp_out,
+    }
 }
 
 /// One end of a connection.

@@ -5,15 +5,20 @@
 
 #[cfg(test)]
 mod capture;
+pub mod cm;
 mod icrc;
+mod mad;
 mod opcode;
 mod packet;
 mod psn;
+mod rdma_cm;
 
 pub use icrc::Flow;
+pub use mad::{MAD_LEN, MadError, MadHeader};
 pub use opcode::Opcode;
 pub use packet::*;
 pub use psn::Psn;
+pub use rdma_cm::*;
 
 /// UDP port of RoCEv2 (IBTA annex A17.4.3).
 pub const UDP_PORT: u16 = 4791;

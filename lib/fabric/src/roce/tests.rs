@@ -1,0 +1,308 @@
+//! Both ends over real UDP sockets on loopback: the control side, the poll group and everything below them. Each test has
+//! loopback addresses of its own, so that they run at the same time.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mem::{IoBuf, Pool};
+
+use super::exposed::Access;
+use super::{Control, Options};
+use crate::{
+    AcceptParameters, Completion, Connect, ConnectRequest, ConnectionId, ControlEvent, Deliver, Fetch, GroupId,
+    ListenerState, PollGroup, PrivateData, QpIndex, QueuePairSizes, Segment,
+};
+
+const SIZES: QueuePairSizes = QueuePairSizes { receives: 8, sends: 80 };
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One machine: control side, one poll group, buffers.
+struct Machine {
+    control: crate::Control,
+    group: PollGroup,
+    pool: Pool,
+    address: IpAddr,
+    start: Instant,
+    events: Vec<ControlEvent>,
+    completions: Vec<Completion>,
+}
+
+impl Machine {
+    fn new(address: &str) -> Machine {
+        let mut control = crate::Control::Roce(Control::new(Options::default()));
+        let group = control.create_poll_group(GroupId(0));
+        let address = address.parse().expect("an address");
+        let pool = mem::testing::pool(16384, 64);
+        Machine { control, group, pool, address, start: Instant::now(), events: vec![], completions: vec![] }
+    }
+
+    fn step(&mut self) {
+        let now = 1 + self.start.elapsed().as_nanos() as u64;
+        let Machine { control, group, events, completions, .. } = self;
+        control.poll(now, &mut |event| events.push(event));
+        group.poll(now, &mut |completion| completions.push(completion));
+        group.ring();
+    }
+
+    fn listen(&mut self, port: u16) -> SocketAddr {
+        let address = SocketAddr::new(self.address, port);
+        let listener = self.control.listen(address).expect("it can listen");
+        assert_eq!(self.control.listener_state(listener), ListenerState::Listening);
+        address
+    }
+
+    fn connect(&mut self, to: SocketAddr, data: &[u8]) -> (ConnectionId, QpIndex) {
+        let connect = Connect {
+            local: self.address,
+            to,
+            group: GroupId(0),
+            sizes: SIZES,
+            reads_served: 4,
+            private_data: data.iter().copied().collect(),
+        };
+        self.step();
+        let (connection, queue_pair) = self.control.connect(&connect).expect("it can ask");
+        (connection, self.adopt(queue_pair))
+    }
+
+    fn adopt(&mut self, queue_pair: crate::QueuePair) -> QpIndex {
+        let qp = self.group.adopt(queue_pair);
+        for _ in 0..SIZES.receives {
+            self.group.post_receive(qp, self.pool.get().expect("a buffer"));
+        }
+        qp
+    }
+
+    fn buffer(&self, bytes: &[u8]) -> IoBuf {
+        let mut buf = self.pool.get().expect("a buffer");
+        buf.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        IoBuf::new(buf, 0..bytes.len())
+    }
+
+    fn send(&mut self, qp: QpIndex, bytes: &[u8]) {
+        let message = Some(self.buffer(bytes));
+        self.group.deliver(qp, Deliver { cookie: 7, data: None, segments: &[], message, solicited: false });
+    }
+}
+
+/// Lets both machines work until `done` says so.
+fn run<T>(a: &mut Machine, b: &mut Machine, mut done: impl FnMut(&mut Machine, &mut Machine) -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        a.step();
+        b.step();
+        if let Some(result) = done(a, b) {
+            return result;
+        }
+        assert!(Instant::now() < end, "nothing came of it: {:?} {:?}", a.events, b.events);
+    }
+}
+
+fn take<T, U>(list: &mut Vec<T>, pick: impl Fn(&T) -> Option<U>) -> Option<U> {
+    let (index, found) = list.iter().enumerate().find_map(|(index, item)| Some((index, pick(item)?)))?;
+    list.remove(index);
+    Some(found)
+}
+
+fn request(event: &ControlEvent) -> Option<(ConnectionId, ConnectRequest)> {
+    match event {
+        ControlEvent::ConnectRequest { connection, request } => Some((*connection, request.clone())),
+        _ => None,
+    }
+}
+
+/// A target and an initiator with a connection between them.
+struct Pair {
+    target: Machine,
+    initiator: Machine,
+    accepted: (ConnectionId, QpIndex),
+    asked: (ConnectionId, QpIndex),
+}
+
+fn connected(target: &str, initiator: &str) -> Pair {
+    let (mut target, mut initiator) = (Machine::new(target), Machine::new(initiator));
+    let to = target.listen(5555);
+    let asked = initiator.connect(to, b"let me in");
+    let (connection, request) = run(&mut target, &mut initiator, |target, _| take(&mut target.events, request));
+    assert_eq!(&request.private_data[..9], b"let me in");
+    assert_eq!((request.local, request.peer.ip(), request.reads_served), (to, initiator.address, 4));
+
+    let queue_pair = target.control.create_queue_pair(connection, GroupId(0), SIZES).expect("a queue pair");
+    let qp = target.adopt(queue_pair);
+    let private_data: PrivateData = b"welcome".iter().copied().collect();
+    let parameters = AcceptParameters { reads_max: request.reads_served, private_data };
+    target.control.accept(connection, &parameters).expect("it can be accepted");
+    let reply = run(&mut target, &mut initiator, |_, initiator| {
+        take(&mut initiator.events, |event| match event {
+            ControlEvent::Connected { connection, private_data } if *connection == asked.0 => {
+                Some(private_data.clone())
+            }
+            _ => None,
+        })
+    });
+    assert_eq!(&reply[..7], b"welcome");
+    run(&mut target, &mut initiator, |target, _| {
+        take(&mut target.events, |event| matches!(event, ControlEvent::Established { .. }).then_some(()))
+    });
+    Pair { target, initiator, accepted: (connection, qp), asked }
+}
+
+impl Pair {
+    fn run<T>(&mut self, done: impl FnMut(&mut Machine, &mut Machine) -> Option<T>) -> T {
+        run(&mut self.target, &mut self.initiator, done)
+    }
+
+    /// The next message at the target.
+    fn received(&mut self) -> Vec<u8> {
+        self.run(|target, _| take_message(target))
+    }
+}
+
+fn take_message(machine: &mut Machine) -> Option<Vec<u8>> {
+    let index = machine.completions.iter().position(|completion| matches!(completion, Completion::Received { .. }))?;
+    match machine.completions.remove(index) {
+        Completion::Received { qp, buf, len, .. } => {
+            let message = buf.bytes()[..len as usize].to_vec();
+            machine.group.post_receive(qp, buf);
+            Some(message)
+        }
+        _ => None,
+    }
+}
+
+fn exchange(target: &str, initiator: &str) {
+    let mut pair = connected(target, initiator);
+    let (target_qp, initiator_qp) = (pair.accepted.1, pair.asked.1);
+
+    pair.initiator.send(initiator_qp, b"a command");
+    assert_eq!(pair.received(), b"a command");
+
+    // Data-out by READ, data-in by WRITE, with the answer behind it.
+    let data: Vec<u8> = (0..10_000u32).map(|i| (i * 7) as u8).collect();
+    let source = pair.initiator.buffer(&data);
+    let out = pair.initiator.group.expose(initiator_qp, source, Access { read: true, write: false });
+    let room = pair.target.buffer(&[0; 10_000]);
+    let segment = Segment { local_offset: 0, len: 10_000, remote_addr: out.addr, rkey: out.rkey };
+    pair.target.group.fetch(target_qp, Fetch { cookie: 1, data: room, segments: &[segment] });
+    let fetched = pair.run(|target, _| {
+        let index = target.completions.iter().position(|done| matches!(done, Completion::Fetched { .. }))?;
+        match target.completions.remove(index) {
+            Completion::Fetched { cookie: 1, data, result: Ok(()), .. } => Some(data),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(fetched.bytes(), &data[..]);
+
+    let sink = pair.initiator.buffer(&[0; 10_000]);
+    let into = pair.initiator.group.expose(initiator_qp, sink, Access { read: false, write: true });
+    let segment = Segment { local_offset: 0, len: 10_000, remote_addr: into.addr, rkey: into.rkey };
+    let message = Some(pair.target.buffer(b"an answer"));
+    let deliver = Deliver { cookie: 2, data: Some(fetched), segments: &[segment], message, solicited: true };
+    pair.target.group.deliver(target_qp, deliver);
+    assert_eq!(pair.run(|_, initiator| take_message(initiator)), b"an answer");
+    let sink = pair.initiator.group.withdraw(into.rkey).expect("it was exposed");
+    assert_eq!(sink.bytes(), &data[..]);
+    pair.run(|target, _| {
+        let done = |done: &Completion| matches!(done, Completion::Delivered { cookie: 2, result: Ok(()), .. });
+        target.completions.iter().any(done).then_some(())
+    });
+
+    // The initiator leaves: both sides get everything back and are told once.
+    pair.initiator.control.disconnect(pair.asked.0);
+    pair.run(|target, _| {
+        take(&mut target.events, |event| matches!(event, ControlEvent::Disconnected { .. }).then_some(()))
+    });
+    let (accepted, asked) = (pair.accepted, pair.asked);
+    pair.run(|target, initiator| {
+        let left = target.group.outstanding(accepted.1) + initiator.group.outstanding(asked.1);
+        (left == 0).then_some(())
+    });
+    for (machine, (connection, qp)) in [(&mut pair.target, accepted), (&mut pair.initiator, asked)] {
+        let queue_pair = machine.group.release(qp);
+        machine.control.destroy(connection, Some(queue_pair));
+    }
+    drop(pair.initiator.group.withdraw(out.rkey));
+    pair.target.completions.clear();
+    pair.initiator.completions.clear();
+    drop(sink);
+    assert_eq!((pair.target.pool.available(), pair.initiator.pool.available()), (64, 64), "every buffer is back");
+}
+
+#[test]
+fn messages_reads_and_writes_over_ipv4() {
+    exchange("127.12.0.1", "127.12.0.2");
+}
+
+#[test]
+fn a_rejection_carries_its_data() {
+    let (mut target, mut initiator) = (Machine::new("127.12.1.1"), Machine::new("127.12.1.2"));
+    let to = target.listen(5555);
+    let (connection, _) = initiator.connect(to, b"who cares");
+    let (asked, _) = run(&mut target, &mut initiator, |target, _| take(&mut target.events, request));
+    target.control.reject(asked, b"not you");
+    target.control.destroy(asked, None);
+    let (reason, data) = run(&mut target, &mut initiator, |_, initiator| {
+        take(&mut initiator.events, |event| match event {
+            ControlEvent::Rejected { connection: id, reason, private_data } if *id == connection => {
+                Some((*reason, private_data.clone()))
+            }
+            _ => None,
+        })
+    });
+    assert_eq!((reason, &data[..7]), (28, &b"not you"[..]));
+}
+
+#[test]
+fn a_port_without_a_listener_is_rejected_by_the_connection_manager() {
+    let (mut target, mut initiator) = (Machine::new("127.12.2.1"), Machine::new("127.12.2.2"));
+    let to = target.listen(5555);
+    initiator.connect(SocketAddr::new(to.ip(), 5556), b"");
+    let reason = run(&mut target, &mut initiator, |_, initiator| {
+        take(&mut initiator.events, |event| match event {
+            ControlEvent::Rejected { reason, .. } => Some(*reason),
+            _ => None,
+        })
+    });
+    assert_eq!(reason, 8, "invalid service id");
+}
+
+/// A target that is killed and started again knows nothing of its old connections.
+#[test]
+fn a_peer_that_vanished_is_found_out_by_a_keepalive() {
+    let mut pair = connected("127.12.3.1", "127.12.3.2");
+    let qp = pair.accepted.1;
+    drop(pair.initiator);
+    pair.target.group.keepalive(qp);
+    let end = Instant::now() + PATIENCE;
+    while pair.target.group.outstanding(qp) > 0 {
+        pair.target.step();
+        pair.target.completions.clear();
+        assert!(Instant::now() < end, "the queue pair never failed");
+    }
+    let failed = |event: &ControlEvent| matches!(event, ControlEvent::Disconnected { .. }).then_some(());
+    while take(&mut pair.target.events, failed).is_none() {
+        pair.target.step();
+        assert!(Instant::now() < end, "the control side was never told");
+    }
+}
+
+#[test]
+fn an_address_that_nobody_has_is_a_reason_to_wait() {
+    let mut machine = Machine::new("127.12.4.1");
+    let listener = machine.control.listen("192.0.2.77:5555".parse().expect("an address")).expect("it may come");
+    match machine.control.listener_state(listener) {
+        ListenerState::Waiting(why) => assert!(why.contains("192.0.2.77"), "{why}"),
+        state => panic!("{state:?}"),
+    }
+}
+
+#[test]
+fn a_port_that_another_control_side_has_is_a_reason_to_wait() {
+    let (mut first, mut second) = (Machine::new("127.12.5.1"), Machine::new("127.12.5.1"));
+    first.listen(5555);
+    let listener = second.control.listen(SocketAddr::new(second.address, 5555)).expect("it may become free");
+    match second.control.listener_state(listener) {
+        ListenerState::Waiting(why) => assert!(why.contains("4791") && why.contains("in use"), "{why}"),
+        state => panic!("{state:?}"),
+    }
+}

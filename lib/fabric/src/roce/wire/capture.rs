@@ -1,7 +1,9 @@
 //! Frames captured between two kernel soft-RoCE ends (connection manager, SEND, WRITE, READ, acknowledgements; two
 //! connections, one of them refused), for tests.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
+
+use super::FrameHeaders;
 
 /// A captured datagram.
 #[derive(Clone, Debug)]
@@ -10,7 +12,7 @@ pub struct Captured {
     pub source: SocketAddr,
     /// To where.
     pub destination: SocketAddr,
-    /// IPv4's identification.
+    /// IPv4's identification; 0 with IPv6.
     pub ip_id: u16,
     /// UDP's payload: the packet and its ICRC.
     pub datagram: Vec<u8>,
@@ -43,23 +45,6 @@ fn pcap(file: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn captured(frame: &[u8]) -> Captured {
-    let ip = &frame[14..];
-    let port = |at: usize| u16::from_be_bytes([ip[at], ip[at + 1]]);
-    if ip[0] >> 4 == 4 {
-        let address = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&ip[at..at + 4]).unwrap());
-        Captured {
-            source: (address(12), port(20)).into(),
-            destination: (address(16), port(22)).into(),
-            ip_id: u16::from_be_bytes([ip[4], ip[5]]),
-            datagram: ip[28..].to_vec(),
-        }
-    } else {
-        let address = |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&ip[at..at + 16]).unwrap());
-        Captured {
-            source: (address(8), port(40)).into(),
-            destination: (address(24), port(42)).into(),
-            ip_id: 0,
-            datagram: ip[48..].to_vec(),
-        }
-    }
+    let (FrameHeaders { source, destination, ip_id, .. }, datagram) = FrameHeaders::parse(frame).unwrap();
+    Captured { source, destination, ip_id, datagram: datagram.to_vec() }
 }

@@ -6,15 +6,19 @@
 #[cfg(test)]
 mod capture;
 pub mod cm;
+mod frame;
 mod icrc;
 mod mad;
+mod neighbour;
 mod opcode;
 mod packet;
 mod psn;
 mod rdma_cm;
 
+pub use frame::{FRAME_HEADERS_MAX, FrameError, FrameHeaders, Mac};
 pub use icrc::Flow;
 pub use mad::{MAD_LEN, MadError, MadHeader};
+pub use neighbour::{NEIGHBOUR_FRAME_MAX, Neighbour, NeighbourError, Station};
 pub use opcode::Opcode;
 pub use packet::*;
 pub use psn::Psn;

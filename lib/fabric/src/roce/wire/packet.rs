@@ -4,6 +4,8 @@
 //! BTH 12 │ DETH 8 or RETH 16 or AtomicETH 28 or AETH 4 │ ImmDt 4 or IETH 4 │ payload │ pad 0–3 ║ ICRC 4 (see icrc.rs)
 //! ```
 
+use std::fmt;
+
 use super::{Opcode, Psn};
 
 /// Length of the base transport header in bytes.
@@ -295,6 +297,32 @@ impl Headers {
     }
 }
 
+/// One line, as `tcpdump` shows packets.
+impl fmt::Display for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} qp {:#x} psn {:#08x}", self.opcode, self.dest_qp, self.psn.get())?;
+        if self.ack_request {
+            f.write_str(", ack wanted")?;
+        }
+        if let Some(deth) = self.deth {
+            write!(f, ", from qp {:#x}", deth.source_qp)?;
+        }
+        if let Some(reth) = self.reth {
+            write!(f, ", {} bytes at {:#x} rkey {:#x}", reth.len, reth.addr, reth.rkey)?;
+        }
+        if let Some(aeth) = self.aeth {
+            write!(f, ", {:?} msn {}", aeth.syndrome, aeth.msn)?;
+        }
+        if let Some(immediate) = self.immediate {
+            write!(f, ", immediate {immediate:#x}")?;
+        }
+        if let Some(rkey) = self.invalidate {
+            write!(f, ", invalidates rkey {rkey:#x}")?;
+        }
+        Ok(())
+    }
+}
+
 fn be24(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([0, bytes[at], bytes[at + 1], bytes[at + 2]])
 }
@@ -302,3 +330,6 @@ fn be24(bytes: &[u8], at: usize) -> u32 {
 fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
+
+#[cfg(test)]
+mod tests;

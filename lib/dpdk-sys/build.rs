@@ -11,10 +11,10 @@ mod enabled {
     use std::process::{Command, exit};
     use std::{env, panic};
 
-    const FUNCTIONS: &str = "shim_.*|rte_eal_init|rte_thread_register|rte_strerror|rte_pktmbuf_pool_create_by_ops\
-        |rte_eth_dev_(get_port_by_name|info_get|configure|adjust_nb_rx_tx_desc|socket_id|get_mtu|set_mtu|start)\
+    const FUNCTIONS: &str = "shim_.*|rte_eal_init|rte_strerror|rte_pktmbuf_(pool_create_by_ops|free_bulk)\
+        |rte_eth_dev_(get_port_by_name|info_get|configure|adjust_nb_rx_tx_desc|socket_id|start)\
         |rte_eth_(rx|tx)_queue_setup|rte_eth_macaddr_get|rte_eth_(allmulticast|promiscuous)_enable";
-    const CONSTANTS: &str = "RTE_PKTMBUF_HEADROOM|RTE_ETH_NAME_MAX_LEN";
+    const CONSTANTS: &str = "RTE_PKTMBUF_HEADROOM";
     /// Packed and aligned at once, which Rust cannot say, or of no use to us.
     const OPAQUE: &str = "rte_mbuf|rte_mempool|rte_device|rte_arp_ipv4|rte_l2tpv2_combined_msg_hdr|rte_gtp_psc_.*";
 

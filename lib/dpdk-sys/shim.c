@@ -13,7 +13,10 @@ uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets,
 	return rte_eth_tx_burst(port, queue, packets, count);
 }
 
-struct rte_mbuf *shim_mbuf_alloc(struct rte_mempool *pool) { return rte_pktmbuf_alloc(pool); }
+int shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **packets, unsigned int count)
+{
+	return rte_pktmbuf_alloc_bulk(pool, packets, count);
+}
 
 void shim_mbuf_free(struct rte_mbuf *packet) { rte_pktmbuf_free(packet); }
 

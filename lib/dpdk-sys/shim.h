@@ -14,8 +14,8 @@ int shim_errno(void);
 uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 
-/* rte_pktmbuf_alloc and rte_pktmbuf_free. */
-struct rte_mbuf *shim_mbuf_alloc(struct rte_mempool *pool);
+/* rte_pktmbuf_alloc_bulk and rte_pktmbuf_free. */
+int shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **packets, unsigned int count);
 void shim_mbuf_free(struct rte_mbuf *packet);
 
 /* rte_pktmbuf_mtod, rte_pktmbuf_data_len, rte_pktmbuf_is_contiguous, and rte_pktmbuf_append: NULL if there is no room. */

@@ -10,10 +10,13 @@
 //! | file | |
 //! |---|---|
 //! | `udp.rs`, `udp/` | ordinary UDP sockets: no privilege, any interface |
+//! | `dpdk/` | ports that DPDK drives, with the feature `dpdk` |
 //! | `inbound.rs` | what happens to each datagram that came in |
 //! | `handover.rs` | packets that came in at another queue than their own |
 //! | `interfaces.rs` | local addresses, and the path MTU that an interface allows |
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 mod handover;
 mod inbound;
 mod interfaces;
@@ -25,7 +28,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use interfaces::{Interface, interfaces, path_mtu_max};
 
 use super::statistics::counters;
-use super::wire::{BTH_LEN, GSI_QP, Headers, ICRC_LEN};
+use super::wire::{BTH_LEN, Flow, GSI_QP, Headers, ICRC_LEN};
 
 /// Most queues of one device: the connection manager's and one per reactor.
 pub const QUEUES_MAX: usize = 256;
@@ -97,6 +100,9 @@ pub fn open(address: IpAddr, scope: u32, queues: usize) -> io::Result<Vec<Packet
 pub enum PacketIo {
     /// An ordinary UDP socket.
     Udp(udp::UdpQueue),
+    /// A port that DPDK drives.
+    #[cfg(feature = "dpdk")]
+    Dpdk(dpdk::DpdkQueue),
 }
 
 impl PacketIo {
@@ -104,6 +110,8 @@ impl PacketIo {
     pub fn receive(&mut self, take: &mut dyn FnMut(Arrived<'_>)) -> usize {
         match self {
             PacketIo::Udp(queue) => queue.receive(take),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.receive(take),
         }
     }
 
@@ -118,6 +126,8 @@ impl PacketIo {
     pub fn queue(&mut self, path: &Path, headers: &Headers, payload: &[u8]) -> Result<(), NoRoom> {
         match self {
             PacketIo::Udp(queue) => queue.queue(path, headers, payload),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.queue(path, headers, payload),
         }
     }
 
@@ -125,6 +135,8 @@ impl PacketIo {
     pub fn flush(&mut self) {
         match self {
             PacketIo::Udp(queue) => queue.flush(),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.flush(),
         }
     }
 
@@ -133,6 +145,8 @@ impl PacketIo {
     pub fn receive_room(&self, payload: usize) -> u32 {
         match self {
             PacketIo::Udp(queue) => queue.receive_room(payload),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.receive_room(),
         }
     }
 
@@ -140,6 +154,8 @@ impl PacketIo {
     pub fn name(&self) -> &'static str {
         match self {
             PacketIo::Udp(_) => "UDP socket",
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(_) => "DPDK",
         }
     }
 
@@ -147,9 +163,19 @@ impl PacketIo {
     pub fn counters(&self) -> PacketCounters {
         match self {
             PacketIo::Udp(queue) => queue.counters(),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.counters(),
         }
     }
 }
+
+/// Differentiated services code point of what we send: 26, what RoCE's lossless traffic class is by custom.
+const DSCP: u8 = 26;
+
+/// ECN field of what we send: ECT(0), so that switches mark packets instead of dropping them.
+const ECT_0: u8 = 0b10;
+
+const TRAFFIC_CLASS: u8 = DSCP << 2 | ECT_0;
 
 /// Shortest datagram that is a packet: a base transport header and the ICRC.
 const DATAGRAM_MIN: usize = BTH_LEN + ICRC_LEN;
@@ -169,4 +195,10 @@ fn emit_packet(headers: &Headers, payload: &[u8], out: &mut [u8]) -> usize {
     out[at..end].copy_from_slice(payload);
     out[end..end + pad].fill(0);
     end + pad
+}
+
+/// Writes the ICRC at the end of a datagram.
+fn write_icrc(flow: &Flow, ip_id: u16, datagram: &mut [u8]) {
+    let (packet, icrc) = datagram.split_at_mut(datagram.len() - ICRC_LEN);
+    icrc.copy_from_slice(&flow.icrc(ip_id, packet).to_le_bytes());
 }

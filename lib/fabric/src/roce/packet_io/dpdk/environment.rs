@@ -1,0 +1,120 @@
+//! DPDK's environment (EAL): memory, buses and drivers, started once per process.
+#![allow(unsafe_code, reason = "calls DPDK, a C library")]
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use dpdk_sys as sys;
+use hugepage_setup::{status, system::System};
+
+use super::Options;
+
+/// Memory of DPDK's in MiB where no huge pages are free: what is fixed, and per port.
+const ORDINARY_MEMORY_MIB: usize = 64;
+const ORDINARY_MEMORY_PER_PORT_MIB: usize = 32;
+
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts it, with the ports that the options name.
+///
+/// # Errors
+/// It was started before, or DPDK refuses, in which case it prints why to standard error.
+pub fn start(options: &Options) -> io::Result<()> {
+    if STARTED.swap(true, Ordering::Relaxed) {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "DPDK was started before: once per process"));
+    }
+    let arguments: Result<Vec<CString>, _> =
+        arguments(options, huge_pages_are_free()).into_iter().map(CString::new).collect();
+    let arguments = arguments.map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a zero byte in an argument"))?;
+    // DPDK pins the thread that starts it. This one starts DPDK, and nothing else.
+    let starter = thread::Builder::new().name("dpdk-start".into()).spawn(move || initialise(arguments))?;
+    starter.join().unwrap_or_else(|_| Err(io::Error::other("DPDK's start panicked")))
+}
+
+/// What DPDK is to be told, the program's name first.
+fn arguments(options: &Options, huge_pages: bool) -> Vec<String> {
+    // The reactors' CPUs are DPDK's too, which makes it keep its own threads away from them: those that it starts there
+    // sleep for ever.
+    let cpus: Vec<String> = options.cpus.iter().map(ToString::to_string).collect();
+    let cpus = if cpus.is_empty() { "0".to_owned() } else { cpus.join(",") };
+    let mut arguments: Vec<String> = ["srpt", "--no-telemetry", "-l", &cpus].map(String::from).into();
+    for port in &options.ports {
+        let kind = if port.is_pci() { "--allow" } else { "--vdev" };
+        arguments.extend([kind.to_owned(), port.device.clone()]);
+    }
+    if !options.ports.iter().any(|port| port.is_pci()) {
+        arguments.push("--no-pci".to_owned());
+    }
+    if !options.eal_arguments.trim().is_empty() {
+        arguments.extend(options.eal_arguments.split_whitespace().map(String::from));
+    } else if huge_pages {
+        arguments.push("--in-memory".to_owned()); // no files: nothing to be shared, nothing left behind
+    } else {
+        let memory = ORDINARY_MEMORY_MIB + ORDINARY_MEMORY_PER_PORT_MIB * options.ports.len();
+        tracing::warn!(
+            "no huge pages are free for DPDK: it gets {memory} MiB of ordinary pages, which most NICs cannot use"
+        );
+        arguments.extend(["--no-huge", "--no-shconf", "-m", &memory.to_string()].map(String::from));
+    }
+    arguments
+}
+
+fn huge_pages_are_free() -> bool {
+    status::pools(&System::real()).is_ok_and(|pools| pools.iter().any(|pool| pool.free > 0))
+}
+
+fn initialise(arguments: Vec<CString>) -> io::Result<()> {
+    let count = arguments.len() as c_int;
+    // DPDK may keep pointers to its arguments, as those of `main` live as long as the process: these do, too.
+    let mut pointers: Vec<*mut c_char> = arguments.into_iter().map(CString::into_raw).collect();
+    pointers.push(std::ptr::null_mut());
+    // SAFETY: `count` strings that end with a zero and a null pointer behind them, all writable and never freed.
+    let result = unsafe { sys::rte_eal_init(count, Vec::leak(pointers).as_mut_ptr()) };
+    if result < 0 { Err(last_error("DPDK does not start (it said why on standard error)")) } else { Ok(()) }
+}
+
+/// An error from the number that a call of DPDK's left for this thread.
+pub fn last_error(what: &str) -> io::Error {
+    // SAFETY: it only reads a variable of this thread.
+    error(what, unsafe { sys::shim_errno() })
+}
+
+/// An error from a number that a call of DPDK's returned, negative or not.
+pub fn error(what: &str, number: c_int) -> io::Error {
+    // SAFETY: the result is a string that ends with a zero, and lives until this thread calls it again.
+    let why = unsafe { CStr::from_ptr(sys::rte_strerror(number.saturating_abs())) };
+    io::Error::other(format!("{what}: {}", why.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PortOptions;
+    use super::*;
+
+    fn port(device: &str) -> PortOptions {
+        PortOptions { device: device.into(), address: [192, 0, 2, 1].into(), prefix_len: 24, gateway: None, mtu: 1500 }
+    }
+
+    fn told(ports: Vec<PortOptions>, eal_arguments: &str, huge_pages: bool) -> String {
+        let options = Options { eal_arguments: eal_arguments.into(), cpus: vec![1, 3], ports };
+        arguments(&options, huge_pages).join(" ")
+    }
+
+    #[test]
+    fn virtual_ports_need_no_pci_bus_and_memory_is_what_there_is() {
+        let ports = || vec![port("net_tap0,iface=x"), port("net_tap1")];
+        let common = "srpt --no-telemetry -l 1,3 --vdev net_tap0,iface=x --vdev net_tap1 --no-pci";
+        assert_eq!(told(ports(), "", true), format!("{common} --in-memory"));
+        assert_eq!(told(ports(), " ", false), format!("{common} --no-huge --no-shconf -m 128"));
+        assert_eq!(told(ports(), "--in-memory  --iova-mode va", false), format!("{common} --in-memory --iova-mode va"));
+    }
+
+    #[test]
+    fn only_the_named_pci_devices_are_taken() {
+        let told = told(vec![port("0000:01:00.0,promiscuous=1"), port("net_tap0,mac=00:11:22:33:44:55")], "", true);
+        let devices = "--allow 0000:01:00.0,promiscuous=1 --vdev net_tap0,mac=00:11:22:33:44:55";
+        assert_eq!(told, format!("srpt --no-telemetry -l 1,3 {devices} --in-memory"));
+    }
+}

@@ -1,0 +1,157 @@
+//! Packets on a network port that DPDK drives: without system calls, and without the kernel, which does not see them.
+//!
+//! | file | |
+//! |---|---|
+//! | `queue.rs` | the data path of one thread: frames in |
+//! | `sender.rs` | frames out, and those that wait for a neighbour |
+//! | `neighbours.rs` | who is on the link: ARP and neighbour discovery, which nobody does for us here |
+//! | `environment.rs` | starting DPDK |
+//! | `port.rs`, `ring.rs`, `mbuf.rs` | what DPDK offers, made safe: ports, rings, buffers |
+//!
+//! # When
+//! A NIC that DPDK has a poll mode driver for gives a reactor its packets for some tens of nanoseconds each, where a
+//! system call costs a thousand and the kernel's network stack as much again. The port is taken away from the kernel (it
+//! is bound to `vfio-pci`; NVIDIA's stay with it), so it is a port for storage only. Where the kernel has to keep the
+//! port, UDP sockets are the way: DPDK's drivers over the kernel (`net_af_packet`, `net_tap`) are for tests, and slower
+//! than those.
+//!
+//! # How threads share a port
+//! DPDK's rings have one user at a time. The hashes by which NICs deal packets out to several receive rings know nothing
+//! of queue pairs, so most packets would come in at another thread than theirs, and a thread whose reactor has no queue
+//! pair here does not poll. So there is one receive ring, and whichever queue is polled first takes a batch out of it and
+//! hands over what is not its own (`handover.rs`), while others take only what was left for them. Each queue sends by a
+//! ring of its own, if the driver has enough, else takes turns. Nobody waits for anybody: where a ring is in use, the
+//! thread goes on with something else.
+//!
+//! # What is not here
+//! Whether the address is in use already is not asked (duplicate address detection), groups are not reported to
+//! switches (MLD: an IPv6 neighbour behind a switch that snoops may not be heard), pings are not answered, and frames
+//! carry no VLAN tag. One port has one address.
+//!
+//! Tested with `net_af_packet` and `net_tap` against the kernel; **not with a NIC**.
+
+mod environment;
+mod mbuf;
+mod neighbours;
+mod port;
+mod queue;
+mod ring;
+mod sender;
+
+use std::io;
+use std::net::IpAddr;
+
+pub use queue::DpdkQueue;
+
+use self::neighbours::Place;
+use self::port::EthernetPort;
+use super::{Interface, PacketIo, QUEUES_MAX};
+use crate::roce::wire::Station;
+
+/// How DPDK is started.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Options {
+    /// Arguments of its environment (EAL), separated by blanks; of CPUs and devices it hears by itself. Empty: memory from
+    /// huge pages, or ordinary pages if none are free.
+    pub eal_arguments: String,
+    /// CPUs of the reactors.
+    pub cpus: Vec<u32>,
+    /// The ports to drive.
+    pub ports: Vec<PortOptions>,
+}
+
+/// A port, and its place in the network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PortOptions {
+    /// PCI address (`0000:01:00.0`) or virtual device (`net_af_packet0,iface=eth0`), with the driver's own parameters
+    /// behind commas.
+    pub device: String,
+    /// Its IP address.
+    pub address: IpAddr,
+    /// Length in bits of its network's prefix.
+    pub prefix_len: u8,
+    /// Router for addresses that are not on its link.
+    pub gateway: Option<IpAddr>,
+    /// Largest IP packet in bytes.
+    pub mtu: u32,
+}
+
+impl PortOptions {
+    /// Its device, without the driver's parameters.
+    fn name(&self) -> &str {
+        self.device.split(',').next().unwrap_or_default()
+    }
+
+    fn is_pci(&self) -> bool {
+        self.name().contains(':')
+    }
+}
+
+/// A port that DPDK has, not started yet.
+#[derive(Debug)]
+pub struct Port {
+    port: EthernetPort,
+    place: Place,
+    interface: Interface,
+}
+
+/// Starts DPDK with these ports. Once per process, by a thread whose network namespace virtual devices are to be in.
+///
+/// # Errors
+/// It was started before; DPDK refuses (it says why on standard error); a port is not there, or an option is impossible.
+pub fn start(options: &Options) -> io::Result<Vec<Port>> {
+    options.ports.iter().try_for_each(check)?;
+    environment::start(options)?;
+    options.ports.iter().map(Port::new).collect()
+}
+
+fn check(options: &PortOptions) -> io::Result<()> {
+    let PortOptions { device, address, prefix_len, gateway, .. } = options;
+    let invalid = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{device}: {what}")));
+    if address.is_unspecified() || address.is_multicast() {
+        return invalid(format!("{address} is no address of one host"));
+    }
+    if *prefix_len > if address.is_ipv4() { 32 } else { 128 } {
+        return invalid(format!("a prefix of {prefix_len} bits is longer than the address {address}"));
+    }
+    if gateway.is_some_and(|gateway| gateway.is_ipv4() != address.is_ipv4()) {
+        return invalid("gateway and address are of different IP versions".into());
+    }
+    Ok(())
+}
+
+impl Port {
+    fn new(options: &PortOptions) -> io::Result<Port> {
+        let port = EthernetPort::find(options.name())?;
+        let us = Station { mac: port.mac()?, ip: options.address };
+        let place = Place { us, prefix_len: options.prefix_len, gateway: options.gateway };
+        let interface = Interface { name: options.name().into(), index: 0, address: options.address, mtu: options.mtu };
+        Ok(Port { port, place, interface })
+    }
+
+    /// Its address and MTU, as those of the kernel's interfaces are listed.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// Starts it, once: a packet I/O for the connection manager, and one each for `queues - 1` reactors.
+    ///
+    /// # Errors
+    /// `queues` is not 1 to [`QUEUES_MAX`], there is not enough memory, or the driver refuses.
+    pub fn open(&self, queues: usize) -> io::Result<Vec<PacketIo>> {
+        if !(1..=QUEUES_MAX).contains(&queues) {
+            let what = format!("{queues} queues, where 1 to {QUEUES_MAX} are possible");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let name = &self.interface.name;
+        let buffers = queues * sender::BUFFERS_HELD;
+        let started = self.port.start(queues, buffers, self.interface.mtu);
+        let started = started.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+        if self.interface.address.is_ipv6()
+            && let Err(error) = self.port.let_multicasts_in()
+        {
+            tracing::warn!("{name}: neighbours can be asked, but perhaps not heard: {error}");
+        }
+        Ok(queue::queues(self.place, started, queues).map(PacketIo::Dpdk).collect())
+    }
+}

@@ -102,7 +102,7 @@ pub enum PacketIo {
     Udp(udp::UdpQueue),
     /// A port that DPDK drives.
     #[cfg(feature = "dpdk")]
-    Dpdk(dpdk::DpdkQueue),
+    Dpdk(Box<dpdk::DpdkQueue>),
 }
 
 impl PacketIo {

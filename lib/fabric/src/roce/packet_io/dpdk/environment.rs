@@ -28,7 +28,7 @@ pub fn start(options: &Options) -> io::Result<()> {
     let arguments: Result<Vec<CString>, _> =
         arguments(options, huge_pages_are_free()).into_iter().map(CString::new).collect();
     let arguments = arguments.map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a zero byte in an argument"))?;
-    // DPDK pins the thread that starts it. This one starts DPDK, and nothing else.
+    // DPDK pins the thread that starts it, so that is one that does nothing else, and ends: DPDK runs nothing on it.
     let starter = thread::Builder::new().name("dpdk-start".into()).spawn(move || initialise(arguments))?;
     starter.join().unwrap_or_else(|_| Err(io::Error::other("DPDK's start panicked")))
 }
@@ -37,8 +37,8 @@ pub fn start(options: &Options) -> io::Result<()> {
 fn arguments(options: &Options, huge_pages: bool) -> Vec<String> {
     // The reactors' CPUs are DPDK's too, which makes it keep its own threads away from them: those that it starts there
     // sleep for ever.
-    let cpus: Vec<String> = options.cpus.iter().map(ToString::to_string).collect();
-    let cpus = if cpus.is_empty() { "0".to_owned() } else { cpus.join(",") };
+    let cpus = if options.cpus.is_empty() { vec![any_cpu()] } else { options.cpus.clone() };
+    let cpus = cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mut arguments: Vec<String> = ["srpt", "--no-telemetry", "-l", &cpus].map(String::from).into();
     for port in &options.ports {
         let kind = if port.is_pci() { "--allow" } else { "--vdev" };
@@ -59,6 +59,11 @@ fn arguments(options: &Options, huge_pages: bool) -> Vec<String> {
         arguments.extend(["--no-huge", "--no-shconf", "-m", &memory.to_string()].map(String::from));
     }
     arguments
+}
+
+/// A CPU that this thread may use.
+fn any_cpu() -> u32 {
+    rustix::thread::sched_getcpu() as u32
 }
 
 fn huge_pages_are_free() -> bool {

@@ -1,7 +1,7 @@
 //! Packet buffers: memory of DPDK's that devices read and write, each with one owner at a time.
 #![allow(unsafe_code, reason = "the buffers are DPDK's, and handed to it and to devices by address")]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io;
 use std::ptr::NonNull;
@@ -27,7 +27,7 @@ const _: () = assert!(FRAME_HEADERS_MAX + DATAGRAM_MAX <= FRAME_MAX, "the longes
 
 /// How buffers wait for their next use: in a stack without locks. DPDK's usual ring makes others spin while a thread is
 /// suspended in the middle of an operation, as the control thread, which has no CPU of its own, may be.
-const WAITING_IN: &std::ffi::CStr = c"lf_stack";
+const WAITING_IN: &CStr = c"lf_stack";
 
 /// Where buffers come from and go back to by themselves. It lasts as long as the process.
 #[derive(Clone, Copy)]
@@ -86,8 +86,8 @@ impl Mbuf {
     /// The frame in it; `None` if it goes on in another buffer.
     #[inline]
     pub fn frame(&self) -> Option<&[u8]> {
-        // SAFETY: the buffer is ours. Its data are initialised: the memory came zeroed from the kernel, and devices write
-        // it behind Rust's back.
+        // SAFETY: the buffer is ours, so nobody writes it while `self` is borrowed. Its data are initialised: the kernel
+        // gives memory zeroed, and what was written since was written outside of Rust, or by `append`'s callers.
         unsafe {
             if sys::shim_mbuf_is_contiguous(self.0.as_ptr()) == 0 {
                 return None;

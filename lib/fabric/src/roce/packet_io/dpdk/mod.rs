@@ -152,6 +152,6 @@ impl Port {
         {
             tracing::warn!("{name}: neighbours can be asked, but perhaps not heard: {error}");
         }
-        Ok(queue::queues(self.place, started, queues).map(PacketIo::Dpdk).collect())
+        Ok(queue::queues(self.place, started, queues).map(|queue| PacketIo::Dpdk(queue.into())).collect())
     }
 }

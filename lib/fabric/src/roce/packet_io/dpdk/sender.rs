@@ -16,8 +16,9 @@ use crate::roce::wire::{Flow, FrameHeaders, Headers, Mac, NEIGHBOUR_FRAME_MAX, N
 /// Packets of one queue that wait for an Ethernet address, at most; the oldest is lost if there are more.
 const WAITING_MAX: usize = 16;
 
-/// How long a packet waits for one, and so how often is asked: as hosts do (RFC 4861, 10: RETRANS_TIMER).
-const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often is asked for it, and how long a packet waits: as hosts do (RFC 4861, 10: RETRANS_TIMER, and three times).
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Buffers that a queue may hold outside of the rings: bursts that arrived and leave, those at hand, those that wait.
 pub const BUFFERS_HELD: usize = 3 * BURST + WAITING_MAX;
@@ -61,6 +62,8 @@ pub struct Sender {
     outgoing: Burst,
     /// The oldest first.
     waiting: ArrayVec<Waiting, WAITING_MAX>,
+    /// When was asked for those that wait.
+    asked: Instant,
     /// Frames that the driver took.
     pub sent: u64,
     /// Packets that had nowhere to go.
@@ -84,6 +87,7 @@ impl Sender {
             empty: Burst::new(),
             outgoing: Burst::new(),
             waiting: ArrayVec::new(),
+            asked: Instant::now(),
             sent: 0,
             send_errors: 0,
         }
@@ -153,10 +157,9 @@ impl Sender {
     /// first packets for a neighbour.
     #[cold]
     fn wait(&mut self, next_hop: IpAddr, frame: Mbuf) {
-        let since = Instant::now();
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| since - waiting.since < WAIT_MAX);
-        self.send_errors += (before - self.waiting.len()) as u64;
+        if self.waiting.is_empty() {
+            self.asked = Instant::now();
+        }
         if self.waiting.iter().all(|waiting| waiting.next_hop != next_hop) {
             self.tell(&self.outlet.place.ask(next_hop));
         }
@@ -164,7 +167,26 @@ impl Sender {
             self.waiting.remove(0);
             self.send_errors += 1;
         }
-        self.waiting.push(Waiting { next_hop, since, frame });
+        self.waiting.push(Waiting { next_hop, since: Instant::now(), frame });
+    }
+
+    /// Asks again for those that wait, and gives up on those that waited for too long.
+    #[cold]
+    fn ask_again(&mut self) {
+        let now = Instant::now();
+        if now - self.asked < ASK_INTERVAL {
+            return;
+        }
+        self.asked = now;
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| now - waiting.since < WAIT_MAX);
+        self.send_errors += (before - self.waiting.len()) as u64;
+        let hops: ArrayVec<IpAddr, WAITING_MAX> = self.waiting.iter().map(|waiting| waiting.next_hop).collect();
+        for (at, hop) in hops.iter().enumerate() {
+            if !hops[..at].contains(hop) {
+                self.tell(&self.outlet.place.ask(*hop));
+            }
+        }
     }
 
     /// Learns from a message about neighbours, and answers it if it asks for us.
@@ -187,11 +209,14 @@ impl Sender {
         }
     }
 
-    /// Brings the copy of the neighbours up to date, and sends what waited for that.
+    /// Brings the copy of the neighbours up to date, sends what waited for that, and asks for what still waits.
     #[inline]
     pub fn follow_neighbours(&mut self) {
         if self.outlet.version.load(Ordering::Relaxed) != self.neighbours.version() {
             self.copy_neighbours();
+        }
+        if !self.waiting.is_empty() {
+            self.ask_again();
         }
     }
 
@@ -203,7 +228,6 @@ impl Sender {
         let mut waiting = std::mem::take(&mut self.waiting);
         for mut packet in waiting.drain(..) {
             match self.neighbours.find(packet.next_hop) {
-                Some(_) if packet.since.elapsed() >= WAIT_MAX => self.send_errors += 1,
                 Some(mac) => {
                     if let Some(destination) = packet.frame.first_bytes_mut() {
                         *destination = mac.0;

@@ -1,19 +1,19 @@
-# A job of guest/init.sh for scripts/run.sh: the target on $MASK, the kernel's initiator logged in, lsscsi and a short fio table.
+# A job of guest/init.sh for scripts/run.sh: the target on the host's $MASK, the kernel's initiator logged in, lsscsi and a short fio table.
 # With $ONCE it ends there; without, the target stays up until the guest is ended. Leaves its status in /run/lab/status.
 . "$LAB/guest/lib.sh" 3>&1
 exec 3>&1
 
 demo() {
   start_target "$MASK" || return
-  printf '\nThe target listens on %s:%s in the guest. Its initiator logs in with\n\n  echo "%s" > %s/add_target\n\n' \
+  printf '\nThe target listens on %s:%s. The guest logs in with\n\n  echo "%s" > %s/add_target\n\n' \
     "$ADDRESS" "$PORT" "$(login_string "$ADDRESS")" "$SRP_HOST"
   login_disks cmd_sg_entries=255 >/dev/null || return
   lsscsi
   printf '\nfio, 4 KiB, direct. This is a processor in software emulation: the numbers say that it works, not how fast it is.\n\n'
   fio_table null01 ram01 disk01 || return
   [ -n "$ONCE" ] || {
-    printf '\nThe target stays up in the guest. Ctrl-C ends it.\n'
-    wait "$TARGET_PID"
+    printf '\nTarget and guest stay up. Ctrl-C ends them.\n'
+    until target_is_gone; do sleep 2; done
   }
 }
 
@@ -43,6 +43,6 @@ PYTHON
 
 demo
 status=$?
-[ "$status" = 0 ] || { echo "the demonstration failed; the end of the target's log:"; tail -30 "$TARGET_LOG"; dmesg | tail -20; }
+[ "$status" = 0 ] || { echo "the demonstration failed; the end of the target's log:"; tail -30 "/run/lab/$SCENARIO".target*.log; dmesg | tail -20; }
 take_down >/dev/null 2>&1
 echo "$status" >/run/lab/status

@@ -1,12 +1,11 @@
-# The scenarios' helpers. One target (srpt-app), one initiator (the kernel's ib_srp) on the same soft-RoCE device.
+# The scenarios' helpers. One target (srpt-app), one initiator (the kernel's ib_srp on soft-RoCE). Under the fabric verbs both are in the guest
+# and share its RDMA device; under roce the target is on the host, and its helpers (target.sh) act there.
 # A scenario reads top to bottom: start_target, login, check …, and cleans up nothing: guest/afterwards.sh does.
 
-. "$LAB/three-disks.sh"
+. "$LAB/target.sh"
+[ "$FABRIC" = verbs ] || . "$LAB/guest/on-host.sh"
+. "$LAB/guest/impair.sh"
 
-ADDRESS=10.77.0.1
-SOCKET=/var/tmp/srpt.sock
-CONFIG=/srv/lab/config.json
-DISK_FILE=/srv/lab/disk01.img # what stands behind disk01
 CHECKS=/run/lab/$SCENARIO.checks
 SRP_HOST=/sys/class/infiniband_srp/srp-rxe0-1
 touch "$CHECKS"
@@ -48,63 +47,6 @@ fail() { record FAIL "  FAIL $1"; }
 record() { echo "$1 $2" >>"$CHECKS"; note "$2"; }
 note() { echo "$*"; echo "$*" >&3; }
 
-# until_true SECONDS COMMAND...: waits for the command to succeed.
-until_true() {
-  local deadline=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    ((SECONDS < deadline)) || return 1
-    sleep 0.2
-  done
-}
-
-# ── The target ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-write_config() {
-  [ -e "$DISK_FILE" ] || truncate -s 256M "$DISK_FILE"
-  three_disks_config "$ADDRESS" "$DISK_FILE" >"$CONFIG"
-}
-
-# start_target [MASK [ARGUMENT...]]: starts srpt-app with $CONFIG (written first if there is none) and waits until it listens.
-# Its log is $TARGET_LOG, its process $TARGET_PID.
-start_target() {
-  local mask=${1:-0x3}
-  shift || true
-  [ -e "$CONFIG" ] || write_config
-  TARGET_RUN=$((${TARGET_RUN:-0} + 1))
-  TARGET_LOG=/run/lab/$SCENARIO.target$TARGET_RUN.log
-  # The guest's two CPUs also run the initiator: a target that only polls would starve it.
-  "$APP" -m "$mask" -c "$CONFIG" -r "$SOCKET" --adaptive --stall-us 500000 "$@" >"$TARGET_LOG" 2>&1 3>&- &
-  TARGET_PID=$!
-  echo "$TARGET_PID" >/tmp/target.pid
-  until_true 60 target_answers && rpc srp_get_listeners | grep -q "$PORT" || {
-    echo "the target does not come up:"
-    tail -20 "$TARGET_LOG"
-    return 1
-  }
-}
-target_answers() {
-  kill -0 "$TARGET_PID" 2>/dev/null || return 0 # dead: no use to wait, the question after this one fails
-  [ -S "$SOCKET" ] && rpc rpc_get_methods >/dev/null 2>&1
-}
-
-# end_target SIGNAL: ends it and waits for it; the status is the target's own.
-end_target() {
-  kill "-$1" "$TARGET_PID" && wait "$TARGET_PID"
-  local status=$?
-  rm -f /tmp/target.pid
-  return "$status"
-}
-stop_target() { end_target TERM; }
-kill_target() { end_target KILL || [ $? = 137 ]; }
-
-# rpc METHOD [PARAMS-AS-JSON]
-rpc() { /usr/bin/python3 -S -E "$LAB/guest/rpc.py" "$SOCKET" "$@"; }
-
-target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
-target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }
-target_log_has() { grep -iE -- "$1" "$TARGET_LOG"; }
-
 # ── The initiator ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 # load_initiator [PARAMETER=VALUE...]: the module ib_srp with these parameters, and no others of an earlier load.
@@ -118,7 +60,7 @@ login() { login_as "id_ext=$ID_EXT,ioc_guid=$IOC_GUID${1:+,$1}"; }
 login_as() {
   [ -e /sys/module/ib_srp ] || load_initiator
   echo "login: $1"
-  timeout 60 bash -c 'echo "$1" >"$2"' - "$(login_string "$ADDRESS" "$1"),src=$ADDRESS" "$SRP_HOST/add_target"
+  timeout 60 bash -c 'echo "$1" >"$2"' - "$(login_string "$ADDRESS" "$1"),src=$INITIATOR_ADDRESS" "$SRP_HOST/add_target"
 }
 
 # login_disks [OPTIONS]: logs in and waits for the three disks; sets $NULL, $RAM and $FILE to their device nodes.
@@ -169,17 +111,11 @@ verify_with_fio() {
 
 # take_down: no process, no mount, no session, no target, no initiator, no files. Fails when something will not go.
 take_down() {
-  local pid mount target
-  target=$(cat /tmp/target.pid 2>/dev/null)
-  for pid in $(cat /tmp/jobs 2>/dev/null); do [ "$pid" = "$target" ] || end_process "$pid"; done
+  local pid mount
+  end_impairment
+  for pid in $(cat /tmp/jobs 2>/dev/null); do [ "$pid" = "$(cat "$TARGET_FOLDER/target.pid" 2>/dev/null)" ] || end_process "$pid"; done
   for mount in $(awk '$2 ~ "^/mnt/lab" { print $2 }' /proc/mounts); do umount "$mount" || umount -l "$mount"; done
   logout # while the target is there to hear of it
-  [ -z "$target" ] || end_process "$target"
-  rm -rf /tmp/jobs /tmp/target.pid "$SOCKET" /srv/lab/[!l]*
-  unload_initiator && logged_out
-}
-end_process() {
-  kill "$1" 2>/dev/null
-  until_true 20 test ! -e "/proc/$1" || kill -9 "$1"
-  until_true 10 test ! -e "/proc/$1"
+  rm -f /tmp/jobs
+  clear_target && unload_initiator && logged_out
 }

@@ -38,13 +38,13 @@ AS_ROOT=()
 [ "$(id -u)" = 0 ] || AS_ROOT=(sudo)
 as_root() { "${AS_ROOT[@]}" "$@"; }
 
-# build_app CHECKOUT: builds srpt-app in release and prints the path of the binary.
-build_app() {
+# build CHECKOUT KIND NAME: builds a program in release and prints the path of the binary. KIND is bin or example.
+build() {
   need_toolchain
-  (cd "$1" && cargo build --release --locked --bin srpt-app >&2) || die "srpt-app does not build"
+  (cd "$1" && cargo build --release --locked "--$2" "$3" >&2) || die "$3 does not build"
   local folder
   folder=$(cd "$1" && cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-  printf '%s\n' "$folder/release/srpt-app"
+  case $2 in bin) printf '%s\n' "$folder/release/$3" ;; example) printf '%s\n' "$folder/release/examples/$3" ;; esac
 }
 
 # need_toolchain: cargo has to be there, the linker is installed.

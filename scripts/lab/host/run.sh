@@ -4,37 +4,51 @@
 new_run() {
   make_image
   local app=${SRPT_APP:-}
-  [ -n "$app" ] || app=$(build_app "$SCRIPTS/..")
+  [ -n "$app" ] || app=$(build "$SCRIPTS/.." bin srpt-app)
   [ -x "$app" ] || die "no target to run: $app"
   forget_old_runs
   RUN=$(mktemp -d "$LAB_CACHE/run/$(date +%Y%m%d-%H%M%S)-$1-XXXX")
   cp "$app" "$RUN/srpt-app" # a build or an editor beside us shall not change what runs
   cp -r "$SCRIPTS" "$RUN/scripts"
-  trap 'stop_guest; rm -rf "$RUN/disk.img" "$RUN/srpt-app" "$RUN/scripts"' EXIT
+  trap end_run EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
 }
 
-# guest_job JOB SECONDS [NAME=VALUE...]: boots the guest for one job.
-guest_job() {
-  local job=$1 seconds=$2
-  shift 2
-  {
-    printf '%s=%q\n' JOB "$job" LAB /run/lab/scripts/lab APP /run/lab/srpt-app MODULES "$LAB_CACHE/kernel/lib/modules" SPDK_CLIENT "$LAB_CACHE/spdk"
-    while (($#)); do printf '%s=%q\n' "${1%%=*}" "${1#*=}" && shift; done
-  } >"$RUN/env"
-  boot_guest "$RUN" "$seconds"
+# end_run: what is large or running goes, the logs stay.
+end_run() {
+  stop_guest
+  stop_network
+  rm -rf "$RUN/disk.img" "$RUN/srpt-app" "$RUN/roce_rping" "$RUN/scripts" "$RUN/agent" "$RUN/target"
 }
 
-# run_scenarios NAME...: all of them, in one guest as long as it lives. Status 1 if any check failed.
+# guest_job FABRIC JOB SECONDS [NAME=VALUE...]: boots the guest for one job, with the target in it (verbs) or on the host (roce).
+guest_job() {
+  local fabric=$1 job=$2 seconds=$3 status=0
+  shift 3
+  {
+    printf '%s=%q\n' FABRIC "$fabric" JOB "$job" SHARED /run/lab LAB /run/lab/scripts/lab APP /run/lab/srpt-app
+    printf '%s=%q\n' MODULES "$LAB_CACHE/kernel/lib/modules" SPDK_CLIENT "$LAB_CACHE/spdk"
+    while (($#)); do printf '%s=%q\n' "${1%%=*}" "${1#*=}" && shift; done
+  } >"$RUN/env"
+  [ "$fabric" = verbs ] || start_network "$RUN"
+  boot_guest "$RUN" "$seconds" || status=$?
+  stop_network
+  return "$status"
+}
+
+# run_scenarios FABRIC NAME...: all of them, in one guest as long as it lives. Adds to $RESULTS what report_results prints.
+RESULTS=()
 run_scenarios() {
-  local name left passed failed total_passed=0 total_failed=0 started=$SECONDS seconds
-  new_run "$1"
+  local fabric=$1 name left passed failed seconds
+  shift
+  new_run "$fabric-$1"
+  [ "$fabric" = verbs ] || cp "$(build "$SCRIPTS/.." example roce_rping)" "$RUN/"
   left=("$@")
   while ((${#left[@]})); do
     seconds=120 # to boot, and for the clearing up between scenarios
     for name in "${left[@]}"; do seconds=$((seconds + $(scenario_seconds "$name") + 60)); done
-    guest_job run-scenarios.sh "$seconds" SCENARIOS="${left[*]}" || say "the guest was ended (status $?)"
+    guest_job "$fabric" run-scenarios.sh "$seconds" SCENARIOS="${left[*]}" || say "the guest was ended (status $?)"
     # A guest that went down in the middle of a scenario left no result of it.
     name=$(first_without_result "${left[@]}")
     if [ -n "$name" ] && [ -e "$RUN/$name.log" ]; then
@@ -46,18 +60,25 @@ run_scenarios() {
     fi
     left=($(without_result "${left[@]}"))
   done
+  for name in "$@"; do RESULTS+=("$fabric $name $(cat "$RUN/$name.result") $RUN/$name.log"); done
+  end_run
+}
 
+# report_results: a line for each scenario that ran, and the sum. Status 1 if any check failed.
+report_results() {
+  local fabric name passed failed seconds log total_passed=0 total_failed=0
   printf '\n'
-  for name in "$@"; do
-    read -r passed failed seconds <"$RUN/$name.result"
+  while read -r fabric name passed failed seconds log; do
     total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))
-    printf '%-14s %3d passed, %d failed, %4d s   log: %s\n' "$name" "$passed" "$failed" "$seconds" "$RUN/$name.log"
-  done
-  printf 'lab: %d scenarios in %d s\n' $# $((SECONDS - started))
+    printf '%-5s %-14s %3d passed, %d failed, %4d s   log: %s\n' "$fabric" "$name" "$passed" "$failed" "$seconds" "$log"
+  done < <(printf '%s\n' "${RESULTS[@]}")
+  printf 'lab: %d scenarios in %d s\n' "${#RESULTS[@]}" "$SECONDS"
   printf '%d passed, %d failed\n' "$total_passed" "$total_failed"
   [ "$total_failed" = 0 ]
 }
 
+# scenario_fabrics NAME: where it can run; verbs, unless its file says otherwise.
+scenario_fabrics() { sed -n 's/^# fabrics: //p' "$LAB/scenarios/$1.sh" | grep . || echo verbs; }
 scenario_seconds() { sed -n 's/^# seconds: //p' "$LAB/scenarios/$1.sh" | grep . || echo 300; }
 without_result() { local name; for name in "$@"; do [ -e "$RUN/$name.result" ] || echo "$name"; done; }
 first_without_result() { without_result "$@" | head -1; }

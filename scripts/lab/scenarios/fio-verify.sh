@@ -1,5 +1,6 @@
 # fio-verify: checksummed data, 512 B to 1 MiB, 16 deep, on the RAM and the file disk under each way to describe a buffer
 # seconds: 900
+# fabrics: verbs roce
 
 # verify_under WHAT "MODULE PARAMETERS" "LOGIN OPTIONS"
 verify_under() {

@@ -1,5 +1,6 @@
 # kill-restart: the target is killed with -9 under fio and started at once: the initiator reconnects, fio ends without an error, data verified
 # seconds: 300
+# fabrics: verbs roce
 
 state() { cat /sys/class/srp_remote_ports/port-*/state; }
 

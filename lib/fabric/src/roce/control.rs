@@ -189,7 +189,6 @@ impl Control {
         }
         let (request, path, device) = (asked.request.clone(), asked.path, asked.device);
         let (made, queue_pair) = self.make_queue_pair(&request, path, device, group, sizes)?;
-        made.link.set_remote(Remote { qpn: request.remote_qpn, send_psn: request.passive_sends_from });
         if let Some(asked) = self.connections.get_mut(&connection) {
             asked.queue_pair = Some(made);
         }
@@ -343,9 +342,13 @@ impl Control {
         let receive_psn = Psn::new(random::next() as u32);
         let options = EndpointOptions {
             local_qpn: qpn,
+            // Of an active side these are 0: it learns them from the reply.
+            remote_qpn: request.remote_qpn,
+            send_psn: request.passive_sends_from,
             receive_psn,
             mtu: request.mtu,
-            reads_served: request.initiator_depth.max(request.responder_resources).min(READS_MAX),
+            reads_max: 0, // until the login is accepted
+            reads_served: READS_MAX,
             ack_timeout: request.ack_timeout,
             retry_count: request.retry_count,
             rnr_retry: request.rnr_retry,

@@ -51,7 +51,7 @@ impl Seed for PollGroupSeed {
             completing: Vec::new(),
             timed: Vec::new(),
             next_deadline: u64::MAX,
-            exposed: Exposed::new(self.key_seed),
+            exposed: Exposed::with_capacity(self.key_seed, 0),
             now: 0,
             counters: GroupCounters::default(),
             released: EndpointCounters::default(),
@@ -131,7 +131,8 @@ impl PollGroup {
         }
         self.by_number[high_bits(options.local_qpn)] = index;
         self.ports[device.0].users += 1;
-        let endpoint = Endpoint::new(&options, QpIndex(index));
+        let mut endpoint = Endpoint::new(&options);
+        endpoint.set_index(QpIndex(index));
         let slot = Slot {
             endpoint,
             options,

@@ -1,13 +1,13 @@
 //! The side that asks: REQ out, REP or REJ in, RTU out (IBTA vol. 1, 12.9.7.1).
 
 use super::connection::{Connection, Consumer, Ends, State};
-use super::ending::{OF_REPLY, OF_REQUEST, rej_of_reply, rej_of_silence};
+use super::messages::{encode, rej_of_reply, rej_of_silence};
 use super::passive::FIRST_QPN;
 use super::timers::{self, Exchange};
-use super::{Cm, CmEvent, CmId, CmReply, CmRequest, encode};
+use super::{Cm, CmEvent, CmId, CmReply, CmRequest};
 use crate::roce::packet_io::Path;
 use crate::roce::wire::cm::{
-    Message, Mra, PathInformation, RELIABLE_CONNECTION, REQ_PRIVATE_DATA_LEN, RejectReason, Rep, Req, Rtu, private_data,
+    Message, PathInformation, RELIABLE_CONNECTION, REQ_PRIVATE_DATA_LEN, RejectReason, Rep, Req, Rtu, private_data,
 };
 use crate::roce::wire::{DEFAULT_PKEY, Gid, RdmaCmHeader, mtu_code, service_id};
 
@@ -82,33 +82,10 @@ impl Cm {
         }
     }
 
-    /// The peer has our REQ, or our REP, and needs longer to answer. From both sides.
-    pub(super) fn on_receipt_acknowledged(&mut self, now: u64, path: &Path, mra: &Mra) {
-        let id = CmId(mra.remote_comm_id);
-        let extended = self.table.update(id, |connection| {
-            let from_peer = Ends::of(&connection.path) == Ends::of(path);
-            match &mut connection.state {
-                State::RequestSent(exchange) if from_peer && mra.message == OF_REQUEST => {
-                    exchange.extend(now, mra.service_timeout);
-                    true
-                }
-                State::ReplySent(exchange)
-                    if from_peer && mra.message == OF_REPLY && mra.local_comm_id == connection.remote_id =>
-                {
-                    exchange.extend(now, mra.service_timeout);
-                    true
-                }
-                _ => false,
-            }
-        });
-        self.counters.unknown += u64::from(extended != Some(true));
-    }
-
     pub(super) fn on_reply(&mut self, now: u64, path: &Path, transaction_id: u64, rep: &Rep) {
         let id = CmId(rep.remote_comm_id);
-        let ends = Ends::of(path);
         match self.table.get(id) {
-            Some(connection) if Ends::of(&connection.path) != ends || connection.passive => self.counters.unknown += 1,
+            Some(connection) if !connection.is_between(path) || connection.passive => self.counters.unknown += 1,
             Some(Connection { state: State::RequestSent(_), .. }) => {
                 self.on_first_reply(now, path, transaction_id, rep)
             }

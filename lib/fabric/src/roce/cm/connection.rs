@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::super::packet_io::Path;
 use super::timers::Exchange;
 use super::{CmId, Mad};
+use crate::roce::packet_io::Path;
 
 /// The addresses of a connection. Not the ports: a peer may send from any.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -22,25 +22,25 @@ impl Ends {
 /// Where a connection stands (IBTA vol. 1, 12.9.7; the names are ours where the standard's tell less).
 ///
 /// ```text
-///        passive                              active
-///          │ REQ in                             │ REQ out
-///          ▼                                    ▼
-///      Requested ─── REJ out ──┐           RequestSent ── REJ in, REJ out, no answer ─► (gone)
-///          │ REP out           │                │
-///          ▼                   │                │ REP in: RTU out
-///      ReplySent ── no answer ─┤                │
-///          │ RTU, packet in    │                │
-///          ▼                   │                │
-///      Established ◄───────────┼────────────────┘
-///          │ DREQ out          │
-///          ▼                   │
-///     Disconnecting            │   REJ in: from each of them to TimeWait
-///          │ DREP in, no answer│   DREQ in: DREP out, from the last three of them to TimeWait
-///          ▼                   │   DREQ out: from ReplySent too
-///       TimeWait ◄─────────────┘
-///          │ 10 s, or crowded out
-///          ▼
-///         Over ── destroyed ──► (gone)
+///        passive                            active
+///           │ REQ in                           │ REQ out
+///           ▼                                  ▼
+///       Requested ──── REJ out ──┐         RequestSent ── REJ in, withdrawn, no answer ──► Over
+///           │ REP out            │             │
+///           ▼                    │             │ REP in: RTU out
+///       ReplySent ── no answer ──┤             │
+///           │ RTU or packet in   │             │       From Requested, ReplySent, Established, Disconnecting
+///           ▼                    │             │       REJ in leads to TimeWait.
+///       Established ◄────────────┼─────────────┘       From ReplySent, Established, Disconnecting
+///           │ DREQ out           │                     DREQ in (DREP out) leads to TimeWait.
+///           ▼                    │                     From ReplySent, too,
+///      Disconnecting             │                     DREQ out leads to Disconnecting.
+///           │ DREP in, no answer │
+///           ▼                    │
+///        TimeWait ◄──────────────┘
+///           │ 10 s, or crowded out
+///           ▼
+///          Over ── destroyed ──► (gone)
 /// ```
 #[derive(Debug)]
 pub(super) enum State {
@@ -50,7 +50,7 @@ pub(super) enum State {
     ReplySent(Exchange),
     /// Active: REQ is repeated until REP or REJ.
     RequestSent(Exchange),
-    /// Both sides know that both sides know. Waits for nothing.
+    /// Waits for nothing.
     Established,
     /// DREQ is repeated until DREP, or the peer's own DREQ.
     Disconnecting(Exchange),
@@ -135,6 +135,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Whether a message on this path comes from the peer, and to where it was asked.
+    pub(super) fn is_between(&self, path: &Path) -> bool {
+        Ends::of(&self.path) == Ends::of(path)
+    }
+
     /// When its timer has something to do; time wait has a clock of its own.
     pub(super) fn deadline(&self) -> Option<u64> {
         match &self.state {
@@ -153,12 +158,7 @@ impl Connection {
 
     /// Whether the peer's queue pair can be in use: another connection with it means that the peer has forgotten this one.
     pub(super) fn uses_queue_pair(&self) -> bool {
-        self.remote_qpn != 0 && matches!(self.state, State::Requested(_) | State::ReplySent(_) | State::Established)
-    }
-
-    /// Whether the peer, by its own id and our queue pair, means this connection.
-    pub(super) fn is_with(&self, remote_id: u32, local_qpn: u32) -> bool {
-        self.remote_id == remote_id && self.local_qpn == local_qpn
+        matches!(self.state, State::Requested(_) | State::ReplySent(_) | State::Established)
     }
 
     /// Whether it can go out of memory.

@@ -1,20 +1,12 @@
 //! How connections and attempts end: DREQ and DREP, REJ, and connections that their peer has forgotten (IBTA vol. 1,
 //! 12.9.8.3 and 12.9.9).
 
-use arrayvec::ArrayVec;
-
 use super::connection::{Connection, Ends, State};
+use super::messages::encode;
 use super::timers::{self, Exchange};
-use super::{Cm, CmEvent, CmId, encode};
+use super::{Cm, CmEvent, CmId};
 use crate::roce::packet_io::Path;
-use crate::roce::wire::cm::{Drep, Dreq, Message, REJ_PRIVATE_DATA_LEN, Rej, RejectReason, Rep, private_data};
-
-/// In MRA and REJ: about a REQ (12.6.6, 12.6.7).
-pub(super) const OF_REQUEST: u8 = 0;
-/// In MRA and REJ: about a REP.
-pub(super) const OF_REPLY: u8 = 1;
-/// In REJ: about no message, because none came.
-const OF_NOTHING: u8 = 2;
+use crate::roce::wire::cm::{Drep, Dreq, Message, Rej, private_data};
 
 impl Cm {
     /// Ends a connection: DREQ, repeated until DREP. An `Ended` event follows at once unless one was reported before. What
@@ -47,22 +39,22 @@ impl Cm {
         }
     }
 
-    /// Whatever we know of the connection, its peer may forget it: DREP, except to those who are not the peer.
+    /// Whatever we know of the connection, its peer may forget it: DREP. Those who name a connection of ours and are not
+    /// its peer, or do not know its queue pair, get nothing.
     pub(super) fn on_disconnect_request(&mut self, now: u64, path: &Path, transaction_id: u64, dreq: &Dreq) {
         let id = CmId(dreq.remote_comm_id);
-        match self.table.get(id) {
-            Some(connection) if Ends::of(&connection.path) != Ends::of(path) => {
-                self.counters.unknown += 1;
-                return;
+        let known = self.table.get(id);
+        if known.is_some_and(|connection| !connection.is_between(path) || connection.local_qpn != dreq.remote_qpn) {
+            self.counters.unknown += 1;
+            return;
+        }
+        let meant = known.filter(|connection| connection.remote_id == dreq.local_comm_id);
+        match meant.map(|connection| &connection.state) {
+            Some(State::ReplySent(_) | State::Established | State::Disconnecting(_)) => {
+                self.end(now, id, "the peer disconnected");
             }
-            Some(connection) if connection.is_with(dreq.local_comm_id, dreq.remote_qpn) => match connection.state {
-                State::ReplySent(_) | State::Established | State::Disconnecting(_) => {
-                    self.end(now, id, "the peer disconnected");
-                }
-                State::TimeWait { .. } | State::Over => self.counters.duplicates += 1,
-                State::Requested(_) | State::RequestSent(_) => self.counters.unknown += 1,
-            },
-            Some(_) | None => self.counters.unknown += 1,
+            Some(State::TimeWait { .. } | State::Over) => self.counters.duplicates += 1,
+            Some(State::Requested(_) | State::RequestSent(_)) | None => self.counters.unknown += 1,
         }
         let drep = Drep {
             local_comm_id: dreq.remote_comm_id,
@@ -103,16 +95,15 @@ impl Cm {
         }
     }
 
-    /// The connection that a REJ is about. Who rejects or withdraws a REQ need not name both ids.
+    /// The connection that a REJ is about. Who refuses a REQ need not have an id; who withdraws one need not know ours.
     fn rejected(&self, path: &Path, rej: &Rej) -> Option<&Connection> {
-        let ends = Ends::of(path);
-        let id = match rej.remote_comm_id {
-            0 => self.table.by_remote_id(ends, rej.local_comm_id)?,
-            id => CmId(id),
-        };
-        self.table.get(id).filter(|connection| {
-            let to_request = matches!(connection.state, State::RequestSent(_));
-            Ends::of(&connection.path) == ends && (to_request || connection.remote_id == rej.local_comm_id)
+        if rej.remote_comm_id == 0 {
+            let id = self.table.by_remote_id(Ends::of(path), rej.local_comm_id)?;
+            return self.table.get(id).filter(|connection| connection.is_half_open());
+        }
+        self.table.get(CmId(rej.remote_comm_id)).filter(|connection| {
+            let of_request = matches!(connection.state, State::RequestSent(_));
+            connection.is_between(path) && (of_request || connection.remote_id == rej.local_comm_id)
         })
     }
 
@@ -138,50 +129,4 @@ impl Cm {
             self.events.push_back(CmEvent::Ended { id, why });
         }
     }
-}
-
-/// REJ of the REQ with this id. We name no id of ours, as Linux does not: the peer has no use for it.
-///
-/// # Panics
-/// If there is more information or private data than a REJ carries (72 and 148 bytes).
-pub(super) fn rej_of_request(
-    remote_comm_id: u32,
-    reason: RejectReason,
-    information: &[u8],
-    consumers_data: &[u8],
-) -> Message {
-    assert!(consumers_data.len() <= REJ_PRIVATE_DATA_LEN, "private data that fits into a REJ");
-    Message::Rej(Rej {
-        local_comm_id: 0,
-        remote_comm_id,
-        message: OF_REQUEST,
-        reason,
-        information: information.iter().copied().collect(),
-        private_data: private_data(consumers_data),
-    })
-}
-
-/// REJ of this REP, by the ids that it used.
-pub(super) fn rej_of_reply(rep: &Rep, reason: RejectReason) -> Message {
-    Message::Rej(Rej {
-        local_comm_id: rep.remote_comm_id,
-        remote_comm_id: rep.local_comm_id,
-        message: OF_REPLY,
-        reason,
-        information: ArrayVec::new(),
-        private_data: private_data(&[]),
-    })
-}
-
-/// REJ because no answer came. Our node's GUID goes with it: by that and our id the peer finds the connection, if we do not
-/// know its id (12.6.7.2).
-pub(super) fn rej_of_silence(connection: &Connection, node_guid: u64) -> Message {
-    Message::Rej(Rej {
-        local_comm_id: connection.id.0,
-        remote_comm_id: connection.remote_id,
-        message: OF_NOTHING,
-        reason: RejectReason::TIMEOUT,
-        information: node_guid.to_be_bytes().into_iter().collect(),
-        private_data: private_data(&[]),
-    })
 }

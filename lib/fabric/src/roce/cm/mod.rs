@@ -1,8 +1,8 @@
 //! The connection manager, sans-IO: MADs, decisions and time in; MADs and events out (IBTA vol. 1, chapter 12; the
 //! RDMA/CM header of annex A11). Both sides: it answers requests, and makes them.
 //!
-//! Read [`connection`] first: the states. Then what moves a connection through them: [`passive`], [`active`], and for
-//! both sides [`ending`]. [`table`] finds connections and their deadlines.
+//! Read `connection.rs` first: the states. Then what moves a connection through them: `passive.rs`, `active.rs`, and for
+//! both sides `ending.rs`. `table.rs` finds connections and their deadlines.
 //!
 //! Whatever peers send, memory and time stay bounded: half-open connections by [`CmOptions::half_open_max`] and a minute,
 //! ended ones by a number and ten seconds, answers by the length of a queue. What does not fit is dropped, as if the
@@ -12,19 +12,24 @@ mod active;
 mod connection;
 mod ending;
 mod ids;
+mod messages;
 mod passive;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::VecDeque;
 
-use self::connection::{Consumer, Ends, State};
+use self::connection::{Consumer, State};
 use self::ids::Ids;
+use self::messages::{OF_REPLY, OF_REQUEST, encode};
 use self::table::Table;
-use super::packet_io::Path;
 use super::statistics::counters;
+use super::packet_io::Path;
+pub use super::wire::MAD_LEN;
 use super::wire::Psn;
-use super::wire::cm::{CmMad, Message};
+use super::wire::cm::{CmMad, Message, Mra};
 use crate::PrivateData;
 
 /// A connection or an attempt at one: our communication ID.
@@ -56,7 +61,7 @@ pub struct CmRequest {
     pub rnr_retry: u8,
     /// End-to-end flow control.
     pub flow_control: bool,
-    /// Private data behind the RDMA/CM header.
+    /// Private data behind the RDMA/CM header: what arrives has 56 bytes, zeros behind what the peer gave.
     pub private_data: PrivateData,
 }
 
@@ -73,7 +78,7 @@ pub struct CmReply {
     pub initiator_depth: u8,
     /// 0 to 7.
     pub rnr_retry: u8,
-    /// Private data.
+    /// Private data: what arrives has 196 bytes, zeros behind what the peer gave.
     pub private_data: PrivateData,
 }
 
@@ -107,7 +112,7 @@ pub enum CmEvent {
         id: CmId,
         /// IBTA's reason (28: the consumer refused).
         reason: u16,
-        /// The consumer's private data.
+        /// The consumer's private data: 148 bytes, zeros behind what the peer gave.
         private_data: PrivateData,
     },
     /// Over, or never came to be; the id stays until [`Cm::destroy`].
@@ -152,13 +157,15 @@ counters! {
     }
 }
 
-pub use super::wire::MAD_LEN;
-
 /// Bytes of a management datagram.
 type Mad = [u8; MAD_LEN];
 
 /// Most MADs that wait to be sent, some 1.3 MB: more than one for every connection of a large target.
 const OUTBOX_MAX: usize = 4096;
+
+/// Most events that wait for the consumer when a request comes; with more, it is dropped. (A peer may withdraw its requests
+/// as fast as it makes them.)
+const EVENTS_MAX: usize = 4096;
 
 /// The connection manager of one process.
 #[derive(Debug)]
@@ -256,6 +263,22 @@ impl Cm {
         }
     }
 
+    /// The peer has our REQ, or our REP, and needs longer to answer.
+    fn on_receipt_acknowledged(&mut self, now: u64, path: &Path, mra: &Mra) {
+        let extended = self.table.update(CmId(mra.remote_comm_id), |connection| {
+            let is_peer = connection.is_between(path);
+            let knows_us = connection.remote_id == mra.local_comm_id;
+            match &mut connection.state {
+                State::RequestSent(exchange) if is_peer && mra.message == OF_REQUEST => exchange,
+                State::ReplySent(exchange) if is_peer && knows_us && mra.message == OF_REPLY => exchange,
+                _ => return false,
+            }
+            .extend(now, mra.service_timeout);
+            true
+        });
+        self.counters.unknown += u64::from(extended != Some(true));
+    }
+
     /// A communication id that no connection has, remembered ones included.
     fn new_id(&mut self) -> CmId {
         loop {
@@ -269,9 +292,9 @@ impl Cm {
     /// The connection that a message is about: its peer sent it, and names both ids rightly.
     fn addressed(&mut self, path: &Path, local_comm_id: u32, remote_comm_id: u32) -> Option<CmId> {
         let id = CmId(remote_comm_id);
-        let known = self.table.get(id).is_some_and(|connection| {
-            Ends::of(&connection.path) == Ends::of(path) && connection.remote_id == local_comm_id
-        });
+        let known = self.table.get(id);
+        let known =
+            known.is_some_and(|connection| connection.is_between(path) && connection.remote_id == local_comm_id);
         self.counters.unknown += u64::from(!known);
         known.then_some(id)
     }
@@ -297,10 +320,4 @@ impl CmEvent {
             | CmEvent::Ended { id, .. } => *id,
         }
     }
-}
-
-fn encode(transaction_id: u64, message: Message) -> Mad {
-    let mut mad = [0; MAD_LEN];
-    CmMad { transaction_id, message }.emit(&mut mad);
-    mad
 }

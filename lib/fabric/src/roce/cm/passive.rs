@@ -3,12 +3,12 @@
 use arrayvec::ArrayVec;
 
 use super::connection::{Asked, Connection, Consumer, Ends, State};
-use super::ending::{OF_REQUEST, rej_of_request, rej_of_silence};
+use super::messages::{encode, mra_of_request, rej_of_request, rej_of_silence};
 use super::timers::{self, Exchange};
-use super::{Cm, CmEvent, CmId, CmReply, CmRequest, encode};
+use super::{Cm, CmEvent, CmId, CmReply, CmRequest, EVENTS_MAX};
 use crate::roce::packet_io::Path;
 use crate::roce::wire::cm::{
-    Message, Mra, RELIABLE_CONNECTION, REP_PRIVATE_DATA_LEN, RejectReason, Rep, Req, Rtu, private_data, timeout_ns,
+    Message, RELIABLE_CONNECTION, REP_PRIVATE_DATA_LEN, RejectReason, Rep, Req, Rtu, private_data, timeout_ns,
 };
 use crate::roce::wire::{RdmaCmHeader, mtu_bytes, service_port};
 
@@ -49,7 +49,7 @@ impl Cm {
         if self.end_stale(now, ends, req.local_qpn) {
             return self.refuse(path, transaction_id, req, RejectReason::STALE_CONNECTION, &[]);
         }
-        if self.table.half_open() >= self.half_open_max {
+        if self.table.half_open() >= self.half_open_max || self.events.len() >= EVENTS_MAX {
             self.counters.overload += 1;
             return;
         }
@@ -80,9 +80,7 @@ impl Cm {
         self.counters.duplicates += 1;
         let Some(connection) = self.table.get(id) else { return };
         let answer = match &connection.state {
-            State::Requested(asked) if asked.receipt_acknowledged => {
-                encode(transaction_id, receipt_acknowledgement(connection))
-            }
+            State::Requested(asked) if asked.receipt_acknowledged => encode(transaction_id, mra_of_request(connection)),
             State::ReplySent(exchange) => *exchange.message(),
             State::TimeWait { rejection: Some(mad), .. } => **mad,
             State::TimeWait { rejection: None, .. } => {
@@ -101,6 +99,7 @@ impl Cm {
 
     /// Refuses a REQ without remembering it: if it is repeated, so is the refusal.
     fn refuse(&mut self, path: &Path, transaction_id: u64, req: &Req, reason: RejectReason, information: &[u8]) {
+        tracing::debug!(peer = %path.peer, %reason, "connection request refused");
         self.send(*path, transaction_id, rej_of_request(req.local_comm_id, reason, information, &[]));
     }
 
@@ -176,10 +175,13 @@ impl Cm {
     pub(super) fn on_undecided(&mut self, now: u64, id: CmId) {
         let waiting = self.table.update(id, |connection| {
             let State::Requested(asked) = &mut connection.state else { return None };
+            if asked.until <= now {
+                return None;
+            }
             asked.receipt_acknowledged = true;
             asked.acknowledge_at = now + timeout_ns(timers::SERVICE_TIMEOUT) / 4 * 3;
             let transaction_id = asked.transaction_id;
-            (now < asked.until).then(|| (connection.path, transaction_id, receipt_acknowledgement(connection)))
+            Some((connection.path, transaction_id, mra_of_request(connection)))
         });
         if let Some((path, transaction_id, message)) = waiting.flatten() {
             return self.send(path, transaction_id, message);
@@ -266,14 +268,4 @@ fn check(path: &Path, mtu_max: u32, listening: &dyn Fn(u16) -> bool, req: &Req) 
 /// Code of the largest path MTU that an interface allows.
 fn largest_mtu(mtu_max: u32) -> Option<u8> {
     (1..=5).rev().find(|&code| mtu_bytes(code).is_some_and(|mtu| mtu <= mtu_max))
-}
-
-fn receipt_acknowledgement(connection: &Connection) -> Message {
-    Message::Mra(Mra {
-        local_comm_id: connection.id.0,
-        remote_comm_id: connection.remote_id,
-        message: OF_REQUEST,
-        service_timeout: timers::SERVICE_TIMEOUT,
-        private_data: private_data(&[]),
-    })
 }

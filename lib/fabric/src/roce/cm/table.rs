@@ -1,6 +1,5 @@
 //! All connections, by everything that they are looked up by.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use super::CmId;
@@ -120,15 +119,22 @@ impl Table {
     pub(super) fn half_open(&self) -> usize {
         self.half_open
     }
+}
 
+#[cfg(test)]
+impl Table {
     /// How many there are, those included that are over but remembered.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.connections.len()
     }
+
+    /// No index holds anything either.
+    pub(super) fn assert_empty(&self) {
+        assert!(self.connections.is_empty() && self.deadlines.is_empty() && self.time_wait.is_empty(), "{self:?}");
+        assert!(self.by_remote_id.is_empty() && self.by_queue_pair.is_empty() && self.half_open == 0, "{self:?}");
+    }
 }
 
-/// The older of two with the same key keeps it.
 fn reindex_key(
     index: &mut HashMap<(Ends, u32), CmId>,
     id: CmId,
@@ -138,14 +144,12 @@ fn reindex_key(
     if before == after {
         return;
     }
-    if let Some(key) = before
-        && let Entry::Occupied(entry) = index.entry(key)
-        && *entry.get() == id
-    {
-        entry.remove();
+    if let Some(key) = before {
+        index.remove(&key);
     }
     if let Some(key) = after {
-        index.entry(key).or_insert(id);
+        let other = index.insert(key, id);
+        debug_assert!(other.is_none(), "another connection has this key");
     }
 }
 

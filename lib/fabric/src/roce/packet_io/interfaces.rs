@@ -1,11 +1,12 @@
 //! Local addresses, and the path MTU that an interface allows.
 
+use std::io;
 use std::net::IpAddr;
-use std::{fs, io};
 
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::SockaddrStorage;
 
+use super::interface_mtu::mtu_of;
 use crate::roce::wire::{BTH_LEN, ICRC_LEN, RETH_LEN};
 
 /// The local address of a device, and what the interface below it allows.
@@ -21,7 +22,7 @@ pub struct Interface {
     pub mtu: u32,
 }
 
-/// IP MTU that is assumed where the system does not tell (no `/sys`): Ethernet's.
+/// IP MTU that is assumed where the system does not tell: Ethernet's.
 const MTU_UNKNOWN: u32 = 1500;
 
 /// Every address of every interface that is up.
@@ -47,10 +48,6 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
 fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
     let ipv4 = address.as_sockaddr_in().map(|ipv4| ipv4.ip().into());
     ipv4.or_else(|| address.as_sockaddr_in6().map(|ipv6| ipv6.ip().into()))
-}
-
-fn mtu_of(name: &str) -> Option<u32> {
-    fs::read_to_string(format!("/sys/class/net/{name}/mtu")).ok()?.trim().parse().ok()
 }
 
 impl Interface {

@@ -19,6 +19,7 @@
 pub mod dpdk;
 mod handover;
 mod inbound;
+mod interface_mtu;
 mod interfaces;
 mod udp;
 

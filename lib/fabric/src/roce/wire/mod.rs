@@ -2,6 +2,14 @@
 //!
 //! Parsing never panics, whatever the bytes; what is wrong is an error value of its own. Emitting panics only on our
 //! own bugs, which each function names.
+//!
+//! | bytes, outermost first | file |
+//! |---|---|
+//! | Ethernet, IP, UDP (raw frames only); ARP and neighbour discovery beside them | `frame.rs`, `neighbour.rs` |
+//! | base and extended transport headers | `packet.rs`, `opcode.rs`, `psn.rs` |
+//! | ICRC, the last 4 bytes | `icrc.rs` |
+//! | datagrams of queue pair 1: MAD header, messages of the connection manager | `mad.rs`, `cm/` |
+//! | private data of a REQ: RDMA/CM header | `rdma_cm.rs` |
 
 #[cfg(test)]
 mod capture;

@@ -7,14 +7,15 @@
 //! The ICRC covers IPv4's identification: the kernel numbers the datagrams of a burst 0, 1, 2, …, and a single one that
 //! may not be fragmented has 0.
 //!
-//! All packets of a burst are for the same queue pair: where no NIC cuts it (loopback, virtual Ethernet), the receiving
-//! kernel steers the burst by its first packet.
+//! Where no NIC cuts a burst (loopback, virtual Ethernet), the receiving kernel steers all of it by its first packet. So
+//! its packets are for the same queue pair, except for acknowledgements: they say what is done so far, so it does no harm
+//! if one that has to be handed to another queue is overtaken by a later one.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::roce::packet_io::{NoRoom, datagram_len, emit_packet, write_icrc};
-use crate::roce::wire::{Flow, Headers};
+use crate::roce::wire::{Flow, Headers, Opcode};
 
 /// Bytes that are on their way, at most: four of the longest bursts. Every packet is copied through it, so it should stay
 /// in the processor's cache.
@@ -45,6 +46,7 @@ pub struct Bursts {
 struct Burst {
     peer: SocketAddr,
     flow: Flow,
+    /// Queue pair of its first packet.
     dest_qp: u32,
     /// Where it is in the buffer.
     start: usize,
@@ -83,7 +85,7 @@ impl Bursts {
         if self.bytes.len() - self.used < len {
             return Err(NoRoom);
         }
-        if !self.bursts.back().is_some_and(|last| last.takes(peer, headers.dest_qp, len, self.segments_max)) {
+        if !self.bursts.back().is_some_and(|last| last.takes(peer, headers, len, self.segments_max)) {
             self.begin(peer, headers.dest_qp, len)?;
         }
         let burst = self.bursts.back_mut().expect("one that takes the packet");
@@ -149,11 +151,11 @@ impl Bursts {
 }
 
 impl Burst {
-    /// Whether a datagram of that length can be its next one.
-    fn takes(&self, peer: SocketAddr, dest_qp: u32, len: usize, segments_max: usize) -> bool {
+    /// Whether a datagram with these headers and of that length can be its next one.
+    fn takes(&self, peer: SocketAddr, headers: &Headers, len: usize, segments_max: usize) -> bool {
         let bytes = self.end - self.start;
         self.peer == peer
-            && self.dest_qp == dest_qp
+            && (self.dest_qp == headers.dest_qp || headers.opcode == Opcode::Acknowledge)
             && len <= self.segment_len
             && bytes == self.segments * self.segment_len // no shorter one ended it
             && self.segments < segments_max

@@ -6,7 +6,7 @@ use super::attribute;
 use crate::roce::wire::mad::{Reader, Writer};
 use crate::roce::wire::{Gid, Psn, mtu_bytes};
 
-/// Longest private data of a REQ in bytes; RDMA/CM uses the first [`super::RdmaCmHeader::LEN`] of them.
+/// Longest private data of a REQ in bytes; RDMA/CM uses the first [`RdmaCmHeader::LEN`](super::super::RdmaCmHeader::LEN) of them.
 pub const REQ_PRIVATE_DATA_LEN: usize = 92;
 
 /// Transport service type of a REQ for a reliable connection.
@@ -17,7 +17,7 @@ pub const RELIABLE_CONNECTION: u8 = 0;
 pub struct Req {
     /// The active side's communication ID.
     pub local_comm_id: u32,
-    /// Who is asked for (see [`super::service_id`]).
+    /// Who is asked for (see [`service_id`](super::super::service_id)).
     pub service_id: u64,
     /// GUID of the active side's channel adapter.
     pub local_ca_guid: u64,
@@ -41,7 +41,7 @@ pub struct Req {
     pub retry_count: u8,
     /// Partition.
     pub partition_key: u16,
-    /// Path MTU, 4-bit code (see [`super::mtu_bytes`]).
+    /// Path MTU, 4-bit code (see [`mtu_bytes`]).
     pub path_mtu: u8,
     /// Of reliable datagrams only.
     pub rdc_exists: bool,

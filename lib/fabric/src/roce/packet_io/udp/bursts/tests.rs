@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::roce::wire::{Opcode, Psn};
+use crate::roce::wire::{Aeth, Psn, Syndrome};
 
 const LOCAL: &str = "192.0.2.1:4791";
 
@@ -59,6 +59,21 @@ fn a_longer_packet_another_queue_pair_or_another_peer_begins_a_burst() {
         push(&mut bursts, peer(peer_at), qp, psn as u32, &vec![0; len]).unwrap();
     }
     assert_eq!(send_all(&mut bursts).1, [1, 1, 1, 2]);
+}
+
+#[test]
+fn acknowledgements_to_several_queue_pairs_are_one_burst() {
+    let mut bursts = bursts();
+    push(&mut bursts, peer(2), 5, 0, &[1; 64]).unwrap();
+    for qp in 6..9 {
+        let aeth = Some(Aeth { syndrome: Syndrome::Ack(31), msn: 1 });
+        let acknowledgement = Headers { aeth, ..Headers::new(Opcode::Acknowledge, qp, Psn::new(qp)) };
+        bursts.push(peer(2), &acknowledgement, &[]).unwrap();
+    }
+    push(&mut bursts, peer(2), 8, 9, &[]).unwrap();
+    let (packets, sizes) = send_all(&mut bursts);
+    assert_eq!(sizes, [2, 2, 1], "the first acknowledgement ends the burst of a longer packet, the others are one");
+    assert_eq!(packets.iter().map(|packet| packet.1).collect::<Vec<_>>(), [5, 6, 7, 8, 8]);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! The binary serves over RoCE, and an initiator of our own uses it: login, commands, data, end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use clap::Parser;
+use serde_json::json;
+use srpt_perf::{Options, Results};
+
+use super::{PATIENCE, Target, folder};
+
+/// An address on loopback that no other test uses, of this process or of others: each device is one address with one UDP port.
+fn fresh_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high & 0x3f, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A target with a RAM disk as LUN 0 and a null device as LUN 1, listening over RoCE.
+fn serve(target: &Target) -> SocketAddr {
+    let at = SocketAddr::from((fresh_address(), 5555));
+    target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 2048, "block_size": 512}));
+    target.call("bdev_null_create", json!({"name": "null0", "num_blocks": 2048, "block_size": 512}));
+    target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "11", "ioc_guid": "22"}));
+    for bdev in ["ram0", "null0"] {
+        target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": bdev}));
+    }
+    target.call("srp_create_listener", json!({"fabric": "roce", "address": at.ip().to_string(), "port": at.port()}));
+    at
+}
+
+fn options(at: SocketAddr, arguments: &[&str]) -> Options {
+    let (target, local) = (at.to_string(), fresh_address().to_string());
+    let always =
+        ["srp-perf", "--target", &target, "--local", &local, "--id-ext", "11", "--ioc-guid", "22", "--adaptive"];
+    Options::parse_from(always.iter().chain(["-t", "0.5"].iter()).chain(arguments))
+}
+
+fn run(at: SocketAddr, arguments: &[&str]) -> Results {
+    srpt_perf::run(&options(at, arguments)).unwrap_or_else(|error| panic!("{arguments:?}: {error:#}"))
+}
+
+#[test]
+fn what_was_written_over_roce_is_read_back() {
+    let folder = folder();
+    let target = Target::start(folder.path(), &[]);
+    let at = serve(&target);
+    for arguments in [
+        &["-w", "randrw", "-o", "4k", "-q", "8"][..],
+        &["-w", "randrw", "-o", "4k", "-q", "8", "--no-immediate"],
+        &["-w", "rw", "-o", "64k", "-q", "4"],
+        &["-w", "randrw", "-o", "8k", "-q", "4", "--indirect", "12", "--no-immediate"],
+        &["-w", "randrw", "-o", "512", "-q", "16", "--channels", "2"],
+    ] {
+        let results = run(at, &[arguments, &["--verify"]].concat());
+        assert!(results.is_good(), "{arguments:?}: {}", results.table());
+        assert!(results.tally.compared > 0, "{arguments:?}: nothing was compared: {}", results.table());
+    }
+}
+
+/// The null device forgets what is written to it: the comparison must see that, or it sees nothing.
+#[test]
+fn data_that_were_not_kept_are_found_out() {
+    let folder = folder();
+    let target = Target::start(folder.path(), &[]);
+    let results = run(serve(&target), &["-w", "randrw", "-q", "8", "--lun", "1", "--verify"]);
+    assert!(!results.is_good(), "{}", results.table());
+    assert_eq!(results.tally.miscompared, results.tally.compared);
+    assert_eq!((results.tally.failed, results.broken.len()), (0, 0), "{}", results.table());
+}
+
+#[test]
+fn a_refused_login_names_what_to_change() {
+    let folder = folder();
+    let target = Target::start(folder.path(), &[]);
+    let at = serve(&target);
+    let refusal = |arguments: &[&str]| {
+        let error = srpt_perf::run(&options(at, arguments)).expect_err("it must be refused");
+        format!("{error:#}")
+    };
+    let said = refusal(&["--id-ext", "12"]);
+    assert!(said.contains("--id-ext"), "{said}");
+    let said = refusal(&["--lun", "7"]);
+    assert!(said.contains("--lun"), "{said}");
+    let elsewhere = SocketAddr::from((at.ip(), 5556)).to_string();
+    let said = refusal(&["--target", &elsewhere]);
+    assert!(said.contains("--target"), "{said}");
+}
+
+#[test]
+fn a_session_is_listed_while_it_lasts_and_gone_afterwards() {
+    let folder = folder();
+    let target = Target::start(folder.path(), &[]);
+    let at = serve(&target);
+    let sessions = || target.call("srp_get_sessions", json!({})).as_array().expect("a list").len();
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| run(at, &["-q", "4", "-t", "2"]));
+        wait_until("a session is listed", || sessions() == 1);
+        assert!(load.join().expect("the load").is_good());
+    });
+    wait_until("no session is left", || sessions() == 0);
+}
+
+fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while !happened() {
+        assert!(std::time::Instant::now() < end, "waited in vain until {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

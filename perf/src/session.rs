@@ -1,0 +1,310 @@
+//! The control side: brings cores and channels up, tells them what to do, and takes them down again.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use fabric::{Connect, ConnectionId, Control, ControlEvent, GroupId, QueuePairSizes};
+use hugepage_setup::AllocationRequest;
+use mem::Region;
+use reactor::{Clock, IdleMode, Instant, ReactorConfig, ReactorThread, SystemClock};
+
+use crate::initiator::{Capacity, Login, MemoryLayout, Terms};
+use crate::load::Load;
+use crate::tally::Tally;
+use crate::worker::{Order, Report, WorkerSeed};
+
+/// How often the connection manager is looked after.
+const CONTROL_PERIOD: Duration = Duration::from_millis(1);
+/// How long a login may take, and the first commands.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long channels may take to end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// RDMA READs that we serve at once on a channel, as Linux' initiator does.
+const READS_SERVED: u8 = 4;
+
+/// Where and how.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Our address.
+    pub local: IpAddr,
+    /// The target's.
+    pub target: SocketAddr,
+    /// Who we are, and whom we want.
+    pub login: Login,
+    /// The unit, as SAM's eight bytes.
+    pub lun: [u8; 8],
+    /// Cores to run on.
+    pub cores: Vec<u32>,
+    /// What they do when there is nothing to do.
+    pub idle: IdleMode,
+    /// Channels in all.
+    pub channels: u32,
+    /// Commands under way at once on each.
+    pub depth: u32,
+    /// Bytes of the largest command.
+    pub io_bytes: u32,
+    /// Descriptors of each command.
+    pub pieces: usize,
+}
+
+/// A session with a target: one nexus, some channels, some cores.
+pub struct Session {
+    options: SessionOptions,
+    control: Control,
+    clock: SystemClock,
+    cores: Vec<Core>,
+    reports: mpsc::Receiver<Report>,
+    channels: Vec<Connection>,
+    /// Heard, but not taken yet.
+    news: VecDeque<News>,
+}
+
+struct Core {
+    orders: mpsc::Sender<Order>,
+    completed: Arc<AtomicU64>,
+    thread: ReactorThread,
+}
+
+struct Connection {
+    id: ConnectionId,
+    core: usize,
+    /// Its queue pair was destroyed.
+    closed: bool,
+}
+
+#[allow(clippy::large_enum_variant, reason = "control path: a handful at a time")]
+enum News {
+    Event(ControlEvent),
+    Report(Report),
+}
+
+impl Session {
+    /// Starts the cores, and logs nothing in yet.
+    ///
+    /// # Errors
+    /// There is no memory, or a thread cannot run on its core.
+    pub fn start(options: SessionOptions) -> anyhow::Result<Session> {
+        let control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options::default()));
+        let (report_in, reports) = mpsc::channel();
+        let (cores, channels, news) = (Vec::new(), Vec::new(), VecDeque::new());
+        let mut session = Session { options, control, clock: SystemClock::new(), cores, reports, channels, news };
+        for index in 0..session.options.cores.len() {
+            let core = session.start_core(index, report_in.clone())?;
+            session.cores.push(core);
+        }
+        Ok(session)
+    }
+
+    fn start_core(&mut self, index: usize, reports: mpsc::Sender<Report>) -> anyhow::Result<Core> {
+        let options = &self.options;
+        let layout = MemoryLayout {
+            channels: (options.channels as usize).div_ceil(options.cores.len()),
+            depth: options.depth as usize,
+            io_bytes: options.io_bytes as usize,
+        };
+        let mapping = hugepage_setup::allocate(&AllocationRequest::new(layout.region_bytes()))
+            .context("cannot allocate the buffers of a core: use a smaller -q, -o or --channels")?;
+        let region = Region::new(mapping);
+        self.control.add_region(Arc::clone(&region));
+        let group = self.control.create_poll_group(GroupId(index as u32));
+        let (orders, order_out) = mpsc::channel();
+        let completed = Arc::new(AtomicU64::new(0));
+        let seed = WorkerSeed {
+            group,
+            region,
+            layout,
+            lun: options.lun,
+            pieces: options.pieces,
+            completed: Arc::clone(&completed),
+            orders: order_out,
+            reports,
+        };
+        let config = ReactorConfig {
+            core: Some(options.cores[index]),
+            name: format!("perf_{}", options.cores[index]),
+            idle: options.idle,
+            stall_after: Duration::MAX,
+        };
+        let thread = reactor::spawn(config, self.clock, move |reactor| reactor.add_poller(Box::new(seed.settle())))
+            .context("-c")?;
+        Ok(Core { orders, completed, thread })
+    }
+
+    /// Logs all channels in, one after the other. What the first login agreed on goes for all.
+    ///
+    /// # Errors
+    /// One of them was refused, or nobody answers.
+    pub fn login(&mut self) -> anyhow::Result<Terms> {
+        let mut agreed = None;
+        for number in 0..self.options.channels {
+            let terms = self.login_channel(number).with_context(|| {
+                format!("login of channel {number} at {} from {}", self.options.target, self.options.local)
+            })?;
+            agreed.get_or_insert(terms);
+        }
+        agreed.context("--channels 0: there is nothing to log in")
+    }
+
+    fn login_channel(&mut self, number: u32) -> anyhow::Result<Terms> {
+        let options = &self.options;
+        let core = number as usize % self.cores.len();
+        let layout = MemoryLayout { channels: 1, depth: options.depth as usize, io_bytes: options.io_bytes as usize };
+        let connect = Connect {
+            local: options.local,
+            to: options.target,
+            group: GroupId(core as u32),
+            sizes: QueuePairSizes {
+                receives: layout.receives() as u32,
+                sends: (layout.messages()).max(fabric::SEGMENTS_MAX + 1) as u32,
+            },
+            reads_served: READS_SERVED,
+            private_data: options.login.request(number == 0),
+        };
+        let (id, queue_pair) = self.control.connect(&connect).context("--local")?;
+        self.channels.push(Connection { id, core, closed: false });
+        self.order(core, Order::Open { channel: number, queue_pair });
+        self.wait_for_receives(number)?;
+        let terms = self.wait_for_login(id)?;
+        self.order(core, Order::LoggedIn { channel: number, terms });
+        Ok(terms)
+    }
+
+    /// The connection manager is not looked after meanwhile, so that the target's answer cannot be ahead of the receives.
+    fn wait_for_receives(&mut self, number: u32) -> anyhow::Result<()> {
+        loop {
+            match self.reports.recv_timeout(LOGIN_PATIENCE) {
+                Ok(Report::Opened { channel }) if channel == number => return Ok(()),
+                Ok(other) => self.news.push_back(News::Report(other)),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => bail!("its core does not run"),
+            }
+        }
+    }
+
+    fn wait_for_login(&mut self, id: ConnectionId) -> anyhow::Result<Terms> {
+        let deadline = self.clock.now().plus(LOGIN_PATIENCE);
+        while let Some(news) = self.next(deadline) {
+            match news {
+                News::Event(ControlEvent::Connected { connection, private_data }) if connection == id => {
+                    return self.options.login.accepted(&private_data);
+                }
+                News::Event(ControlEvent::Rejected { connection, reason, private_data }) if connection == id => {
+                    bail!(self.options.login.refused(reason, &private_data));
+                }
+                news => self.stop_if_broken(news)?,
+            }
+        }
+        bail!("nobody answers there: does the target listen, with the fabric roce? Check --target and --local")
+    }
+
+    /// Asks the unit for its size, through the first channel.
+    ///
+    /// # Errors
+    /// It does not tell.
+    pub fn probe(&mut self) -> anyhow::Result<Capacity> {
+        self.order(self.channels[0].core, Order::Probe { channel: 0 });
+        let deadline = self.clock.now().plus(LOGIN_PATIENCE);
+        while let Some(news) = self.next(deadline) {
+            match news {
+                News::Report(Report::Probed(outcome)) => return outcome.map_err(anyhow::Error::msg),
+                news => self.stop_if_broken(news)?,
+            }
+        }
+        bail!("the target does not answer the first commands")
+    }
+
+    /// Before there is load, any channel that breaks ends the run.
+    fn stop_if_broken(&self, news: News) -> anyhow::Result<()> {
+        match self.breakage(&news) {
+            Some(why) => bail!(why),
+            None => Ok(()),
+        }
+    }
+
+    /// What broke, if `news` says that something did.
+    fn breakage(&self, news: &News) -> Option<String> {
+        match news {
+            News::Report(Report::Failed { channel, why }) => Some(format!("channel {channel}: {why}")),
+            News::Event(ControlEvent::Disconnected { connection, reason }) => {
+                let number = self.channels.iter().position(|channel| channel.id == *connection)?;
+                Some(format!("channel {number} was disconnected: {reason}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Runs a load on each channel until all are over. `tick` is called all the time.
+    pub fn run(&mut self, loads: Vec<Load>, tick: &mut dyn FnMut(Instant, u64)) -> (Tally, Vec<String>) {
+        let mut running = loads.len();
+        for (channel, load) in (0..).zip(loads) {
+            self.order(self.channels[channel as usize].core, Order::Start { channel, load: Box::new(load) });
+        }
+        let (mut tally, mut broken) = (Tally::new(), Vec::new());
+        while running > 0 {
+            let now = self.clock.now();
+            tick(now, self.cores.iter().map(|core| core.completed.load(Ordering::Relaxed)).sum());
+            let Some(news) = self.next(now.plus(10 * CONTROL_PERIOD)) else { continue };
+            broken.extend(self.breakage(&news));
+            if let News::Report(Report::Finished { tally: other, .. }) = news {
+                tally.add(&other);
+                running -= 1;
+            }
+        }
+        (tally, broken)
+    }
+
+    /// The reactors' time.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Disconnects all channels, and ends the cores.
+    pub fn close(mut self) {
+        for number in 0..self.channels.len() {
+            let (id, core) = (self.channels[number].id, self.channels[number].core);
+            self.control.disconnect(id);
+            self.order(core, Order::Close { channel: number as u32 });
+        }
+        let deadline = self.clock.now().plus(CLOSE_PATIENCE);
+        while self.channels.iter().any(|channel| !channel.closed)
+            && let Some(news) = self.next(deadline)
+        {
+            if let News::Report(Report::Closed { channel, queue_pair }) = news {
+                let channel = &mut self.channels[channel as usize];
+                channel.closed = true;
+                self.control.destroy(channel.id, Some(queue_pair));
+            }
+        }
+        for core in self.cores.drain(..) {
+            core.thread.handle().stop();
+            core.thread.join();
+        }
+    }
+
+    /// The next thing that happens, or `None` when there is none until `deadline`.
+    fn next(&mut self, deadline: Instant) -> Option<News> {
+        loop {
+            if let Some(news) = self.news.pop_front() {
+                return Some(news);
+            }
+            let now = self.clock.now();
+            if now >= deadline {
+                return None;
+            }
+            let news = &mut self.news;
+            self.control.poll(now.0, &mut |event| news.push_back(News::Event(event)));
+            if let Ok(report) = self.reports.recv_timeout(CONTROL_PERIOD) {
+                self.news.push_back(News::Report(report));
+            }
+        }
+    }
+
+    fn order(&self, core: usize, order: Order) {
+        // A core that is gone panicked, which ends the process in release and is told by join otherwise.
+        let _ = self.cores[core].orders.send(order);
+    }
+}

@@ -1,0 +1,322 @@
+//! What runs on each core: its poll group and its channels. The control side gives orders and gets reports.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use fabric::{Completion, PollGroup, QpIndex, QueuePair};
+use mem::Region;
+use reactor::{Instant, Poller, Progress};
+
+use crate::initiator::memory::Memory;
+use crate::initiator::probe::Step;
+use crate::initiator::{self, Answer, Capacity, Channel, Event, MemoryLayout, Probe, Slot, Transfer};
+use crate::load::Load;
+use crate::tally::Tally;
+
+/// How long commands may be without an answer once the time is over, in nanoseconds: longer than a target's own retries.
+const PATIENCE_NS: u64 = 10_000_000_000;
+
+/// Room for what one poll of the fabric reports, so that the list need not grow.
+const COMPLETIONS: usize = 1024;
+
+/// From the control side to a core. Channels are named by their number in the session.
+#[derive(Debug)]
+pub enum Order {
+    /// Adopt a channel's queue pair and post its receives.
+    Open {
+        /// Which channel.
+        channel: u32,
+        /// Its queue pair.
+        queue_pair: QueuePair,
+    },
+    /// The login was accepted.
+    LoggedIn {
+        /// Which channel.
+        channel: u32,
+        /// What was agreed.
+        terms: initiator::Terms,
+    },
+    /// Ask the unit for its size.
+    Probe {
+        /// Through which channel.
+        channel: u32,
+    },
+    /// Start the load.
+    Start {
+        /// On which channel.
+        channel: u32,
+        /// What to do.
+        load: Box<Load>,
+    },
+    /// Give the channel up as soon as everything came back: it was disconnected.
+    Close {
+        /// Which channel.
+        channel: u32,
+    },
+}
+
+/// From a core to the control side.
+#[derive(Debug)]
+pub enum Report {
+    /// The receives are posted.
+    Opened {
+        /// Of which channel.
+        channel: u32,
+    },
+    /// What the unit said about its size, or why it did not.
+    Probed(Result<Capacity, String>),
+    /// A channel cannot go on. If it has load, that is over, and [`Report::Finished`] follows.
+    Failed {
+        /// Which channel.
+        channel: u32,
+        /// What happened.
+        why: String,
+    },
+    /// A channel's load is over.
+    Finished {
+        /// Which channel.
+        channel: u32,
+        /// What it measured.
+        tally: Box<Tally>,
+    },
+    /// A channel was given up.
+    Closed {
+        /// Which channel.
+        channel: u32,
+        /// Its queue pair, to be destroyed.
+        queue_pair: QueuePair,
+    },
+}
+
+/// What a worker is made from; it can be sent to the reactor's thread, where [`WorkerSeed::settle`] makes it.
+#[derive(Debug)]
+pub struct WorkerSeed {
+    /// The core's part of the fabric.
+    pub group: PollGroup,
+    /// Memory of [`MemoryLayout::region_bytes`].
+    pub region: Arc<Region>,
+    /// How to cut it.
+    pub layout: MemoryLayout,
+    /// The unit, as SAM's eight bytes.
+    pub lun: [u8; 8],
+    /// Descriptors of each command.
+    pub pieces: usize,
+    /// I/Os completed, for whoever watches.
+    pub completed: Arc<AtomicU64>,
+    /// From the control side.
+    pub orders: mpsc::Receiver<Order>,
+    /// To the control side.
+    pub reports: mpsc::Sender<Report>,
+}
+
+/// One core's channels; a [`Poller`].
+#[derive(Debug)]
+pub struct Worker {
+    seed: WorkerSeed,
+    memory: Memory,
+    lanes: Vec<Lane>,
+    completions: Vec<Completion>,
+}
+
+/// A channel and what is done on it.
+#[derive(Debug)]
+struct Lane {
+    number: u32,
+    channel: Channel,
+    task: Task,
+    /// Why it cannot go on.
+    failed: Option<String>,
+    closing: bool,
+}
+
+#[derive(Debug)]
+enum Task {
+    None,
+    Probe(Probe),
+    Load(Box<Load>),
+}
+
+impl WorkerSeed {
+    /// Cuts the buffers. Call it on the reactor's thread.
+    pub fn settle(self) -> Worker {
+        let memory = self.layout.cut(&self.region);
+        let lanes = Vec::with_capacity(self.layout.channels);
+        Worker { seed: self, memory, lanes, completions: Vec::with_capacity(COMPLETIONS) }
+    }
+}
+
+impl Poller for Worker {
+    fn name(&self) -> &str {
+        "srp_initiator"
+    }
+
+    fn poll(&mut self, now: Instant) -> Progress {
+        let mut progress = Progress::Idle;
+        while let Ok(order) = self.seed.orders.try_recv() {
+            self.obey(order);
+            progress = Progress::Busy;
+        }
+        if self.poll_fabric(now.0) > 0 {
+            progress = Progress::Busy;
+        }
+        for index in 0..self.lanes.len() {
+            self.run_load(index, now.0);
+        }
+        if progress == Progress::Busy {
+            self.close_lanes();
+            self.publish();
+        }
+        self.seed.group.ring();
+        progress
+    }
+}
+
+impl Worker {
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Open { channel: number, queue_pair } => {
+                let WorkerSeed { group, layout, lun, pieces, .. } = &mut self.seed;
+                let channel = Channel::open(group, queue_pair, &self.memory, layout, *lun, *pieces);
+                self.lanes.push(Lane { number, channel, task: Task::None, failed: None, closing: false });
+                self.report(Report::Opened { channel: number });
+            }
+            Order::LoggedIn { channel, terms } => self.lane(channel).channel.logged_in(&terms),
+            Order::Probe { channel } => {
+                let probe = Probe::new();
+                let step = probe.start();
+                let slot = self.lane(channel).channel.take();
+                self.lane(channel).task = Task::Probe(probe);
+                match slot {
+                    Some(slot) => self.probe_step(channel, slot, step),
+                    None => self.report(Report::Probed(Err("the channel cannot send".into()))),
+                }
+            }
+            Order::Start { channel, load } => self.lane(channel).task = Task::Load(load),
+            Order::Close { channel } => self.lane(channel).closing = true,
+        }
+    }
+
+    fn poll_fabric(&mut self, now_ns: u64) -> usize {
+        let mut completions = std::mem::take(&mut self.completions);
+        let count = self.seed.group.poll(now_ns, &mut |completion| completions.push(completion));
+        for completion in completions.drain(..) {
+            self.on_completion(completion, now_ns);
+        }
+        self.completions = completions;
+        count
+    }
+
+    fn on_completion(&mut self, completion: Completion, now_ns: u64) {
+        let group = &mut self.seed.group;
+        let of = |lanes: &[Lane], qp: QpIndex| lanes.iter().position(|lane| lane.channel.qp() == qp);
+        let (index, event) = match completion {
+            Completion::Received { qp, buf, len } => {
+                let Some(index) = of(&self.lanes, qp) else { return };
+                (index, self.lanes[index].channel.on_received(group, buf, len))
+            }
+            Completion::Delivered { qp, message, result, .. } => {
+                let Some(index) = of(&self.lanes, qp) else { return };
+                (index, self.lanes[index].channel.on_delivered(group, message, result))
+            }
+            Completion::ReceiveFlushed { qp, .. } => {
+                let Some(index) = of(&self.lanes, qp) else { return };
+                (index, Event::Fault(fabric::WorkError::Flushed.into()))
+            }
+            // We never fetch.
+            Completion::Fetched { .. } => return,
+        };
+        match event {
+            Event::Nothing => {}
+            Event::Answered(answer) => self.on_answer(index, &answer, now_ns),
+            Event::Fault(fault) => self.fail(index, || fault.to_string()),
+        }
+    }
+
+    fn on_answer(&mut self, index: usize, answer: &Answer, now_ns: u64) {
+        let lane = &mut self.lanes[index];
+        match &mut lane.task {
+            Task::Load(load) => load.on_answer(&mut lane.channel, answer, now_ns),
+            Task::Probe(probe) => {
+                let step = probe.on_answer(answer, lane.channel.data(answer.slot));
+                let number = lane.number;
+                self.probe_step(number, answer.slot, step);
+            }
+            Task::None => lane.channel.give_back(answer.slot),
+        }
+    }
+
+    fn probe_step(&mut self, number: u32, slot: Slot, step: Step) {
+        let index = self.index(number);
+        let Lane { channel, task, .. } = &mut self.lanes[index];
+        let outcome = match step {
+            Step::Send(cdb, len) if channel.can_send() => {
+                let transfer = if len == 0 { Transfer::None } else { Transfer::In(len) };
+                return channel.send(&mut self.seed.group, slot, &cdb, transfer);
+            }
+            Step::Send(..) => Err("there is no credit for the first commands".into()),
+            Step::Done(capacity) => Ok(capacity),
+            Step::Failed(why) => Err(why),
+        };
+        channel.give_back(slot);
+        *task = Task::None;
+        self.report(Report::Probed(outcome));
+    }
+
+    /// Sends more, or ends the load when its time has come.
+    #[inline]
+    fn run_load(&mut self, index: usize, now_ns: u64) {
+        let Lane { channel, task, failed, number, .. } = &mut self.lanes[index];
+        let Task::Load(load) = task else { return };
+        if failed.is_none() {
+            load.fill(&mut self.seed.group, channel, now_ns);
+        }
+        if failed.is_some() || load.is_over(channel, now_ns) || now_ns >= load.until_ns() + PATIENCE_NS {
+            let Task::Load(load) = std::mem::replace(task, Task::None) else { return };
+            let why = failed.as_deref().unwrap_or("no answer");
+            let tally = load.finish(channel, || format!("on channel {number}: {why}"));
+            let report = Report::Finished { channel: *number, tally: Box::new(tally) };
+            self.report(report);
+        }
+    }
+
+    /// Lets the control side see how far the load is.
+    fn publish(&self) {
+        let completed = |lane: &Lane| if let Task::Load(load) = &lane.task { load.completed() } else { 0 };
+        self.seed.completed.store(self.lanes.iter().map(completed).sum(), Ordering::Relaxed);
+    }
+
+    fn fail(&mut self, index: usize, why: impl FnOnce() -> String) {
+        let lane = &mut self.lanes[index];
+        if lane.failed.is_none() && !lane.closing {
+            let why = why();
+            lane.failed = Some(why.clone());
+            let report = Report::Failed { channel: lane.number, why };
+            self.report(report);
+        }
+    }
+
+    fn close_lanes(&mut self) {
+        let closed = |lane: &Lane, group: &PollGroup| lane.closing && group.outstanding(lane.channel.qp()) == 0;
+        while let Some(index) = self.lanes.iter().position(|lane| closed(lane, &self.seed.group)) {
+            let lane = self.lanes.swap_remove(index);
+            let queue_pair = lane.channel.close(&mut self.seed.group);
+            self.report(Report::Closed { channel: lane.number, queue_pair });
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // Nobody listens any more when the control side gave up; then there is nothing left to tell.
+        let _ = self.seed.reports.send(report);
+    }
+
+    fn lane(&mut self, number: u32) -> &mut Lane {
+        let index = self.index(number);
+        &mut self.lanes[index]
+    }
+
+    fn index(&self, number: u32) -> usize {
+        let index = self.lanes.iter().position(|lane| lane.number == number);
+        index.expect("orders are for channels that are open")
+    }
+}

@@ -1,0 +1,24 @@
+# Sourced: a bad network between guest and host, made by the guest's kernel (netem) in both directions.
+
+# impair NETEM-OPTION...: what leaves and what arrives suffers so from now on, instead of what it suffered before.
+# Arriving packets are led through a device of their own (ifb), since a queue discipline works on what leaves.
+impair() {
+  modprobe -a sch_netem sch_ingress cls_matchall act_mirred ifb || return
+  end_impairment
+  ip link add ifb0 mtu "$(cat /sys/class/net/eth0/mtu)" type ifb &&
+    ip link set ifb0 up &&
+    tc qdisc add dev eth0 ingress &&
+    tc filter add dev eth0 parent ffff: matchall action mirred egress redirect dev ifb0 &&
+    tc qdisc add dev ifb0 root netem limit 10000 "$@" &&
+    tc qdisc add dev eth0 root netem limit 10000 "$@"
+}
+
+end_impairment() {
+  [ -e /sys/class/net/ifb0 ] || return 0
+  tc qdisc del dev eth0 root
+  tc qdisc del dev eth0 ingress
+  ip link del ifb0
+} 2>/dev/null
+
+# impaired: how many packets it hit so far, per direction.
+impaired() { tc -s qdisc show dev eth0 | grep -A2 netem && tc -s qdisc show dev ifb0 | grep -A2 netem; }

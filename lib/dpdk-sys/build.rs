@@ -22,6 +22,7 @@ mod enabled {
         println!("cargo::rerun-if-changed=build.rs");
         println!("cargo::rerun-if-changed=shim.h");
         println!("cargo::rerun-if-changed=shim.c");
+        println!("cargo::rerun-if-env-changed=PKG_CONFIG");
         pkg_config(&["--atleast-version=21.11"]);
         let cflags = pkg_config(&["--cflags"]);
         write_bindings(&cflags);

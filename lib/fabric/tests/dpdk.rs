@@ -17,7 +17,7 @@ use fabric::roce::wire::{GSI_QP, Headers, Opcode, Psn, UDP_PORT};
 const QUEUES: usize = 3;
 
 /// One queue pair per queue.
-const QUEUE_PAIRS: [u32; QUEUES] = [GSI_QP, 0xabcd_01, 0x1234_02];
+const QUEUE_PAIRS: [u32; QUEUES] = [GSI_QP, 0x00ab_cd01, 0x0012_3402];
 
 /// The kernel's addresses and the ports', of both IP versions.
 const LINKS: [(&str, &str, u8); 2] = [("192.0.2.1", "192.0.2.2", 24), ("2001:db8::1", "2001:db8::2", 64)];

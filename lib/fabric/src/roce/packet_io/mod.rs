@@ -37,7 +37,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use interfaces::{Interface, interfaces, path_mtu_max};
 
 use super::statistics::counters;
-use super::wire::{BTH_LEN, Flow, GSI_QP, Headers, ICRC_LEN};
+use super::wire::{BTH_LEN, Flow, FrameHeaders, GSI_QP, Headers, ICRC_LEN};
 
 /// Most queues of one device: the connection manager's and one per reactor.
 pub const QUEUES_MAX: usize = 256;
@@ -191,6 +191,16 @@ impl PacketIo {
         }
     }
 
+    /// What it is, for the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            PacketIo::Udp(_) => "UDP socket",
+            PacketIo::Xdp(_) => "AF_XDP",
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(_) => "DPDK",
+        }
+    }
+
     /// What it counted.
     pub fn counters(&self) -> PacketCounters {
         match self {
@@ -235,4 +245,12 @@ fn emit_packet(headers: &Headers, payload: &[u8], out: &mut [u8]) -> usize {
 fn write_icrc(flow: &Flow, ip_id: u16, datagram: &mut [u8]) {
     let (packet, icrc) = datagram.split_at_mut(datagram.len() - ICRC_LEN);
     icrc.copy_from_slice(&flow.icrc(ip_id, packet).to_le_bytes());
+}
+
+/// Writes a whole frame and returns its length.
+fn write_frame(below: &FrameHeaders, headers: &Headers, payload: &[u8], frame: &mut [u8]) -> usize {
+    let datagram_at = below.emit(datagram_len(headers, payload), frame);
+    let end = datagram_at + emit_packet(headers, payload, &mut frame[datagram_at..]) + ICRC_LEN;
+    write_icrc(&Flow::new(below.source, below.destination), below.ip_id, &mut frame[datagram_at..end]);
+    end
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `queue.rs` | the data path of one thread: frames in |
 //! | `sender.rs` | frames out, and those that wait for a neighbour |
-//! | `neighbours.rs` | who is on the link: ARP and neighbour discovery, which nobody does for us here |
+//! | `neighbour_table.rs` | who is on the link: ARP and neighbour discovery, which nobody does for us here |
 //! | `environment.rs` | starting DPDK |
 //! | `port.rs`, `ring.rs`, `mbuf.rs` | what DPDK offers, made safe: ports, rings, buffers |
 //!
@@ -32,7 +32,7 @@
 
 mod environment;
 mod mbuf;
-mod neighbours;
+mod neighbour_table;
 mod port;
 mod queue;
 mod ring;
@@ -43,7 +43,7 @@ use std::net::IpAddr;
 
 pub use queue::DpdkQueue;
 
-use self::neighbours::Place;
+use self::neighbour_table::Place;
 use self::port::EthernetPort;
 use super::{Interface, PacketIo, QUEUES_MAX};
 use crate::roce::wire::Station;

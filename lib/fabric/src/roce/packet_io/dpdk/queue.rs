@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use super::mbuf::{self, Burst, Mbuf};
-use super::neighbours::Place;
+use super::neighbour_table::Place;
 use super::port::Started;
 use super::ring::ReceiveRing;
 use super::sender::{Outlet, Sender};
 use crate::roce::packet_io::handover::Handover;
 use crate::roce::packet_io::inbound::{Datagram, Inbound};
+use crate::roce::packet_io::neighbours::Link;
 use crate::roce::packet_io::{Arrived, NoRoom, PacketCounters, Path};
 use crate::roce::wire::{FrameHeaders, Headers, Neighbour, UDP_PORT};
 
@@ -19,13 +20,16 @@ const CONGESTED: u8 = 0b11;
 /// VLAN of an 802.1Q tag; 0 is none, a tag that has but a priority.
 const VLAN: u16 = 0xfff;
 
+/// Packets in the inbox of one queue. Most come in at another one, so there is room for as many as the ring can hold.
+const INBOX_LEN: usize = 1024;
+
 /// The queues of a port that was started.
 pub fn queues(place: Place, started: Started, queues: usize) -> impl Iterator<Item = DpdkQueue> {
     let local = SocketAddr::new(place.us.ip, UDP_PORT);
     let entrance = Arc::new(Entrance {
         ring: Mutex::new(started.receive),
         descriptors: started.receive_descriptors,
-        handover: Handover::new(queues).into(),
+        handover: Handover::new(queues, INBOX_LEN).into(),
     });
     let outlet = Arc::new(Outlet::new(place, local, started.pool, started.transmit));
     (0..queues).map(move |index| DpdkQueue {
@@ -70,9 +74,7 @@ impl DpdkQueue {
         for frame in arrived.iter().filter_map(Mbuf::frame) {
             match FrameHeaders::parse(frame) {
                 Ok((headers, bytes)) if is_for(&headers, *local) => {
-                    let congested = headers.traffic_class & CONGESTED == CONGESTED;
-                    let datagram = Datagram { source: headers.source, ip_id: Some(headers.ip_id), congested, bytes };
-                    packets += usize::from(inbound.take(datagram, take));
+                    packets += usize::from(inbound.take(datagram(&headers, bytes), take));
                 }
                 Ok(_) => {}
                 Err(_) => {
@@ -90,7 +92,9 @@ impl DpdkQueue {
 
     /// See [`crate::roce::packet_io::PacketIo::queue`].
     pub fn queue(&mut self, path: &Path, headers: &Headers, payload: &[u8]) -> Result<(), NoRoom> {
-        self.sender.queue(path, headers, payload)
+        let DpdkQueue { sender, inbound, .. } = self;
+        let seen = || inbound.neighbours.find(path.peer.ip()).map(|link| link.peer);
+        sender.queue(path, headers, payload, seen)
     }
 
     /// See [`crate::roce::packet_io::PacketIo::flush`].
@@ -100,7 +104,7 @@ impl DpdkQueue {
 
     /// See [`crate::roce::packet_io::PacketIo::receive_room`]. Every frame takes one descriptor, however long it is.
     pub fn receive_room(&self) -> u32 {
-        u32::from(self.entrance.descriptors) / 2 // half: others send to us, too
+        u32::from(self.entrance.descriptors).min(INBOX_LEN as u32) / 2 // half: others send to us, too
     }
 
     /// See [`crate::roce::packet_io::PacketIo::counters`].
@@ -112,4 +116,14 @@ impl DpdkQueue {
 fn is_for(headers: &FrameHeaders, local: SocketAddr) -> bool {
     let is_ours = headers.destination.ip() == local.ip() && headers.destination.port() == local.port();
     is_ours && headers.tag.is_none_or(|tag| tag & VLAN == 0)
+}
+
+fn datagram<'a>(headers: &FrameHeaders, bytes: &'a [u8]) -> Datagram<'a> {
+    Datagram {
+        source: headers.source,
+        ip_id: Some(headers.ip_id),
+        link: Some(Link { local: headers.destination_mac, peer: headers.source_mac }),
+        congested: headers.traffic_class & CONGESTED == CONGESTED,
+        bytes,
+    }
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use super::mbuf::{BURST, Burst, Mbuf, Pool};
-use super::neighbours::{Neighbours, Place};
+use super::neighbour_table::{NeighbourTable, Place};
 use super::ring::TransmitRing;
-use crate::roce::packet_io::{NoRoom, PAYLOAD_MAX, Path, TRAFFIC_CLASS, datagram_len, emit_packet, write_icrc};
-use crate::roce::wire::{Flow, FrameHeaders, Headers, Mac, NEIGHBOUR_FRAME_MAX, Neighbour};
+use crate::roce::packet_io::{NoRoom, PAYLOAD_MAX, Path, TRAFFIC_CLASS, datagram_len, write_frame};
+use crate::roce::wire::{FrameHeaders, Headers, Mac, NEIGHBOUR_FRAME_MAX, Neighbour};
 
 /// Packets of one queue that wait for an Ethernet address, at most; the oldest is lost if there are more.
 const WAITING_MAX: usize = 16;
@@ -35,7 +35,7 @@ pub struct Outlet {
     local: SocketAddr,
     pool: Pool,
     rings: Box<[Mutex<TransmitRing>]>,
-    neighbours: Mutex<Neighbours>,
+    neighbours: Mutex<NeighbourTable>,
     /// Of `neighbours`; a queue looks here to see whether its copy is old.
     version: AtomicU64,
 }
@@ -43,7 +43,7 @@ pub struct Outlet {
 impl Outlet {
     pub fn new(place: Place, local: SocketAddr, pool: Pool, rings: Vec<TransmitRing>) -> Outlet {
         let rings = rings.into_iter().map(Mutex::new).collect();
-        let neighbours = Mutex::new(Neighbours::new());
+        let neighbours = Mutex::new(NeighbourTable::new());
         Outlet { place, local, pool, rings, neighbours, version: AtomicU64::new(0) }
     }
 }
@@ -55,7 +55,7 @@ pub struct Sender {
     /// Index of the ring that it uses.
     ring: usize,
     /// Its copy of the neighbours.
-    neighbours: Neighbours,
+    neighbours: NeighbourTable,
     /// Buffers at hand.
     empty: Burst,
     /// In the order of sending.
@@ -83,7 +83,7 @@ impl Sender {
         Sender {
             ring: queue % outlet.rings.len(),
             outlet,
-            neighbours: Neighbours::new(),
+            neighbours: NeighbourTable::new(),
             empty: Burst::new(),
             outgoing: Burst::new(),
             waiting: ArrayVec::new(),
@@ -93,19 +93,24 @@ impl Sender {
         }
     }
 
-    /// See [`crate::roce::packet_io::PacketIo::queue`].
-    pub fn queue(&mut self, path: &Path, headers: &Headers, payload: &[u8]) -> Result<(), NoRoom> {
+    /// See [`crate::roce::packet_io::PacketIo::queue`]. `seen` is where packets of the peer came from, for the case that
+    /// nobody told us yet.
+    pub fn queue(
+        &mut self,
+        path: &Path,
+        headers: &Headers,
+        payload: &[u8],
+        seen: impl FnOnce() -> Option<Mac>,
+    ) -> Result<(), NoRoom> {
         assert!(payload.len() <= PAYLOAD_MAX, "{} bytes in one packet", payload.len());
-        let Some(next_hop) = self.outlet.place.next_hop(path.peer.ip()) else {
-            self.send_errors += 1;
-            return Ok(());
-        };
+        let next_hop = self.outlet.place.next_hop(path.peer.ip());
+        let mac = next_hop.and_then(|next_hop| self.neighbours.find(next_hop)).or_else(seen);
         let mut frame = self.take_empty()?;
-        let mac = self.neighbours.find(next_hop);
         self.write(&mut frame, mac.unwrap_or_default(), path.peer, headers, payload);
-        match mac {
-            Some(_) => self.outgoing.push(frame),
-            None => self.wait(next_hop, frame),
+        match (mac, next_hop) {
+            (Some(_), _) => self.outgoing.push(frame),
+            (None, Some(next_hop)) => self.wait(next_hop, frame),
+            (None, None) => self.send_errors += 1,
         }
         Ok(())
     }
@@ -145,12 +150,8 @@ impl Sender {
             ip_id: IP_ID,
             hop_limit: HOP_LIMIT,
         };
-        let len = datagram_len(headers, payload);
-        let bytes = frame.append(frame_headers.len() + len);
-        let at = frame_headers.emit(len, bytes);
-        let datagram = &mut bytes[at..];
-        emit_packet(headers, payload, datagram);
-        write_icrc(&Flow::new(*local, peer), IP_ID, datagram);
+        let bytes = frame.append(frame_headers.len() + datagram_len(headers, payload));
+        write_frame(&frame_headers, headers, payload, bytes);
     }
 
     /// Keeps a frame until its destination is known, and asks for it. Not a part of the data path: it happens to the

@@ -54,13 +54,13 @@ impl Place {
 
 /// Sets of the table: an address has its place in one.
 const SETS: usize = 256;
-/// Neighbours that one set holds; if there are more, the one that was entered first has to go, and is asked for again.
+/// NeighbourTable that one set holds; if there are more, the one that was entered first has to go, and is asked for again.
 const WAYS: usize = 4;
 
 /// A table of neighbours. What it says holds until the neighbour says otherwise: one whose Ethernet address changes
 /// announces that, or asks us before it talks to us.
 #[derive(Debug)]
-pub struct Neighbours {
+pub struct NeighbourTable {
     sets: Box<[Set]>,
     /// Counts changes, so that copies know when they are old.
     version: u64,
@@ -73,9 +73,9 @@ struct Set {
     next: usize,
 }
 
-impl Neighbours {
-    pub fn new() -> Neighbours {
-        Neighbours { sets: vec![Set::default(); SETS].into(), version: 0 }
+impl NeighbourTable {
+    pub fn new() -> NeighbourTable {
+        NeighbourTable { sets: vec![Set::default(); SETS].into(), version: 0 }
     }
 
     pub fn version(&self) -> u64 {
@@ -106,7 +106,7 @@ impl Neighbours {
     }
 
     /// Becomes a copy of `other`, without allocation.
-    pub fn copy_from(&mut self, other: &Neighbours) {
+    pub fn copy_from(&mut self, other: &NeighbourTable) {
         self.sets.copy_from_slice(&other.sets);
         self.version = other.version;
     }
@@ -180,21 +180,21 @@ mod tests {
 
     #[test]
     fn a_table_changes_only_with_news_and_copies_follow() {
-        let mut table = Neighbours::new();
+        let mut table = NeighbourTable::new();
         assert!(!table.learn(station("192.0.2.2", 2), false), "not known");
         assert!(table.learn(station("192.0.2.2", 2), true));
         assert!(!table.learn(station("192.0.2.2", 2), true), "known");
         assert!(table.learn(station("192.0.2.2", 3), false), "moved");
         assert_eq!(table.find(ip("192.0.2.2")), Some(Mac([2, 0, 0, 0, 0, 3])));
         assert_eq!(table.find(ip("192.0.3.2")), None, "of the same set");
-        let mut copy = Neighbours::new();
+        let mut copy = NeighbourTable::new();
         copy.copy_from(&table);
         assert_eq!((copy.find(ip("192.0.2.2")), copy.version()), (table.find(ip("192.0.2.2")), 2));
     }
 
     #[test]
     fn the_oldest_of_a_full_set_goes() {
-        let mut table = Neighbours::new();
+        let mut table = NeighbourTable::new();
         let same_set = |net: usize| station(&format!("10.0.{net}.7"), net as u8);
         (0..=WAYS).for_each(|net| assert!(table.learn(same_set(net), true)));
         assert_eq!(table.find(same_set(0).ip), None);

@@ -39,10 +39,10 @@ fn tap_and_the_kernel_understand_each_other() {
         return;
     }
     let devices = ["net_tap0,iface=dpdk0", "net_tap1,iface=dpdk1"];
-    let ports = start(devices, 1500);
+    start(devices, 1500);
     ["dpdk0", "dpdk1"].into_iter().zip(LINKS).for_each(|(interface, link)| give_address(interface, link));
-    for end in ports.iter().zip(LINKS).map(End::open) {
-        understand_each_other(end, &[0, 1, 256, 1024]);
+    for link in LINKS {
+        understand_each_other(End::open(link), &[0, 1, 256, 1024]);
     }
 }
 
@@ -55,6 +55,10 @@ fn threads_share_a_port_and_every_queue_gets_its_packets_in_order() {
     const BATCH: u32 = 20;
     let [mut end, _] = af_packet(9000);
     let path = end.to_port();
+    // Packets that the kernel keeps until it found the port's Ethernet address may be overtaken by later ones.
+    end.kernel[0].queue(&path, &headers(GSI_QP, 0), &[]).unwrap();
+    end.kernel[0].flush();
+    assert_eq!(receive(&mut end.port, 1)[0].len(), 1);
     let is_over = AtomicBool::new(false);
     let got = std::thread::scope(|scope| {
         let poll = |mut queue: PacketIo| {
@@ -115,10 +119,10 @@ struct End {
 }
 
 impl End {
-    fn open((port, (kernel, _, _)): (&dpdk::Port, (&str, &str, u8))) -> End {
-        let (kernel_address, port_address) = (kernel.parse().unwrap(), port.interface().address);
-        let kernel = packet_io::open(kernel_address, 0, QUEUES).unwrap();
-        End { kernel_address, port_address, kernel, port: port.open(QUEUES).unwrap() }
+    fn open((kernel, port, _): (&str, &str, u8)) -> End {
+        let [kernel_address, port_address] = [kernel, port].map(|address| address.parse().unwrap());
+        let [kernel, port] = [kernel_address, port_address].map(|address| packet_io::open(address, 0, QUEUES).unwrap());
+        End { kernel_address, port_address, kernel, port }
     }
 
     fn to_port(&self) -> Path {
@@ -236,9 +240,8 @@ fn af_packet(mtu: u32) -> [End; 2] {
     }
     // Frames of 5 KiB, four to a block: the driver wants each to fit one packet buffer.
     let device = |number| format!("net_af_packet{number},iface=dpdk{number},framesz=5120,blocksz=20480,framecnt=512");
-    let ports = start([&device(0), &device(1)], mtu);
-    let mut ends = ports.iter().zip(LINKS).map(End::open);
-    [(); 2].map(|()| ends.next().unwrap())
+    start([&device(0), &device(1)], mtu);
+    LINKS.map(End::open)
 }
 
 fn give_address(interface: &str, (kernel, _, prefix_len): (&str, &str, u8)) {
@@ -248,7 +251,7 @@ fn give_address(interface: &str, (kernel, _, prefix_len): (&str, &str, u8)) {
 }
 
 /// One port for each IP version.
-fn start(devices: [&str; 2], mtu: u32) -> Vec<dpdk::Port> {
+fn start(devices: [&str; 2], mtu: u32) {
     let port = |(device, (_, address, prefix_len)): (&str, (&str, &str, u8))| PortOptions {
         device: device.into(),
         address: address.parse().unwrap(),
@@ -257,10 +260,15 @@ fn start(devices: [&str; 2], mtu: u32) -> Vec<dpdk::Port> {
         mtu,
     };
     let ports = devices.into_iter().zip(LINKS).map(port).collect();
-    let ports = dpdk::start(&Options { ports, ..Options::default() }).unwrap();
+    dpdk::start(&Options { ports, ..Options::default() }).unwrap();
     let again = dpdk::start(&Options::default()).unwrap_err();
     assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
-    ports
+    let listed = packet_io::interfaces().unwrap();
+    for (device, (_, address, _)) in devices.into_iter().zip(LINKS) {
+        let listed = listed.iter().find(|interface| interface.address == address.parse::<IpAddr>().unwrap());
+        let listed = listed.expect("a port is listed like the kernel's interfaces");
+        assert_eq!((device.split(',').next(), mtu), (Some(&*listed.name), listed.mtu));
+    }
 }
 
 /// The kernel keeps packets in order only if they are sent from one CPU.

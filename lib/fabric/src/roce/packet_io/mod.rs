@@ -101,6 +101,10 @@ counters! {
 /// `AddrInUse`: another process has the port, or the kernel's own soft-RoCE. `InvalidInput`: it is no address of one
 /// host, or `queues` is not 1 to [`QUEUES_MAX`]. Otherwise what the kernel says, with the address.
 pub fn open(address: IpAddr, scope: u32, queues: usize) -> io::Result<Vec<PacketIo>> {
+    #[cfg(feature = "dpdk")]
+    if let Some(opened) = dpdk::open(address, queues) {
+        return opened;
+    }
     Ok(udp::open(address, scope, queues, udp::INBOX_LEN)?.into_iter().map(PacketIo::Udp).collect())
 }
 
@@ -120,6 +124,10 @@ pub fn open_xdp(address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<P
 /// # Errors
 /// As [`open`].
 pub fn open_best(address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<PacketIo>, String)> {
+    #[cfg(feature = "dpdk")]
+    if let Some(opened) = dpdk::open(address, queues) {
+        return Ok((opened?, "DPDK".into()));
+    }
     let refused = match xdp::is_worthwhile(address, scope) {
         Ok(()) => match xdp::open(address, scope, queues) {
             Ok(opened) => return Ok(opened),

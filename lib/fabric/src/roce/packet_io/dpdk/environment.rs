@@ -11,9 +11,12 @@ use hugepage_setup::{status, system::System};
 
 use super::Options;
 
-/// Memory of DPDK's in MiB where no huge pages are free: what is fixed, and per port.
-const ORDINARY_MEMORY_MIB: usize = 64;
-const ORDINARY_MEMORY_PER_PORT_MIB: usize = 32;
+/// What DPDK needs itself, in MiB.
+const FIXED_MIB: u64 = 64;
+
+/// Packet buffers in MiB: of a port's receive ring, and of each queue's transmit ring and hands (see `port.rs`).
+const PORT_MIB: u64 = 16;
+const QUEUE_MIB: u64 = 4;
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -26,7 +29,7 @@ pub fn start(options: &Options) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "DPDK was started before: once per process"));
     }
     let arguments: Result<Vec<CString>, _> =
-        arguments(options, huge_pages_are_free()).into_iter().map(CString::new).collect();
+        arguments(options, free_huge_pages_mib()).into_iter().map(CString::new).collect();
     let arguments = arguments.map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a zero byte in an argument"))?;
     // DPDK pins the thread that starts it, so that is one that does nothing else, and ends: DPDK runs nothing on it.
     let starter = thread::Builder::new().name("dpdk-start".into()).spawn(move || initialise(arguments))?;
@@ -34,7 +37,7 @@ pub fn start(options: &Options) -> io::Result<()> {
 }
 
 /// What DPDK is to be told, the program's name first.
-fn arguments(options: &Options, huge_pages: bool) -> Vec<String> {
+fn arguments(options: &Options, free_huge_pages_mib: u64) -> Vec<String> {
     // The reactors' CPUs are DPDK's too, which makes it keep its own threads away from them: those that it starts there
     // sleep for ever.
     let cpus = if options.cpus.is_empty() { vec![any_cpu()] } else { options.cpus.clone() };
@@ -47,15 +50,14 @@ fn arguments(options: &Options, huge_pages: bool) -> Vec<String> {
     if !options.ports.iter().any(|port| port.is_pci()) {
         arguments.push("--no-pci".to_owned());
     }
+    let queues = options.cpus.len() as u64 + 1;
+    let memory = FIXED_MIB + options.ports.len() as u64 * (PORT_MIB + queues * QUEUE_MIB);
     if !options.eal_arguments.trim().is_empty() {
         arguments.extend(options.eal_arguments.split_whitespace().map(String::from));
-    } else if huge_pages {
+    } else if free_huge_pages_mib >= memory {
         arguments.push("--in-memory".to_owned()); // no files: nothing to be shared, nothing left behind
     } else {
-        let memory = ORDINARY_MEMORY_MIB + ORDINARY_MEMORY_PER_PORT_MIB * options.ports.len();
-        tracing::warn!(
-            "no huge pages are free for DPDK: it gets {memory} MiB of ordinary pages, which most NICs cannot use"
-        );
+        tracing::warn!("DPDK gets ordinary pages, which most NICs cannot use: {memory} MiB of huge pages are not free");
         arguments.extend(["--no-huge", "--no-shconf", "-m", &memory.to_string()].map(String::from));
     }
     arguments
@@ -66,8 +68,9 @@ fn any_cpu() -> u32 {
     rustix::thread::sched_getcpu() as u32
 }
 
-fn huge_pages_are_free() -> bool {
-    status::pools(&System::real()).is_ok_and(|pools| pools.iter().any(|pool| pool.free > 0))
+fn free_huge_pages_mib() -> u64 {
+    let pools = status::pools(&System::real()).unwrap_or_default();
+    pools.iter().map(|pool| pool.free * pool.id.page_bytes).sum::<u64>() >> 20
 }
 
 fn initialise(arguments: Vec<CString>) -> io::Result<()> {
@@ -102,23 +105,23 @@ mod tests {
         PortOptions { device: device.into(), address: [192, 0, 2, 1].into(), prefix_len: 24, gateway: None, mtu: 1500 }
     }
 
-    fn told(ports: Vec<PortOptions>, eal_arguments: &str, huge_pages: bool) -> String {
+    fn told(ports: Vec<PortOptions>, eal_arguments: &str, free_huge_pages_mib: u64) -> String {
         let options = Options { eal_arguments: eal_arguments.into(), cpus: vec![1, 3], ports };
-        arguments(&options, huge_pages).join(" ")
+        arguments(&options, free_huge_pages_mib).join(" ")
     }
 
     #[test]
     fn virtual_ports_need_no_pci_bus_and_memory_is_what_there_is() {
         let ports = || vec![port("net_tap0,iface=x"), port("net_tap1")];
         let common = "srpt --no-telemetry -l 1,3 --vdev net_tap0,iface=x --vdev net_tap1 --no-pci";
-        assert_eq!(told(ports(), "", true), format!("{common} --in-memory"));
-        assert_eq!(told(ports(), " ", false), format!("{common} --no-huge --no-shconf -m 128"));
-        assert_eq!(told(ports(), "--in-memory  --iova-mode va", false), format!("{common} --in-memory --iova-mode va"));
+        assert_eq!(told(ports(), "", 120), format!("{common} --in-memory"));
+        assert_eq!(told(ports(), " ", 119), format!("{common} --no-huge --no-shconf -m 120"));
+        assert_eq!(told(ports(), "--in-memory  --iova-mode va", 0), format!("{common} --in-memory --iova-mode va"));
     }
 
     #[test]
     fn only_the_named_pci_devices_are_taken() {
-        let told = told(vec![port("0000:01:00.0,promiscuous=1"), port("net_tap0,mac=00:11:22:33:44:55")], "", true);
+        let told = told(vec![port("0000:01:00.0,promiscuous=1"), port("net_tap0,mac=00:11:22:33:44:55")], "", 1024);
         let devices = "--allow 0000:01:00.0,promiscuous=1 --vdev net_tap0,mac=00:11:22:33:44:55";
         assert_eq!(told, format!("srpt --no-telemetry -l 1,3 {devices} --in-memory"));
     }

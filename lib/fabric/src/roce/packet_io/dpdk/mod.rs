@@ -9,11 +9,12 @@
 //! | `port.rs`, `ring.rs`, `mbuf.rs` | what DPDK offers, made safe: ports, rings, buffers |
 //!
 //! # When
-//! A NIC that DPDK has a poll mode driver for gives a reactor its packets for some tens of nanoseconds each, where a
-//! system call costs a thousand and the kernel's network stack as much again. The port is taken away from the kernel (it
+//! A NIC that DPDK has a poll mode driver for gives packets to a reactor without system calls and without the kernel's
+//! network stack, which cost some hundred nanoseconds a packet even in bursts. The port is taken away from the kernel (it
 //! is bound to `vfio-pci`; NVIDIA's stay with it), so it is a port for storage only. Where the kernel has to keep the
-//! port, UDP sockets are the way: DPDK's drivers over the kernel (`net_af_packet`, `net_tap`) are for tests, and slower
-//! than those.
+//! port, sockets are the way: DPDK's drivers over the kernel (`net_af_packet`, `net_tap`) are for tests, and slower.
+//! `net_af_packet` needs `framesz=5120,blocksz=20480` for a path MTU of 4096, and an interface to itself; `net_tap` ends
+//! at an MTU of 1500.
 //!
 //! # How threads share a port
 //! DPDK's rings have one user at a time. The hashes by which NICs deal packets out to several receive rings know nothing
@@ -40,6 +41,7 @@ mod sender;
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 pub use queue::DpdkQueue;
 
@@ -52,7 +54,7 @@ use crate::roce::wire::Station;
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Options {
     /// Arguments of its environment (EAL), separated by blanks; of CPUs and devices it hears by itself. Empty: memory from
-    /// huge pages, or ordinary pages if none are free.
+    /// huge pages, or ordinary pages if too few are free.
     pub eal_arguments: String,
     /// CPUs of the reactors.
     pub cpus: Vec<u32>,
@@ -87,22 +89,42 @@ impl PortOptions {
     }
 }
 
-/// A port that DPDK has, not started yet.
+/// A port that DPDK has.
 #[derive(Debug)]
-pub struct Port {
+struct Port {
     port: EthernetPort,
     place: Place,
     interface: Interface,
 }
 
-/// Starts DPDK with these ports. Once per process, by a thread whose network namespace virtual devices are to be in.
+/// DPDK is one per process, and so are its ports.
+static PORTS: OnceLock<Vec<Port>> = OnceLock::new();
+
+/// Starts DPDK with these ports, whose addresses can then be opened like those of the kernel's interfaces. Once per
+/// process, by a thread whose network namespace virtual devices are to be in.
 ///
 /// # Errors
 /// It was started before; DPDK refuses (it says why on standard error); a port is not there, or an option is impossible.
-pub fn start(options: &Options) -> io::Result<Vec<Port>> {
+pub fn start(options: &Options) -> io::Result<()> {
     options.ports.iter().try_for_each(check)?;
     environment::start(options)?;
-    options.ports.iter().map(Port::new).collect()
+    let ports = options.ports.iter().map(Port::new).collect::<io::Result<Vec<Port>>>()?;
+    PORTS.set(ports).expect("the environment starts once");
+    Ok(())
+}
+
+/// Addresses and MTUs of its ports.
+pub fn interfaces() -> impl Iterator<Item = Interface> {
+    ports().map(|port| port.interface.clone())
+}
+
+/// Starts the port that has this address, if one has: see [`super::open`].
+pub fn open(address: IpAddr, queues: usize) -> Option<io::Result<Vec<PacketIo>>> {
+    ports().find(|port| port.interface.address == address).map(|port| port.open(queues))
+}
+
+fn ports() -> impl Iterator<Item = &'static Port> {
+    PORTS.get().into_iter().flatten()
 }
 
 fn check(options: &PortOptions) -> io::Result<()> {
@@ -129,16 +151,7 @@ impl Port {
         Ok(Port { port, place, interface })
     }
 
-    /// Its address and MTU, as those of the kernel's interfaces are listed.
-    pub fn interface(&self) -> &Interface {
-        &self.interface
-    }
-
-    /// Starts it, once: a packet I/O for the connection manager, and one each for `queues - 1` reactors.
-    ///
-    /// # Errors
-    /// `queues` is not 1 to [`QUEUES_MAX`], there is not enough memory, or the driver refuses.
-    pub fn open(&self, queues: usize) -> io::Result<Vec<PacketIo>> {
+    fn open(&self, queues: usize) -> io::Result<Vec<PacketIo>> {
         if !(1..=QUEUES_MAX).contains(&queues) {
             let what = format!("{queues} queues, where 1 to {QUEUES_MAX} are possible");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));

@@ -10,4 +10,3 @@ need_toolchain
 need_packages libdpdk-dev libclang-dev pkg-config iproute2 util-linux
 cargo clippy --quiet --locked -p dpdk-sys -p fabric --features fabric/dpdk --all-targets -- -D warnings
 cargo test --quiet --locked -p fabric --features dpdk --lib packet_io::dpdk
-cargo test --quiet --locked -p fabric --features dpdk --test dpdk

@@ -70,13 +70,14 @@ rdma_address() {
 # ── A machine without: RoCEv2 of our own ────────────────────────────────────────────────────────────────────────────
 
 run_over_roce() {
-  local perf address=${SRPT_ADDRESS:-127.0.0.1} lun
+  local perf address=${SRPT_ADDRESS:-127.0.0.1} cores=0x2 lun
+  [ "$(nproc)" != 1 ] || cores=0x1
   perf=${SRP_PERF:-$(build "$ROOT" bin srp-perf)}
   start_target roce "$address"
   case $address in 127.*) say "That is this machine's loopback; SRPT_ADDRESS=ADDRESS listens where others can reach it." ;; esac
   for lun in "0 (null)" "1 (RAM)"; do
     printf '\nUnit %s, random reads of 4 KiB, 32 deep, 3 s\n\n' "$lun"
-    "$perf" --target "$address:$PORT" --local 127.0.0.2 --lun "${lun%% *}" -q 32 -o 4k -w randread -t 3
+    "$perf" -c "$cores" --target "$address:$PORT" --id-ext $ID_EXT --ioc-guid $IOC_GUID --lun "${lun%% *}" -q 32 -o 4k -w randread -t 3
   done
   stay_up
 }

@@ -12,7 +12,7 @@ const TRIES_MAX: u32 = 100;
 
 /// What every channel does, and until when.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Plan {
     /// Blocks of one I/O.
     pub io_blocks: u32,
     /// Bytes of a block.
@@ -28,7 +28,7 @@ pub struct Terms {
 /// The load on one channel.
 #[derive(Debug)]
 pub struct Load {
-    terms: Terms,
+    plan: Plan,
     workload: Workload,
     tally: Tally,
     /// By slot.
@@ -47,10 +47,10 @@ struct InFlight {
 
 impl Load {
     /// Load for a channel of `depth` slots.
-    pub fn new(terms: Terms, workload: Workload, depth: usize) -> Load {
+    pub fn new(plan: Plan, workload: Workload, depth: usize) -> Load {
         let nothing = Operation { direction: Direction::Read, position: 0, version: 0 };
         let in_flight = vec![InFlight { operation: nothing, started_ns: 0, tries: 0 }; depth].into_boxed_slice();
-        Load { terms, workload, tally: Tally::new(), in_flight, again: Vec::with_capacity(depth), completed: 0 }
+        Load { plan, workload, tally: Tally::new(), in_flight, again: Vec::with_capacity(depth), completed: 0 }
     }
 
     /// Sends what can be sent.
@@ -61,7 +61,7 @@ impl Load {
         {
             self.send(group, channel, slot);
         }
-        while now_ns < self.terms.until_ns
+        while now_ns < self.plan.until_ns
             && let Some(slot) = channel.take()
         {
             let operation = self.workload.next_operation();
@@ -78,7 +78,7 @@ impl Load {
         let in_flight = &mut self.in_flight[slot.0 as usize];
         in_flight.tries += 1;
         let Operation { direction, position, .. } = in_flight.operation;
-        let cdb = cdb::transfer(direction, position * u64::from(self.terms.io_blocks), self.terms.io_blocks);
+        let cdb = cdb::transfer(direction, position * u64::from(self.plan.io_blocks), self.plan.io_blocks);
         let transfer = match direction {
             Direction::Read => Transfer::In(self.io_bytes()),
             Direction::Write => Transfer::Out(self.io_bytes()),
@@ -94,7 +94,7 @@ impl Load {
         match verdict {
             Verdict::Good => {
                 self.completed += 1;
-                if (self.terms.from_ns..self.terms.until_ns).contains(&now_ns) {
+                if (self.plan.from_ns..self.plan.until_ns).contains(&now_ns) {
                     self.tally.record(operation.direction, now_ns - started_ns);
                 }
                 if operation.direction == Direction::Read && self.workload.verifies() {
@@ -107,7 +107,7 @@ impl Load {
                 return self.again.push(answer.slot);
             }
             Verdict::Again | Verdict::Failed => {
-                let lba = position_lba(operation, &self.terms);
+                let lba = position_lba(operation, &self.plan);
                 self.tally.fail(1, || format!("{:?} of block {lba}: {answer}", operation.direction));
             }
         }
@@ -117,12 +117,12 @@ impl Load {
 
     /// Whether it has come to its end: the time is over, and nothing is under way.
     pub fn is_over(&self, channel: &Channel, now_ns: u64) -> bool {
-        now_ns >= self.terms.until_ns && channel.busy() == 0
+        now_ns >= self.plan.until_ns && channel.busy() == 0
     }
 
     /// When nothing new is sent any more, in nanoseconds of the reactors' clock.
     pub fn until_ns(&self) -> u64 {
-        self.terms.until_ns
+        self.plan.until_ns
     }
 
     /// I/Os that completed since the start, warm-up included.
@@ -137,18 +137,18 @@ impl Load {
     }
 
     fn io_bytes(&self) -> u32 {
-        self.terms.io_blocks * self.terms.block_bytes
+        self.plan.io_blocks * self.plan.block_bytes
     }
 
     fn block_bytes(&self) -> usize {
-        self.terms.block_bytes as usize
+        self.plan.block_bytes as usize
     }
 
     fn stamp(&self, operation: Operation) -> Stamp {
-        Stamp { seed: self.terms.seed, lba: position_lba(operation, &self.terms), version: operation.version }
+        Stamp { seed: self.plan.seed, lba: position_lba(operation, &self.plan), version: operation.version }
     }
 }
 
-fn position_lba(operation: Operation, terms: &Terms) -> u64 {
-    operation.position * u64::from(terms.io_blocks)
+fn position_lba(operation: Operation, plan: &Plan) -> u64 {
+    operation.position * u64::from(plan.io_blocks)
 }

@@ -64,7 +64,7 @@ fn load(options: &Options, seed: u64, capacity: Capacity, start: Instant, number
     let io_blocks = options.io_size.0 / block_bytes;
     let from = start.plus(options.warmup);
     let until = from.plus(options.time);
-    let terms = load::Terms { io_blocks, block_bytes, seed, from_ns: from.0, until_ns: until.0 };
+    let plan = load::Plan { io_blocks, block_bytes, seed, from_ns: from.0, until_ns: until.0 };
     let positions = capacity.blocks / u64::from(io_blocks);
     let range = workload::share(positions, number, options.channels(), options.own_parts());
     let own_seed = scramble(seed ^ u64::from(number));
@@ -73,7 +73,7 @@ fn load(options: &Options, seed: u64, capacity: Capacity, start: Instant, number
     } else {
         Workload::new(options.mix(), range, own_seed)
     };
-    Load::new(terms, workload, options.depth as usize)
+    Load::new(plan, workload, options.depth as usize)
 }
 
 /// Tells the I/Os of each second as it ends, if that is wanted.

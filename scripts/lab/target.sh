@@ -72,7 +72,7 @@ rpc() { /usr/bin/python3 -S -E "$LAB/rpc.py" "$SOCKET" "$@"; }
 
 target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
 target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }
-target_log_has() { grep -iE -- "$1" "$TARGET_LOG"; }
+target_log_has() { grep -isE -- "$1" "$TARGET_LOG"; }
 
 # start_rping: in the target's place, the other end of rping.
 start_rping() {

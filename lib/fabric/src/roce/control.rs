@@ -12,7 +12,7 @@ use super::connection::{Connection, Made, State};
 use super::devices::{DEVICES_MAX, DeviceIndex, Devices, READS_MAX};
 use super::listener::Listener;
 use super::numbers::Numbers;
-use super::packet_io::{Arrived, PacketCounters, Path, QUEUES_MAX};
+use super::packet_io::{Arrived, PacketCounters, Path, QUEUES_MAX, Way};
 use super::poll_group::PollGroupSeed;
 use super::queue_pair::{Link, Mail, QueuePair, Remote};
 use super::random;
@@ -48,7 +48,10 @@ const RNR_RETRY: u8 = 7;
 
 /// How RoCE behaves.
 #[derive(Clone, Debug, Default)]
-pub struct Options {}
+pub struct Options {
+    /// Which way packets take.
+    pub way: Way,
+}
 
 /// Control side of the RoCE fabric.
 #[derive(Debug)]
@@ -82,10 +85,10 @@ impl Default for Control {
 
 impl Control {
     /// A control side that has opened nothing yet.
-    pub fn new(_options: Options) -> Control {
-        let options = CmOptions { node_guid: random::next(), seed: random::next(), half_open_max: HALF_OPEN_MAX };
+    pub fn new(options: Options) -> Control {
+        let cm = CmOptions { node_guid: random::next(), seed: random::next(), half_open_max: HALF_OPEN_MAX };
         Control {
-            devices: Devices::default(),
+            devices: Devices::new(options.way),
             groups: Vec::new(),
             numbers: Vec::new(),
             published: Vec::new(),
@@ -94,7 +97,7 @@ impl Control {
             listeners: BTreeMap::new(),
             connections: HashMap::new(),
             by_cm: HashMap::new(),
-            cm: Cm::new(options),
+            cm: Cm::new(cm),
             datagram_psn: Psn::default(),
             events: VecDeque::new(),
             next_number: 1,
@@ -309,6 +312,13 @@ impl Control {
         }
         self.events.retain(|event| event.connection() != Some(connection));
         self.send();
+    }
+
+    /// Tests: number and first expected PSN of our end.
+    #[cfg(test)]
+    pub(super) fn end_of(&self, connection: ConnectionId) -> Option<(u32, Psn)> {
+        let made = self.connections.get(&connection)?.queue_pair.as_ref()?;
+        Some((made.qpn, made.receive_psn))
     }
 
     fn number(&mut self) -> u64 {

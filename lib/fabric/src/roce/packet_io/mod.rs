@@ -101,10 +101,6 @@ counters! {
 /// `AddrInUse`: another process has the port, or the kernel's own soft-RoCE. `InvalidInput`: it is no address of one
 /// host, or `queues` is not 1 to [`QUEUES_MAX`]. Otherwise what the kernel says, with the address.
 pub fn open(address: IpAddr, scope: u32, queues: usize) -> io::Result<Vec<PacketIo>> {
-    #[cfg(feature = "dpdk")]
-    if let Some(opened) = dpdk::open(address, queues) {
-        return opened;
-    }
     Ok(udp::open(address, scope, queues, udp::INBOX_LEN)?.into_iter().map(PacketIo::Udp).collect())
 }
 
@@ -124,10 +120,6 @@ pub fn open_xdp(address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<P
 /// # Errors
 /// As [`open`].
 pub fn open_best(address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<PacketIo>, String)> {
-    #[cfg(feature = "dpdk")]
-    if let Some(opened) = dpdk::open(address, queues) {
-        return Ok((opened?, "DPDK".into()));
-    }
     let refused = match xdp::is_worthwhile(address, scope) {
         Ok(()) => match xdp::open(address, scope, queues) {
             Ok(opened) => return Ok(opened),
@@ -136,6 +128,36 @@ pub fn open_best(address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<
         Err(why) => why,
     };
     Ok((open(address, scope, queues)?, format!("UDP sockets; AF_XDP is not used: {refused}")))
+}
+
+/// Which way packets take.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Way {
+    /// The fastest that works.
+    #[default]
+    Best,
+    /// Ordinary UDP sockets.
+    Udp,
+    /// AF_XDP sockets.
+    Xdp,
+}
+
+impl Way {
+    /// Opens a device this way, and says in words how its packets pass. There is but one way to a port of DPDK's.
+    ///
+    /// # Errors
+    /// As [`open`], [`open_xdp`] and [`open_best`].
+    pub fn open(self, address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<PacketIo>, String)> {
+        #[cfg(feature = "dpdk")]
+        if let Some(opened) = dpdk::open(address, queues) {
+            return Ok((opened?, "DPDK".into()));
+        }
+        match self {
+            Way::Best => open_best(address, scope, queues),
+            Way::Udp => Ok((open(address, scope, queues)?, "UDP sockets".into())),
+            Way::Xdp => open_xdp(address, scope, queues),
+        }
+    }
 }
 
 /// One queue of one device.
@@ -196,16 +218,6 @@ impl PacketIo {
             PacketIo::Xdp(queue) => queue.receive_room(payload),
             #[cfg(feature = "dpdk")]
             PacketIo::Dpdk(queue) => queue.receive_room(),
-        }
-    }
-
-    /// What it is, for the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            PacketIo::Udp(_) => "UDP socket",
-            PacketIo::Xdp(_) => "AF_XDP",
-            #[cfg(feature = "dpdk")]
-            PacketIo::Dpdk(_) => "DPDK",
         }
     }
 

@@ -38,6 +38,8 @@ mod port;
 mod queue;
 mod ring;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::IpAddr;
@@ -118,7 +120,8 @@ pub fn interfaces() -> impl Iterator<Item = Interface> {
     ports().map(|port| port.interface.clone())
 }
 
-/// Starts the port that has this address, if one has: see [`super::open`].
+/// Starts the port that has this address, if one has, with a packet I/O for the connection manager and one each for
+/// `queues - 1` reactors.
 pub fn open(address: IpAddr, queues: usize) -> Option<io::Result<Vec<PacketIo>>> {
     ports().find(|port| port.interface.address == address).map(|port| port.open(queues))
 }

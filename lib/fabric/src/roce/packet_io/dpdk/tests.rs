@@ -1,7 +1,6 @@
 //! Ports that DPDK drives, against the kernel's sockets at the other end of a virtual link. Each test runs as a process of
 //! its own, because DPDK starts once per process, and in a network namespace of its own, which only root may make:
 //! without root the tests say so and pass.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -9,9 +8,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fabric::roce::packet_io::dpdk::{self, Options, PortOptions};
-use fabric::roce::packet_io::{self, PacketIo, Path};
-use fabric::roce::wire::{GSI_QP, Headers, Opcode, Psn, UDP_PORT};
+use super::{Options, PortOptions};
+use crate::roce::packet_io::{self, PacketIo, Path, Way};
+use crate::roce::tests::exchange_messages_and_data;
+use crate::roce::wire::{GSI_QP, Headers, Opcode, Psn, UDP_PORT};
 
 /// Queues of each end: the connection manager's, and two reactors'.
 const QUEUES: usize = 3;
@@ -27,10 +27,22 @@ fn af_packet_and_the_kernel_understand_each_other() {
     if !in_a_namespace_of_its_own("af_packet_and_the_kernel_understand_each_other") {
         return;
     }
-    let ends = af_packet(9000);
-    for end in ends {
-        understand_each_other(end, &[0, 1, 3, 256, 1024, 4093, 4096]);
+    cables(9000);
+    for link in LINKS {
+        understand_each_other(End::open(link), &[0, 1, 3, 256, 1024, 4093, 4096]);
     }
+}
+
+/// As either side of a connection.
+#[test]
+fn connections_work_over_a_port() {
+    if !in_a_namespace_of_its_own("connections_work_over_a_port") {
+        return;
+    }
+    cables(9000);
+    let [(kernel, port, _), (kernel_v6, port_v6, _)] = LINKS;
+    exchange_messages_and_data(port, kernel);
+    exchange_messages_and_data(kernel_v6, port_v6);
 }
 
 #[test]
@@ -53,7 +65,8 @@ fn threads_share_a_port_and_every_queue_gets_its_packets_in_order() {
     }
     const ROUNDS: u32 = 100;
     const BATCH: u32 = 20;
-    let [mut end, _] = af_packet(9000);
+    cables(9000);
+    let mut end = End::open(LINKS[0]);
     let path = end.to_port();
     // Packets that the kernel keeps until it found the port's Ethernet address may be overtaken by later ones.
     end.kernel[0].queue(&path, &headers(GSI_QP, 0), &[]).unwrap();
@@ -121,7 +134,7 @@ struct End {
 impl End {
     fn open((kernel, port, _): (&str, &str, u8)) -> End {
         let [kernel_address, port_address] = [kernel, port].map(|address| address.parse().unwrap());
-        let [kernel, port] = [kernel_address, port_address].map(|address| packet_io::open(address, 0, QUEUES).unwrap());
+        let [kernel, port] = [kernel_address, port_address].map(|address| Way::Udp.open(address, 0, QUEUES).unwrap().0);
         End { kernel_address, port_address, kernel, port }
     }
 
@@ -227,7 +240,7 @@ fn elsewhere(address: IpAddr) -> IpAddr {
 
 /// Both ends of two virtual Ethernet cables: the kernel at one, a port of the driver `net_af_packet` at the other. (Two
 /// ports at one end would share what comes in.)
-fn af_packet(mtu: u32) -> [End; 2] {
+fn cables(mtu: u32) {
     let mtu_text = mtu.to_string();
     for (number, link) in LINKS.into_iter().enumerate() {
         let [kernel, port] = [format!("kernel{number}"), format!("dpdk{number}")];
@@ -241,7 +254,6 @@ fn af_packet(mtu: u32) -> [End; 2] {
     // Frames of 5 KiB, four to a block: the driver wants each to fit one packet buffer.
     let device = |number| format!("net_af_packet{number},iface=dpdk{number},framesz=5120,blocksz=20480,framecnt=512");
     start([&device(0), &device(1)], mtu);
-    LINKS.map(End::open)
 }
 
 fn give_address(interface: &str, (kernel, _, prefix_len): (&str, &str, u8)) {
@@ -260,8 +272,8 @@ fn start(devices: [&str; 2], mtu: u32) {
         mtu,
     };
     let ports = devices.into_iter().zip(LINKS).map(port).collect();
-    dpdk::start(&Options { ports, ..Options::default() }).unwrap();
-    let again = dpdk::start(&Options::default()).unwrap_err();
+    super::start(&Options { ports, ..Options::default() }).unwrap();
+    let again = super::start(&Options::default()).unwrap_err();
     assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
     let listed = packet_io::interfaces().unwrap();
     for (device, (_, address, _)) in devices.into_iter().zip(LINKS) {
@@ -287,6 +299,7 @@ fn ip(arguments: &[&str]) {
 /// Whether this process is the one that is to do the test; if not, that one is run here, if root runs this.
 fn in_a_namespace_of_its_own(test: &str) -> bool {
     const MARK: &str = "SRPT_TEST_NAMESPACE";
+    let (_crate, module) = module_path!().split_once("::").unwrap();
     if std::env::var_os(MARK).is_some() {
         ip(&["link", "set", "lo", "up"]);
         return true;
@@ -298,7 +311,8 @@ fn in_a_namespace_of_its_own(test: &str) -> bool {
     }
     let this = std::env::current_exe().unwrap();
     let mut command = Command::new("unshare");
-    let command = command.arg("--net").arg(this).args(["--exact", test, "--nocapture"]).env(MARK, "1");
+    let command =
+        command.arg("--net").arg(this).args(["--exact", &format!("{module}::{test}"), "--nocapture"]).env(MARK, "1");
     assert!(command.status().expect("unshare, of Debian's util-linux").success(), "{test} failed in its namespace");
     false
 }

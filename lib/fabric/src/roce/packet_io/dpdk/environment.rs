@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn port(device: &str) -> PortOptions {
-        PortOptions { device: device.into(), address: [192, 0, 2, 1].into(), prefix_len: 24, gateway: None, mtu: 1500 }
+        format!("{device} 192.0.2.1/24").parse().unwrap()
     }
 
     fn told(ports: Vec<PortOptions>, eal_arguments: &str, free_huge_pages_mib: u64) -> String {

@@ -5,7 +5,7 @@
 //! | `queue.rs` | the data path of one thread: frames in |
 //! | `sender.rs` | frames out, and those that wait for a neighbour |
 //! | `neighbour_table.rs` | who is on the link: ARP and neighbour discovery, which nobody does for us here |
-//! | `environment.rs` | starting DPDK |
+//! | `options.rs`, `environment.rs` | starting DPDK |
 //! | `port.rs`, `ring.rs`, `mbuf.rs` | what DPDK offers, made safe: ports, rings, buffers |
 //!
 //! # When
@@ -29,11 +29,12 @@
 //! switches (MLD: an IPv6 neighbour behind a switch that snoops may not be heard), pings are not answered, and frames
 //! carry no VLAN tag. One port has one address.
 //!
-//! Tested with `net_af_packet` and `net_tap` against the kernel; **not with a NIC**.
+//! Tested with `net_af_packet` and `net_tap` against the kernel, whole connections included; **not with a NIC**.
 
 mod environment;
 mod mbuf;
 mod neighbour_table;
+mod options;
 mod port;
 mod queue;
 mod ring;
@@ -45,51 +46,13 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
+pub use options::{Options, PortError, PortOptions};
 pub use queue::DpdkQueue;
 
 use self::neighbour_table::Place;
 use self::port::EthernetPort;
 use super::{Interface, PacketIo, QUEUES_MAX};
 use crate::roce::wire::Station;
-
-/// How DPDK is started.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Options {
-    /// Arguments of its environment (EAL), separated by blanks; of CPUs and devices it hears by itself. Empty: memory from
-    /// huge pages, or ordinary pages if too few are free.
-    pub eal_arguments: String,
-    /// CPUs of the reactors.
-    pub cpus: Vec<u32>,
-    /// The ports to drive.
-    pub ports: Vec<PortOptions>,
-}
-
-/// A port, and its place in the network.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PortOptions {
-    /// PCI address (`0000:01:00.0`) or virtual device (`net_af_packet0,iface=eth0`), with the driver's own parameters
-    /// behind commas.
-    pub device: String,
-    /// Its IP address.
-    pub address: IpAddr,
-    /// Length in bits of its network's prefix.
-    pub prefix_len: u8,
-    /// Router for addresses that are not on its link.
-    pub gateway: Option<IpAddr>,
-    /// Largest IP packet in bytes.
-    pub mtu: u32,
-}
-
-impl PortOptions {
-    /// Its device, without the driver's parameters.
-    fn name(&self) -> &str {
-        self.device.split(',').next().unwrap_or_default()
-    }
-
-    fn is_pci(&self) -> bool {
-        self.name().contains(':')
-    }
-}
 
 /// A port that DPDK has.
 #[derive(Debug)]
@@ -108,7 +71,8 @@ static PORTS: OnceLock<Vec<Port>> = OnceLock::new();
 /// # Errors
 /// It was started before; DPDK refuses (it says why on standard error); a port is not there, or an option is impossible.
 pub fn start(options: &Options) -> io::Result<()> {
-    options.ports.iter().try_for_each(check)?;
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
+    options.ports.iter().try_for_each(|port| port.check().map_err(invalid))?;
     environment::start(options)?;
     let ports = options.ports.iter().map(Port::new).collect::<io::Result<Vec<Port>>>()?;
     PORTS.set(ports).expect("the environment starts once");
@@ -128,21 +92,6 @@ pub fn open(address: IpAddr, queues: usize) -> Option<io::Result<Vec<PacketIo>>>
 
 fn ports() -> impl Iterator<Item = &'static Port> {
     PORTS.get().into_iter().flatten()
-}
-
-fn check(options: &PortOptions) -> io::Result<()> {
-    let PortOptions { device, address, prefix_len, gateway, .. } = options;
-    let invalid = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{device}: {what}")));
-    if address.is_unspecified() || address.is_multicast() {
-        return invalid(format!("{address} is no address of one host"));
-    }
-    if *prefix_len > if address.is_ipv4() { 32 } else { 128 } {
-        return invalid(format!("a prefix of {prefix_len} bits is longer than the address {address}"));
-    }
-    if gateway.is_some_and(|gateway| gateway.is_ipv4() != address.is_ipv4()) {
-        return invalid("gateway and address are of different IP versions".into());
-    }
-    Ok(())
 }
 
 impl Port {

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Options, PortOptions};
+use super::Options;
 use crate::roce::packet_io::{self, PacketIo, Path, Way};
 use crate::roce::tests::exchange_messages_and_data;
 use crate::roce::wire::{GSI_QP, Headers, Opcode, Psn, UDP_PORT};
@@ -264,12 +264,8 @@ fn give_address(interface: &str, (kernel, _, prefix_len): (&str, &str, u8)) {
 
 /// One port for each IP version.
 fn start(devices: [&str; 2], mtu: u32) {
-    let port = |(device, (_, address, prefix_len)): (&str, (&str, &str, u8))| PortOptions {
-        device: device.into(),
-        address: address.parse().unwrap(),
-        prefix_len,
-        gateway: None,
-        mtu,
+    let port = |(device, (_, address, prefix_len)): (&str, (&str, &str, u8))| {
+        format!("{device} {address}/{prefix_len} mtu {mtu}").parse().unwrap()
     };
     let ports = devices.into_iter().zip(LINKS).map(port).collect();
     super::start(&Options { ports, ..Options::default() }).unwrap();

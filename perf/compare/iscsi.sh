@@ -28,7 +28,9 @@ main() {
   [ "$(nproc)" -ge 2 ] || die "this needs two cores, one for each side"
   [ "$(id -u)" = 0 ] || die "this needs root, for network namespaces"
   need_packages tgt libiscsi-bin qemu-utils qemu-block-extra iproute2 util-linux
-  build
+  APP=$(build "$ROOT" bin srpt-app)
+  SRP_PERF=$(build "$ROOT" bin srp-perf)
+  PACKET_RATE=$(build "$ROOT" example packet_rate)
   WORK=$SRPT_CACHE/compare-iscsi/$(date +%Y%m%d-%H%M%S)
   mkdir -p "$WORK"
   trap clean_up EXIT
@@ -50,13 +52,6 @@ main() {
     network_down
   done
   print_tables
-}
-
-build() {
-  APP=$(build_app "$ROOT")
-  BIN=$(dirname "$APP")
-  (cd "$ROOT" && cargo build --release --locked --bin srp-perf >&2 && cargo build --release --locked --example packet_rate >&2) ||
-    die "the load generators do not build"
 }
 
 clean_up() {
@@ -163,7 +158,7 @@ wait_until() {
 srp_iops() {
   local iops
   kill -CONT "$SRPT"
-  "${AT_INITIATOR[@]}" "$BIN/srp-perf" -w "$1" -o "$2" -q "$3" -t "$SECONDS_EACH" --warmup 0.5 \
+  "${AT_INITIATOR[@]}" "$SRP_PERF" -w "$1" -o "$2" -q "$3" -t "$SECONDS_EACH" --warmup 0.5 \
     -c "[$INITIATOR_CORE]" --target "$TARGET:$SRP_PORT" --local "$INITIATOR" --id-ext 1 --ioc-guid 2 \
     --json "$WORK/srp-perf.json" >>"$WORK/srp-perf.log" 2>&1 || die "srp-perf failed; see $WORK/srp-perf.log"
   kill -STOP "$SRPT"
@@ -215,10 +210,10 @@ record() {
 # packet_rate: what packets alone come to on this network, one way, 4096 bytes each.
 packet_rate() {
   local receiver
-  "${AT_TARGET[@]}" "$BIN/examples/packet_rate" --receive "$TARGET" >"$WORK/receive" 2>>"$WORK/packets.log" &
+  "${AT_TARGET[@]}" "$PACKET_RATE" --receive "$TARGET" >"$WORK/receive" 2>>"$WORK/packets.log" &
   receiver=$!
   "${AT_INITIATOR[@]}" timeout "$((SECONDS_EACH + 2))" \
-    "$BIN/examples/packet_rate" --send "$INITIATOR" "$TARGET" >"$WORK/send" 2>>"$WORK/packets.log" || true # it goes on until it is ended
+    "$PACKET_RATE" --send "$INITIATOR" "$TARGET" >"$WORK/send" 2>>"$WORK/packets.log" || true # it goes on until it is ended
   kill "$receiver"
   wait "$receiver" 2>/dev/null || true
   printf '%s,%s,%s\n' "$NETWORK" "$(best_rate "$WORK/send")" "$(best_rate "$WORK/receive")" >>"$WORK/packets.csv"

@@ -10,6 +10,9 @@ use crate::workload::{Direction, Operation, Workload};
 /// Times that one command is sent before it counts as failed.
 const TRIES_MAX: u32 = 100;
 
+/// How long commands may be without any answer until the channel is given up: as long as Linux waits for a disk.
+const PATIENCE_NS: u64 = 30_000_000_000;
+
 /// What every channel does, and until when.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -23,6 +26,8 @@ pub struct Plan {
     pub from_ns: u64,
     /// Until here; then nothing new is sent.
     pub until_ns: u64,
+    /// Nothing new is sent after so many either.
+    pub ios: u64,
 }
 
 /// The load on one channel.
@@ -35,7 +40,11 @@ pub struct Load {
     in_flight: Box<[InFlight]>,
     /// Slots whose command is to be sent again.
     again: Vec<Slot>,
+    /// Begun and completed, warm-up included.
+    begun: u64,
     completed: u64,
+    /// When something was sent or answered last.
+    progress_ns: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +59,8 @@ impl Load {
     pub fn new(plan: Plan, workload: Workload, depth: usize) -> Load {
         let nothing = Operation { direction: Direction::Read, position: 0, version: 0 };
         let in_flight = vec![InFlight { operation: nothing, started_ns: 0, tries: 0 }; depth].into_boxed_slice();
-        Load { plan, workload, tally: Tally::new(), in_flight, again: Vec::with_capacity(depth), completed: 0 }
+        let (tally, again) = (Tally::new(), Vec::with_capacity(depth));
+        Load { plan, workload, tally, in_flight, again, begun: 0, completed: 0, progress_ns: 0 }
     }
 
     /// Sends what can be sent.
@@ -61,7 +71,7 @@ impl Load {
         {
             self.send(group, channel, slot);
         }
-        while now_ns < self.plan.until_ns
+        while self.wants_more(now_ns)
             && let Some(slot) = channel.take()
         {
             let operation = self.workload.next_operation();
@@ -70,6 +80,8 @@ impl Load {
                 pattern::fill(self.stamp(operation), self.block_bytes(), &mut channel.data_mut(slot)[..io_bytes]);
             }
             self.in_flight[slot.0 as usize] = InFlight { operation, started_ns: now_ns, tries: 0 };
+            self.begun += 1;
+            self.progress_ns = now_ns;
             self.send(group, channel, slot);
         }
     }
@@ -90,6 +102,7 @@ impl Load {
     #[inline]
     pub fn on_answer(&mut self, channel: &mut Channel, answer: &Answer, now_ns: u64) {
         let InFlight { operation, started_ns, tries } = self.in_flight[answer.slot.0 as usize];
+        self.progress_ns = now_ns;
         let verdict = answer.verdict();
         match verdict {
             Verdict::Good => {
@@ -115,14 +128,17 @@ impl Load {
         channel.give_back(answer.slot);
     }
 
-    /// Whether it has come to its end: the time is over, and nothing is under way.
-    pub fn is_over(&self, channel: &Channel, now_ns: u64) -> bool {
-        now_ns >= self.plan.until_ns && channel.busy() == 0
+    fn wants_more(&self, now_ns: u64) -> bool {
+        now_ns < self.plan.until_ns && self.begun < self.plan.ios
     }
 
-    /// When nothing new is sent any more, in nanoseconds of the reactors' clock.
-    pub fn until_ns(&self) -> u64 {
-        self.plan.until_ns
+    /// Whether it has come to its end: everything is done, or nothing is answered any more.
+    #[inline]
+    pub fn is_over(&self, channel: &Channel, now_ns: u64) -> bool {
+        match channel.busy() {
+            0 => !self.wants_more(now_ns),
+            _ => now_ns.saturating_sub(self.progress_ns) > PATIENCE_NS,
+        }
     }
 
     /// I/Os that completed since the start, warm-up included.

@@ -40,9 +40,10 @@ const REQ_DATA_MAX: usize = 56;
 /// Connections that are neither established nor over at the same time; more requests are dropped, and asked again.
 const HALF_OPEN_MAX: usize = 256;
 
-/// What our own initiator asks for: the codes of 4.096 µs · 2^14 = 67 ms until a packet is sent again at the latest, 7
-/// times, and without end for a receiver that is not ready.
-const ACK_TIMEOUT: u8 = 14;
+/// What our own initiator asks for: the code of 4.096 µs · 2^17 = 0.54 s until a packet is sent again at the latest, 7 times,
+/// so that a peer is given up after 4.3 s: a machine may well stop one of its processes for half a second. Without end
+/// for a receiver that is not ready.
+const ACK_TIMEOUT: u8 = 17;
 const RETRY_COUNT: u8 = 7;
 const RNR_RETRY: u8 = 7;
 

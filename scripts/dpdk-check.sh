@@ -8,5 +8,5 @@ cd "$ROOT"
 
 need_toolchain
 need_packages libdpdk-dev libclang-dev pkg-config iproute2 util-linux
-cargo clippy --quiet --locked -p dpdk-sys -p fabric --features fabric/dpdk --all-targets -- -D warnings
+cargo clippy --quiet --locked -p dpdk-sys -p fabric -p srpt-app --features srpt-app/dpdk --all-targets -- -D warnings
 cargo test --quiet --locked -p fabric --features dpdk --lib packet_io::dpdk

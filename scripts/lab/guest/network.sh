@@ -26,8 +26,11 @@ end_impairment() {
 # impaired: how many packets it hit so far, per direction.
 impaired() { tc -s qdisc show dev eth0 | grep -A2 netem && tc -s qdisc show dev ifb0 | grep -A2 netem; }
 
-# restore_network: as it came up.
+# restore_network: as it came up. Interfaces whose MTU was below 1280 have lost their IPv6 addresses.
 restore_network() {
   end_impairment
-  [ "$FABRIC" = verbs ] || [ "$(cat /sys/class/net/eth0/mtu)" = "$LAB_MTU" ] || network_has_mtu "$LAB_MTU"
+  [ "$FABRIC" != verbs ] && [ "$(cat /sys/class/net/eth0/mtu)" != "$LAB_MTU" ] || return 0
+  network_has_mtu "$LAB_MTU" &&
+    on_host ip addr replace "$ADDRESS_IPV6/64" dev tap0 nodad &&
+    ip addr replace "$INITIATOR_ADDRESS_IPV6/64" dev eth0 nodad
 }

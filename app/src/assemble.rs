@@ -94,7 +94,7 @@ fn start_target(options: &Options, threads: &[ReactorThread], waker: Waker) -> a
     }
     let fabrics = vec![
         fabric::Control::Verbs(fabric::verbs::Control::default()),
-        fabric::Control::Roce(fabric::roce::Control::default()),
+        fabric::Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: options.roce_io.into() })),
     ];
     let options =
         ControllerOptions { credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX), memory };

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use fabric::roce::packet_io::Way;
 
 /// An SRP (SCSI RDMA Protocol) storage target in user space.
 #[derive(Parser, Debug)]
@@ -33,6 +34,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 32, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) channels: u32,
 
+    /// How packets of the fabric roce pass
+    #[arg(long, default_value = "best", value_name = "WAY")]
+    pub(crate) roce_io: RoceIo,
+
     /// A poller that runs longer than this is counted and logged by name
     #[arg(long, default_value_t = 20_000, value_name = "MICROSECONDS")]
     pub(crate) stall_us: u64,
@@ -40,4 +45,25 @@ pub(crate) struct Options {
     /// What to log: error, warn, info, debug or trace
     #[arg(short = 'L', long = "log-level", default_value = "info", value_name = "LEVEL")]
     pub(crate) log_level: tracing::Level,
+}
+
+/// How packets pass.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoceIo {
+    /// The fastest of the others that works on the interface
+    Best,
+    /// Ordinary UDP sockets: needs no privilege
+    Udp,
+    /// AF_XDP sockets, past the kernel's network stack
+    Xdp,
+}
+
+impl From<RoceIo> for Way {
+    fn from(io: RoceIo) -> Way {
+        match io {
+            RoceIo::Best => Way::Best,
+            RoceIo::Udp => Way::Udp,
+            RoceIo::Xdp => Way::Xdp,
+        }
+    }
 }

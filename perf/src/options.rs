@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
+use fabric::roce::packet_io::Way;
 use reactor::CoreMask;
 use scsi::Lun;
 use transport_srp::limits::TRANSFER_BYTES_MAX;
@@ -17,6 +18,10 @@ use crate::workload::Mix;
 
 /// Largest I/O, in bytes: what our own target takes in one command.
 const IO_BYTES_MAX: u32 = TRANSFER_BYTES_MAX as u32;
+
+const TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// A year: as good as no limit.
+const TIME_UNLIMITED: Duration = Duration::from_secs(365 * 86_400);
 
 /// Load on an SRP target over RoCE, from user space: it needs no RDMA device, no kernel module and no privilege.
 #[derive(Parser, Clone, Debug)]
@@ -39,9 +44,13 @@ pub struct Options {
     #[arg(short = 'M', long = "read-percent", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub read_percent: Option<u8>,
 
-    /// Seconds to measure
-    #[arg(short = 't', long = "time", default_value = "10", value_name = "SECONDS", value_parser = seconds)]
-    pub time: Duration,
+    /// Seconds to measure [default: 10, or with -d until that is done]
+    #[arg(short = 't', long = "time", value_name = "SECONDS", value_parser = seconds)]
+    pub time: Option<Duration>,
+
+    /// I/Os of each channel, after which it ends before its time
+    #[arg(short = 'd', long = "number-ios", value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub ios: Option<u64>,
 
     /// Seconds of load before that
     #[arg(long, default_value = "0", value_name = "SECONDS", value_parser = seconds)]
@@ -66,6 +75,10 @@ pub struct Options {
     /// Our own address [default: the one that the system reaches the target from; 127.0.0.2 for a target on 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     pub local: Option<IpAddr>,
+
+    /// How packets pass: udp (sockets, needs no privilege), xdp (past the kernel's network stack), or the best that works
+    #[arg(long, default_value = "best", value_name = "WAY", value_parser = way)]
+    pub roce_io: Way,
 
     /// First half of the target's port identifier, in hex, as the target was created with
     #[arg(long, value_name = "HEX", value_parser = hex)]
@@ -138,7 +151,7 @@ impl Options {
             "-o {}: one I/O has 1 to {IO_BYTES_MAX} bytes",
             self.io_size.0
         );
-        ensure!(!self.time.is_zero(), "-t 0: nothing would be measured; give it a second");
+        ensure!(!self.time().is_zero(), "-t 0: nothing would be measured; give it a second");
         ensure!(
             self.channels() as usize >= self.mask.cores().len(),
             "--channels {}: fewer than the {} cores of -c, of which some would have nothing to do",
@@ -172,6 +185,11 @@ impl Options {
             self.channels()
         );
         Ok(())
+    }
+
+    /// How long to measure at most.
+    pub fn time(&self) -> Duration {
+        self.time.unwrap_or(if self.ios.is_some() { TIME_UNLIMITED } else { TIME_DEFAULT })
     }
 
     /// Channels to log in.
@@ -260,6 +278,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| format!("{text:?} is no number of seconds: write it as 10 or 0.5"))
 }
 
+fn way(text: &str) -> Result<Way, String> {
+    match text {
+        "best" => Ok(Way::Best),
+        "udp" => Ok(Way::Udp),
+        "xdp" => Ok(Way::Xdp),
+        _ => Err(format!("{text:?} is no way for packets: there are best, udp and xdp")),
+    }
+}
+
 fn hex(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text).replace(':', "");
     u64::from_str_radix(&digits, 16)
@@ -306,6 +333,13 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_ios_stands_in_for_the_time() {
+        assert_eq!(good(&[]).time(), TIME_DEFAULT);
+        assert_eq!(good(&["-d", "100"]).time(), TIME_UNLIMITED);
+        assert_eq!(good(&["-d", "100", "-t", "2.5"]).time(), Duration::from_millis(2_500));
+    }
+
+    #[test]
     fn the_core_mask_is_c_and_m() {
         for letter in ["-c", "-m"] {
             assert_eq!(good(&[letter, "[0,2-3]"]).mask.cores(), [0, 2, 3]);
@@ -335,6 +369,7 @@ mod tests {
             ["--workload", "walk"],
             ["--target", "here"],
             ["--indirect", "1"],
+            ["--roce-io", "pigeon"],
         ] {
             let said = options(&arguments).expect_err("it is wrong");
             assert!(said.contains(arguments[0]), "{arguments:?}: {said}");

@@ -20,6 +20,8 @@ pub struct Results {
     pub capacity: Capacity,
     /// Whether the target takes immediate data.
     pub immediate: bool,
+    /// The time that was measured.
+    pub measured: Duration,
     /// Of all channels.
     pub tally: Tally,
     /// Channels that failed, and why.
@@ -47,7 +49,7 @@ impl Results {
             options.depth,
             options.channels(),
             options.mask,
-            options.time.as_secs_f64(),
+            self.measured.as_secs_f64(),
             options.lun,
             self.capacity.blocks,
             self.capacity.block_bytes
@@ -118,7 +120,7 @@ impl Results {
             "depth": options.depth,
             "channels": options.channels(),
             "cores": options.mask.cores(),
-            "seconds": options.time.as_secs_f64(),
+            "seconds": self.measured.as_secs_f64(),
             "warmup_seconds": options.warmup.as_secs_f64(),
             "immediate_data": self.immediate,
             "indirect_descriptors": options.indirect,
@@ -155,7 +157,7 @@ impl Results {
     }
 
     fn iops(&self, latencies: &Latencies) -> f64 {
-        latencies.count() as f64 / self.options.time.as_secs_f64()
+        latencies.count() as f64 / self.measured.as_secs_f64().max(1e-9)
     }
 
     fn mib_per_second(&self, latencies: &Latencies) -> f64 {
@@ -182,10 +184,18 @@ mod tests {
     use crate::workload::Direction;
 
     fn results(arguments: &[&str], tally: Tally) -> Results {
-        let always = ["srp-perf", "--id-ext", "1", "--ioc-guid", "2", "-t", "2"];
+        let always = ["srp-perf", "--id-ext", "1", "--ioc-guid", "2"];
         let options = Options::parse_from(always.iter().chain(arguments));
         let capacity = Capacity { blocks: 1000, block_bytes: 512 };
-        Results { options, seed: 7, capacity, immediate: true, tally, broken: Vec::new() }
+        Results {
+            options,
+            seed: 7,
+            capacity,
+            immediate: true,
+            measured: Duration::from_secs(2),
+            tally,
+            broken: Vec::new(),
+        }
     }
 
     fn tally(reads: u64, writes: u64) -> Tally {

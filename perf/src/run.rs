@@ -30,10 +30,15 @@ pub fn run(options: &Options) -> anyhow::Result<Results> {
     results
 }
 
-fn session_options(options: &Options) -> anyhow::Result<SessionOptions> {
+/// The session that the options are about.
+///
+/// # Errors
+/// There is no address of ours to use.
+pub fn session_options(options: &Options) -> anyhow::Result<SessionOptions> {
     // Of its own for each process: a second login with the same identifier would end the first one's channels.
     let initiator_port = PortId::new(0, fresh_number());
     Ok(SessionOptions {
+        way: options.roce_io,
         local: options.local()?,
         target: options.target,
         login: Login { initiator_port, target_port: options.target_port(), immediate: !options.no_immediate },
@@ -54,8 +59,9 @@ fn measure(options: &Options, seed: u64, session: &mut Session) -> anyhow::Resul
     let start = session.now();
     let loads = (0..options.channels()).map(|number| load(options, seed, capacity, start, number)).collect();
     let (tally, broken) = session.run(loads, &mut second_lines(options, start));
+    let measured = session.now().since(start.plus(options.warmup)).min(options.time());
     let immediate = terms.immediate_offset.is_some();
-    Ok(Results { options: options.clone(), seed, capacity, immediate, tally, broken })
+    Ok(Results { options: options.clone(), seed, capacity, immediate, measured, tally, broken })
 }
 
 /// The load of one channel.
@@ -63,8 +69,15 @@ fn load(options: &Options, seed: u64, capacity: Capacity, start: Instant, number
     let block_bytes = capacity.block_bytes;
     let io_blocks = options.io_size.0 / block_bytes;
     let from = start.plus(options.warmup);
-    let until = from.plus(options.time);
-    let terms = load::Terms { io_blocks, block_bytes, seed, from_ns: from.0, until_ns: until.0 };
+    let until = from.plus(options.time());
+    let plan = load::Plan {
+        io_blocks,
+        block_bytes,
+        seed,
+        from_ns: from.0,
+        until_ns: until.0,
+        ios: options.ios.unwrap_or(u64::MAX),
+    };
     let positions = capacity.blocks / u64::from(io_blocks);
     let range = workload::share(positions, number, options.channels(), options.own_parts());
     let own_seed = scramble(seed ^ u64::from(number));
@@ -73,7 +86,7 @@ fn load(options: &Options, seed: u64, capacity: Capacity, start: Instant, number
     } else {
         Workload::new(options.mix(), range, own_seed)
     };
-    Load::new(terms, workload, options.depth as usize)
+    Load::new(plan, workload, options.depth as usize)
 }
 
 /// Tells the I/Os of each second as it ends, if that is wanted.

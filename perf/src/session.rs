@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use fabric::roce::packet_io::Way;
 use fabric::{Connect, ConnectionId, Control, ControlEvent, GroupId, QueuePairSizes};
 use hugepage_setup::AllocationRequest;
 use mem::Region;
@@ -21,7 +22,7 @@ use crate::worker::{Order, Report, WorkerSeed};
 /// How often the connection manager is looked after.
 const CONTROL_PERIOD: Duration = Duration::from_millis(1);
 /// How long a login may take, and the first commands.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(10);
+const LOGIN_PATIENCE: Duration = Duration::from_secs(20);
 /// How long channels may take to end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// RDMA READs that we serve at once on a channel, as Linux' initiator does.
@@ -30,6 +31,8 @@ const READS_SERVED: u8 = 4;
 /// Where and how.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
+    /// How packets pass.
+    pub way: Way,
     /// Our address.
     pub local: IpAddr,
     /// The target's.
@@ -89,7 +92,7 @@ impl Session {
     /// # Errors
     /// There is no memory, or a thread cannot run on its core.
     pub fn start(options: SessionOptions) -> anyhow::Result<Session> {
-        let control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options::default()));
+        let control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: options.way }));
         let (report_in, reports) = mpsc::channel();
         let (cores, channels, news) = (Vec::new(), Vec::new(), VecDeque::new());
         let mut session = Session { options, control, clock: SystemClock::new(), cores, reports, channels, news };

@@ -14,9 +14,6 @@ use crate::initiator::{self, Answer, Capacity, Channel, Event, MemoryLayout, Pro
 use crate::load::Load;
 use crate::tally::Tally;
 
-/// How long commands may be without an answer once the time is over, in nanoseconds: longer than a target's own retries.
-const PATIENCE_NS: u64 = 10_000_000_000;
-
 /// Room for what one poll of the fabric reports, so that the list need not grow.
 const COMPLETIONS: usize = 1024;
 
@@ -271,7 +268,7 @@ impl Worker {
         if failed.is_none() {
             load.fill(&mut self.seed.group, channel, now_ns);
         }
-        if failed.is_some() || load.is_over(channel, now_ns) || now_ns >= load.until_ns() + PATIENCE_NS {
+        if failed.is_some() || load.is_over(channel, now_ns) {
             let Task::Load(load) = std::mem::replace(task, Task::None) else { return };
             let why = failed.as_deref().unwrap_or("no answer");
             let tally = load.finish(channel, || format!("on channel {number}: {why}"));

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use clap::Parser;
 use serde_json::json;
+use srpt_perf::run::session_options;
+use srpt_perf::session::Session;
 use srpt_perf::{Options, Results};
 
 use super::{PATIENCE, Target, folder};
@@ -33,7 +35,7 @@ fn options(at: SocketAddr, arguments: &[&str]) -> Options {
     let (target, local) = (at.to_string(), fresh_address().to_string());
     let always =
         ["srp-perf", "--target", &target, "--local", &local, "--id-ext", "11", "--ioc-guid", "22", "--adaptive"];
-    Options::parse_from(always.iter().chain(["-t", "0.5"].iter()).chain(arguments))
+    Options::parse_from(always.iter().chain(arguments))
 }
 
 fn run(at: SocketAddr, arguments: &[&str]) -> Results {
@@ -52,7 +54,7 @@ fn what_was_written_over_roce_is_read_back() {
         &["-w", "randrw", "-o", "8k", "-q", "4", "--indirect", "12", "--no-immediate"],
         &["-w", "randrw", "-o", "512", "-q", "16", "--channels", "2"],
     ] {
-        let results = run(at, &[arguments, &["--verify"]].concat());
+        let results = run(at, &[arguments, &["--verify", "-d", "300"]].concat());
         assert!(results.is_good(), "{arguments:?}: {}", results.table());
         assert!(results.tally.compared > 0, "{arguments:?}: nothing was compared: {}", results.table());
     }
@@ -63,7 +65,7 @@ fn what_was_written_over_roce_is_read_back() {
 fn data_that_were_not_kept_are_found_out() {
     let folder = folder();
     let target = Target::start(folder.path(), &[]);
-    let results = run(serve(&target), &["-w", "randrw", "-q", "8", "--lun", "1", "--verify"]);
+    let results = run(serve(&target), &["-w", "randrw", "-q", "8", "--lun", "1", "--verify", "-d", "300"]);
     assert!(!results.is_good(), "{}", results.table());
     assert_eq!(results.tally.miscompared, results.tally.compared);
     assert_eq!((results.tally.failed, results.broken.len()), (0, 0), "{}", results.table());
@@ -91,14 +93,16 @@ fn a_refused_login_names_what_to_change() {
 fn a_session_is_listed_while_it_lasts_and_gone_afterwards() {
     let folder = folder();
     let target = Target::start(folder.path(), &[]);
-    let at = serve(&target);
-    let sessions = || target.call("srp_get_sessions", json!({})).as_array().expect("a list").len();
-    std::thread::scope(|scope| {
-        let load = scope.spawn(|| run(at, &["-q", "4", "-t", "2"]));
-        wait_until("a session is listed", || sessions() == 1);
-        assert!(load.join().expect("the load").is_good());
-    });
-    wait_until("no session is left", || sessions() == 0);
+    let options = options(serve(&target), &["--channels", "2"]);
+    let sessions = || target.call("srp_get_sessions", json!({}));
+    let mut session = Session::start(session_options(&options).expect("options")).expect("a session");
+    session.login().expect("a login");
+    session.probe().expect("a unit");
+    let listed = sessions();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed[0]["channels"].as_array().map(Vec::len), Some(2), "{listed}");
+    session.close();
+    wait_until("no session is left", || sessions() == json!([]));
 }
 
 fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {

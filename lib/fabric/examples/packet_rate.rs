@@ -5,11 +5,14 @@
 //! packet_rate --receive LOCAL          one end: counts what arrives, for ever
 //! packet_rate --send LOCAL PEER [LEN]  the other: sends payloads of LEN bytes (4096) as fast as it can, for ever
 //! ```
+//! With `--xdp` in front, frames pass by AF_XDP; such a sender uses it once the peer has sent something.
+//!
 //! "In bursts" is many packets for one queue pair, as in a WRITE of many packets; the loopback interface never cuts a
 //! burst, which a real one has to. "Alone" is each for another queue pair, as acknowledgements are.
 //!
 //! Turns on one thread show what sending and receiving cost apart from each other, and nothing is lost. Costs are times of
-//! the thread on its processor, so that other load on the machine counts little. For figures, run it with `--release`.
+//! the thread on its processor, so that other load on the machine counts little (at a receiving end they include polls
+//! that found nothing). For figures, run it with `--release`.
 #![allow(missing_docs, reason = "a program, not an interface")]
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +23,10 @@ use fabric::roce::packet_io::{self, PacketIo, Path};
 use fabric::roce::wire::{Headers, Opcode, Psn, UDP_PORT};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Queue pair that the packets are for; any will do.
+/// The reactor's queue of a device.
+const REACTOR: usize = 1;
+
+/// Queue pair that the packets are for, one of the reactor's.
 const DEST_QP: u32 = 0x101;
 
 /// Packets sent between two looks at the clock, or in one turn.
@@ -29,12 +35,16 @@ const TURN: u32 = 64;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
+    let (xdp, arguments) = match arguments[..] {
+        ["--xdp", ref rest @ ..] => (true, rest),
+        ref all => (false, all),
+    };
+    let result = match *arguments {
         [] => take_turns(),
-        ["--receive", local] => receive(local),
-        ["--send", local, peer] => send(local, peer, "4096"),
-        ["--send", local, peer, len] => send(local, peer, len),
-        _ => Err("packet_rate [--receive LOCAL | --send LOCAL PEER [LEN]]".into()),
+        ["--receive", local] => receive(local, xdp),
+        ["--send", local, peer] => send(local, peer, "4096", xdp),
+        ["--send", local, peer, len] => send(local, peer, len, xdp),
+        _ => Err("packet_rate [--xdp] [--receive LOCAL | --send LOCAL PEER [LEN]]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,7 +60,8 @@ type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 /// Sends a turn's packets, then receives them, for some time.
 fn take_turns() -> Result {
     let (here, there) = ("127.0.0.1".parse()?, "127.0.0.2".parse()?);
-    let (mut sender, mut receiver) = (open(here)?, open(there)?);
+    let (mut ours, mut theirs) = (open(here, false)?, open(there, false)?);
+    let (sender, receiver) = (&mut ours[REACTOR], &mut theirs[REACTOR]);
     for (len, alone) in [(64, false), (1024, false), (4096, false), (64, true), (4096, true)] {
         let payload = vec![0x5a; len];
         let (mut packets, mut lost) = (0u64, 0u64);
@@ -58,7 +69,7 @@ fn take_turns() -> Result {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(3) {
             let start = cpu_time();
-            send_turn(&mut sender, &path(here, there), &payload, alone);
+            send_turn(sender, &path(here, there), &payload, alone);
             let sent = cpu_time();
             let mut arrived = 0;
             for _ in 0..TURN {
@@ -83,8 +94,9 @@ fn take_turns() -> Result {
     Ok(())
 }
 
-fn receive(local: &str) -> Result {
-    let mut queue = open(local.parse()?)?;
+fn receive(local: &str, xdp: bool) -> Result {
+    let mut device = open(local.parse()?, xdp)?;
+    let queue = &mut device[REACTOR];
     let mut report = Report::new();
     loop {
         for _ in 0..TURN {
@@ -94,21 +106,27 @@ fn receive(local: &str) -> Result {
     }
 }
 
-fn send(local: &str, peer: &str, len: &str) -> Result {
+fn send(local: &str, peer: &str, len: &str, xdp: bool) -> Result {
     let (local, peer) = (local.parse()?, peer.parse()?);
     let payload = vec![0x5a; len.parse()?];
-    let mut queue = open(local)?;
+    let mut device = open(local, xdp)?;
+    let queue = &mut device[REACTOR];
     let mut report = Report::new();
     loop {
-        send_turn(&mut queue, &path(local, peer), &payload, false);
+        send_turn(queue, &path(local, peer), &payload, false);
+        queue.receive(&mut |_| ());
         report.every_second(|| queue.counters().sent);
     }
 }
 
-/// A device with one queue, which gets every packet.
-fn open(address: IpAddr) -> std::io::Result<PacketIo> {
-    let mut queues = packet_io::open(address, 0, 1)?;
-    Ok(queues.remove(0))
+/// A device with a queue for the connection manager, and one for a reactor.
+fn open(address: IpAddr, xdp: bool) -> std::io::Result<Vec<PacketIo>> {
+    if !xdp {
+        return packet_io::open(address, 0, 2);
+    }
+    let (queues, how) = packet_io::open_xdp(address, 0, 2)?;
+    println!("{how}");
+    Ok(queues)
 }
 
 fn path(local: IpAddr, peer: IpAddr) -> Path {

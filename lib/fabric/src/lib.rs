@@ -38,8 +38,8 @@
 //! `sim/mod.rs`.
 //!
 //! # Unsafe
-//! Fenced in `home.rs`, in those files of `verbs/` that its essay names, and in `roce/packet_io/udp/options.rs`; everything
-//! else forbids it by lint.
+//! Fenced in `home.rs`, in those files of `verbs/` that its essay names, and in three of `roce/packet_io/`
+//! (`udp/options.rs`, `xdp/bpf.rs`, `xdp/socket.rs`); everything else forbids it by lint.
 
 #![deny(unsafe_code)]
 

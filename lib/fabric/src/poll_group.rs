@@ -22,6 +22,7 @@ pub enum QueuePair {
 /// # Panics
 /// All methods, on an index that is not adopted and on use by a second thread: both would be our own bugs.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one per reactor")]
 pub enum PollGroup {
     /// rdma-core.
     Verbs(Homebound<verbs::PollGroupSeed>),

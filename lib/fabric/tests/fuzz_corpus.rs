@@ -1,5 +1,7 @@
 //! Replays the committed inputs of the fuzz targets on the stable compiler, so that what the fuzzer once found stays found.
 
+#[path = "../fuzz/exercise/roce_cm.rs"]
+mod roce_cm;
 #[path = "../fuzz/exercise/roce_frame.rs"]
 mod roce_frame;
 #[path = "../fuzz/exercise/roce_mad.rs"]
@@ -34,4 +36,9 @@ fn roce_mad_corpus() {
 #[test]
 fn roce_frame_corpus() {
     replay("roce_frame", roce_frame::run);
+}
+
+#[test]
+fn roce_cm_corpus() {
+    replay("roce_cm", roce_cm::run);
 }

@@ -15,6 +15,9 @@ use super::cdb::Cdb;
 use super::login::Terms;
 use super::memory::{Memory, MemoryLayout};
 
+#[cfg(test)]
+mod tests;
+
 /// Most descriptors in one command: what the count in SRP_CMD can say.
 pub const DESCRIPTORS_MAX: usize = u8::MAX as usize;
 
@@ -403,35 +406,4 @@ fn cut(memory: RemoteMemory, pieces: &mut [Descriptor]) {
 #[cold]
 fn under_way() -> ! {
     panic!("a slot's buffer was touched while a command is under way in it")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MEMORY: RemoteMemory = RemoteMemory { addr: 0x7f00_0000_1000, rkey: 9, len: 4096 };
-
-    #[test]
-    fn pieces_follow_each_other_and_add_up() {
-        for count in [1, 2, 3, 12, 255] {
-            let mut pieces = vec![Descriptor::default(); count];
-            cut(MEMORY, &mut pieces);
-            let mut va = MEMORY.addr;
-            for piece in &pieces {
-                assert_eq!((piece.va, piece.rkey), (va, 9));
-                va += u64::from(piece.len);
-            }
-            assert_eq!(va, MEMORY.addr + u64::from(MEMORY.len), "{count} pieces");
-        }
-    }
-
-    #[test]
-    fn one_piece_is_direct_and_several_are_a_whole_list() {
-        let mut pieces = [Descriptor::default(); 3];
-        assert!(matches!(describe(MEMORY, &mut pieces[..1]), BufferRepr::Direct(d) if d.len == 4096));
-        let BufferRepr::Indirect { table, total_len, inline } = describe(MEMORY, &mut pieces) else {
-            panic!("indirect")
-        };
-        assert_eq!((table.len, total_len, inline.len()), (48, 4096, 3));
-    }
 }

@@ -12,7 +12,7 @@ use super::connection::{Connection, Made, State};
 use super::devices::{DEVICES_MAX, DeviceIndex, Devices, READS_MAX};
 use super::listener::Listener;
 use super::numbers::Numbers;
-use super::packet_io::{Arrived, PacketCounters, Path, QUEUES_MAX};
+use super::packet_io::{Arrived, PacketCounters, Path, QUEUES_MAX, Way};
 use super::poll_group::PollGroupSeed;
 use super::queue_pair::{Link, Mail, QueuePair, Remote};
 use super::random;
@@ -40,15 +40,19 @@ const REQ_DATA_MAX: usize = 56;
 /// Connections that are neither established nor over at the same time; more requests are dropped, and asked again.
 const HALF_OPEN_MAX: usize = 256;
 
-/// What our own initiator asks for: the codes of 4.096 µs · 2^14 = 67 ms until a packet is sent again at the latest, 7
-/// times, and without end for a receiver that is not ready.
-const ACK_TIMEOUT: u8 = 14;
+/// What our own initiator asks for: the code of 4.096 µs · 2^17 = 0.54 s until a packet is sent again at the latest, 7 times,
+/// so that a peer is given up after 4.3 s: a machine may well stop one of its processes for half a second. Without end
+/// for a receiver that is not ready.
+const ACK_TIMEOUT: u8 = 17;
 const RETRY_COUNT: u8 = 7;
 const RNR_RETRY: u8 = 7;
 
 /// How RoCE behaves.
 #[derive(Clone, Debug, Default)]
-pub struct Options {}
+pub struct Options {
+    /// Which way packets take.
+    pub way: Way,
+}
 
 /// Control side of the RoCE fabric.
 #[derive(Debug)]
@@ -82,10 +86,10 @@ impl Default for Control {
 
 impl Control {
     /// A control side that has opened nothing yet.
-    pub fn new(_options: Options) -> Control {
-        let options = CmOptions { node_guid: random::next(), seed: random::next(), half_open_max: HALF_OPEN_MAX };
+    pub fn new(options: Options) -> Control {
+        let cm = CmOptions { node_guid: random::next(), seed: random::next(), half_open_max: HALF_OPEN_MAX };
         Control {
-            devices: Devices::default(),
+            devices: Devices::new(options.way),
             groups: Vec::new(),
             numbers: Vec::new(),
             published: Vec::new(),
@@ -94,7 +98,7 @@ impl Control {
             listeners: BTreeMap::new(),
             connections: HashMap::new(),
             by_cm: HashMap::new(),
-            cm: Cm::new(options),
+            cm: Cm::new(cm),
             datagram_psn: Psn::default(),
             events: VecDeque::new(),
             next_number: 1,
@@ -309,6 +313,13 @@ impl Control {
         }
         self.events.retain(|event| event.connection() != Some(connection));
         self.send();
+    }
+
+    /// Tests: number and first expected PSN of our end.
+    #[cfg(test)]
+    pub(super) fn end_of(&self, connection: ConnectionId) -> Option<(u32, Psn)> {
+        let made = self.connections.get(&connection)?.queue_pair.as_ref()?;
+        Some((made.qpn, made.receive_psn))
     }
 
     fn number(&mut self) -> u64 {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::packet_io::{self, Interface, PacketIo};
+use super::packet_io::{self, Interface, PacketIo, Way};
 use super::queue_pair::Mail;
 use super::random;
 use super::wire::{Gid, UDP_PORT};
@@ -29,6 +29,8 @@ pub(super) struct Device {
     pub(super) address: IpAddr,
     /// Largest path MTU in bytes that fits its interface now.
     pub(super) mtu: u32,
+    /// How its packets pass, in words.
+    passage: String,
     /// The connection manager's packets.
     pub(super) io: PacketIo,
     /// How many poll groups have packet I/O of it: groups made later have not.
@@ -40,6 +42,7 @@ pub(super) struct Device {
 /// All of them, and the interfaces of the host.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
+    way: Way,
     devices: Vec<Device>,
     interfaces: Vec<Interface>,
     /// Why an address could not be opened, to be said once.
@@ -47,6 +50,10 @@ pub(super) struct Devices {
 }
 
 impl Devices {
+    pub(super) fn new(way: Way) -> Devices {
+        Devices { way, ..Devices::default() }
+    }
+
     /// Looks at the interfaces again: MTUs change, addresses come and go.
     pub(super) fn look(&mut self) {
         match packet_io::interfaces() {
@@ -93,7 +100,7 @@ impl Devices {
             Ok(index) => {
                 self.refusals.remove(&address);
                 let device = &self.devices[index.0];
-                tracing::info!(device = device.name, mtu = device.mtu, io = device.io.name(), "RoCE device is ready");
+                tracing::info!(device = device.name, mtu = device.mtu, "RoCE through {}", device.passage);
             }
             Err(why) => {
                 if self.refusals.insert(address, why.clone()).as_ref() != Some(why) {
@@ -114,8 +121,9 @@ impl Devices {
             .path_mtu_max()
             .ok_or_else(|| format!("{}: its MTU of {} bytes is too small for RoCE", interface.name, interface.mtu))?;
         let scope = if is_link_local(address) { interface.index } else { 0 };
-        let opened = packet_io::open(address, scope, groups.len() + 1);
-        let mut queues = opened.map_err(|error| refusal(address, &error))?.into_iter();
+        let opened = self.way.open(address, scope, groups.len() + 1);
+        let (queues, passage) = opened.map_err(|error| refusal(address, &error))?;
+        let mut queues = queues.into_iter();
         let io = queues.next().expect("a queue for the connection manager");
         let index = DeviceIndex(self.devices.len());
         for ((_, mail), queue) in groups.iter().zip(queues) {
@@ -125,7 +133,7 @@ impl Devices {
         }
         let name = format!("{}_{address}", interface.name);
         let guid = node_guid(&interface.name);
-        self.devices.push(Device { name, address, mtu, io, groups: groups.len(), guid, active: true });
+        self.devices.push(Device { name, address, mtu, passage, io, groups: groups.len(), guid, active: true });
         Ok(index)
     }
 }

@@ -1,13 +1,16 @@
 //! Both ends over real UDP sockets on loopback: the control side, the poll group and everything below them. Each test has
 //! loopback addresses of its own, so that they run at the same time.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use mem::{IoBuf, Pool};
 
+use super::cm::{Cm, CmOptions, CmRequest};
 use super::exposed::Access;
-use super::{Control, Options};
+use super::packet_io::Path;
+use super::wire::{Deth, Flow, GSI_QKEY, GSI_QP, Headers, Opcode, Psn, UDP_PORT};
+use super::{Control, Counters, Options};
 use crate::{
     AcceptParameters, Completion, Connect, ConnectRequest, ConnectionId, ControlEvent, Deliver, Fetch, GroupId,
     ListenerState, PollGroup, PrivateData, QpIndex, QueuePairSizes, Segment,
@@ -305,4 +308,110 @@ fn a_port_that_another_control_side_has_is_a_reason_to_wait() {
         ListenerState::Waiting(why) => assert!(why.contains("4791") && why.contains("in use"), "{why}"),
         state => panic!("{state:?}"),
     }
+}
+
+/// Someone who sends what it likes from an address of its own, with a right ICRC.
+struct Stranger {
+    socket: UdpSocket,
+    flow: Flow,
+    to: SocketAddr,
+}
+
+impl Stranger {
+    fn new(here: &str, to: IpAddr) -> Stranger {
+        let here: SocketAddr = format!("{here}:{UDP_PORT}").parse().expect("an address");
+        let to = SocketAddr::new(to, UDP_PORT);
+        Stranger { socket: UdpSocket::bind(here).expect("a free address"), flow: Flow::new(here, to), to }
+    }
+
+    fn send(&self, headers: &Headers, payload: &[u8]) {
+        let mut packet = [0; 512];
+        let at = headers.emit(&mut packet);
+        let end = at + payload.len();
+        packet[at..end].copy_from_slice(payload);
+        let icrc = self.flow.icrc(0, &packet[..end]);
+        packet[end..end + 4].copy_from_slice(&icrc.to_le_bytes());
+        self.send_bytes(&packet[..end + 4]);
+    }
+
+    fn send_bytes(&self, bytes: &[u8]) {
+        self.socket.send_to(bytes, self.to).expect("loopback takes it");
+    }
+}
+
+/// Number and expected PSN of the target's end, which a stranger may have guessed.
+fn target_end(pair: &Pair) -> (u32, Psn) {
+    let crate::Control::Roce(control) = &pair.target.control else { unreachable!("it is RoCE") };
+    control.end_of(pair.accepted.0).expect("it has a queue pair")
+}
+
+fn counters(machine: &mut Machine) -> Counters {
+    let crate::Control::Roce(control) = &mut machine.control else { unreachable!("it is RoCE") };
+    control.counters()
+}
+
+/// Rubbish, forgeries and floods are dropped and counted by reason, and the connection beside them notices nothing.
+#[test]
+fn strangers_do_not_reach_a_connection() {
+    let mut pair = connected("127.12.6.1", "127.12.6.2");
+    let stranger = Stranger::new("127.12.6.3", pair.target.address);
+    let (qpn, psn) = target_end(&pair);
+    let start = Instant::now();
+    let mut sent = 0u32;
+    let mut answers = 0;
+    // For a little over a second, so that the counters are published.
+    while start.elapsed() < Duration::from_millis(1200) {
+        stranger.send_bytes(&[0xff; 5]);
+        stranger.send_bytes(&[sent as u8; 200]); // with a wrong ICRC
+        stranger.send(&Headers::new(Opcode::SendOnly, qpn, psn), b"forged: the right number and PSN");
+        stranger.send(&Headers::new(Opcode::SendOnly, qpn ^ 0x10_0000, psn), b"for nobody");
+        let deth = Some(Deth { qkey: GSI_QKEY, source_qp: GSI_QP });
+        let datagram = Headers { deth, ..Headers::new(Opcode::UdSendOnly, GSI_QP, Psn::new(sent)) };
+        stranger.send(&datagram, &request_mad(sent, pair.target.address));
+        stranger.send(&datagram, &[sent as u8; 256]);
+        sent += 1;
+
+        pair.initiator.send(pair.asked.1, b"a command");
+        assert_eq!(pair.received(), b"a command");
+        pair.initiator.completions.clear(); // what was sent came back
+        answers += 1;
+    }
+    assert!(answers > 0 && sent > 0);
+    assert!(
+        !pair.target.completions.iter().any(|done| matches!(done, Completion::Received { .. })),
+        "nothing else arrived"
+    );
+
+    let found = counters(&mut pair.target);
+    assert!(found.packets.malformed + found.cm_packets.malformed > 0, "{found:?}");
+    assert!(found.packets.icrc_errors + found.cm_packets.icrc_errors > 0, "{found:?}");
+    assert!(found.groups.wrong_peer > 0 && found.groups.unknown_qp > 0, "{found:?}");
+    assert!(found.cm.malformed > 0, "{found:?}");
+    // Each request is from another queue pair and is never completed: they stay bounded.
+    let half_open = pair.target.events.iter().filter(|event| request(event).is_some()).count();
+    assert!(half_open <= 256, "{half_open} half-open requests");
+    assert!(sent < 300 || found.cm.overload > 0, "{sent} requests, {found:?}");
+}
+
+/// A request for a connection as the kernel sends it, from queue pair `number`.
+fn request_mad(number: u32, to: IpAddr) -> [u8; 256] {
+    let options = CmOptions { node_guid: 1, seed: u64::from(number) | 1, half_open_max: 1 };
+    let mut cm = Cm::new(options);
+    let path = Path { local: "127.12.6.3:4791".parse().expect("an address"), peer: SocketAddr::new(to, UDP_PORT) };
+    let request = CmRequest {
+        port: 5555,
+        source_port: 1234,
+        remote_qpn: 0x100 + number,
+        passive_sends_from: Psn::new(7),
+        responder_resources: 4,
+        initiator_depth: 0,
+        mtu: 1024,
+        ack_timeout: 14,
+        retry_count: 7,
+        rnr_retry: 7,
+        flow_control: false,
+        private_data: PrivateData::new(),
+    };
+    cm.connect(0, &path, request);
+    cm.next_mad(0).expect("a request").1
 }

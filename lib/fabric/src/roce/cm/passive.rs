@@ -144,21 +144,11 @@ impl Cm {
     /// # Panics
     /// If there is more private data.
     pub fn reject(&mut self, now: u64, id: CmId, private_data: &[u8]) {
-        if self.reject_undecided(now, id, RejectReason::CONSUMER, &[], private_data) {
-            self.table.update(id, |connection| connection.consumer.learn_the_end());
-        }
+        self.reject_undecided(now, id, RejectReason::CONSUMER, &[], private_data);
     }
 
-    /// Refuses a request that is not decided yet, and remembers the refusal for when the request is repeated. False: it
-    /// is decided.
-    fn reject_undecided(
-        &mut self,
-        now: u64,
-        id: CmId,
-        reason: RejectReason,
-        information: &[u8],
-        private_data: &[u8],
-    ) -> bool {
+    /// Refuses a request, and remembers the refusal for when the request is repeated; unless it is decided.
+    fn reject_undecided(&mut self, now: u64, id: CmId, reason: RejectReason, information: &[u8], private_data: &[u8]) {
         let rejected = self.table.update(id, |connection| {
             let State::Requested(asked) = &connection.state else { return None };
             let rej = rej_of_request(connection.remote_id, reason, information, private_data);
@@ -166,9 +156,9 @@ impl Cm {
             connection.state = State::TimeWait { until: now + timers::TIME_WAIT, rejection: Some(Box::new(mad)) };
             Some((connection.path, mad))
         });
-        let Some((path, mad)) = rejected.flatten() else { return false };
-        self.queue(path, mad);
-        true
+        if let Some((path, mad)) = rejected.flatten() {
+            self.queue(path, mad);
+        }
     }
 
     /// The consumer takes its time: the peer gets to know that its REQ arrived, so that it goes on waiting.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::handover::Handover;
+use super::neighbours::{Link, Neighbours};
 use super::{Arrived, DATAGRAM_MAX, DATAGRAM_MIN, PacketCounters, Path, queue_of};
 use crate::roce::wire::{Flow, ICRC_LEN, UDP_PORT};
 
@@ -14,6 +15,8 @@ pub struct Inbound {
     index: usize,
     local: SocketAddr,
     handover: Arc<Handover>,
+    /// Where packets for this queue came from, if the link can be seen.
+    pub neighbours: Neighbours,
     /// Where the last packet came from: often the next one's source, too.
     last: Option<(SocketAddr, Flow)>,
     /// What was received, and what was dropped.
@@ -27,6 +30,8 @@ pub struct Datagram<'a> {
     pub source: SocketAddr,
     /// IPv4's identification, where it can be seen.
     pub ip_id: Option<u16>,
+    /// The link that it came over, where that can be seen.
+    pub link: Option<Link>,
     /// ECN says CE.
     pub congested: bool,
     /// UDP's payload.
@@ -35,12 +40,16 @@ pub struct Datagram<'a> {
 
 impl Inbound {
     pub fn new(index: usize, local: SocketAddr, handover: Arc<Handover>) -> Inbound {
-        Inbound { index, local, handover, last: None, counters: PacketCounters::default() }
+        let (neighbours, counters) = (Neighbours::new(), PacketCounters::default());
+        Inbound { index, local, handover, neighbours, last: None, counters }
     }
 
     /// Takes what other queues left for this one; returns how many packets that was.
     pub fn take_from_others(&mut self, take: &mut dyn FnMut(Arrived<'_>)) -> usize {
-        let packets = self.handover.take(self.index, take);
+        let packets = self.handover.take(self.index, |arrived, link| {
+            self.neighbours.learn_if_seen(arrived.path.peer.ip(), link);
+            take(arrived);
+        });
         self.counters.received += packets as u64;
         packets
     }
@@ -62,12 +71,13 @@ impl Inbound {
         let arrived = Arrived { path, congested: datagram.congested, packet };
         let queue = queue_of(dest_qp(packet));
         if queue != self.index && queue < self.handover.queues() {
-            match self.handover.put(queue, arrived) {
+            match self.handover.put(queue, arrived, datagram.link) {
                 true => self.counters.handed_over += 1,
                 false => self.counters.handover_drops += 1,
             }
             return false;
         }
+        self.neighbours.learn_if_seen(path.peer.ip(), datagram.link);
         self.counters.received += 1;
         take(arrived);
         true

@@ -10,15 +10,23 @@
 //! | file | |
 //! |---|---|
 //! | `udp.rs`, `udp/` | ordinary UDP sockets: no privilege, any interface |
+//! | `xdp.rs`, `xdp/` | AF_XDP sockets: frames past the kernel's network stack, for who may load a program into it |
 //! | `inbound.rs` | what happens to each datagram that came in |
 //! | `handover.rs` | packets that came in at another queue than their own |
+//! | `neighbours.rs` | Ethernet addresses of peers, learned from their packets |
 //! | `interfaces.rs` | local addresses, and the path MTU that an interface allows |
 
 mod handover;
 mod inbound;
 mod interface_mtu;
 mod interfaces;
+#[cfg(test)]
+mod namespaces;
+mod neighbours;
+#[cfg(test)]
+mod testing;
 mod udp;
+mod xdp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -90,7 +98,59 @@ counters! {
 /// `AddrInUse`: another process has the port, or the kernel's own soft-RoCE. `InvalidInput`: it is no address of one
 /// host, or `queues` is not 1 to [`QUEUES_MAX`]. Otherwise what the kernel says, with the address.
 pub fn open(address: IpAddr, scope: u32, queues: usize) -> io::Result<Vec<PacketIo>> {
-    Ok(udp::open(address, scope, queues)?.into_iter().map(PacketIo::Udp).collect())
+    Ok(udp::open(address, scope, queues, udp::INBOX_LEN)?.into_iter().map(PacketIo::Udp).collect())
+}
+
+/// As [`open`], but past the kernel's network stack (AF_XDP). Needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, Linux 6.6, and
+/// an interface whose driver can run a program and has none yet. Drivers may reset the link for it.
+///
+/// Says how frames pass, in words, besides.
+///
+/// # Errors
+/// As [`open`], and what the kernel says to the program or the sockets.
+pub fn open_xdp(address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<PacketIo>, String)> {
+    xdp::open(address, scope, queues)
+}
+
+/// Opens a device the fastest way that works, and says in words which that is, and why not a faster one.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_best(address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<PacketIo>, String)> {
+    let refused = match xdp::is_worthwhile(address, scope) {
+        Ok(()) => match xdp::open(address, scope, queues) {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error.to_string(),
+        },
+        Err(why) => why,
+    };
+    Ok((open(address, scope, queues)?, format!("UDP sockets; AF_XDP is not used: {refused}")))
+}
+
+/// Which way packets take.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Way {
+    /// The fastest that works.
+    #[default]
+    Best,
+    /// Ordinary UDP sockets.
+    Udp,
+    /// AF_XDP sockets.
+    Xdp,
+}
+
+impl Way {
+    /// Opens a device this way, and says in words how its packets pass.
+    ///
+    /// # Errors
+    /// As [`open`], [`open_xdp`] and [`open_best`].
+    pub fn open(self, address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<PacketIo>, String)> {
+        match self {
+            Way::Best => open_best(address, scope, queues),
+            Way::Udp => Ok((open(address, scope, queues)?, "UDP sockets".into())),
+            Way::Xdp => open_xdp(address, scope, queues),
+        }
+    }
 }
 
 /// One queue of one device.
@@ -98,6 +158,8 @@ pub fn open(address: IpAddr, scope: u32, queues: usize) -> io::Result<Vec<Packet
 pub enum PacketIo {
     /// An ordinary UDP socket.
     Udp(udp::UdpQueue),
+    /// AF_XDP sockets, and an ordinary one beside them.
+    Xdp(xdp::XdpQueue),
 }
 
 impl PacketIo {
@@ -105,6 +167,7 @@ impl PacketIo {
     pub fn receive(&mut self, take: &mut dyn FnMut(Arrived<'_>)) -> usize {
         match self {
             PacketIo::Udp(queue) => queue.receive(take),
+            PacketIo::Xdp(queue) => queue.receive(take),
         }
     }
 
@@ -119,6 +182,7 @@ impl PacketIo {
     pub fn queue(&mut self, path: &Path, headers: &Headers, payload: &[u8]) -> Result<(), NoRoom> {
         match self {
             PacketIo::Udp(queue) => queue.queue(path, headers, payload),
+            PacketIo::Xdp(queue) => queue.queue(path, headers, payload),
         }
     }
 
@@ -126,6 +190,7 @@ impl PacketIo {
     pub fn flush(&mut self) {
         match self {
             PacketIo::Udp(queue) => queue.flush(),
+            PacketIo::Xdp(queue) => queue.flush(),
         }
     }
 
@@ -134,13 +199,7 @@ impl PacketIo {
     pub fn receive_room(&self, payload: usize) -> u32 {
         match self {
             PacketIo::Udp(queue) => queue.receive_room(payload),
-        }
-    }
-
-    /// What it is, for the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            PacketIo::Udp(_) => "UDP socket",
+            PacketIo::Xdp(queue) => queue.receive_room(payload),
         }
     }
 
@@ -148,9 +207,19 @@ impl PacketIo {
     pub fn counters(&self) -> PacketCounters {
         match self {
             PacketIo::Udp(queue) => queue.counters(),
+            PacketIo::Xdp(queue) => queue.counters(),
         }
     }
 }
+
+/// Differentiated services code point of what we send: 26, what RoCE's lossless traffic class is by custom.
+const DSCP: u8 = 26;
+
+/// ECN field of what we send: ECT(0), so that switches mark packets instead of dropping them.
+const ECT_0: u8 = 0b10;
+
+/// IPv4's type of service and IPv6's traffic class of what we send.
+const TRAFFIC_CLASS: u8 = DSCP << 2 | ECT_0;
 
 /// Shortest datagram that is a packet: a base transport header and the ICRC.
 const DATAGRAM_MIN: usize = BTH_LEN + ICRC_LEN;

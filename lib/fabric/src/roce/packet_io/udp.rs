@@ -35,11 +35,15 @@ use crate::roce::wire::Headers;
 /// little more, lest the beginnings of all messages compete for the same few places of the processor's cache.
 const MESSAGE_LEN: usize = (64 << 10) + 4096 + 192;
 
+/// Packets that one queue can hand to another between two polls, where the kernel brings nearly all to their own: four
+/// merged datagrams.
+pub const INBOX_LEN: usize = 256;
+
 /// Opens the queues of a device.
-pub fn open(address: IpAddr, scope: u32, queues: usize) -> io::Result<Vec<UdpQueue>> {
+pub fn open(address: IpAddr, scope: u32, queues: usize, inbox_len: usize) -> io::Result<Vec<UdpQueue>> {
     let local = sockets::local_address(address, scope)?;
     let sockets = sockets::bind(local, queues)?;
-    let handover = Arc::new(Handover::new(queues));
+    let handover = Arc::new(Handover::new(queues, inbox_len));
     let inbounds = (0..queues).map(|index| Inbound::new(index, local, handover.clone()));
     sockets.into_iter().zip(inbounds).map(|(socket, inbound)| UdpQueue::new(local, socket, inbound)).collect()
 }
@@ -54,7 +58,8 @@ pub struct UdpQueue {
     receive_buffer: usize,
     /// [`BATCH_SIZE`] messages of [`MESSAGE_LEN`].
     messages: Box<[u8]>,
-    inbound: Inbound,
+    /// The receiving half, for packets from the socket and from elsewhere.
+    pub(super) inbound: Inbound,
     bursts: Bursts,
     sent: u64,
     send_errors: u64,
@@ -78,6 +83,11 @@ impl UdpQueue {
         })
     }
 
+    /// Where it is bound.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
     /// See [`super::PacketIo::receive`].
     pub fn receive(&mut self, take: &mut dyn FnMut(Arrived<'_>)) -> usize {
         let mut packets = self.inbound.take_from_others(take);
@@ -91,7 +101,7 @@ impl UdpQueue {
         for (message, meta) in self.messages.chunks_exact(MESSAGE_LEN).zip(&meta[..messages]) {
             let congested = meta.ecn == Some(EcnCodepoint::Ce);
             let mut datagram = |bytes| {
-                let datagram = Datagram { source: meta.addr, ip_id: None, congested, bytes };
+                let datagram = Datagram { source: meta.addr, ip_id: None, link: None, congested, bytes };
                 packets += usize::from(self.inbound.take(datagram, take));
             };
             match &message[..meta.len.min(MESSAGE_LEN)] {

@@ -29,8 +29,8 @@ mod numbered;
 mod requester;
 mod responder;
 mod send_queue;
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, feature = "test-utils"))]
+pub mod tests;
 mod timer;
 mod window;
 

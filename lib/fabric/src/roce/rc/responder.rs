@@ -81,7 +81,7 @@ struct ReadJob {
     sent: u32,
     msn: u32,
     /// The peer asked once more: what it may not read (any more) is not answered, as it can have it already.
-    again: bool,
+    repeated: bool,
 }
 
 /// What is to be said when all READs before are answered.
@@ -230,7 +230,14 @@ impl Responder {
                 check(reth.len, || exposed.readable(qp, reth.rkey, reth.addr, reth.len).is_ok())?;
                 self.msn = self.msn.wrapping_add(1);
                 let packets = self.packets(reth.len);
-                self.reads.push_back(ReadJob { psn: headers.psn, reth, packets, sent: 0, msn: self.msn, again: false });
+                self.reads.push_back(ReadJob {
+                    psn: headers.psn,
+                    reth,
+                    packets,
+                    sent: 0,
+                    msn: self.msn,
+                    repeated: false,
+                });
                 return Ok(packets);
             }
             _ => return Err(INVALID), // immediate data with a WRITE, atomics
@@ -333,28 +340,27 @@ impl Responder {
         }
     }
 
-    /// The peer lacks responses from `psn` on: they, and all READs after them, are answered once more.
+    /// The peer lacks responses from `psn` on: they, and all READs after them, are answered once more, from a first
+    /// response on.
     fn read_again(&mut self, psn: Psn, reth: Reth) {
         let packets = self.packets(reth.len);
         if i64::from(packets) > i64::from(self.expected.since(psn)) {
             return; // more than it asked for before
         }
-        // Where it belongs: behind the jobs that start before it.
-        let place = self.reads.partition_point(|job| job.psn.is_before(psn));
-        for job in self.reads.range_mut(place..) {
-            (job.sent, job.again) = (0, job.again || job.sent > 0);
-        }
-        let mut covered = self.reads.get(place).is_some_and(|job| job.psn == psn);
-        if let Some(before) = place.checked_sub(1).and_then(|place| self.reads.get_mut(place)) {
-            let offset = psn.since(before.psn) as u32; // it starts before
-            if offset < before.packets {
-                covered = true;
-                before.again |= before.sent > offset;
-                before.sent = before.sent.min(offset);
+        let place = self.reads.partition_point(|job| !psn.is_before(job.psn.plus(job.packets)));
+        let full = self.reads.len() >= self.reads_max;
+        let mut repetition = ReadJob { psn, reth, packets, sent: 0, msn: self.msn, repeated: true };
+        match self.reads.get_mut(place).filter(|job| !psn.is_before(job.psn)) {
+            Some(job) if psn.since(job.psn) as u32 > job.sent => return, // on its way, and not there yet
+            Some(job) => {
+                repetition.repeated = job.repeated || job.sent > 0;
+                *job = repetition;
             }
+            None if full => return, // more at once than agreed
+            None => self.reads.insert(place, repetition),
         }
-        if !covered && self.reads.len() < self.reads_max {
-            self.reads.insert(place, ReadJob { psn, reth, packets, sent: 0, msn: self.msn, again: true });
+        for later in self.reads.range_mut(place + 1..) {
+            (later.sent, later.repeated) = (0, later.repeated || later.sent > 0);
         }
     }
 
@@ -389,7 +395,7 @@ impl Responder {
             let Some((headers, payload)) = job.response(qp, self.mtu, exposed) else {
                 // The memory was withdrawn meanwhile.
                 let job = self.reads.pop_front();
-                if let Some(ReadJob { psn, sent, again: false, .. }) = job {
+                if let Some(ReadJob { psn, sent, repeated: false, .. }) = job {
                     self.reads.clear();
                     self.expected = psn.plus(sent);
                     self.answer = Answer::Refuse(NakCode::RemoteAccess);

@@ -67,6 +67,15 @@ fn peer_that_needs_longer_gets_it() {
 }
 
 #[test]
+fn receipt_of_something_else_extends_nothing() {
+    let mut bench = Bench::new();
+    let id = bench.connecting();
+    bench.hears(mra(id, 1, 22));
+    assert_eq!(bench.cm.counters().unknown, 1);
+    assert_eq!(bench.waits(150 * MS).len(), 1);
+}
+
+#[test]
 fn refusal_is_reported_with_reason_and_data_and_the_id_is_gone() {
     for (reason, named) in [(RejectReason::CONSUMER, THEIR_ID), (RejectReason::INVALID_SERVICE_ID, 0)] {
         let mut bench = Bench::new();

@@ -184,6 +184,34 @@ fn rejection_ends_an_established_connection() {
 }
 
 #[test]
+fn rejection_with_another_id_is_not_for_us() {
+    let mut bench = Bench::new();
+    let id = bench.established();
+    let Message::Rej(rej) = rej(id.0, 2, RejectReason::TIMEOUT) else { unreachable!() };
+    bench.hears(Message::Rej(Rej { local_comm_id: THEIR_ID + 1, ..rej }));
+    assert!(bench.events().is_empty());
+    assert_eq!(bench.cm.counters().unknown, 1);
+}
+
+#[test]
+fn disconnected_attempts_end_at_once() {
+    type Make = fn(&mut Bench) -> CmId;
+    let cases: [(Make, RejectReason); 2] =
+        [(Bench::requested, RejectReason::CONSUMER), (Bench::connecting, RejectReason::TIMEOUT)];
+    for (make, reason) in cases {
+        let mut bench = Bench::new();
+        let id = make(&mut bench);
+        bench.cm.disconnect(bench.now, id);
+        assert_eq!(refusal(bench.says_one()).reason, reason);
+        assert_eq!(bench.ended(), id);
+        bench.cm.disconnect(bench.now, id);
+        assert!(bench.events().is_empty());
+        bench.cm.destroy(bench.now, id);
+        bench.forgets_everything();
+    }
+}
+
+#[test]
 fn ended_connection_stays_known_until_it_is_destroyed() {
     let mut bench = Bench::new();
     let id = bench.established();

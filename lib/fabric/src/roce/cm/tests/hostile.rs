@@ -75,6 +75,21 @@ fn flood_of_requests_stays_bounded_and_leaves_connections_alone() {
 }
 
 #[test]
+fn accepted_connections_are_half_open_until_the_peer_completes_them() {
+    let mut bench = Bench::new();
+    for number in 1..=options(1).half_open_max as u32 {
+        bench.hears(Message::Req(Req { local_comm_id: number, local_qpn: 0x100 + number, ..req() }));
+        let CmEvent::Requested { id, .. } = bench.one_event() else { panic!("not asked") };
+        assert!(bench.cm.accept(bench.now, id, reply(b"")));
+        bench.says();
+    }
+    bench.hears(Message::Req(req()));
+    bench.says_nothing();
+    assert!(bench.events().is_empty());
+    assert_eq!(bench.cm.counters().overload, 1);
+}
+
+#[test]
 fn flood_of_refused_requests_takes_up_no_more_than_the_queue() {
     let mut bench = Bench::new();
     for number in 0..2 * OUTBOX_MAX as u32 {

@@ -97,6 +97,11 @@ fn kernels_initiator_is_served_over_ipv4() {
 }
 
 #[test]
+fn kernels_initiator_is_served_through_a_socket_of_both_ip_versions() {
+    is_served(&path("::ffff:10.78.0.1", "::ffff:10.78.0.2"), &ipv4()[..5]);
+}
+
+#[test]
 fn kernels_initiator_is_served_over_ipv6() {
     is_served(&path("fd81::1", "fd81::2"), &ipv6());
 }
@@ -156,5 +161,6 @@ fn is_asked(path: &Path, mads: &[Mad]) {
 #[test]
 fn kernels_target_is_asked_as_the_kernels_initiator_does() {
     is_asked(&path("10.78.0.2", "10.78.0.1"), &ipv4()[..5]);
+    is_asked(&path("::ffff:10.78.0.2", "::ffff:10.78.0.1"), &ipv4()[..5]);
     is_asked(&path("fd81::2", "fd81::1"), &ipv6());
 }

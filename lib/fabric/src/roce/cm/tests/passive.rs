@@ -148,6 +148,7 @@ fn reply_is_repeated_until_ready_to_use() {
     assert!(said.iter().all(|(_, mad)| matches!(mad.message, Message::Rep(_)) && mad.transaction_id == THEIR_TID));
     let times: Vec<_> = said.iter().map(|(time, _)| *time / MS).collect();
     assert_eq!(times[..5], [100, 300, 700, 1500, 3100]);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= timeout_ns(20) / MS + 10), "{times:?}");
     assert_eq!(bench.cm.counters().retransmitted, times.len() as u64);
     bench.hears(rtu(id));
     bench.hears(rtu(id));
@@ -233,6 +234,17 @@ fn peer_that_needs_longer_than_its_retries_is_asked_once_more() {
     let said = bench.waits(timeout_ns(21) + timeout_ns(19) + 20 * MS);
     assert!(matches!(said[0].1.message, Message::Rep(_)) && said[0].0 >= timeout_ns(21), "{said:?}");
     assert_eq!(bench.ended(), id);
+}
+
+#[test]
+fn receipt_of_something_else_extends_nothing() {
+    let mut bench = Bench::new();
+    let id = bench.accepted();
+    let Message::Mra(other_id) = mra(id, 1, 21) else { unreachable!() };
+    bench.hears(Message::Mra(Mra { local_comm_id: THEIR_ID + 1, ..other_id }));
+    bench.hears(mra(id, 0, 21));
+    assert_eq!(bench.cm.counters().unknown, 2);
+    assert_eq!(bench.waits(150 * MS).len(), 1);
 }
 
 #[test]

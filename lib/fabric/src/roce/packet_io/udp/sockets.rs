@@ -9,7 +9,7 @@ use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::options;
-use crate::roce::packet_io::QUEUES_MAX;
+use crate::roce::packet_io::{QUEUES_MAX, TRAFFIC_CLASS};
 use crate::roce::wire::{GSI_QP, UDP_PORT};
 
 /// Receive buffer that is asked for, in bytes. It has to take what arrives while its reactor does something else: at 25
@@ -18,14 +18,6 @@ const RECEIVE_BUFFER_WANTED: usize = 8 << 20;
 
 /// Send buffer that is asked for, in bytes: what may wait in the kernel and the NIC. Longer queues only add latency.
 const SEND_BUFFER_WANTED: usize = 2 << 20;
-
-/// Differentiated services code point of what we send: 26, what RoCE's lossless traffic class is by custom.
-const DSCP: u8 = 26;
-
-/// ECN field of what we send: ECT(0), so that switches mark packets instead of dropping them.
-const ECT_0: u8 = 0b10;
-
-const TRAFFIC_CLASS: u8 = DSCP << 2 | ECT_0;
 
 /// Binds a socket per queue.
 pub fn bind(address: SocketAddr, queues: usize) -> io::Result<Vec<Socket>> {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::roce::packet_io::PacketIo;
-use crate::roce::wire::{Flow, Opcode, Psn, UDP_PORT};
+use crate::roce::packet_io::namespaces::*;
+use crate::roce::packet_io::testing::*;
+use crate::roce::wire::UDP_PORT;
 
 /// An address that no other test uses, nor another process that runs these tests.
 fn an_address() -> IpAddr {
@@ -16,50 +18,11 @@ fn an_address() -> IpAddr {
 }
 
 fn device(address: IpAddr, queues: usize) -> Vec<PacketIo> {
-    super::super::open(address, 0, queues).unwrap()
+    when_free(|| super::super::open(address, 0, queues))
 }
 
-/// A device with one queue; waits for an address that another test uses (there is but one of IPv6's loopback).
 fn single(address: IpAddr) -> PacketIo {
-    loop {
-        match super::super::open(address, 0, 1) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::yield_now(),
-            opened => return opened.unwrap().pop().unwrap(),
-        }
-    }
-}
-
-fn path(local: IpAddr, peer: IpAddr) -> Path {
-    Path { local: SocketAddr::new(local, UDP_PORT), peer: SocketAddr::new(peer, UDP_PORT) }
-}
-
-fn headers(dest_qp: u32, psn: u32) -> Headers {
-    Headers::new(Opcode::SendOnly, dest_qp, Psn::new(psn))
-}
-
-/// What an [`Arrived`] said: queue pair, PSN, payload.
-type Packet = (u32, u32, Vec<u8>);
-
-/// Receives until that many packets are there; gives up after a long time.
-fn receive(queue: &mut PacketIo, count: usize) -> Vec<Packet> {
-    let mut packets = Vec::new();
-    let give_up = Instant::now() + Duration::from_secs(10);
-    while packets.len() < count && Instant::now() < give_up {
-        queue.receive(&mut |arrived| {
-            let (headers, payload) = Headers::parse(arrived.packet).unwrap();
-            packets.push((headers.dest_qp, headers.psn.get(), payload.to_vec()));
-        });
-    }
-    packets
-}
-
-/// A correct datagram.
-fn datagram(source: SocketAddr, destination: SocketAddr, ip_id: u16, headers: &Headers, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; super::super::datagram_len(headers, payload)];
-    let len = super::super::emit_packet(headers, payload, &mut bytes);
-    let icrc = Flow::new(source, destination).icrc(ip_id, &bytes[..len]);
-    bytes[len..].copy_from_slice(&icrc.to_le_bytes());
-    bytes
+    device(address, 1).pop().unwrap()
 }
 
 #[test]
@@ -99,7 +62,7 @@ fn the_path_names_both_ends_with_the_port_that_they_listen_at() {
     let mut queue = single(here);
     let sender = UdpSocket::bind((there, 0)).unwrap(); // from any port, as soft-RoCE
     let (source, destination) = (sender.local_addr().unwrap(), SocketAddr::new(here, UDP_PORT));
-    sender.send_to(&datagram(source, destination, 0, &headers(7, 0), &[]), destination).unwrap();
+    sender.send_to(&datagram_bytes(source, destination, 0, &headers(7, 0), &[]), destination).unwrap();
     let mut paths = Vec::new();
     while paths.is_empty() {
         queue.receive(&mut |arrived| paths.push(arrived.path));
@@ -132,7 +95,7 @@ fn packets_that_were_merged_with_those_of_another_queue_are_handed_over() {
     let _unfragmented = UdpSocketState::new((&sender).into()).unwrap();
     let source = sender.local_addr().unwrap().as_socket().unwrap();
     let destination = SocketAddr::new(here, UDP_PORT);
-    let packet = |ip_id, qp| datagram(source, destination, ip_id, &headers(qp, ip_id.into()), &[3; 8]);
+    let packet = |ip_id, qp| datagram_bytes(source, destination, ip_id, &headers(qp, ip_id.into()), &[3; 8]);
     let contents = [packet(0, 0x101), packet(1, 0x102), packet(2, 0x101)].concat();
     let burst = Outgoing { peer: destination, contents: &contents, segment_len: Some(contents.len() / 3), packets: 3 };
     send(&sender, &burst).unwrap();
@@ -162,7 +125,7 @@ fn wrong_and_malformed_datagrams_are_dropped_and_counted() {
     let mut queue = single(here);
     let sender = UdpSocket::bind((there, UDP_PORT)).unwrap();
     let (source, destination) = (sender.local_addr().unwrap(), SocketAddr::new(here, UDP_PORT));
-    let good = datagram(source, destination, 0, &headers(7, 5), &[1; 100]);
+    let good = datagram_bytes(source, destination, 0, &headers(7, 5), &[1; 100]);
     let mut corrupted = good.clone();
     corrupted[50] ^= 1;
     for bytes in [&[][..], &[1], &[0; 15], &vec![0; 4200], &vec![7; 60_000], &corrupted, &[0; 16], &good] {
@@ -187,7 +150,7 @@ fn congestion_is_reported_of_single_and_of_merged_packets() {
             } else {
                 rustix::net::sockopt::set_ipv6_tclass(&sender, traffic_class.into()).unwrap();
             }
-            let packet = |ip_id| datagram(source, destination, ip_id, &headers(7, 0), &[]);
+            let packet = |ip_id| datagram_bytes(source, destination, ip_id, &headers(7, 0), &[]);
             let (one, two) = (packet(0), [packet(0), packet(1)].concat());
             let segment_len = Some(one.len());
             send(&sender, &Outgoing { peer: destination, contents: &one, segment_len: None, packets: 1 }).unwrap();
@@ -215,7 +178,7 @@ fn what_is_sent_is_marked_for_lossless_networks_that_mark_congestion() {
     let (mut bytes, mut meta) = ([0; 64], [RecvMeta::default()]);
     while state.recv((&receiver).into(), &mut [IoSliceMut::new(&mut bytes)], &mut meta).is_err() {}
     assert_eq!(meta[0].ecn, Some(EcnCodepoint::Ect0));
-    let PacketIo::Udp(sender) = sender;
+    let PacketIo::Udp(sender) = sender else { panic!("not a UDP socket") };
     assert_eq!(rustix::net::sockopt::ip_tos(&sender.socket).unwrap() >> 2, 26);
 }
 
@@ -256,6 +219,35 @@ fn what_comes_when_the_socket_is_full_is_lost_and_later_packets_arrive() {
     assert!(arrived > 0 && arrived < many as usize, "{arrived} of {many}");
     flood(&mut sender, &path(here, there), 1, &[2; 8]);
     assert_eq!(receive(&mut receiver, 1), [(0, 0, vec![2; 8])]);
+}
+
+/// A packet to an address that nobody has answered for is waited for in the kernel, and occupies the send buffer.
+#[test]
+fn what_the_send_buffer_has_no_room_for_waits_and_leaves_in_order() {
+    with_rig(9000, 1, |rig| {
+        let mut sender = single(HERE.parse().unwrap());
+        let PacketIo::Udp(queue) = &mut sender else { panic!("not a UDP socket") };
+        queue.socket.set_send_buffer_size(1).unwrap(); // the least that the kernel allows
+        let late = "10.9.0.99";
+        let queued = (0..).take_while(|&psn| sender.queue(&route(HERE, late), &headers(7, psn), &[1; 4096]).is_ok());
+        let mut psn = queued.count() as u32;
+        assert!((63..1000).contains(&psn), "{psn}");
+        sender.flush();
+        assert_eq!(sender.queue(&route(HERE, late), &headers(7, psn), &[1; 4096]), Err(NoRoom));
+        rig.there(|| ip("addr add 10.9.0.99/24 dev right")).unwrap();
+        let mut receiver = rig.peer(late);
+        let mut received = Vec::new();
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while received.len() < 3000 && Instant::now() < give_up {
+            while psn < 3000 && sender.queue(&route(HERE, late), &headers(7, psn), &[1; 4096]).is_ok() {
+                psn += 1;
+            }
+            sender.flush();
+            received.extend(receive_once(&mut receiver).into_iter().map(|(_, psn, _)| psn));
+        }
+        assert_eq!(received, (0..3000).collect::<Vec<_>>());
+        assert_eq!(sender.counters().send_errors, 0);
+    });
 }
 
 #[test]

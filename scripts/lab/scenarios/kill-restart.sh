@@ -5,6 +5,9 @@
 state() { cat /sys/class/srp_remote_ports/port-*/state; }
 
 must "the target starts" start_target 0x3
+# A target on another machine dies in silence: the initiator's soft-RoCE sends again and again before it gives up, and registrations do not
+# survive that in Linux 6.1 (it falls silent, and only the SCSI timeout helps).
+[ "$FABRIC" = verbs ] || must "the initiator loads with never_register=1" load_initiator never_register=1
 must "login" login_disks
 # The initiator's first try is 10 s after the loss, its default. It fails commands 15 s after it, and an emulated target may take that long.
 for port in /sys/class/srp_remote_ports/port-*; do echo 60 >"$port/fast_io_fail_tmo"; done
@@ -17,7 +20,7 @@ must "fio is under way" kill -0 $fio
 check "kill -9" kill_target
 check "fio waits for it" kill -0 $fio
 must "the target starts again" start_target 0x3
-check "the initiator reconnects" initiator_says "ib_srp: reconnect succeeded"
+check "the initiator reconnects" until_true 60 grep_kernel_log "ib_srp: reconnect succeeded"
 wait $fio
 status=$?
 check "fio ends without an error, every byte as written" eval 'cat /run/lab/$SCENARIO.fio.log; test $status = 0'

@@ -41,8 +41,8 @@ must "umount" umount $MOUNT
 round 2M loss 0.1%
 round 2M loss 5%
 round 2M duplicate 5%
-round 2M delay 1ms 500us
-round 2M delay 2ms reorder 25%
+round 2M delay 1ms 20us
+round 2M delay 1ms reorder 5%
 round 2M corrupt 0.5%
 check "a good network again" end_impairment
 check "logout" logout

@@ -2,7 +2,8 @@
 # seconds: 300
 # fabrics: roce
 
-network_has_mtu() { on_host ip link set tap0 mtu "$1" && ip link set eth0 mtu "$1"; }
+# It looks at its interfaces once a second.
+refused_for_mtu() { ! login && initiator_says "REJ reason 0x1a"; }
 works() {
   check "login" login_disks || return
   check "every byte as written" verify_with_fio 4M "$RAM" "$FILE"
@@ -20,4 +21,6 @@ for mtu in 2200 1500 700; do
   must "the network has an MTU of $mtu" network_has_mtu $mtu
   works
 done
+must "our end has an MTU of 1500, the initiator's of 4200" eval 'network_has_mtu 1500 && ip link set eth0 mtu 4200'
+check "a path MTU that does not fit our end is refused, with reason 26" until_true 5 refused_for_mtu
 check "SIGTERM ends the target with status 0" stop_target

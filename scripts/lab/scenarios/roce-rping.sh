@@ -4,7 +4,7 @@
 
 must "the server starts" start_rping
 for size in 100 4000 60000; do
-  check "50 rounds of $size bytes" timeout 60 rping -c -a "$ADDRESS" -C 50 -v -V -S "$size"
+  check "50 rounds of $size bytes" timeout 60 rping -c -a "$ADDRESS" -C 50 -V -S "$size"
 done
 check "two clients at once" eval 'timeout 60 rping -c -a "$ADDRESS" -C 50 -V -S 4000 & timeout 60 rping -c -a "$ADDRESS" -C 50 -V -S 9000; other=$?; wait $! && [ $other = 0 ]'
 check "the server is still there" eval '! target_is_gone'

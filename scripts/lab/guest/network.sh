@@ -1,6 +1,9 @@
-# Sourced: a bad network between guest and host, made by the guest's kernel (netem) in both directions.
+# Sourced: another network between guest and host than the good one that both come up with.
 
-# impair NETEM-OPTION...: what leaves and what arrives suffers so from now on, instead of what it suffered before.
+# network_has_mtu MTU: at both ends.
+network_has_mtu() { on_host ip link set tap0 mtu "$1" && ip link set eth0 mtu "$1"; }
+
+# impair NETEM-OPTION...: what leaves and what arrives suffers so from now on, by the guest's kernel, instead of what it suffered before.
 # Arriving packets are led through a device of their own (ifb), since a queue discipline works on what leaves.
 impair() {
   modprobe -a sch_netem sch_ingress cls_matchall act_mirred ifb || return
@@ -22,3 +25,12 @@ end_impairment() {
 
 # impaired: how many packets it hit so far, per direction.
 impaired() { tc -s qdisc show dev eth0 | grep -A2 netem && tc -s qdisc show dev ifb0 | grep -A2 netem; }
+
+# restore_network: as it came up. Interfaces whose MTU was below 1280 have lost their IPv6 addresses.
+restore_network() {
+  end_impairment
+  [ "$FABRIC" != verbs ] && [ "$(cat /sys/class/net/eth0/mtu)" != "$LAB_MTU" ] || return 0
+  network_has_mtu "$LAB_MTU" &&
+    on_host ip addr replace "$ADDRESS_IPV6/64" dev tap0 nodad &&
+    ip addr replace "$INITIATOR_ADDRESS_IPV6/64" dev eth0 nodad
+}

@@ -235,7 +235,6 @@ impl Requester {
     fn asks(&self, now: u64, last: bool) -> bool {
         let after = self.next + 1;
         let nothing_follows = after == self.queue.posted()
-            || after == self.newest
             || after - self.oldest >= self.window.size().into()
             || last && self.queue.entry(self.next_entry + 1).is_some_and(|entry| entry.kind == Kind::Read);
         let paced = || self.pacer.wait(now, 1, &self.window, self.timer.round_trip()).is_some();
@@ -400,7 +399,7 @@ impl Requester {
         }
         self.window.on_acknowledged(oldest - self.oldest, self.in_flight());
         self.oldest = oldest;
-        if self.next <= oldest {
+        if self.next < oldest {
             // An answer to what was to be sent again.
             self.next = oldest;
             self.next_entry = self.queue.oldest_entry();

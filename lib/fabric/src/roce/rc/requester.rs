@@ -418,8 +418,8 @@ impl Requester {
     }
 
     fn on_receiver_not_ready(&mut self, now: u64, code: u8) -> Result<(), Failure> {
-        if self.not_ready_until.is_some() || self.next == self.oldest {
-            return Ok(()); // said before
+        if self.next == self.oldest {
+            return Ok(()); // it went back already
         }
         if self.rnr_retry != FOR_EVER {
             let Some(left) = self.rnr_retries_left.checked_sub(1) else {
@@ -438,7 +438,6 @@ impl Requester {
         self.next = self.oldest;
         self.next_entry = self.queue.oldest_entry();
         (self.reads_in_flight, self.read_packets_in_flight) = (0, 0);
-        (self.unasked_messages, self.unasked_packets) = (0, 0);
         self.went_back_to = Some(self.oldest);
         self.timer.on_go_back();
     }

@@ -201,3 +201,14 @@ pub(super) fn pattern(len: usize, seed: u8) -> Vec<u8> {
 pub(super) fn numbered(packets: &[Packet], first: u32) -> Vec<(Opcode, i32)> {
     packets.iter().map(|packet| (packet.headers.opcode, packet.headers.psn.since(Psn::new(first)))).collect()
 }
+
+/// Says which seed it was that failed.
+pub(super) struct Seed(pub(super) u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}", self.0);
+        }
+    }
+}

@@ -9,6 +9,7 @@ use super::world::{Dice, Setup, World};
 #[test]
 fn a_stranger_between_two_ends_breaks_no_rule_of_buffers() {
     for seed in 0..60 {
+        let _seed = Seed(seed);
         let mut dice = Dice::Seed(seed);
         let setup = Setup { hostile: true, ..Setup::roll(&mut dice) };
         World::new(setup, dice).run();
@@ -17,8 +18,9 @@ fn a_stranger_between_two_ends_breaks_no_rule_of_buffers() {
 
 #[test]
 fn a_script_without_a_seed_decides_everything() {
-    for seed in 0..60_u8 {
-        let mut dice = Dice::Seed(seed.into());
+    for seed in 0..60 {
+        let _seed = Seed(seed);
+        let mut dice = Dice::Seed(seed);
         let script: Vec<u8> = (0..dice.below(2000)).map(|_| dice.below(256) as u8).collect();
         super::run_script(&script);
     }

@@ -1,5 +1,5 @@
-//! Rule by rule with one end (`endpoint.rs`, `requester.rs`, `responder.rs`), both ends over a bad network (`pair.rs`), and
-//! whatever a peer may send (`hostile.rs`). With the feature `test-utils`, `script.rs` is there for fuzzing.
+//! Rule by rule with one end (`endpoint.rs`, `requester.rs`, `responder.rs`), what soft-RoCE says (`transcript.rs`), both
+//! ends over a bad network (`pair.rs`), and whatever a peer may send (`hostile.rs`). With the feature `test-utils`, `script.rs` is there for fuzzing.
 
 #[cfg(test)]
 mod end;
@@ -14,6 +14,8 @@ mod requester;
 #[cfg(test)]
 mod responder;
 mod script;
+#[cfg(test)]
+mod transcript;
 mod world;
 
 pub use script::run_script;

@@ -349,11 +349,14 @@ fn a_keepalive_finds_out_that_the_peer_is_gone() {
     end.post_receive();
     end.endpoint.keepalive();
     end.sent();
+    end.send(1, 10);
     while !end.endpoint.has_failed() {
         end.sent_at_deadline();
     }
     let completions = end.completions();
-    assert!(matches!(completions[..], [Completion::ReceiveFlushed { .. }]), "{completions:?}");
+    assert!(matches!(completions[0], Completion::ReceiveFlushed { .. }));
+    assert!(matches!(completions[1], Completion::Delivered { cookie: 1, result: Err(WorkError::Flushed), .. }));
+    assert_eq!(end.endpoint.outstanding(), 0);
 }
 
 #[test]
@@ -591,6 +594,15 @@ fn a_receiver_that_is_not_ready_is_not_gone() {
     }
     assert_eq!(end.endpoint.counters().timeouts, 21, "of 25 deadlines 4 ended the wait for the receiver");
     assert!(!end.endpoint.has_failed());
+}
+
+#[test]
+fn a_repeated_answer_takes_no_retry() {
+    let mut end = End::new(&EndpointOptions { rnr_retry: 1, ..options() });
+    end.send(1, 10);
+    end.sent();
+    (0..3).for_each(|_| end.answer(0, Syndrome::ReceiverNotReady(1)));
+    assert_eq!(numbered(&end.sent_at_deadline(), SEND_PSN), [(SendOnly, 0)]);
 }
 
 #[test]

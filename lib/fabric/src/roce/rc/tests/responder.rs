@@ -565,6 +565,21 @@ fn a_read_repeated_while_it_is_answered_is_not_refused_when_its_memory_is_withdr
     assert!(!end.endpoint.has_failed());
 }
 
+/// Found by the two ends over a bad network: the late duplicate of a READ, whose data had arrived long ago, took the
+/// place of a new one, and the connection ended for too many READs at once.
+#[test]
+fn a_late_duplicate_of_a_read_does_not_take_the_place_of_a_new_one() {
+    let mut end = ready();
+    let memory = end.expose(256, 5, BOTH);
+    end.rdma(0, ReadRequest, memory, &[]);
+    assert_eq!(end.sent().len(), 1);
+    end.rdma(0, ReadRequest, memory, &[]);
+    (1..5).for_each(|number| end.rdma(number, ReadRequest, memory, &[]));
+    assert_eq!(end.sent_answers().len(), 4);
+    end.rdma(4, ReadRequest, memory, &[]);
+    assert_eq!(end.sent_answers(), [(ReadResponseOnly, 4)]);
+}
+
 #[test]
 fn repetitions_do_not_make_more_reads_at_once_than_agreed() {
     let mut end = ready();

@@ -1,5 +1,7 @@
 //! One endpoint, and what a test needs to play its peer.
 
+use super::memory::Memory;
+
 pub(super) use mem::{IoBuf, Pool};
 
 pub(super) use crate::roce::exposed::{Access, Exposed, RemoteMemory};
@@ -68,13 +70,16 @@ pub(super) struct End {
     pub(super) exposed: Exposed,
     pub(super) pool: Pool,
     pub(super) now: u64,
+    _memory: Memory,
 }
 
 impl End {
     pub(super) fn new(options: &EndpointOptions) -> End {
         let mut endpoint = Endpoint::new(options);
         endpoint.set_index(QP);
-        End { endpoint, exposed: Exposed::with_capacity(1, 8), pool: mem::testing::pool(65536, 32), now: 1_000_000 }
+        let mut memory = Memory::new();
+        let pool = memory.pool(65536, 32);
+        End { endpoint, exposed: Exposed::with_capacity(1, 8), pool, now: 1_000_000, _memory: memory }
     }
 
     /// A buffer of `len` bytes whose content depends on `seed`.

@@ -7,6 +7,7 @@ mod end;
 mod endpoint;
 #[cfg(test)]
 mod hostile;
+mod memory;
 #[cfg(test)]
 mod pair;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use mem::{IoBuf, Pool};
 
+use super::memory::Memory;
 use crate::roce::exposed::{Access, Exposed, RemoteMemory};
 use crate::roce::rc::{Endpoint, EndpointOptions, Transmit};
 use crate::roce::wire::{HEADER_MAX, Headers, Opcode, Psn};
@@ -153,6 +154,7 @@ pub(super) struct World<'a> {
     packets_sent: u64,
     network: BinaryHeap<InFlight>,
     pub(super) users: [User; 2],
+    _memory: Memory,
 }
 
 /// One end and who uses it.
@@ -210,10 +212,10 @@ fn arena_seed(side: usize) -> u64 {
 }
 
 impl User {
-    fn new(setup: &Setup, side: usize) -> User {
+    fn new(setup: &Setup, side: usize, memory: &mut Memory) -> User {
         let mut endpoint = Endpoint::new(&setup.options(side));
         endpoint.set_index(QpIndex(side as u32));
-        let arena = mem::testing::pool(BUFFER * PARTS, 1);
+        let arena = memory.pool(BUFFER * PARTS, 1);
         let mut data = IoBuf::new(arena.get().expect("one buffer"), 0..BUFFER * PARTS);
         fill(data.bytes_mut(), arena_seed(side), 0);
         let mut exposed = Exposed::with_capacity(side as u64, 1);
@@ -223,8 +225,8 @@ impl User {
             endpoint,
             exposed,
             arena,
-            pool: mem::testing::pool(BUFFER, BUFFERS),
-            receives: mem::testing::pool(BUFFER, setup.receives as usize),
+            pool: memory.pool(BUFFER, BUFFERS),
+            receives: memory.pool(BUFFER, setup.receives as usize),
             left: setup.operations,
             outstanding: VecDeque::new(),
             cookie: 0,
@@ -421,8 +423,10 @@ impl Transmit for Port<'_, '_> {
 
 impl<'a> World<'a> {
     pub(super) fn new(setup: Setup, dice: Dice<'a>) -> World<'a> {
-        let users = [User::new(&setup, 0), User::new(&setup, 1)];
-        let mut world = World { dice, setup, now: 0, packets_sent: 0, network: BinaryHeap::new(), users };
+        let mut memory = Memory::new();
+        let users = [0, 1].map(|side| User::new(&setup, side, &mut memory));
+        let mut world =
+            World { dice, setup, now: 0, packets_sent: 0, network: BinaryHeap::new(), users, _memory: memory };
         world.users.iter_mut().for_each(User::post_receives);
         world
     }

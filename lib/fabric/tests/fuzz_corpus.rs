@@ -8,6 +8,8 @@ mod roce_frame;
 mod roce_mad;
 #[path = "../fuzz/exercise/roce_packet.rs"]
 mod roce_packet;
+#[path = "../fuzz/exercise/roce_rc.rs"]
+mod roce_rc;
 
 use std::path::Path;
 
@@ -41,4 +43,9 @@ fn roce_frame_corpus() {
 #[test]
 fn roce_cm_corpus() {
     replay("roce_cm", roce_cm::run);
+}
+
+#[test]
+fn roce_rc_corpus() {
+    replay("roce_rc", roce_rc::run);
 }

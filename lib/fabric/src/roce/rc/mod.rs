@@ -4,7 +4,8 @@
 //! ```text
 //!                    ┌ requester.rs ── send_queue.rs    what we ask: SEND, WRITE, READ, and repetitions
 //! Endpoint (here) ───┤     └ timer.rs, window.rs        when again, how much, how fast
-//!                    └ responder.rs ── exposed.rs       what the peer asks, and our answers
+//!                    ├ responder.rs ── exposed.rs       what the peer asks, and our answers
+//!                    └ notifier.rs                      tells the peer of congestion
 //! ```
 //!
 //! # Supported
@@ -30,7 +31,9 @@ mod requester;
 mod responder;
 mod send_queue;
 #[cfg(any(test, feature = "test-utils"))]
-pub mod tests;
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod window;
 

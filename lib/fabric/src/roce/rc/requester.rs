@@ -236,7 +236,6 @@ impl Requester {
     fn asks(&self, now: u64, last: bool) -> bool {
         let after = self.next + 1;
         let nothing_follows = after == self.queue.posted()
-            || after == self.newest
             || after - self.oldest >= self.window.size().into()
             || last && self.queue.entry(self.next_entry + 1).is_some_and(|entry| entry.kind == Kind::Read);
         let paced = || self.pacer.wait(now, 1, &self.window, self.timer.round_trip()).is_some();
@@ -398,9 +397,9 @@ impl Requester {
         if oldest == self.oldest {
             return;
         }
-        self.window.on_acknowledged(oldest - self.oldest, self.in_flight());
+        self.window.on_acknowledged(oldest - self.oldest, self.in_flight(), oldest);
         self.oldest = oldest;
-        if self.next <= oldest {
+        if self.next < oldest {
             // An answer to what was to be sent again.
             self.next = oldest;
             self.next_entry = self.queue.oldest_entry();
@@ -419,8 +418,8 @@ impl Requester {
     }
 
     fn on_receiver_not_ready(&mut self, now: u64, code: u8) -> Result<(), WorkError> {
-        if self.not_ready_until.is_some() || self.next == self.oldest {
-            return Ok(()); // said before
+        if self.next == self.oldest {
+            return Ok(()); // it went back already
         }
         if self.rnr_retry != FOR_EVER {
             let Some(left) = self.rnr_retries_left.checked_sub(1) else {
@@ -438,7 +437,6 @@ impl Requester {
         self.next = self.oldest;
         self.next_entry = self.queue.oldest_entry();
         (self.reads_in_flight, self.read_packets_in_flight) = (0, 0);
-        (self.unasked_messages, self.unasked_packets) = (0, 0);
         self.went_back_to = Some(self.oldest);
         self.timer.on_go_back();
     }

@@ -224,7 +224,7 @@ impl Responder {
             WriteMiddle | WriteLast => self.take_write(qp, headers, payload, exposed)?,
             ReadRequest => {
                 let reth = headers.reth.ok_or(INVALID)?;
-                if self.message != Message::None || self.reads.len() >= self.reads_max {
+                if self.message != Message::None || !self.has_room_for_read() {
                     return Err(INVALID);
                 }
                 check(reth.len, || exposed.readable(qp, reth.rkey, reth.addr, reth.len).is_ok())?;
@@ -243,6 +243,17 @@ impl Responder {
             _ => return Err(INVALID), // immediate data with a WRITE, atomics
         }
         Ok(1)
+    }
+
+    /// Whether the peer may ask for one more READ now. It may if it got all data of the oldest one, which then is a repetition
+    /// that it does not wait for (a duplicate on a detour), and is dropped.
+    fn has_room_for_read(&mut self) -> bool {
+        let full = self.reads.len() >= self.reads_max;
+        if full && self.reads.front().is_some_and(|oldest| oldest.repeated) {
+            self.reads.pop_front();
+            return true;
+        }
+        !full
     }
 
     fn begin(&mut self, message: Message) -> Result<(), Trouble> {

@@ -11,7 +11,8 @@ const SIZE_MIN: u32 = 2;
 const SIZE_MAX: u32 = 256;
 
 /// The size of the window in packets (PSNs, so READ responses count): slow start, then one more per window; half after
-/// a loss or a congestion notification (TCP's rules, RFC 5681).
+/// a loss or a congestion notification (TCP's rules, RFC 5681). A timeout after which nothing turns out to be missing was
+/// the peer's pause, not the network's loss: what it did is undone (in the manner of RFC 5682).
 #[derive(Debug)]
 pub(super) struct Window {
     size: u32,
@@ -21,11 +22,13 @@ pub(super) struct Window {
     acknowledged: u32,
     /// Losses of packets before this one were answered already: once per window is enough.
     answered_until: u64,
+    /// Size and threshold before the timeouts since the last acknowledgement.
+    before_timeout: Option<(u32, u32)>,
 }
 
 impl Window {
     pub(super) fn new() -> Window {
-        Window { size: SIZE_FIRST, threshold: SIZE_MAX, acknowledged: 0, answered_until: 0 }
+        Window { size: SIZE_FIRST, threshold: SIZE_MAX, acknowledged: 0, answered_until: 0, before_timeout: None }
     }
 
     #[inline]
@@ -33,9 +36,14 @@ impl Window {
         self.size
     }
 
-    /// `packets` were acknowledged while `in_flight` were on their way.
+    /// `packets` were acknowledged while `in_flight` were on their way; now all before `oldest` are.
     #[inline]
-    pub(super) fn on_acknowledged(&mut self, packets: u64, in_flight: u64) {
+    pub(super) fn on_acknowledged(&mut self, packets: u64, in_flight: u64, oldest: u64) {
+        if let Some(before) = self.before_timeout.take()
+            && oldest >= self.answered_until
+        {
+            (self.size, self.threshold) = before;
+        }
         if in_flight < u64::from(self.size / 2) {
             return; // what is not used says nothing about the network
         }
@@ -61,6 +69,7 @@ impl Window {
 
     /// Nothing came back for a whole timeout.
     pub(super) fn on_timeout(&mut self, sent: u64) {
+        self.before_timeout = self.before_timeout.or(Some((self.size, self.threshold)));
         self.halve(sent);
     }
 
@@ -118,13 +127,13 @@ mod tests {
     #[test]
     fn it_doubles_each_round_trip_until_the_first_loss_and_then_grows_by_one() {
         let mut window = Window::new();
-        window.on_acknowledged(32, 32);
+        window.on_acknowledged(32, 32, 0);
         assert_eq!(window.size(), 64);
         window.on_congestion(100, 164);
         assert_eq!(window.size(), 32);
-        window.on_acknowledged(31, 32);
+        window.on_acknowledged(31, 32, 0);
         assert_eq!(window.size(), 32);
-        window.on_acknowledged(1, 32);
+        window.on_acknowledged(1, 32, 0);
         assert_eq!(window.size(), 33);
     }
 
@@ -147,12 +156,12 @@ mod tests {
     #[test]
     fn it_stays_within_its_bounds_and_does_not_grow_unused() {
         let mut window = Window::new();
-        window.on_acknowledged(15, 15);
+        window.on_acknowledged(15, 15, 0);
         assert_eq!(window.size(), 32);
-        window.on_acknowledged(u64::MAX, 1000);
+        window.on_acknowledged(u64::MAX, 1000, 0);
         assert_eq!(window.size(), SIZE_MAX);
         window.on_congestion(0, 1);
-        (0..100_000).for_each(|_| window.on_acknowledged(1, 1000));
+        (0..100_000).for_each(|_| window.on_acknowledged(1, 1000, 0));
         assert_eq!(window.size(), SIZE_MAX);
     }
 
@@ -171,6 +180,22 @@ mod tests {
         pacer.on_sent(now, 1, &window, round_trip);
         assert_eq!(pacer.wait(now, 0, &window, round_trip), Some(now + pace));
         assert_eq!(pacer.wait(now + pace, 0, &window, round_trip), None);
+    }
+
+    #[test]
+    fn a_timeout_that_lost_nothing_is_undone_by_the_first_acknowledgement_of_everything() {
+        let mut window = Window::new();
+        window.on_acknowledged(64, 64, 64);
+        window.on_timeout(164);
+        window.on_timeout(164);
+        assert_eq!(window.size(), 24);
+        window.on_acknowledged(100, 0, 164);
+        assert_eq!(window.size(), 96);
+
+        window.on_timeout(264);
+        window.on_acknowledged(1, 0, 165);
+        window.on_acknowledged(99, 0, 264);
+        assert_eq!(window.size(), 48, "the first acknowledgement was of one packet: others were missing");
     }
 
     #[test]

@@ -265,7 +265,9 @@ impl Headers {
         out[0] = self.opcode as u8;
         out[1] = flags;
         out[2..4].copy_from_slice(&self.pkey.to_be_bytes());
-        out[4..8].copy_from_slice(&(self.dest_qp & 0xff_ffff).to_be_bytes());
+        // BECN stands for what a congestion notification says (IBTA vol. 1, annex A17.9.3).
+        let becn = u32::from(self.opcode == Opcode::Cnp) << 30;
+        out[4..8].copy_from_slice(&(becn | self.dest_qp & 0xff_ffff).to_be_bytes());
         out[8..12].copy_from_slice(&(u32::from(self.ack_request) << 31 | self.psn.get()).to_be_bytes());
         let mut at = BTH_LEN;
         let mut put = |bytes: &[u8]| {

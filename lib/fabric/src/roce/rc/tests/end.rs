@@ -1,5 +1,7 @@
 //! One endpoint, and what a test needs to play its peer.
 
+use crate::roce::rc::testing::Memory;
+
 pub(super) use mem::{IoBuf, Pool};
 
 pub(super) use crate::roce::exposed::{Access, Exposed, RemoteMemory};
@@ -68,13 +70,16 @@ pub(super) struct End {
     pub(super) exposed: Exposed,
     pub(super) pool: Pool,
     pub(super) now: u64,
+    _memory: Memory,
 }
 
 impl End {
     pub(super) fn new(options: &EndpointOptions) -> End {
         let mut endpoint = Endpoint::new(options);
         endpoint.set_index(QP);
-        End { endpoint, exposed: Exposed::with_capacity(1, 8), pool: mem::testing::pool(65536, 32), now: 1_000_000 }
+        let mut memory = Memory::new();
+        let pool = memory.pool(65536, 32);
+        End { endpoint, exposed: Exposed::with_capacity(1, 8), pool, now: 1_000_000, _memory: memory }
     }
 
     /// A buffer of `len` bytes whose content depends on `seed`.
@@ -200,4 +205,15 @@ pub(super) fn pattern(len: usize, seed: u8) -> Vec<u8> {
 /// Opcodes and packet numbers (from our first PSN on), for comparison.
 pub(super) fn numbered(packets: &[Packet], first: u32) -> Vec<(Opcode, i32)> {
     packets.iter().map(|packet| (packet.headers.opcode, packet.headers.psn.since(Psn::new(first)))).collect()
+}
+
+/// Says which seed it was that failed.
+pub(super) struct Seed(pub(super) u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}", self.0);
+        }
+    }
 }

@@ -61,6 +61,16 @@ fn in_error_it_sends_and_takes_nothing_and_hands_back_what_is_posted() {
 }
 
 #[test]
+fn in_error_any_amount_of_work_comes_back() {
+    let mut end = End::new(&options());
+    end.endpoint.fail();
+    for cookie in 0..200 {
+        end.send(cookie, 10);
+        assert_eq!(end.finished(), [(cookie, Err(WorkError::Flushed))]);
+    }
+}
+
+#[test]
 fn what_arrived_or_was_acknowledged_before_an_error_is_reported_as_such() {
     let mut end = End::new(&options());
     end.post_receive();

@@ -152,12 +152,13 @@ fn a_message_before_a_read_asks() {
 fn a_call_sends_its_share_and_asks_with_the_last_packet() {
     let mut end = End::new(&options());
     grow_window(&mut end);
+    end.fetch(1, 10);
     end.write(2, 100 * MTU);
     let (packets, again) = end.sent_with(usize::MAX, 0);
     assert_eq!((packets.len(), again), (64, true));
-    assert!(packets[63].headers.ack_request);
+    assert_eq!(asked(&packets), [0, 16, 32, 48, 63]);
     let (packets, again) = end.sent_with(usize::MAX, 0);
-    assert_eq!((packets.len(), again), (36, false));
+    assert_eq!((packets.len(), again), (37, false));
 }
 
 /// Sends and acknowledges until the window is at its largest; returns the next packet's number.
@@ -197,7 +198,9 @@ fn a_notification_of_congestion_halves_the_window() {
     (0..5).for_each(|_| end.endpoint.on_packet(end.now, &cnp, &[0; 16], false, &mut end.exposed));
     assert_eq!(end.endpoint.counters().cnp_in, 5);
     end.acknowledge(15);
-    assert_eq!(end.sent().len(), 1, "16 were on their way, and the window is 16, and 1 for the growth");
+    let packets = end.sent();
+    assert_eq!(packets.len(), 1, "16 were on their way, and the window is 16, and 1 for the growth");
+    assert!(packets[0].headers.ack_request, "nothing follows before the next acknowledgement");
 }
 
 #[test]
@@ -267,6 +270,19 @@ fn a_sequence_error_goes_back_to_its_packet_once() {
 }
 
 #[test]
+fn old_news_about_what_is_sent_again_next_does_not_hide_its_loss() {
+    let mut end = End::new(&options());
+    (0..4).for_each(|cookie| end.send(cookie, 10));
+    end.sent();
+    end.refuse(0, NakCode::SequenceError);
+    end.acknowledge(0);
+    end.refuse(1, NakCode::SequenceError);
+    assert_eq!(sent(&mut end).len(), 3);
+    end.refuse(1, NakCode::SequenceError);
+    assert_eq!(sent(&mut end), [(SendOnly, 1), (SendOnly, 2), (SendOnly, 3)]);
+}
+
+#[test]
 fn a_repetition_within_a_message_goes_on_in_its_middle() {
     let mut end = End::new(&options());
     end.write(1, 4 * MTU);
@@ -307,6 +323,28 @@ fn silence_makes_it_send_again_and_wait_longer_each_time() {
     assert_eq!(end.endpoint.counters().retransmitted, 3);
     end.acknowledge(1);
     assert_eq!(end.finished(), [(1, Ok(())), (2, Ok(()))]);
+}
+
+#[test]
+fn silence_halves_the_window() {
+    let mut end = End::new(&options());
+    end.write(1, 100 * MTU);
+    assert_eq!(end.sent().len(), 32);
+    assert_eq!(end.sent_at_deadline().len(), 16);
+    assert_eq!(end.sent_at_deadline().len(), 8);
+}
+
+#[test]
+fn the_answer_to_a_repetition_is_not_measured() {
+    let mut end = End::new(&options());
+    end.send(1, 10);
+    end.sent();
+    end.sent_at_deadline();
+    end.acknowledge(0); // of the first sending, 67 ms ago
+    end.send(2, 10);
+    end.sent();
+    let timeout = end.endpoint.next_deadline().expect("armed") - end.now;
+    assert_eq!(timeout / MILLISECOND, 67, "no round trip is known, so the longest timeout");
 }
 
 #[test]
@@ -352,11 +390,14 @@ fn a_keepalive_finds_out_that_the_peer_is_gone() {
     end.post_receive();
     end.endpoint.keepalive();
     end.sent();
+    end.send(1, 10);
     while !end.endpoint.has_failed() {
         end.sent_at_deadline();
     }
     let completions = end.completions();
-    assert!(matches!(completions[..], [Completion::ReceiveFlushed { .. }]), "{completions:?}");
+    assert!(matches!(completions[0], Completion::ReceiveFlushed { .. }));
+    assert!(matches!(completions[1], Completion::Delivered { cookie: 1, result: Err(WorkError::RetriesExceeded), .. }));
+    assert_eq!(end.endpoint.outstanding(), 0);
 }
 
 #[test]
@@ -570,6 +611,40 @@ fn a_receiver_that_is_not_ready_is_waited_for() {
     assert!(end.sent().is_empty());
     assert_eq!(numbered(&end.sent_at_deadline(), SEND_PSN), [(SendOnly, 1), (SendOnly, 2)]);
     assert_eq!((end.endpoint.counters().rnr_in, end.endpoint.counters().timeouts), (1, 0));
+}
+
+#[test]
+fn an_acknowledgement_ends_the_wait_for_a_receiver() {
+    let mut end = End::new(&options());
+    (0..3).for_each(|cookie| end.send(cookie, 10));
+    end.sent();
+    end.answer(0, Syndrome::ReceiverNotReady(0));
+    end.acknowledge(0);
+    assert_eq!(sent(&mut end), [(SendOnly, 1), (SendOnly, 2)]);
+}
+
+#[test]
+fn a_receiver_that_is_not_ready_is_not_gone() {
+    let mut end = End::new(&options());
+    end.send(1, 10);
+    end.sent();
+    for _ in 0..5 {
+        for _ in 0..5 {
+            end.sent_at_deadline();
+        }
+        end.answer(0, Syndrome::ReceiverNotReady(1));
+    }
+    assert_eq!(end.endpoint.counters().timeouts, 21, "of 25 deadlines 4 ended the wait for the receiver");
+    assert!(!end.endpoint.has_failed());
+}
+
+#[test]
+fn a_repeated_answer_takes_no_retry() {
+    let mut end = End::new(&EndpointOptions { rnr_retry: 1, ..options() });
+    end.send(1, 10);
+    end.sent();
+    (0..3).for_each(|_| end.answer(0, Syndrome::ReceiverNotReady(1)));
+    assert_eq!(numbered(&end.sent_at_deadline(), SEND_PSN), [(SendOnly, 0)]);
 }
 
 #[test]

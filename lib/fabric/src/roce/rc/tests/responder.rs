@@ -142,6 +142,15 @@ fn a_gap_that_closes_before_it_was_reported_is_acknowledged_instead() {
 }
 
 #[test]
+fn a_duplicate_does_not_hide_a_gap() {
+    let mut end = ready();
+    end.request(0, SendOnly, &[0]);
+    end.request(2, SendOnly, &[2]);
+    end.request(0, SendOnly, &[0]);
+    assert_eq!(end.answer_sent(), (Syndrome::Nak(NakCode::SequenceError), 1));
+}
+
+#[test]
 fn duplicates_are_acknowledged_at_once_and_never_executed() {
     let mut end = ready();
     let memory = end.expose(256, 0, BOTH);
@@ -449,7 +458,6 @@ fn a_repeated_read_is_answered_before_the_later_ones() {
     end.rdma(4, ReadRequest, memory, &[]);
     assert_eq!(end.sent_with(2, 0).0.len(), 2);
     end.rdma(3, ReadRequest, RemoteMemory { addr: memory.addr + 768, len: 256, ..memory }, &[]);
-    end.rdma(4, ReadRequest, memory, &[]);
     assert_eq!(
         end.sent_answers(),
         [
@@ -514,8 +522,74 @@ fn a_read_whose_memory_is_withdrawn_before_it_was_answered_is_refused() {
     end.rdma(0, ReadRequest, memory, &[]);
     end.sent_with(1, 0);
     end.exposed.withdraw(memory.rkey);
-    end.request(3, SendOnly, &[1]);
+    let other = end.expose(10, 5, BOTH);
+    end.rdma(3, ReadRequest, other, &[]);
+    end.request(4, SendOnly, &[1]);
     end.assert_refused(NakCode::RemoteAccess, 1);
+}
+
+#[test]
+fn a_read_that_arrives_twice_before_it_was_answered_is_as_new() {
+    let mut end = ready();
+    let memory = end.expose(600, 5, BOTH);
+    end.rdma(0, ReadRequest, memory, &[]);
+    end.rdma(0, ReadRequest, memory, &[]);
+    end.exposed.withdraw(memory.rkey);
+    end.assert_refused(NakCode::RemoteAccess, 0);
+}
+
+#[test]
+fn a_read_repeated_after_answers_is_not_refused_when_its_memory_is_withdrawn() {
+    let mut end = ready();
+    let memory = end.expose(600, 5, BOTH);
+    end.rdma(0, ReadRequest, memory, &[]);
+    end.rdma(3, ReadRequest, memory, &[]);
+    assert_eq!(end.sent_with(4, 0).0.len(), 4, "the first, and one packet of the second");
+    end.rdma(0, ReadRequest, memory, &[]);
+    assert_eq!(end.sent_with(1, 0).0.len(), 1);
+    end.rdma(0, ReadRequest, memory, &[]);
+    end.exposed.withdraw(memory.rkey);
+    assert!(end.sent().is_empty(), "neither of them is answered");
+    assert!(!end.endpoint.has_failed(), "the peer may have their data already");
+}
+
+#[test]
+fn a_read_repeated_while_it_is_answered_is_not_refused_when_its_memory_is_withdrawn() {
+    let mut end = ready();
+    let memory = end.expose(600, 5, BOTH);
+    end.rdma(0, ReadRequest, memory, &[]);
+    assert_eq!(end.sent_with(1, 0).0.len(), 1);
+    end.rdma(0, ReadRequest, memory, &[]);
+    end.exposed.withdraw(memory.rkey);
+    assert!(end.sent().is_empty());
+    assert!(!end.endpoint.has_failed());
+}
+
+/// Found by the two ends over a bad network: the late duplicate of a READ, whose data had arrived long ago, took the
+/// place of a new one, and the connection ended for too many READs at once.
+#[test]
+fn a_late_duplicate_of_a_read_does_not_take_the_place_of_a_new_one() {
+    let mut end = ready();
+    let memory = end.expose(256, 5, BOTH);
+    end.rdma(0, ReadRequest, memory, &[]);
+    assert_eq!(end.sent().len(), 1);
+    end.rdma(0, ReadRequest, memory, &[]);
+    (1..5).for_each(|number| end.rdma(number, ReadRequest, memory, &[]));
+    assert_eq!(end.sent_answers().len(), 4);
+    end.rdma(4, ReadRequest, memory, &[]);
+    assert_eq!(end.sent_answers(), [(ReadResponseOnly, 4)]);
+}
+
+#[test]
+fn repetitions_do_not_make_more_reads_at_once_than_agreed() {
+    let mut end = ready();
+    let memory = end.expose(256, 5, BOTH);
+    end.rdma(0, ReadRequest, memory, &[]);
+    assert_eq!(end.sent().len(), 1);
+    (1..5).for_each(|number| end.rdma(number, ReadRequest, memory, &[]));
+    end.rdma(0, ReadRequest, memory, &[]);
+    assert_eq!(end.sent_answers().len(), 4);
+    assert!(!end.endpoint.has_failed());
 }
 
 #[test]

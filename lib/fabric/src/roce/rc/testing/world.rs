@@ -9,6 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use mem::{IoBuf, Pool};
 
+use super::Memory;
 use crate::roce::exposed::{Access, Exposed, RemoteMemory};
 use crate::roce::rc::{Endpoint, EndpointOptions, Transmit};
 use crate::roce::wire::{HEADER_MAX, Headers, Opcode, Psn};
@@ -24,7 +25,7 @@ const MICROSECOND: u64 = 1000;
 const TOO_LATE: u64 = 100_000_000_000;
 
 /// Where chance comes from.
-pub(super) enum Dice<'a> {
+pub(crate) enum Dice<'a> {
     /// SplitMix64.
     #[cfg(test)]
     Seed(u64),
@@ -50,58 +51,58 @@ impl Dice<'_> {
         }
     }
 
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next(bound).map_or(0, |number| number % bound)
     }
 
-    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 
-    pub(super) fn happens(&mut self, per_mille: u64) -> bool {
+    pub(crate) fn happens(&mut self, per_mille: u64) -> bool {
         per_mille > 0 && self.next(1000).is_some_and(|number| number % 1000 < per_mille)
     }
 }
 
 /// What the network does to packets, per mille.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Faults {
-    pub(super) loss: u64,
-    pub(super) duplication: u64,
+pub(crate) struct Faults {
+    pub(crate) loss: u64,
+    pub(crate) duplication: u64,
     /// A packet is delayed behind later ones.
-    pub(super) reordering: u64,
+    pub(crate) reordering: u64,
     /// A packet meets congestion.
-    pub(super) marks: u64,
+    pub(crate) marks: u64,
     /// The sender's packet I/O has no room.
-    pub(super) no_room: u64,
+    pub(crate) no_room: u64,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Setup {
-    pub(super) mtu: u32,
-    pub(super) psns: [u32; 2],
+pub(crate) struct Setup {
+    pub(crate) mtu: u32,
+    pub(crate) psns: [u32; 2],
     /// READs that each side serves.
-    pub(super) reads_served: [u8; 2],
-    pub(super) receives: u32,
-    pub(super) operations: u32,
-    pub(super) faults: Faults,
+    pub(crate) reads_served: [u8; 2],
+    pub(crate) receives: u32,
+    pub(crate) operations: u32,
+    pub(crate) faults: Faults,
     /// Microseconds that a packet travels at least.
-    pub(super) delay: u64,
+    pub(crate) delay: u64,
     /// Receives are posted again only now and then.
-    pub(super) slow_receiver: bool,
+    pub(crate) slow_receiver: bool,
     /// Nothing arrives from this time on.
-    pub(super) cut_at: Option<u64>,
+    pub(crate) cut_at: Option<u64>,
     /// Bytes of the script go to the endpoints as packets.
-    pub(super) hostile: bool,
+    pub(crate) hostile: bool,
 }
 
 impl Setup {
     /// Of a well-meaning pair on a network as bad as it comes.
-    pub(super) fn roll(dice: &mut Dice<'_>) -> Setup {
+    pub(crate) fn roll(dice: &mut Dice<'_>) -> Setup {
         let near_wrap = |dice: &mut Dice<'_>| 0x100_0000 - dice.between(1, 200) as u32;
         let psns = [near_wrap(dice), near_wrap(dice)];
         let bad = |dice: &mut Dice<'_>, most: u64| dice.pick(&[0, 0, most / 5, most]);
@@ -146,19 +147,20 @@ impl Setup {
 /// A packet on its way: arrival, order of sending, to which side, its bytes, congested.
 type InFlight = Reverse<(u64, u64, usize, Vec<u8>, bool)>;
 
-pub(super) struct World<'a> {
-    pub(super) dice: Dice<'a>,
+pub(crate) struct World<'a> {
+    pub(crate) dice: Dice<'a>,
     setup: Setup,
     now: u64,
     packets_sent: u64,
     network: BinaryHeap<InFlight>,
-    pub(super) users: [User; 2],
+    pub(crate) users: [User; 2],
+    _memory: Memory,
 }
 
 /// One end and who uses it.
-pub(super) struct User {
+pub(crate) struct User {
     side: usize,
-    pub(super) endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     exposed: Exposed,
     arena: RemoteMemory,
     pool: Pool,
@@ -171,7 +173,7 @@ pub(super) struct User {
     messages: VecDeque<Message>,
     /// Parts of the peer's arena that no operation writes into.
     parts: Vec<usize>,
-    pub(super) failures: Vec<(u64, WorkError)>,
+    pub(crate) failures: Vec<(u64, WorkError)>,
     wants_to_go_on: bool,
 }
 
@@ -210,10 +212,10 @@ fn arena_seed(side: usize) -> u64 {
 }
 
 impl User {
-    fn new(setup: &Setup, side: usize) -> User {
+    fn new(setup: &Setup, side: usize, memory: &mut Memory) -> User {
         let mut endpoint = Endpoint::new(&setup.options(side));
         endpoint.set_index(QpIndex(side as u32));
-        let arena = mem::testing::pool(BUFFER * PARTS, 1);
+        let arena = memory.pool(BUFFER * PARTS, 1);
         let mut data = IoBuf::new(arena.get().expect("one buffer"), 0..BUFFER * PARTS);
         fill(data.bytes_mut(), arena_seed(side), 0);
         let mut exposed = Exposed::with_capacity(side as u64, 1);
@@ -223,8 +225,8 @@ impl User {
             endpoint,
             exposed,
             arena,
-            pool: mem::testing::pool(BUFFER, BUFFERS),
-            receives: mem::testing::pool(BUFFER, setup.receives as usize),
+            pool: memory.pool(BUFFER, BUFFERS),
+            receives: memory.pool(BUFFER, setup.receives as usize),
             left: setup.operations,
             outstanding: VecDeque::new(),
             cookie: 0,
@@ -420,15 +422,17 @@ impl Transmit for Port<'_, '_> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(setup: Setup, dice: Dice<'a>) -> World<'a> {
-        let users = [User::new(&setup, 0), User::new(&setup, 1)];
-        let mut world = World { dice, setup, now: 0, packets_sent: 0, network: BinaryHeap::new(), users };
+    pub(crate) fn new(setup: Setup, dice: Dice<'a>) -> World<'a> {
+        let mut memory = Memory::new();
+        let users = [0, 1].map(|side| User::new(&setup, side, &mut memory));
+        let mut world =
+            World { dice, setup, now: 0, packets_sent: 0, network: BinaryHeap::new(), users, _memory: memory };
         world.users.iter_mut().for_each(User::post_receives);
         world
     }
 
     /// Runs until both users have done and seen everything, or both ends have failed. Panics if something is not right.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         loop {
             self.drive(0);
             self.drive(1);

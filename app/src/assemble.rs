@@ -32,6 +32,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle signals")?;
     }
 
+    #[cfg(feature = "dpdk")]
+    start_dpdk(options)?;
     let clock = SystemClock::new();
     let threads = start_reactors(options, clock)?;
     let control = ReactorConfig {
@@ -65,6 +67,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     control.run();
 
     shutdown::finish(finished, server, threads)
+}
+
+/// Before the reactors, as DPDK wants its memory before they take theirs.
+#[cfg(feature = "dpdk")]
+fn start_dpdk(options: &Options) -> anyhow::Result<()> {
+    if options.dpdk_port.is_empty() {
+        return Ok(());
+    }
+    fabric::roce::packet_io::dpdk::start(&fabric::roce::packet_io::dpdk::Options {
+        eal_arguments: options.dpdk_eal.clone(),
+        cpus: options.mask.cores().to_vec(),
+        ports: options.dpdk_port.clone(),
+    })
+    .context("--dpdk-port")
 }
 
 fn start_reactors(options: &Options, clock: SystemClock) -> anyhow::Result<Vec<ReactorThread>> {

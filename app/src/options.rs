@@ -38,6 +38,16 @@ pub(crate) struct Options {
     #[arg(long, default_value = "best", value_name = "WAY")]
     pub(crate) roce_io: RoceIo,
 
+    /// A network port for DPDK to drive, for listeners of the fabric roce at its address; may be given several times
+    #[cfg(feature = "dpdk")]
+    #[arg(long, value_name = "'DEVICE ADDRESS/PREFIX [via GATEWAY] [mtu BYTES]'")]
+    pub(crate) dpdk_port: Vec<fabric::roce::packet_io::dpdk::PortOptions>,
+
+    /// Arguments of DPDK's environment, if its memory is not to come from huge pages, or other things than usual are wanted
+    #[cfg(feature = "dpdk")]
+    #[arg(long, default_value = "", value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    pub(crate) dpdk_eal: String,
+
     /// A poller that runs longer than this is counted and logged by name
     #[arg(long, default_value_t = 20_000, value_name = "MICROSECONDS")]
     pub(crate) stall_us: u64,

@@ -173,7 +173,8 @@ fn take_message(machine: &mut Machine) -> Option<Vec<u8>> {
     }
 }
 
-fn exchange(target: &str, initiator: &str) {
+/// A connection, a message each way, a READ, a WRITE, and the end.
+pub(super) fn exchange_messages_and_data(target: &str, initiator: &str) {
     let mut pair = connected(target, initiator);
     let (target_qp, initiator_qp) = (pair.accepted.1, pair.asked.1);
 
@@ -233,7 +234,7 @@ fn exchange(target: &str, initiator: &str) {
 
 #[test]
 fn messages_reads_and_writes_over_ipv4() {
-    exchange("127.12.0.1", "127.12.0.2");
+    exchange_messages_and_data("127.12.0.1", "127.12.0.2");
 }
 
 #[test]

@@ -25,24 +25,25 @@ pub struct Interface {
 /// IP MTU that is assumed where the system does not tell: Ethernet's.
 const MTU_UNKNOWN: u32 = 1500;
 
-/// Every address of every interface that is up.
+/// Every address of every interface that is up, and of every port that DPDK drives.
 ///
 /// # Errors
 /// The system does not tell.
 pub fn interfaces() -> io::Result<Vec<Interface>> {
     let up = nix::ifaddrs::getifaddrs()?.filter(|entry| entry.flags.contains(InterfaceFlags::IFF_UP));
-    Ok(up
-        .filter_map(|entry| {
-            let address = ip_of(&entry.address?)?;
-            let name = match entry.interface_name.split_once(':') {
-                Some((interface, _label)) => interface.to_owned(),
-                None => entry.interface_name,
-            };
-            let index = if_nametoindex(name.as_str()).ok()?;
-            let mtu = mtu_of(&name).unwrap_or(MTU_UNKNOWN);
-            Some(Interface { name, index, address, mtu })
-        })
-        .collect())
+    let interfaces = up.filter_map(|entry| {
+        let address = ip_of(&entry.address?)?;
+        let name = match entry.interface_name.split_once(':') {
+            Some((interface, _label)) => interface.to_owned(),
+            None => entry.interface_name,
+        };
+        let index = if_nametoindex(name.as_str()).ok()?;
+        let mtu = mtu_of(&name).unwrap_or(MTU_UNKNOWN);
+        Some(Interface { name, index, address, mtu })
+    });
+    #[cfg(feature = "dpdk")]
+    let interfaces = interfaces.chain(super::dpdk::interfaces());
+    Ok(interfaces.collect())
 }
 
 fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {

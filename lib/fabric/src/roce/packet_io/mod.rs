@@ -11,11 +11,14 @@
 //! |---|---|
 //! | `udp.rs`, `udp/` | ordinary UDP sockets: no privilege, any interface |
 //! | `xdp.rs`, `xdp/` | AF_XDP sockets: frames past the kernel's network stack, for who may load a program into it |
+//! | `dpdk/` | ports that DPDK drives, with the feature `dpdk` |
 //! | `inbound.rs` | what happens to each datagram that came in |
 //! | `handover.rs` | packets that came in at another queue than their own |
 //! | `neighbours.rs` | Ethernet addresses of peers, learned from their packets |
 //! | `interfaces.rs` | local addresses, and the path MTU that an interface allows |
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 mod handover;
 mod inbound;
 mod interface_mtu;
@@ -34,7 +37,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use interfaces::{Interface, interfaces, path_mtu_max};
 
 use super::statistics::counters;
-use super::wire::{BTH_LEN, GSI_QP, Headers, ICRC_LEN};
+use super::wire::{BTH_LEN, Flow, FrameHeaders, GSI_QP, Headers, ICRC_LEN};
 
 /// Most queues of one device: the connection manager's and one per reactor.
 pub const QUEUES_MAX: usize = 256;
@@ -140,11 +143,15 @@ pub enum Way {
 }
 
 impl Way {
-    /// Opens a device this way, and says in words how its packets pass.
+    /// Opens a device this way, and says in words how its packets pass. There is but one way to a port of DPDK's.
     ///
     /// # Errors
     /// As [`open`], [`open_xdp`] and [`open_best`].
     pub fn open(self, address: IpAddr, scope: u32, queues: usize) -> io::Result<(Vec<PacketIo>, String)> {
+        #[cfg(feature = "dpdk")]
+        if let Some(opened) = dpdk::open(address, queues) {
+            return Ok((opened?, "DPDK".into()));
+        }
         match self {
             Way::Best => open_best(address, scope, queues),
             Way::Udp => Ok((open(address, scope, queues)?, "UDP sockets".into())),
@@ -160,6 +167,9 @@ pub enum PacketIo {
     Udp(udp::UdpQueue),
     /// AF_XDP sockets, and an ordinary one beside them.
     Xdp(xdp::XdpQueue),
+    /// A port that DPDK drives.
+    #[cfg(feature = "dpdk")]
+    Dpdk(Box<dpdk::DpdkQueue>),
 }
 
 impl PacketIo {
@@ -168,6 +178,8 @@ impl PacketIo {
         match self {
             PacketIo::Udp(queue) => queue.receive(take),
             PacketIo::Xdp(queue) => queue.receive(take),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.receive(take),
         }
     }
 
@@ -183,6 +195,8 @@ impl PacketIo {
         match self {
             PacketIo::Udp(queue) => queue.queue(path, headers, payload),
             PacketIo::Xdp(queue) => queue.queue(path, headers, payload),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.queue(path, headers, payload),
         }
     }
 
@@ -191,6 +205,8 @@ impl PacketIo {
         match self {
             PacketIo::Udp(queue) => queue.flush(),
             PacketIo::Xdp(queue) => queue.flush(),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.flush(),
         }
     }
 
@@ -200,6 +216,8 @@ impl PacketIo {
         match self {
             PacketIo::Udp(queue) => queue.receive_room(payload),
             PacketIo::Xdp(queue) => queue.receive_room(payload),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.receive_room(),
         }
     }
 
@@ -208,6 +226,8 @@ impl PacketIo {
         match self {
             PacketIo::Udp(queue) => queue.counters(),
             PacketIo::Xdp(queue) => queue.counters(),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(queue) => queue.counters(),
         }
     }
 }
@@ -239,4 +259,18 @@ fn emit_packet(headers: &Headers, payload: &[u8], out: &mut [u8]) -> usize {
     out[at..end].copy_from_slice(payload);
     out[end..end + pad].fill(0);
     end + pad
+}
+
+/// Writes the ICRC at the end of a datagram.
+fn write_icrc(flow: &Flow, ip_id: u16, datagram: &mut [u8]) {
+    let (packet, icrc) = datagram.split_at_mut(datagram.len() - ICRC_LEN);
+    icrc.copy_from_slice(&flow.icrc(ip_id, packet).to_le_bytes());
+}
+
+/// Writes a whole frame and returns its length.
+fn write_frame(below: &FrameHeaders, headers: &Headers, payload: &[u8], frame: &mut [u8]) -> usize {
+    let datagram_at = below.emit(datagram_len(headers, payload), frame);
+    let end = datagram_at + emit_packet(headers, payload, &mut frame[datagram_at..]) + ICRC_LEN;
+    write_icrc(&Flow::new(below.source, below.destination), below.ip_id, &mut frame[datagram_at..end]);
+    end
 }

@@ -39,8 +39,8 @@ use super::inbound::Datagram;
 use super::neighbours::Link;
 use super::udp::{self, UdpQueue};
 use super::{Arrived, Interface, NoRoom, PAYLOAD_MAX, PacketCounters, PacketIo, Path, TRAFFIC_CLASS};
-use super::{datagram_len, emit_packet, interfaces};
-use crate::roce::wire::{FRAME_HEADERS_MAX, Flow, FrameHeaders, HEADER_MAX, Headers, ICRC_LEN};
+use super::{interfaces, write_frame};
+use crate::roce::wire::{FRAME_HEADERS_MAX, FrameHeaders, HEADER_MAX, Headers, ICRC_LEN};
 
 /// A reactor looks at its UDP socket in every so many polls: a system call, which finds something only where frames come
 /// in some other way than through the sockets (tagged, with IP options, from this host).
@@ -231,13 +231,4 @@ fn datagram<'a>(headers: &FrameHeaders, local: SocketAddr, bytes: &'a [u8]) -> D
         congested: headers.traffic_class & 0b11 == 0b11,
         bytes,
     }
-}
-
-/// Writes a whole frame and returns its length.
-fn write_frame(below: &FrameHeaders, headers: &Headers, payload: &[u8], frame: &mut [u8]) -> usize {
-    let datagram_at = below.emit(datagram_len(headers, payload), frame);
-    let icrc_at = datagram_at + emit_packet(headers, payload, &mut frame[datagram_at..]);
-    let icrc = Flow::new(below.source, below.destination).icrc(below.ip_id, &frame[datagram_at..icrc_at]);
-    frame[icrc_at..icrc_at + ICRC_LEN].copy_from_slice(&icrc.to_le_bytes());
-    icrc_at + ICRC_LEN
 }

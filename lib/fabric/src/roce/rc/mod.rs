@@ -37,12 +37,12 @@ mod window;
 use mem::Buf;
 
 use self::notifier::Notifier;
-use self::requester::{Failure, Requester};
+use self::requester::Requester;
 use self::responder::Responder;
 use super::exposed::Exposed;
 use super::statistics::counters;
 use super::wire::{Headers, Opcode, Psn};
-use crate::{Completion, Deliver, Fetch, QpIndex};
+use crate::{Completion, Deliver, Fetch, QpIndex, WorkError};
 
 /// Most packets of requests, and of answers, that one call of [`Endpoint::transmit`] sends: with many connections, each
 /// has its turn.
@@ -204,7 +204,7 @@ impl Endpoint {
     }
 
     #[cold]
-    fn fail_with(&mut self, failure: Option<Failure>) {
+    fn fail_with(&mut self, failure: Option<WorkError>) {
         if !self.failed {
             self.failed = true;
             self.requester.fail(failure);

@@ -65,9 +65,6 @@ pub(super) struct Requester {
     unasked_packets: u32,
 }
 
-/// The connection is over: the number of the operation that went wrong, and how.
-pub(super) type Failure = (u64, WorkError);
-
 /// What one packet of ours takes.
 struct Step {
     headers: Headers,
@@ -122,7 +119,7 @@ impl Requester {
     }
 
     /// Nothing is sent any more.
-    pub(super) fn fail(&mut self, failure: Option<Failure>) {
+    pub(super) fn fail(&mut self, failure: Option<WorkError>) {
         self.queue.fail(failure);
         self.go_back();
         self.not_ready_until = None;
@@ -133,12 +130,11 @@ impl Requester {
     ///
     /// # Errors
     /// The peer is given up.
-    pub(super) fn on_time(&mut self, now: u64, counters: &mut EndpointCounters) -> Result<(), Failure> {
+    pub(super) fn on_time(&mut self, now: u64, counters: &mut EndpointCounters) -> Result<(), WorkError> {
         if self.not_ready_until.is_some_and(|until| until <= now) {
             self.not_ready_until = None;
         }
-        let oldest = self.queue.oldest().map_or(0, |entry| entry.operation);
-        let expiry = self.timer.poll(now).map_err(|error| (oldest, error));
+        let expiry = self.timer.poll(now);
         if expiry != Ok(Expiry::NotYet) {
             counters.timeouts += 1;
         }
@@ -157,6 +153,7 @@ impl Requester {
         counters: &mut EndpointCounters,
         out: &mut dyn Transmit,
     ) -> bool {
+        self.queue.release_messages();
         self.paced_until = None;
         if self.not_ready_until.is_some() {
             return false;
@@ -286,7 +283,7 @@ impl Requester {
         headers: &Headers,
         payload: &[u8],
         counters: &mut EndpointCounters,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WorkError> {
         let ahead = i64::from(headers.psn.since(self.first_psn.plus(self.oldest as u32)));
         if ahead < 0 {
             return Ok(()); // a late repetition
@@ -317,7 +314,7 @@ impl Requester {
         number: u64,
         syndrome: Syndrome,
         counters: &mut EndpointCounters,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WorkError> {
         match syndrome {
             Syndrome::Ack(_) => {
                 if !self.acknowledge(now, number + 1) {
@@ -337,11 +334,10 @@ impl Requester {
                 self.on_loss();
             }
             Syndrome::Nak(code @ (NakCode::InvalidRequest | NakCode::RemoteAccess | NakCode::RemoteOperational)) => {
-                let operation = self.queue.entry_of_packet(number).map_or(0, |entry| entry.operation);
                 self.acknowledge(now, number);
                 let refused_access = code == NakCode::RemoteAccess;
                 let error = if refused_access { WorkError::RemoteAccess } else { WorkError::RemoteRequest };
-                return Err((operation, error));
+                return Err(error);
             }
             Syndrome::Nak(_) | Syndrome::Reserved(_) => counters.unexpected += 1,
         }
@@ -369,7 +365,7 @@ impl Requester {
         number: u64,
         payload: &[u8],
         counters: &mut EndpointCounters,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WorkError> {
         let Some(&entry) = self.queue.entry_of_packet(number).filter(|entry| entry.kind == Kind::Read) else {
             counters.unexpected += 1;
             return Ok(());
@@ -377,7 +373,7 @@ impl Requester {
         let index = (number - entry.first) as u32;
         let start = index * self.mtu; // at most the entry's length
         if payload.len() as u64 != u64::from((entry.len - start).min(self.mtu)) {
-            return Err((entry.operation, WorkError::Local(BAD_RESPONSE)));
+            return Err(WorkError::Local(BAD_RESPONSE));
         }
         // A response acknowledges what was asked before it (IBTA vol. 1, 9.7.5.1.2).
         if !self.acknowledge(now, number) {
@@ -422,14 +418,13 @@ impl Requester {
         }
     }
 
-    fn on_receiver_not_ready(&mut self, now: u64, code: u8) -> Result<(), Failure> {
+    fn on_receiver_not_ready(&mut self, now: u64, code: u8) -> Result<(), WorkError> {
         if self.not_ready_until.is_some() || self.next == self.oldest {
             return Ok(()); // said before
         }
         if self.rnr_retry != FOR_EVER {
             let Some(left) = self.rnr_retries_left.checked_sub(1) else {
-                let operation = self.queue.oldest().map_or(0, |entry| entry.operation);
-                return Err((operation, WorkError::ReceiverNotReady));
+                return Err(WorkError::ReceiverNotReady);
             };
             self.rnr_retries_left = left;
         }

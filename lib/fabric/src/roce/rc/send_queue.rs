@@ -8,6 +8,12 @@
 //! entries                                 ┌ waiting ──────────────┐   in order; one is gone when its last packet is
 //! packets                                 0 … oldest … next … posted
 //! ```
+//!
+//! Messages of what is posted at one time go behind all its WRITEs: then packets of one length follow each other, and
+//! leave in one burst, where a WRITE and its message in turn would be a burst each. No message waits long for that: it
+//! never goes behind a READ that was posted after it, nor behind more WRITEs than fit in a burst.
+
+use std::collections::VecDeque;
 
 use mem::IoBuf;
 
@@ -17,10 +23,17 @@ use crate::{Completion, Deliver, Fetch, QpIndex, Segment, WorkError};
 /// Entry kept free for the keepalive, so that it never takes a slot of the user's.
 const KEEPALIVES: usize = 1;
 
+/// A message goes behind WRITEs that were posted after it up to so many bytes: what one burst holds.
+const OVERTAKING_MAX: usize = 60_000;
+
 #[derive(Debug)]
 pub(super) struct SendQueue {
     entries: Numbered<Entry>,
     operations: Numbered<Operation>,
+    /// Messages that were posted and are no entries yet.
+    messages: VecDeque<Message>,
+    /// Bytes of WRITEs that were posted after the first of them.
+    overtaking: usize,
     mtu: u32,
     slots: usize,
     slots_taken: usize,
@@ -28,8 +41,8 @@ pub(super) struct SendQueue {
     finished: u64,
     /// Packets of everything that was ever posted.
     posted: u64,
-    /// After a failure: the operation that has something to say about it.
-    failure: Option<(u64, WorkError)>,
+    /// What went wrong, to be reported by the first operation that is not finished; by the others, that they were flushed.
+    failure: Option<WorkError>,
     failed: bool,
 }
 
@@ -57,10 +70,18 @@ pub(super) enum Kind {
     Read,
 }
 
+/// A SEND that becomes an entry when the WRITEs of its time are.
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    operation: u64,
+    len: u32,
+    solicited: bool,
+}
+
 #[derive(Debug)]
 struct Operation {
     work: Work,
-    /// Entries that are not done.
+    /// Entries that are not done, those to come included.
     entries: u32,
     /// Send slots that it gives back when it is reported.
     slots: u32,
@@ -93,6 +114,8 @@ impl SendQueue {
         SendQueue {
             entries: Numbered::new(slots + KEEPALIVES),
             operations: Numbered::new(slots + KEEPALIVES),
+            messages: VecDeque::with_capacity(slots),
+            overtaking: 0,
             mtu,
             slots,
             slots_taken: 0,
@@ -108,8 +131,9 @@ impl SendQueue {
         assert!(!segments.is_empty(), "a fetch without segments");
         check(segments, data.len());
         let slots = segments.len();
-        self.begin(Work::Fetch { cookie, data }, slots);
-        segments.iter().for_each(|segment| self.push(Kind::Read, segment));
+        self.release_messages();
+        let operation = self.begin(Work::Fetch { cookie, data }, slots);
+        segments.iter().for_each(|segment| self.push(operation, Kind::Read, segment));
     }
 
     pub(super) fn deliver(&mut self, deliver: Deliver<'_>) {
@@ -117,41 +141,59 @@ impl SendQueue {
         let slots = segments.len() + usize::from(message.is_some());
         assert!(slots > 0, "a deliver of nothing");
         check(segments, data.as_ref().map_or(0, IoBuf::len));
+        let bytes = segments.iter().map(|segment| segment.len as usize).sum::<usize>();
+        if self.messages.is_empty() {
+            self.overtaking = 0;
+        } else if self.overtaking + bytes > OVERTAKING_MAX {
+            self.release_messages();
+        }
+        self.overtaking += bytes;
         let message_len = message.as_ref().map(|message| message.len() as u32); // buffers are under 4 GiB
-        self.begin(Work::Deliver { cookie, data, message }, slots);
-        segments.iter().for_each(|segment| self.push(Kind::Write, segment));
-        if let Some(len) = message_len {
-            self.push(Kind::Send { solicited }, &Segment { local_offset: 0, len, remote_addr: 0, rkey: 0 });
+        let operation = self.begin(Work::Deliver { cookie, data, message }, slots);
+        segments.iter().for_each(|segment| self.push(operation, Kind::Write, segment));
+        if let Some(len) = message_len
+            && !self.failed
+        {
+            self.messages.push_back(Message { operation, len, solicited });
+        }
+    }
+
+    /// Makes entries of the messages that were posted.
+    #[inline]
+    pub(super) fn release_messages(&mut self) {
+        self.overtaking = 0;
+        while let Some(Message { operation, len, solicited }) = self.messages.pop_front() {
+            let whole = Segment { local_offset: 0, len, remote_addr: 0, rkey: 0 };
+            self.push(operation, Kind::Send { solicited }, &whole);
         }
     }
 
     /// A WRITE of no bytes: needs no key (IBTA vol. 1, C9-88), and is acknowledged. Nothing while there are operations.
     pub(super) fn keepalive(&mut self) {
         if self.operations.is_empty() && !self.failed {
-            self.begin(Work::Keepalive, 0);
-            self.push(Kind::Write, &Segment { local_offset: 0, len: 0, remote_addr: 0, rkey: 0 });
+            let operation = self.begin(Work::Keepalive, 0);
+            self.push(operation, Kind::Write, &Segment { local_offset: 0, len: 0, remote_addr: 0, rkey: 0 });
         }
     }
 
-    fn begin(&mut self, work: Work, slots: usize) {
+    /// Makes an operation that takes so many entries, and returns its number.
+    fn begin(&mut self, work: Work, slots: usize) -> u64 {
         assert!(slots <= self.slots_free(), "more work than send slots: the caller has to check");
         self.slots_taken += slots;
-        self.operations.push(Operation { work, entries: 0, slots: slots as u32 }); // at most `self.slots`
+        let (slots, entries) = (slots as u32, slots.max(1) as u32); // at most `self.slots`; the keepalive takes none
+        self.operations.push(Operation { work, entries, slots });
+        self.operations.end() - 1
     }
 
-    /// One more entry of the newest operation.
-    fn push(&mut self, kind: Kind, segment: &Segment) {
+    /// One of an operation's entries.
+    fn push(&mut self, operation: u64, kind: Kind, segment: &Segment) {
         if self.failed {
             return; // the operation is handed back as it is
         }
         let &Segment { local_offset, len, remote_addr, rkey } = segment;
-        let operation = self.operations.end() - 1;
         let entry = Entry { kind, operation, first: self.posted, remote_addr, rkey, local_offset, len };
         self.posted = entry.end(self.mtu);
         self.entries.push(entry);
-        if let Some(operation) = self.operations.get_mut(operation) {
-            operation.entries += 1;
-        }
     }
 
     pub(super) fn slots_free(&self) -> usize {
@@ -217,20 +259,22 @@ impl SendQueue {
         let Some(Entry { operation: number, .. }) = self.entries.pop() else { return };
         let Some(operation) = self.operations.get_mut(number) else { return };
         operation.entries -= 1;
-        if operation.entries > 0 {
-            return;
-        }
-        self.finished = number + 1;
-        if matches!(operation.work, Work::Keepalive) {
+        if operation.entries == 0 && matches!(operation.work, Work::Keepalive) {
             self.operations.pop(); // it was alone when it came, so it is the oldest
+            self.finished = number + 1;
+        }
+        // One without a message may be done before one that was posted earlier.
+        while self.operations.get(self.finished).is_some_and(|operation| operation.entries == 0) {
+            self.finished += 1;
         }
     }
 
-    /// Nothing is sent any more: all that is not finished is handed back, `failure` says what one operation reports.
-    pub(super) fn fail(&mut self, failure: Option<(u64, WorkError)>) {
+    /// Nothing is sent any more: all that is not finished is handed back.
+    pub(super) fn fail(&mut self, failure: Option<WorkError>) {
         self.failed = true;
         self.failure = failure;
         self.entries.clear();
+        self.messages.clear();
         if self.keeps_alive() {
             self.operations.pop();
         }
@@ -247,8 +291,7 @@ impl SendQueue {
         let result = match self.failure {
             _ if number < self.finished => Ok(()),
             _ if !self.failed => return None,
-            Some((failed, error)) if failed == number => Err(error),
-            _ => Err(WorkError::Flushed),
+            _ => Err(self.failure.take().unwrap_or(WorkError::Flushed)),
         };
         let Operation { work, slots, .. } = self.operations.pop()?;
         self.slots_taken -= slots as usize;
@@ -264,7 +307,7 @@ impl SendQueue {
     /// Bytes allocated for `slots` send slots.
     #[cfg(test)]
     pub(super) fn memory(slots: usize) -> usize {
-        (slots + KEEPALIVES) * (size_of::<Entry>() + size_of::<Operation>())
+        (slots + KEEPALIVES) * (size_of::<Entry>() + size_of::<Operation>()) + slots * size_of::<Message>()
     }
 }
 

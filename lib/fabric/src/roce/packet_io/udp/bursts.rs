@@ -14,8 +14,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::roce::packet_io::{NoRoom, datagram_len, emit_packet};
-use crate::roce::wire::{Flow, Headers, ICRC_LEN, Opcode};
+use crate::roce::packet_io::{NoRoom, datagram_len, emit_packet, write_icrc};
+use crate::roce::wire::{Flow, Headers, Opcode};
 
 /// Bytes that are on their way, at most: four of the longest bursts. Every packet is copied through it, so it should stay
 /// in the processor's cache.
@@ -161,12 +161,6 @@ impl Burst {
             && self.segments < segments_max
             && bytes + len <= BURST_BYTES_MAX
     }
-}
-
-/// Writes the ICRC at the end of a datagram.
-fn write_icrc(flow: &Flow, ip_id: u16, datagram: &mut [u8]) {
-    let (packet, icrc) = datagram.split_at_mut(datagram.len() - ICRC_LEN);
-    icrc.copy_from_slice(&flow.icrc(ip_id, packet).to_le_bytes());
 }
 
 #[cfg(test)]

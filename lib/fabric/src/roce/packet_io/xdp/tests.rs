@@ -15,7 +15,7 @@ fn device(address: &str, queues: usize) -> Vec<PacketIo> {
 fn xdp(queue: &mut PacketIo) -> &mut XdpQueue {
     match queue {
         PacketIo::Xdp(queue) => queue,
-        PacketIo::Udp(_) => panic!("a reactor's queue"),
+        _ => panic!("a reactor's queue"),
     }
 }
 

@@ -69,6 +69,47 @@ fn a_deliver_writes_its_segments_and_then_sends_its_message() {
     assert_eq!((end.endpoint.send_slots_free(), end.pool.available()), (64, 32));
 }
 
+/// Delivers `len` bytes and a message of 40.
+fn deliver(end: &mut End, cookie: u64, len: u32) {
+    let (data, message) = (Some(end.data(len as usize, 1)), Some(end.data(40, 2)));
+    let segments = &[Segment { local_offset: 0, len, remote_addr: 0x1000, rkey: 7 }];
+    end.endpoint.deliver(Deliver { cookie, data, segments, message, solicited: false });
+}
+
+#[test]
+fn messages_go_behind_the_writes_of_their_time() {
+    let mut end = End::new(&options());
+    deliver(&mut end, 1, 100);
+    end.write(2, 100);
+    deliver(&mut end, 3, 100);
+    let sent = sent(&mut end);
+    assert_eq!(sent, [(WriteOnly, 0), (WriteOnly, 1), (WriteOnly, 2), (SendOnly, 3), (SendOnly, 4)]);
+    end.acknowledge(2);
+    assert_eq!(end.finished(), [], "the one without a message waits for the one before it");
+    end.acknowledge(3);
+    assert_eq!(end.finished(), [(1, Ok(())), (2, Ok(()))]);
+    end.acknowledge(4);
+    assert_eq!(end.finished(), [(3, Ok(()))]);
+}
+
+#[test]
+fn a_message_goes_ahead_of_a_read_and_of_more_writes_than_a_burst_holds() {
+    let mut end = End::new(&options());
+    end.endpoint.set_reads_max(1);
+    deliver(&mut end, 1, 100);
+    end.fetch(2, 100);
+    end.fetch(3, 100);
+    let kinds: Vec<Opcode> = sent(&mut end).into_iter().map(|(opcode, _)| opcode).collect();
+    assert_eq!(kinds, [WriteOnly, SendOnly, ReadRequest]);
+
+    let mut end = End::new(&options());
+    grow_window(&mut end);
+    deliver(&mut end, 2, 100);
+    end.write(3, 61_000);
+    let kinds: Vec<Opcode> = sent(&mut end).into_iter().map(|(opcode, _)| opcode).collect();
+    assert_eq!(kinds[..3], [WriteOnly, SendOnly, WriteFirst]);
+}
+
 #[test]
 fn one_acknowledgement_is_asked_for_per_burst() {
     let mut end = End::new(&options());
@@ -477,7 +518,8 @@ fn data_for_what_is_no_read_or_of_the_wrong_length_are_not_taken() {
     assert_eq!(end.finished(), []);
     end.read_response(2, ReadResponseLast, vec![0; 45]);
     assert!(end.endpoint.has_failed());
-    assert_eq!(end.finished(), [(1, Err(WorkError::Flushed)), (2, Err(WorkError::Local(7)))]);
+    let finished = end.finished();
+    assert_eq!(finished, [(1, Err(WorkError::Local(7))), (2, Err(WorkError::Flushed))], "the first one says why");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::roce::wire::{Aeth, Psn, Syndrome};
+use crate::roce::wire::{Aeth, ICRC_LEN, Psn, Syndrome};
 
 const LOCAL: &str = "192.0.2.1:4791";
 

@@ -29,7 +29,7 @@ impaired() { tc -s qdisc show dev eth0 | grep -A2 netem && tc -s qdisc show dev 
 # restore_network: as it came up. Interfaces whose MTU was below 1280 have lost their IPv6 addresses.
 restore_network() {
   end_impairment
-  [ "$FABRIC" != verbs ] && [ "$(cat /sys/class/net/eth0/mtu)" != "$LAB_MTU" ] || return 0
+  [ "$FABRIC" != verbs ] || return 0
   network_has_mtu "$LAB_MTU" &&
     on_host ip addr replace "$ADDRESS_IPV6/64" dev tap0 nodad &&
     ip addr replace "$INITIATOR_ADDRESS_IPV6/64" dev eth0 nodad

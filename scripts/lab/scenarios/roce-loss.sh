@@ -10,6 +10,8 @@ state() { cat /sys/class/srp_remote_ports/port-*/state; }
 packed() { (cd "$1" && tar -c --sort=name .) | sha256sum; }
 tree() { cp -a /usr/lib/python3.*/json/. $MOUNT/ && head -c 4M /dev/urandom >$MOUNT/large && sync -f $MOUNT && packed $MOUNT >/tmp/written; }
 
+counted() { until_true 5 prints "\"$1\": [1-9]" rpc srp_get_stats; } # what is counted is published once a second
+
 # round AMOUNT NETEM-OPTION...: a short verification on such a network.
 round() {
   local amount=$1 before
@@ -45,5 +47,10 @@ round 2M delay 1ms 20us
 round 2M delay 1ms reorder 5%
 round 2M corrupt 0.5%
 check "a good network again" end_impairment
+
+check "the target sent packets again" counted retransmitted
+check "the target reported what was missing" counted sequence_errors_out
+check "the target told doubles from new ones" counted duplicates
+check "the target dropped damaged packets" counted icrc_errors
 check "logout" logout
 check "SIGTERM ends the target with status 0" stop_target

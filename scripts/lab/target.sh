@@ -74,9 +74,9 @@ target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
 target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }
 target_log_has() { grep -isE -- "$1" "$TARGET_LOG"; }
 
-# start_example NAME [ARGUMENT...]: in the target's place, one of the fabric's examples, the other end of an RDMA tool.
+# start_example NAME ARGUMENT...: in the target's place, one of the fabric's examples, the other end of an RDMA tool.
 start_example() {
-  launch "$SHARED/$1" "$ADDRESS" "${@:2}"
+  launch "$SHARED/$1" "${@:2}"
   until_true 20 target_log_has listening || { tail -20 "$TARGET_LOG"; return 1; }
 }
 

@@ -1,6 +1,6 @@
 # Sourced: one run of the lab, from the job to its logs.
 
-EXAMPLES=(roce_rping roce_pingpong) # of lib/fabric: what else than the target may run on the host
+EXAMPLES=(roce_rping roce_pingpong roce_perftest) # of lib/fabric: what else than the target may run on the host
 
 # new_run NAME: makes the run's folder $RUN with a copy of the target in it, and the trap that ends the guest with this shell.
 new_run() {

@@ -5,7 +5,7 @@
 
 # What a scenario calls, and guest/on-host.sh passes on when the target is not in the guest.
 TARGET_HELPERS=(write_config start_target end_target stop_target kill_target target_is_gone rpc target_rss_kib
-  target_open_files target_log_has start_rping clear_target)
+  target_open_files target_log_has start_example clear_target)
 
 case $FABRIC in
 verbs)
@@ -74,9 +74,9 @@ target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
 target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }
 target_log_has() { grep -isE -- "$1" "$TARGET_LOG"; }
 
-# start_rping: in the target's place, the other end of rping.
-start_rping() {
-  launch "$SHARED/roce_rping" "$ADDRESS"
+# start_example NAME ARGUMENT...: in the target's place, one of the fabric's examples, the other end of an RDMA tool.
+start_example() {
+  launch "$SHARED/$1" "${@:2}"
   until_true 20 target_log_has listening || { tail -20 "$TARGET_LOG"; return 1; }
 }
 

@@ -97,6 +97,13 @@ logout() {
 }
 logged_out() { ! compgen -G '/sys/class/srp_remote_ports/port-*' >/dev/null && ! compgen -G '/sys/block/sd*' >/dev/null; }
 
+# gid_index ADDRESS: which GID of the initiator's RDMA device that is, for tools that are told no address; an IPv4 address as ::ffff:a.b.c.d.
+gid_index() {
+  local gid
+  gid=$(/usr/bin/python3 -S -E -c 'import ipaddress, sys; print(ipaddress.IPv6Address(sys.argv[1]).exploded)' "$1")
+  (cd /sys/class/infiniband/rxe0/ports/1/gids && grep -sxl "$gid" {0..15})
+}
+
 # kernel_log: what the guest's kernel, and so the initiator, said since this scenario began. initiator_says PATTERN waits for it.
 kernel_log() { dmesg | sed "1,/scenario $SCENARIO begins/d"; }
 initiator_says() { until_true 15 grep_kernel_log "$1"; }

@@ -13,7 +13,7 @@ KEEP_RUNS=20
 LAB_PACKAGES=(
   qemu-system-x86 busybox-static cpio kmod e2fsprogs util-linux python3 python3-venv # host
   iproute2 udev libibverbs1 ibverbs-providers librdmacm1                             # the guest's RDMA device, and the target
-  fio lsscsi sg3-utils rdmacm-utils                                                  # the initiator's tools
+  fio lsscsi sg3-utils rdmacm-utils ibverbs-utils perftest                           # the initiator's tools
 )
 
 # The modules between an empty initrd and the host's root, by name; their dependencies come along.

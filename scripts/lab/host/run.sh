@@ -1,5 +1,7 @@
 # Sourced: one run of the lab, from the job to its logs.
 
+EXAMPLES=(roce_rping roce_pingpong roce_perftest) # of lib/fabric: what else than the target may run on the host
+
 # new_run NAME: makes the run's folder $RUN with a copy of the target in it, and the trap that ends the guest with this shell.
 new_run() {
   make_image
@@ -19,7 +21,7 @@ new_run() {
 end_run() {
   stop_guest
   stop_network
-  rm -rf "$RUN/disk.img" "$RUN/srpt-app" "$RUN/roce_rping" "$RUN/scripts" "$RUN/agent" "$RUN/target"
+  rm -rf "$RUN/disk.img" "$RUN/srpt-app" "${EXAMPLES[@]/#/$RUN/}" "$RUN/scripts" "$RUN/agent" "$RUN/target"
 }
 
 # guest_job FABRIC JOB SECONDS [NAME=VALUE...]: boots the guest for one job, with the target in it (verbs) or on the host (roce).
@@ -43,7 +45,7 @@ run_scenarios() {
   local fabric=$1 name left passed failed seconds
   shift
   new_run "$fabric-$1"
-  [ "$fabric" = verbs ] || cp "$(build "$SCRIPTS/.." example roce_rping)" "$RUN/"
+  [ "$fabric" = verbs ] || for name in "${EXAMPLES[@]}"; do cp "$(build "$SCRIPTS/.." example "$name")" "$RUN/"; done
   left=("$@")
   while ((${#left[@]})); do
     seconds=120 # to boot, and for the clearing up between scenarios

@@ -2,7 +2,7 @@
 # seconds: 120
 # fabrics: roce
 
-must "the server starts" start_rping
+must "the server starts" start_example roce_rping "$ADDRESS"
 for size in 100 4000 60000; do
   check "50 rounds of $size bytes" timeout 60 rping -c -a "$ADDRESS" -C 50 -V -S "$size"
 done

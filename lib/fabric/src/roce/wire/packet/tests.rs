@@ -95,3 +95,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_congestion_notification_has_its_becn_bit_and_nothing_else_has() {
+    let byte_4 = |opcode| {
+        let mut out = [0; HEADER_MAX];
+        Headers::new(opcode, 0xff_ffff, Psn::new(0)).emit(&mut out);
+        out[4]
+    };
+    assert_eq!((byte_4(Opcode::Cnp), byte_4(Opcode::SendOnly)), (0x40, 0));
+}

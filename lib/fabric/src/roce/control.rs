@@ -10,15 +10,16 @@ use mem::Region;
 use super::cm::{Cm, CmEvent, CmId, CmOptions, CmReply, CmRequest};
 use super::connection::{Connection, Made, State};
 use super::devices::{DEVICES_MAX, DeviceIndex, Devices, READS_MAX};
+use super::gsi::Gsi;
 use super::listener::Listener;
 use super::numbers::Numbers;
-use super::packet_io::{Arrived, PacketCounters, Path, QUEUES_MAX, Way};
+use super::packet_io::{PacketCounters, Path, QUEUES_MAX, Way};
 use super::poll_group::PollGroupSeed;
 use super::queue_pair::{Link, Mail, QueuePair, Remote};
 use super::random;
 use super::rc::EndpointOptions;
 use super::statistics::{Counters, DataCounters};
-use super::wire::{Deth, GSI_QKEY, GSI_QP, Headers, Opcode, Psn, UDP_PORT};
+use super::wire::{Psn, UDP_PORT};
 use crate::{
     AcceptParameters, Connect, ConnectRequest, ConnectionId, ControlEvent, DeviceInfo, FabricError, GroupId, Homebound,
     ListenerId, ListenerState, PrivateData, QueuePairSizes, SEGMENTS_MAX,
@@ -26,9 +27,6 @@ use crate::{
 
 /// Time between two looks at interfaces, and between two tries of a listener that waits.
 const LOOK_INTERVAL_NS: u64 = 1_000_000_000;
-
-/// Batches of the connection manager's packets taken of one device in one poll: what is left is taken in the next.
-const BATCHES_MAX: usize = 4;
 
 /// Private data that fit in a REP and a REJ, in bytes (IBTA vol. 1, 12.6.7 and 12.6.8).
 const REP_DATA_MAX: usize = 196;
@@ -68,9 +66,7 @@ pub struct Control {
     listeners: BTreeMap<ListenerId, Listener>,
     connections: HashMap<ConnectionId, Connection>,
     by_cm: HashMap<CmId, ConnectionId>,
-    cm: Cm,
-    /// PSN of the datagrams that we send.
-    datagram_psn: Psn,
+    gsi: Gsi,
     /// To be reported.
     events: VecDeque<ControlEvent>,
     next_number: u64,
@@ -98,8 +94,7 @@ impl Control {
             listeners: BTreeMap::new(),
             connections: HashMap::new(),
             by_cm: HashMap::new(),
-            cm: Cm::new(cm),
-            datagram_psn: Psn::default(),
+            gsi: Gsi::new(Cm::new(cm)),
             events: VecDeque::new(),
             next_number: 1,
             now_ns: 0,
@@ -158,7 +153,7 @@ impl Control {
         let mut cm_packets = PacketCounters::default();
         self.devices.all().iter().for_each(|device| cm_packets += device.io.counters());
         let (packets, groups, connections) = (data.packets, data.group, data.endpoints);
-        Counters { packets, cm_packets, groups, connections, cm: self.cm.counters() }
+        Counters { packets, cm_packets, groups, connections, cm: self.gsi.counters() }
     }
 
     pub(crate) fn poll(&mut self, now_ns: u64, event: &mut dyn FnMut(ControlEvent)) {
@@ -166,13 +161,15 @@ impl Control {
         if now_ns >= self.next_look_ns {
             self.look();
         }
-        self.receive();
-        self.cm.on_time(now_ns);
+        let Control { gsi, devices, listeners, .. } = self;
+        let listening = |ip, port| listeners.values().any(|listener| listener.matches(ip, port).is_some());
+        gsi.receive(now_ns, devices, &listening);
+        self.gsi.cm.on_time(now_ns);
         self.hear_groups();
-        while let Some(happened) = self.cm.next_event() {
+        while let Some(happened) = self.gsi.cm.next_event() {
             self.on_cm_event(happened);
         }
-        self.send();
+        self.gsi.send(self.now_ns, &mut self.devices);
         while let Some(happened) = self.events.pop_front() {
             event(happened);
         }
@@ -232,7 +229,7 @@ impl Control {
         };
         let (made, queue_pair) = self.make_queue_pair(&request, path, device, connect.group, connect.sizes)?;
         (request.remote_qpn, request.passive_sends_from) = (made.qpn, made.receive_psn);
-        let cm = self.cm.connect(self.now_ns, &path, request.clone());
+        let cm = self.gsi.cm.connect(self.now_ns, &path, request.clone());
         let connection = ConnectionId(self.number());
         let entry = Connection { cm, path, device, state: State::Asking, request, queue_pair: Some(made) };
         self.connections.insert(connection, entry);
@@ -270,8 +267,8 @@ impl Control {
         };
         accepted.state = State::Accepted;
         let cm = accepted.cm;
-        if self.cm.accept(self.now_ns, cm, reply) {
-            self.send();
+        if self.gsi.cm.accept(self.now_ns, cm, reply) {
+            self.gsi.send(self.now_ns, &mut self.devices);
             Ok(())
         } else {
             self.end(connection, "it ended before it was accepted");
@@ -285,16 +282,16 @@ impl Control {
             return;
         }
         debug_assert!(private_data.len() <= REJ_DATA_MAX, "a rejection carries {REJ_DATA_MAX} bytes");
-        self.cm.reject(self.now_ns, rejected.cm, &private_data[..private_data.len().min(REJ_DATA_MAX)]);
+        self.gsi.cm.reject(self.now_ns, rejected.cm, &private_data[..private_data.len().min(REJ_DATA_MAX)]);
         rejected.end();
-        self.send();
+        self.gsi.send(self.now_ns, &mut self.devices);
     }
 
     pub(crate) fn disconnect(&mut self, connection: ConnectionId) {
         let Some(entry) = self.connections.get(&connection) else { return };
         if entry.state != State::Ended {
-            self.cm.disconnect(self.now_ns, entry.cm);
-            self.send();
+            self.gsi.cm.disconnect(self.now_ns, entry.cm);
+            self.gsi.send(self.now_ns, &mut self.devices);
             self.end(connection, "closed by this side");
         }
     }
@@ -303,16 +300,16 @@ impl Control {
         drop(queue_pair);
         let Some(mut destroyed) = self.connections.remove(&connection) else { return };
         if destroyed.state != State::Ended {
-            self.cm.disconnect(self.now_ns, destroyed.cm);
+            self.gsi.cm.disconnect(self.now_ns, destroyed.cm);
         }
         destroyed.end();
         self.by_cm.remove(&destroyed.cm);
-        self.cm.destroy(self.now_ns, destroyed.cm);
+        self.gsi.cm.destroy(self.now_ns, destroyed.cm);
         if let Some(made) = destroyed.queue_pair {
             self.numbers[made.group].give_back(self.now_ns, made.qpn);
         }
         self.events.retain(|event| event.connection() != Some(connection));
-        self.send();
+        self.gsi.send(self.now_ns, &mut self.devices);
     }
 
     /// Tests: number and first expected PSN of our end.
@@ -399,43 +396,6 @@ impl Control {
         }
     }
 
-    /// Takes the connection manager's packets.
-    fn receive(&mut self) {
-        let Control { devices, cm, listeners, now_ns, .. } = self;
-        for index in 0..devices.all().len() {
-            let device = devices.get_mut(DeviceIndex(index));
-            let (mtu, address) = (device.mtu, device.address);
-            let listening = |port| listeners.values().any(|listener| listener.matches(address, port).is_some());
-            for _ in 0..BATCHES_MAX {
-                let taken = device.io.receive(&mut |arrived: Arrived<'_>| {
-                    if let Some(mad) = mad_of(arrived.packet) {
-                        cm.on_mad(*now_ns, &arrived.path, mtu, &listening, mad);
-                    }
-                });
-                if taken == 0 {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Sends what the connection manager has to say.
-    fn send(&mut self) {
-        while let Some((path, mad)) = self.cm.next_mad(self.now_ns) {
-            let Some(device) = self.devices.find(path.local.ip()) else { continue };
-            self.datagram_psn = self.datagram_psn.plus(1);
-            let headers = Headers {
-                deth: Some(Deth { qkey: GSI_QKEY, source_qp: GSI_QP }),
-                ..Headers::new(Opcode::UdSendOnly, GSI_QP, self.datagram_psn)
-            };
-            // A message that finds no room is lost, and repeated as any lost one is.
-            let _ = self.devices.get_mut(device).io.queue(&path, &headers, &mad);
-        }
-        for index in 0..self.devices.all().len() {
-            self.devices.get_mut(DeviceIndex(index)).io.flush();
-        }
-    }
-
     /// Looks at what the poll groups noticed.
     fn hear_groups(&mut self) {
         // Acquire: pairs with `Mail::tell`.
@@ -447,14 +407,14 @@ impl Control {
         for (id, connection) in &mut self.connections {
             let Some(made) = &connection.queue_pair else { continue };
             if connection.state == State::Accepted && made.link.was_heard() {
-                self.cm.packet_arrived(self.now_ns, connection.cm);
+                self.gsi.cm.packet_arrived(self.now_ns, connection.cm);
             }
             if connection.state != State::Ended && made.link.has_failed() {
                 failed.push((*id, connection.cm));
             }
         }
         for (id, cm) in failed {
-            self.cm.disconnect(self.now_ns, cm);
+            self.gsi.cm.disconnect(self.now_ns, cm);
             self.end(id, "its queue pair failed");
         }
     }
@@ -489,7 +449,7 @@ impl Control {
         let matching = |(&id, listener): (&ListenerId, &Listener)| Some((listener.matches(ip, port)?, id));
         let listener = self.listeners.iter().filter_map(matching).max();
         let (Some((_, listener)), Some(device)) = (listener, self.devices.find(ip)) else {
-            return self.cm.reject(self.now_ns, cm, &[]); // it was deleted at this moment
+            return self.gsi.cm.reject(self.now_ns, cm, &[]); // it was deleted at this moment
         };
         let connection = ConnectionId(self.number());
         let asked = ConnectRequest {
@@ -525,11 +485,4 @@ impl Control {
         let connection = *self.by_cm.get(&id)?;
         self.connections.get_mut(&connection).map(|entry| (connection, entry))
     }
-}
-
-/// The MAD in a packet that came to queue pair 1, if it is one.
-fn mad_of(packet: &[u8]) -> Option<&[u8]> {
-    let (headers, payload) = Headers::parse(packet).ok()?;
-    let is_for_us = headers.opcode == Opcode::UdSendOnly && headers.dest_qp == GSI_QP;
-    (is_for_us && headers.deth.is_some_and(|deth| deth.qkey == GSI_QKEY)).then_some(payload)
 }

@@ -6,8 +6,8 @@
 //! - `rc/`: one end of a reliable connection, sans-IO, and `exposed.rs`, the memory that a peer may reach
 //! - `cm/`: the connection manager on queue pair 1, sans-IO
 //! - `packet_io/`: packets in and out, with the ICRC
-//! - `control.rs`: [`Control`]: what the connection manager says becomes connections; `devices.rs`, `listener.rs`,
-//!   `connection.rs`, `numbers.rs` are what it remembers
+//! - `control.rs`: [`Control`]: what the connection manager says becomes connections; `gsi.rs` carries its messages;
+//!   `devices.rs`, `listener.rs`, `connection.rs`, `numbers.rs` are what it remembers
 //! - `poll_group.rs`: [`PollGroup`]: which packet is for which endpoint, which endpoint has something to send
 //! - `queue_pair.rs`: what the two share
 //!
@@ -26,6 +26,7 @@ mod connection;
 mod control;
 mod devices;
 pub mod exposed;
+mod gsi;
 mod listener;
 mod numbers;
 pub mod packet_io;

@@ -1,6 +1,5 @@
 //! The other end of perftest's `ib_read_lat`, `ib_read_bw` and `ib_write_bw` (version 4.5): a kernel's RDMA device READs and
-//! WRITEs memory of ours. These tools look at no byte of it: what is tested is that requests are answered, in what number
-//! and size ever.
+//! WRITEs memory of ours. These tools look at no byte of it: this is about requests of any size and number, not about data.
 //!
 //! ```text
 //! roce_perftest ADDRESS                           one client at a time, until it is killed

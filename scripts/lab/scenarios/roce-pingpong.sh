@@ -4,7 +4,7 @@
 
 # pingpong SIZE: of messages; our end sees whether every byte comes back as it went.
 pingpong() {
-  timeout 60 ibv_rc_pingpong -d rxe0 -g "$GID" -m "$MTU" -s "$1" -n 50 -c "$ADDRESS" &&
+  timeout 25 ibv_rc_pingpong -d rxe0 -g "$GID" -m "$MTU" -s "$1" -n 50 -c "$ADDRESS" &&
     until_true 5 target_log_has "50 rounds of $1 bytes, every byte"
 }
 

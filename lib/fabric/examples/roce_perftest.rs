@@ -1,6 +1,5 @@
 //! The other end of perftest's `ib_read_lat`, `ib_read_bw` and `ib_write_bw` (version 4.5): a kernel's RDMA device READs and
-//! WRITEs memory of ours. These tools look at no byte of it: what is tested is that requests are answered, in what number
-//! and size ever.
+//! WRITEs memory of ours. These tools look at no byte of it: this is about requests of any size and number, not about data.
 //!
 //! ```text
 //! roce_perftest ADDRESS                           one client at a time, until it is killed
@@ -37,26 +36,29 @@ fn main() {
         eprintln!("roce_perftest ADDRESS");
         std::process::exit(2);
     };
-    let Err(error) = serve(address);
-    eprintln!("{address}: {error}");
-    std::process::exit(1);
+    if let Err(error) = serve(address) {
+        eprintln!("{address}: {error}");
+        std::process::exit(1);
+    }
 }
 
-fn serve(address: IpAddr) -> io::Result<std::convert::Infallible> {
+fn serve(address: IpAddr) -> io::Result<()> {
     let mut device = Device::open(address)?;
     let pool = mem::testing::pool(MEMORY, 1);
     let listener = TcpListener::bind((address, PORT))?;
     eprintln!("listening at {address}");
-    loop {
+    for number in 1u64.. {
         let (stream, _) = listener.accept()?;
         match serve_client(stream, &mut device, &pool) {
-            Ok(()) => eprintln!("the client is done"),
-            Err(error) => eprintln!("a client is given up: {error}"),
+            Ok(written) => eprintln!("client {number} is done: {written} bytes of memory are not what they were"),
+            Err(error) => eprintln!("client {number} is given up: {error}"),
         }
     }
+    Ok(())
 }
 
-fn serve_client(mut stream: TcpStream, device: &mut Device, pool: &Pool) -> io::Result<()> {
+/// Returns how many bytes the client wrote, but for those that it wrote the filling into.
+fn serve_client(mut stream: TcpStream, device: &mut Device, pool: &Pool) -> io::Result<usize> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?; // the client opens its device meanwhile
     let mtu = agree(&mut stream)?;
@@ -74,9 +76,8 @@ fn serve_client(mut stream: TcpStream, device: &mut Device, pool: &Pool) -> io::
     let outcome = stream.write_all(own.as_bytes()).and_then(|()| attend(stream, &own, &mut peer, device));
 
     let memory = device.exposed.withdraw(exposed.rkey).expect("it was exposed");
-    let written = memory.bytes().iter().filter(|&&byte| byte != FILLING).count();
-    eprintln!("{written} bytes are not what they were; {:?}", peer.endpoint.counters());
-    outcome
+    eprintln!("{:?}", peer.endpoint.counters());
+    outcome.map(|()| memory.bytes().iter().filter(|&&byte| byte != FILLING).count())
 }
 
 /// Says the same as the client, whatever that is, and returns the path MTU in bytes.

@@ -153,7 +153,8 @@ impl Client {
         self.peer.endpoint.deliver(answer);
         self.rounds += 1;
         if self.rounds == self.iterations {
-            eprintln!("{} rounds of {len} bytes, every byte as it has to be", self.rounds);
+            let counters = self.peer.endpoint.counters();
+            eprintln!("{} rounds of {len} bytes, every byte as it has to be; {counters:?}", self.rounds);
         }
         Ok(())
     }

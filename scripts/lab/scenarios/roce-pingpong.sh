@@ -2,9 +2,9 @@
 # seconds: 180
 # fabrics: roce
 
-# pingpong SIZE: of messages; both ends see whether bytes are as they have to be.
+# pingpong SIZE: of messages; our end sees whether every byte comes back as it went.
 pingpong() {
-  timeout 60 ibv_rc_pingpong -d rxe0 -g "$GID" -m "$MTU" -s "$1" -n 50 -c "$ADDRESS" &&
+  timeout 25 ibv_rc_pingpong -d rxe0 -g "$GID" -m "$MTU" -s "$1" -n 50 -c "$ADDRESS" &&
     until_true 5 target_log_has "50 rounds of $1 bytes, every byte"
 }
 
@@ -13,12 +13,11 @@ pingpongs() {
   local MTU=$1 size
   must "the server starts at $ADDRESS, with a path MTU of $1" start_example roce_pingpong "$ADDRESS" "$1" 50
   for size in "${@:2}"; do check "50 rounds of $size bytes" pingpong "$size"; done
-  check "the server is still there" eval '! target_is_gone'
   kill_target
 }
 
 GID=$(gid_index "::ffff:$INITIATOR_ADDRESS")
 pingpongs 1024 64 4096 65536
-pingpongs 4096 1 4096 65535
+pingpongs 4096 4096 65535
 ADDRESS=$ADDRESS_IPV6 GID=$(gid_index "$INITIATOR_ADDRESS_IPV6")
 pingpongs 4096 65536

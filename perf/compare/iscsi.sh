@@ -156,9 +156,10 @@ wait_until() {
 
 # srp_iops WORKLOAD BYTES DEPTH
 srp_iops() {
-  local iops
+  local iops form=()
+  [ "$3" -lt 32 ] || form=(--no-immediate) # the better form for many writes at once
   kill -CONT "$SRPT"
-  "${AT_INITIATOR[@]}" "$SRP_PERF" -w "$1" -o "$2" -q "$3" -t "$SECONDS_EACH" --warmup 0.5 \
+  "${AT_INITIATOR[@]}" "$SRP_PERF" -w "$1" -o "$2" -q "$3" -t "$SECONDS_EACH" --warmup 0.5 ${form[@]+"${form[@]}"} \
     -c "[$INITIATOR_CORE]" --target "$TARGET:$SRP_PORT" --local "$INITIATOR" --id-ext 1 --ioc-guid 2 \
     --json "$WORK/srp-perf.json" >>"$WORK/srp-perf.log" 2>&1 || die "srp-perf failed; see $WORK/srp-perf.log"
   kill -STOP "$SRPT"

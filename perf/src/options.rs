@@ -92,7 +92,8 @@ pub struct Options {
     #[arg(long, default_value_t = 0, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(0..=i64::from(Lun::MAX.0)))]
     pub lun: u16,
 
-    /// Never put the data of a write into its command
+    /// Never put the data of a write into its command: slower for one at a time, faster for many, as the target then
+    /// asks for them in bursts
     #[arg(long)]
     pub no_immediate: bool,
 

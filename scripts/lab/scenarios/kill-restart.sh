@@ -1,5 +1,5 @@
 # kill-restart: the target is killed with -9 under fio and started at once: the initiator reconnects, fio ends without an error, data verified
-# seconds: 300
+# seconds: 600
 # fabrics: verbs roce
 
 state() { cat /sys/class/srp_remote_ports/port-*/state; }

@@ -1,5 +1,5 @@
 # roce-perftest: perftest's ib_read_lat, ib_read_bw and ib_write_bw have the kernel READ and WRITE memory of ours
-# seconds: 180
+# seconds: 300
 # fabrics: roce
 
 GID=$(gid_index "::ffff:$INITIATOR_ADDRESS")

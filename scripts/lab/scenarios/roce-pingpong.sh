@@ -1,5 +1,5 @@
 # roce-pingpong: libibverbs' ibv_rc_pingpong exchanges SENDs with an endpoint of our RoCE, without a connection manager
-# seconds: 180
+# seconds: 300
 # fabrics: roce
 
 # pingpong SIZE: of messages; our end sees whether every byte comes back as it went.

@@ -18,7 +18,7 @@ fn fresh_address() -> Ipv4Addr {
     Ipv4Addr::new(127, 64 | high & 0x3f, low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A target with a RAM disk as LUN 0 and a null device as LUN 1, listening over RoCE.
+/// A target with a RAM disk as LUN 0 and a null device as LUN 1, listening over both fabrics, of which only RoCE needs nothing.
 fn serve(target: &Target) -> SocketAddr {
     let at = SocketAddr::from((fresh_address(), 5555));
     target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 2048, "block_size": 512}));
@@ -27,7 +27,10 @@ fn serve(target: &Target) -> SocketAddr {
     for bdev in ["ram0", "null0"] {
         target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": bdev}));
     }
-    target.call("srp_create_listener", json!({"fabric": "roce", "address": at.ip().to_string(), "port": at.port()}));
+    for fabric in ["verbs", "roce"] {
+        let listener = json!({"fabric": fabric, "address": at.ip().to_string(), "port": at.port()});
+        target.call("srp_create_listener", listener);
+    }
     at
 }
 

@@ -49,9 +49,10 @@ note() { echo "$*"; echo "$*" >&3; }
 
 # ── The initiator ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-# load_initiator [PARAMETER=VALUE...]: the module ib_srp with these parameters, and no others of an earlier load.
+# load_initiator [PARAMETER=VALUE...]: the module ib_srp with these parameters, and no others of an earlier load. On a bad network without
+# registrations: once one is lost, soft-RoCE of Linux 6.1 cannot send it again, and falls silent.
 load_initiator() {
-  unload_initiator && modprobe ib_srp "$@" && until_true 10 test -e "$SRP_HOST/add_target"
+  unload_initiator && modprobe ib_srp "$@" ${LAB_NETEM:+never_register=1} && until_true 10 test -e "$SRP_HOST/add_target"
 }
 unload_initiator() { [ ! -e /sys/module/ib_srp ] || timeout 120 modprobe -r ib_srp; }
 

@@ -2,4 +2,5 @@
 . "$LAB/guest/lib.sh"
 trap 'jobs -p >/tmp/jobs' EXIT # for take_down
 echo "scenario $SCENARIO begins" >/dev/kmsg
+[ -z "$LAB_NETEM" ] || must "$LAB_NETEM, in both directions" impair $LAB_NETEM
 . "$1"

@@ -3,7 +3,7 @@
 # fabrics: verbs roce
 
 case $FABRIC in
-verbs) amount=64M ;;
+verbs) amount=32M ;;
 roce) amount=16M ;; # what differs is below SRP; the rest was seen under verbs
 esac
 

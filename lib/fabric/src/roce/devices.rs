@@ -177,8 +177,8 @@ fn node_guid(interface: &str) -> u64 {
 fn refusal(address: IpAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "UDP port {UDP_PORT} of {address} is in use: by another RoCE program, or by the kernel's soft-RoCE \
-             (`rdma link` shows it, `rdma link delete` ends it); choose another address"
+            "UDP port {UDP_PORT} of {address} is in use: by another RoCE program, which leaves other addresses free, or by \
+             the kernel's soft-RoCE, which takes all of them (`modprobe -r rdma_rxe` ends it)"
         ),
         _ => format!("cannot open UDP port {UDP_PORT} of {address}: {error}"),
     }

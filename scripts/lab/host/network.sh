@@ -10,7 +10,7 @@ IN_NETWORK=() NETWORK_CARD=()
 start_network() {
   need_network
   rm -rf "$1/agent"
-  setpriv --pdeathsig TERM unshare --net --mount bash "$LAB/host/target-agent.sh" "$LAB" "$1" >>"$1/agent.log" 2>&1 &
+  setpriv --pdeathsig TERM unshare --net bash "$LAB/host/target-agent.sh" "$LAB" "$1" >>"$1/agent.log" 2>&1 &
   AGENT_PID=$!
   for _ in $(seq 100); do
     [ ! -e "$1/agent/ready" ] || break

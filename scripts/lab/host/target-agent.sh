@@ -21,10 +21,9 @@ main() {
   done
 }
 
-# lay_network: this end has .1, the guest .2. /sys tells of the network namespace that it was mounted in.
+# lay_network: this end has .1, the guest .2.
 lay_network() {
-  mount -t sysfs sysfs /sys &&
-    ip link set lo up &&
+  ip link set lo up &&
     ip tuntap add dev tap0 mode tap &&
     ip link set tap0 mtu "$LAB_MTU" up &&
     ip addr add "$ADDRESS/24" dev tap0 &&

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check of the project: format, lints, structure and tests (cargo xtask check), what the feature dpdk adds, the demonstration,
-# and the lab with a real Linux initiator under both fabrics. The lab mostly waits, so its parts run beside the others. Installs what is
-# missing. A quarter of an hour on two idle cores.
+# and the lab with a real Linux initiator under both fabrics. The lab waits a lot, so its first part runs beside all others. Installs what
+# is missing. A quarter of an hour on two idle cores.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 . "$ROOT/scripts/lab/host/packages.sh"
@@ -10,10 +10,10 @@ cd "$ROOT"
 started=$SECONDS
 need_toolchain
 VERBS_LOG=$(mktemp)
-trap 'end_verbs; rm -f "$VERBS_LOG"' EXIT
-end_verbs() { ! kill "$VERBS_PID" 2>/dev/null || wait "$VERBS_PID" || true; }
 ./scripts/lab.sh --fabric verbs all >"$VERBS_LOG" 2>&1 &
 VERBS_PID=$!
+end_verbs() { ! kill "$VERBS_PID" 2>/dev/null || wait "$VERBS_PID" || true; }
+trap 'end_verbs; rm -f "$VERBS_LOG"' EXIT
 
 cargo run --quiet --locked --package xtask -- check
 ./scripts/dpdk-check.sh

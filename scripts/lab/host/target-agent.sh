@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# target-agent.sh LAB RUN_FOLDER: the host's end of a run whose target is on the host. Started in network and mount namespaces of its own
-# by host/network.sh: lays the network to the guest, then does what the guest asks (guest/on-host.sh), one request after the other.
+# target-agent.sh LAB RUN_FOLDER: the host's end of a run whose target is on the host. Started in a network namespace of its own by
+# host/network.sh: lays the network to the guest, then does what the guest asks (guest/on-host.sh), one request after the other.
 LAB=$1 SHARED=$2 FABRIC=roce SCENARIO='' APP=$2/srpt-app
 . "$LAB/target.sh"
 LEASH=(setpriv --pdeathsig KILL) # the target goes with us, whatever ends us

@@ -324,7 +324,7 @@ impl Control {
         self.next_number - 1
     }
 
-    /// Makes a queue pair; what the peer's end is, is told to its link later.
+    /// Makes a queue pair; an active side's learns the peer's end later, through its link.
     fn make_queue_pair(
         &mut self,
         request: &CmRequest,

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use uuid::Uuid;
 
-use crate::channel::{Channel, ChannelError};
+use crate::channel::{Channel, ChannelError, ChannelOptions};
 use crate::malloc::Memory;
 use crate::stats::{IoStatSnapshot, StatsBook};
-use crate::uring;
+use crate::{passthrough, uring};
 
 /// The facts of a device. They do not change while it lives.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,7 +26,7 @@ pub struct Info {
     pub physical_block_size: u32,
     /// Whether a finished write may be lost with the power until a `Flush` is done (SBC-4: WCE).
     pub write_cache: bool,
-    /// Whether writes are refused.
+    /// Whether it was made to refuse writes; [`Bdev::is_read_only`] tells how it is now.
     pub read_only: bool,
     /// Whether `Unmap` is supported.
     pub unmap: bool,
@@ -42,6 +42,37 @@ pub struct Info {
     pub optimal_blocks: u32,
     /// The file or block device beneath, as it was named.
     pub filename: Option<PathBuf>,
+    /// Whether the medium can be taken out (SPC-4: RMB).
+    pub removable: bool,
+    /// Whether `LbaStatus` tells mapped blocks from others. Without it everything counts as mapped, and nobody asks.
+    pub lba_status: bool,
+    /// Set where the device is a SCSI device itself: it takes `Scsi` and nothing else.
+    pub passthrough: Option<passthrough::Facts>,
+}
+
+impl Info {
+    /// A disk that takes writes, has no cache, and can do nothing beyond reads and writes: devices say what more there is.
+    pub(crate) fn disk(name: String, uuid: Uuid, product_name: &'static str, block_size: u32) -> Info {
+        Info {
+            name,
+            uuid,
+            product_name,
+            block_size,
+            physical_block_size: block_size,
+            write_cache: false,
+            read_only: false,
+            unmap: false,
+            unmap_zeroes: false,
+            write_zeroes: false,
+            rotational: false,
+            buf_align: 1,
+            optimal_blocks: 0,
+            filename: None,
+            removable: false,
+            lba_status: false,
+            passthrough: None,
+        }
+    }
 }
 
 /// A block device, shared by all cores through an `Arc`. What lies beneath is let go of (a file closed and unlocked,
@@ -50,6 +81,7 @@ pub struct Info {
 pub struct Bdev {
     info: Info,
     num_blocks: AtomicU64,
+    read_only: AtomicBool,
     pub(crate) stats: StatsBook,
     pub(crate) kind: Kind,
 }
@@ -65,7 +97,8 @@ pub(crate) enum Kind {
 impl Bdev {
     pub(crate) fn new(info: Info, num_blocks: u64, kind: Kind) -> Arc<Bdev> {
         debug_assert!(info.buf_align.is_power_of_two() && info.physical_block_size.is_multiple_of(info.block_size));
-        Arc::new(Bdev { info, num_blocks: AtomicU64::new(num_blocks), stats: StatsBook::default(), kind })
+        let read_only = AtomicBool::new(info.read_only);
+        Arc::new(Bdev { info, num_blocks: AtomicU64::new(num_blocks), read_only, stats: StatsBook::default(), kind })
     }
 
     /// The facts.
@@ -84,12 +117,44 @@ impl Bdev {
         self.num_blocks.load(Ordering::Relaxed)
     }
 
+    /// Gives it another size. The caller tells the initiators (SBC-4: CAPACITY DATA HAS CHANGED).
+    #[expect(dead_code, reason = "devices that can be resized come next")]
+    pub(crate) fn set_num_blocks(&self, num_blocks: u64) {
+        self.num_blocks.store(num_blocks, Ordering::Relaxed);
+    }
+
+    /// Whether writes are refused now.
+    #[inline]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// The device that this one is a view of, for those that stand on another.
+    pub fn base(&self) -> Option<&Arc<Bdev>> {
+        match &self.kind {
+            Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => None,
+        }
+    }
+
+    /// Whether it is `name`, or stands on it directly or through others.
+    pub fn stands_on(&self, name: &str) -> bool {
+        self.info.name == name || self.base().is_some_and(|base| base.stands_on(name))
+    }
+
     /// Opens a channel, on the core that will use it; `depth` is the most operations that will be in flight on it.
     ///
     /// # Errors
     /// [`ChannelError`]: the depth is out of range, or the kernel refuses what the channel needs.
     pub fn open_channel(self: &Arc<Self>, depth: usize) -> Result<Channel, ChannelError> {
-        Channel::open(self, depth)
+        self.open_channel_with(ChannelOptions { depth, regions: &[] })
+    }
+
+    /// As [`Bdev::open_channel`], for a core whose buffers lie in these regions: devices that can prepare for them do.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_channel_with(self: &Arc<Self>, options: ChannelOptions<'_>) -> Result<Channel, ChannelError> {
+        Channel::open(self, options)
     }
 
     /// What all channels ever opened have done, from any thread.

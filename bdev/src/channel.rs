@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use mem::Region;
+
 use crate::bdev::{Bdev, Kind};
 use crate::io::{BlockIo, Done, IoError, Op};
 use crate::malloc::MallocChannel;
@@ -11,6 +13,15 @@ use crate::uring::{self, Ring};
 
 /// Most operations in flight on one channel: what a kernel ring can hold.
 const DEPTH_MAX: usize = 32768;
+
+/// How a channel is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelOptions<'a> {
+    /// Most operations that will be in flight on it.
+    pub depth: usize,
+    /// Where the caller's buffers lie. Buffers from elsewhere work, too, if more slowly.
+    pub regions: &'a [Arc<Region>],
+}
 
 /// A core's way to a device: operations go in by [`Channel::submit`] and come back from [`Channel::poll`]. It stays on
 /// the thread that opened it (buffers make it neither `Send` nor `Sync`). Dropping it waits for what is in flight.
@@ -64,7 +75,8 @@ pub enum ChannelError {
 
 impl Channel {
     /// See [`Bdev::open_channel`].
-    pub(crate) fn open(bdev: &Arc<Bdev>, depth: usize) -> Result<Channel, ChannelError> {
+    pub(crate) fn open(bdev: &Arc<Bdev>, options: ChannelOptions<'_>) -> Result<Channel, ChannelError> {
+        let depth = options.depth;
         if !(1..=DEPTH_MAX).contains(&depth) {
             return Err(ChannelError::Depth(depth));
         }
@@ -187,10 +199,14 @@ fn check(bdev: &Bdev, io: &BlockIo) -> Result<ByteRange, IoError> {
     let range = ByteRange { offset: io.lba * block_size, len: io.blocks * block_size };
     let has_data = match io.op {
         Op::Flush => return Ok(ByteRange { offset: 0, len: 0 }),
+        Op::LbaStatus if info.lba_status => return Ok(range),
+        Op::Scsi { .. } if info.passthrough.is_some() => return Ok(ByteRange { offset: 0, len: 0 }),
+        Op::LbaStatus | Op::Scsi { .. } => return Err(IoError::Unsupported),
+        _ if info.passthrough.is_some() => return Err(IoError::Unsupported),
         Op::Read | Op::Write { .. } => true,
         Op::Unmap | Op::WriteZeroes { .. } => false,
     };
-    if info.read_only && io.op != Op::Read {
+    if bdev.is_read_only() && io.op != Op::Read {
         return Err(IoError::WriteProtected);
     }
     if io.op == Op::Unmap && !info.unmap {

@@ -23,6 +23,27 @@ pub enum Op {
         /// Force unit access.
         fua: bool,
     },
+    /// Fills the data buffer with LBA status descriptors (SBC-4: LBA in 8 bytes, number of blocks in 4, provisioning status
+    /// in 1, 3 reserved; big-endian), from `lba` on, as many as fit and at least one. A descriptor of 0 blocks ends the list.
+    /// The data is a multiple of 16 bytes long, whatever `blocks` says.
+    LbaStatus,
+    /// A SCSI command for a device that is one itself ([`crate::Info::passthrough`]). The data buffer ends with the
+    /// command's record, see [`crate::passthrough`]; `lba` and `blocks` are 0.
+    Scsi {
+        /// Which way the rest of the data buffer moves.
+        direction: Direction,
+    },
+}
+
+/// Which way data moves, seen from the initiator of the operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// There is none.
+    None,
+    /// From the device (SAM: data-in).
+    In,
+    /// To the device (SAM: data-out).
+    Out,
 }
 
 /// One operation on a channel.
@@ -34,7 +55,8 @@ pub struct BlockIo {
     pub lba: u64,
     /// Number of blocks; for `Flush` 0 means all.
     pub blocks: u64,
-    /// The data of `Read` and `Write`: exactly `blocks * block_size` bytes. `None` for the others.
+    /// The data of `Read` and `Write`: exactly `blocks * block_size` bytes. `LbaStatus` and `Scsi` say themselves what they
+    /// want. `None` for the others.
     pub data: Option<IoBuf>,
     /// Chosen by the submitter, comes back unchanged in [`Done`].
     pub tag: u64,

@@ -35,13 +35,14 @@ mod create;
 mod io;
 pub mod malloc;
 pub mod null;
+pub mod passthrough;
 mod registry;
 mod stats;
 pub mod uring;
 
 pub use bdev::{Bdev, Info};
-pub use channel::{Channel, ChannelError};
+pub use channel::{Channel, ChannelError, ChannelOptions};
 pub use create::CreateError;
-pub use io::{BlockIo, Done, IoError, Op};
+pub use io::{BlockIo, Direction, Done, IoError, Op};
 pub use registry::{Registry, RegistryError};
 pub use stats::IoStatSnapshot;

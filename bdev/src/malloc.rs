@@ -61,21 +61,13 @@ pub fn create(options: MallocOptions) -> Result<Arc<Bdev>, CreateError> {
     let physical_block_size = create::physical_block_size(options.physical_block_size, options.block_size)?;
     let bytes = create::check_capacity(options.num_blocks, options.block_size)?;
     let memory = allocate(bytes, options.numa_node)?;
+    let uuid = options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None));
     let info = Info {
-        uuid: options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None)),
-        name: options.name,
-        product_name: PRODUCT,
-        block_size: options.block_size,
         physical_block_size,
-        write_cache: false,
-        read_only: false,
         unmap: true,
         unmap_zeroes: true,
         write_zeroes: true,
-        rotational: false,
-        buf_align: 1,
-        optimal_blocks: 0,
-        filename: None,
+        ..Info::disk(options.name, uuid, PRODUCT, options.block_size)
     };
     Ok(Bdev::new(info, options.num_blocks, Kind::Malloc(Arc::new(memory))))
 }
@@ -154,7 +146,7 @@ impl MallocChannel {
             }
             (Op::Unmap | Op::WriteZeroes { .. }, _) => self.memory.zero(range.offset, range.len),
             // Without data there are no blocks to move; nothing is more durable than it was before a flush.
-            (Op::Read | Op::Write { .. } | Op::Flush, _) => {}
+            (Op::Read | Op::Write { .. } | Op::Flush | Op::LbaStatus | Op::Scsi { .. }, _) => {}
         }
         Some(Finished { io, submitted_ns, result: Ok(()) })
     }

@@ -42,21 +42,13 @@ pub fn create(options: NullOptions) -> Result<Arc<Bdev>, CreateError> {
     create::check_name(&options.name)?;
     create::check_block_size(options.block_size)?;
     create::check_capacity(options.num_blocks, options.block_size)?;
+    let uuid = options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None));
     let info = Info {
-        uuid: options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None)),
-        name: options.name,
-        product_name: PRODUCT,
-        block_size: options.block_size,
         physical_block_size: create::physical_block_size(options.physical_block_size, options.block_size)?,
-        write_cache: false,
-        read_only: false,
         unmap: true,
         unmap_zeroes: true,
         write_zeroes: true,
-        rotational: false,
-        buf_align: 1,
-        optimal_blocks: 0,
-        filename: None,
+        ..Info::disk(options.name, uuid, PRODUCT, options.block_size)
     };
     Ok(Bdev::new(info, options.num_blocks, Kind::Null))
 }
@@ -70,6 +62,6 @@ pub(crate) fn execute(io: &mut BlockIo) {
                 data.bytes_mut().fill(0);
             }
         }
-        Op::Write { .. } | Op::Flush | Op::Unmap | Op::WriteZeroes { .. } => {}
+        Op::Write { .. } | Op::Flush | Op::Unmap | Op::WriteZeroes { .. } | Op::LbaStatus | Op::Scsi { .. } => {}
     }
 }

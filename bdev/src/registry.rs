@@ -65,6 +65,11 @@ impl Registry {
         self.bdevs.iter().find(|bdev| bdev.info().name == name)
     }
 
+    /// A device that stands on this one, so that it cannot go.
+    pub fn user_of(&self, name: &str) -> Option<&Arc<Bdev>> {
+        self.bdevs.iter().find(|bdev| bdev.base().is_some_and(|base| base.info().name == name))
+    }
+
     /// Takes a device out. Channels that are open on it keep it alive.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::{CacheAligned, Counter};
 
-use crate::io::{IoError, Op};
+use crate::io::{Direction, IoError, Op};
 
 /// Sums over all channels that a device ever had. An operation counts once it is done; a failed one counts in
 /// `num_failed_ops` only. Latencies run from `submit` to the `poll` that handed the result out, by the clock that the
@@ -104,6 +104,9 @@ impl Block {
             Op::Unmap => self.unmap.record(bytes, latency_ns),
             Op::WriteZeroes { .. } => self.write_zeroes.record(bytes, latency_ns),
             Op::Flush => self.flush.record(0, latency_ns),
+            Op::Scsi { direction: Direction::In } => self.read.record(bytes, latency_ns),
+            Op::Scsi { direction: Direction::Out } => self.write.record(bytes, latency_ns),
+            Op::Scsi { direction: Direction::None } | Op::LbaStatus => {}
         }
     }
 }

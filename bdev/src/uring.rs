@@ -107,10 +107,6 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
     });
     let Opened { fd, num_blocks, block_size, facts } = opened;
     let info = Info {
-        name: options.name.clone(),
-        uuid,
-        product_name,
-        block_size,
         physical_block_size: facts.physical_block_size,
         write_cache: !options.write_through && !options.read_only,
         read_only: options.read_only,
@@ -121,6 +117,7 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         buf_align: facts.buf_align,
         optimal_blocks: facts.optimal_blocks,
         filename: Some(options.filename.clone()),
+        ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };
     let file = BackingFile {
         name: options.name,

@@ -171,6 +171,13 @@ impl Controller {
         Ok(())
     }
 
+    /// Tells every initiator of every unit on the device, or on one that stands on it, what has changed (SAM-5: a unit attention).
+    pub fn bdev_changed(&self, bdev: &str, attention: UnitAttention) {
+        for (unit, _) in self.units.iter().filter(|(_, unit)| unit.logical_unit.bdev().stands_on(bdev)) {
+            self.sessions.values().for_each(|session| session.establish(unit, attention));
+        }
+    }
+
     /// Adds an allow-list. Sessions that exist are not touched.
     pub fn create_initiator_group(&mut self, group: InitiatorGroup) -> Result<(), AdminError> {
         if self.initiator_groups.iter().any(|other| other.name == group.name) {
@@ -284,7 +291,7 @@ impl Controller {
             revision: options.revision.clone().unwrap_or(defaults.revision),
             serial: options.serial.clone(),
             naa: options.naa,
-            read_only: bdev.info().read_only,
+            read_only: false,
             transfer_bytes_max: limits::TRANSFER_BYTES_MAX as u32,
             bdev: defaults.bdev,
         };

@@ -195,6 +195,7 @@ impl Controller {
             ToControl::ManagementRequest { channel, request, function, unit, tag } => {
                 self.on_management_request(channel, request, function, unit, tag);
             }
+            ToControl::UnitChanged { unit, attention, told } => self.on_unit_changed(unit, attention, told),
             ToControl::OrderDone { id } => self.on_order_done(id),
         }
     }
@@ -251,6 +252,13 @@ impl Controller {
         self.next_order += 1;
         self.orders.insert(id, ManagementOrder { group, request, remaining: self.groups.len() });
         self.tell_all(|| ToGroup::Order { id, scope });
+    }
+
+    /// Everybody but the session that knows already is told.
+    fn on_unit_changed(&self, unit: UnitId, attention: UnitAttention, told: SessionId) {
+        for (_, session) in self.sessions.iter().filter(|(id, _)| **id != told) {
+            session.establish(unit, attention);
+        }
     }
 
     fn on_order_done(&mut self, id: u64) {

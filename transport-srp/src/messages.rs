@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use scsi::LogicalUnit;
+use scsi::{LogicalUnit, UnitAttention};
 
 use crate::fence::Fence;
 use crate::session::{ChannelId, LunMap, Nexus, SessionId, UnitId};
@@ -71,6 +71,9 @@ pub(crate) enum ToControl {
     UnitRemoved { unit: UnitId },
     /// Task management that concerns other cores too; answered by `ManagementDone`.
     ManagementRequest { channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag },
+    /// A device told one session what all of them have to know.
+    #[expect(dead_code, reason = "SCSI pass-through sends it")]
+    UnitChanged { unit: UnitId, attention: UnitAttention, told: SessionId },
     /// Nothing that the order matched can reach an initiator any more.
     OrderDone { id: u64 },
 }

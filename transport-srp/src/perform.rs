@@ -1,7 +1,7 @@
 //! Carries out what commands ask for, and feeds back what came of it. Whatever is short (buffers, send slots, the device's depth) parks the
 //! command's action in the command, and its key in a queue; nothing fails for want of it.
 
-use bdev::{BlockIo, IoError, Op};
+use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
 use mem::{Buf, IoBuf};
 
@@ -377,7 +377,8 @@ impl From<WorkError> for ChannelFailure {
 fn changes_medium(op: Op) -> bool {
     match op {
         Op::Write { .. } | Op::Unmap | Op::WriteZeroes { .. } => true,
-        Op::Read | Op::Flush => false,
+        Op::Scsi { direction } => direction != Direction::In,
+        Op::Read | Op::Flush | Op::LbaStatus => false,
     }
 }
 

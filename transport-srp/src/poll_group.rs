@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bdev::Done;
+use bdev::{ChannelOptions, Done};
 use fabric::{Completion, QpIndex, Segments};
 use mem::Region;
 use reactor::{Instant, Poller, Progress, Receiver, Sender};
@@ -27,6 +27,8 @@ pub struct PollGroup {
     pub(crate) commands: Slab<Command>,
     pub(crate) orders: Slab<Order>,
     pub(crate) memory: Memory,
+    /// What `memory` is cut from: devices are told of it.
+    region: Arc<Region>,
     pub(crate) units: Vec<Option<Unit>>,
     /// Units with operations at their device: only they are polled.
     pub(crate) busy_units: Vec<UnitId>,
@@ -86,6 +88,7 @@ impl PollGroupSeed {
             commands: Slab::new(),
             orders: Slab::new(),
             memory: self.memory.cut(&self.region),
+            region: self.region,
             units: Vec::new(),
             busy_units: Vec::new(),
             table_waiters: VecDeque::new(),
@@ -266,7 +269,8 @@ impl PollGroup {
         if self.units.len() <= index {
             self.units.resize_with(index + 1, || None);
         }
-        let device = logical_unit.bdev().open_channel(DEVICE_DEPTH);
+        let options = ChannelOptions { depth: DEVICE_DEPTH, regions: std::slice::from_ref(&self.region) };
+        let device = logical_unit.bdev().open_channel_with(options);
         if let Err(error) = &device {
             tracing::error!(unit = logical_unit.name(), %error, "cannot open the unit's device on this core: its commands will fail here");
         }

@@ -136,7 +136,7 @@ impl Operation {
 
     fn first_step(&self, abilities: &Abilities) -> Step {
         match self.io.op {
-            Op::Read | Op::Write { .. } => Step::Transfer,
+            Op::Read | Op::Write { .. } | Op::LbaStatus | Op::Scsi { .. } => Step::Transfer,
             Op::Flush => Step::Sync,
             Op::Unmap => Step::PunchHole,
             Op::WriteZeroes { unmap: true, .. } if abilities.punch_hole => Step::PunchHole,
@@ -177,7 +177,7 @@ impl Operation {
     fn sync_or_done(&mut self, abilities: &Abilities) -> Progress {
         let sync = match self.io.op {
             // Their transfers carry it themselves.
-            Op::Read | Op::Write { .. } | Op::Flush => false,
+            Op::Read | Op::Write { .. } | Op::Flush | Op::LbaStatus | Op::Scsi { .. } => false,
             Op::Unmap => abilities.write_through,
             Op::WriteZeroes { fua, .. } => fua || abilities.write_through,
         };

@@ -82,7 +82,7 @@ impl Model {
                 part.bytes_mut().fill(step.fill);
                 data = Some(part);
             }
-            Op::Flush | Op::Unmap | Op::WriteZeroes { .. } => {}
+            Op::Flush | Op::Unmap | Op::WriteZeroes { .. } | Op::LbaStatus | Op::Scsi { .. } => {}
         }
         let info = self.rig.bdev().info();
         match step.op {

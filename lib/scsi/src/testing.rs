@@ -105,6 +105,7 @@ impl Disk {
             }
             Op::Unmap | Op::WriteZeroes { .. } => self.blocks.retain(|&at, _| !(lba..lba + blocks).contains(&at)),
             Op::Flush => (),
+            Op::LbaStatus | Op::Scsi { .. } => unreachable!("no job here asks for it"),
         }
         Ok(())
     }

@@ -193,8 +193,9 @@ impl LogicalUnit {
     }
 
     /// Whether the unit as a whole refuses writes; a LUN map may do so for one initiator.
+    #[inline]
     pub fn is_read_only(&self) -> bool {
-        self.facts.read_only
+        self.facts.read_only || self.bdev.is_read_only()
     }
 
     /// The D_SENSE bit of the control mode page: sense data goes out in descriptor format.
@@ -281,7 +282,7 @@ impl Facts {
             block_size: info.block_size,
             physical_exponent: physical_exponent(info.block_size, info.physical_block_size),
             write_cache: info.write_cache,
-            read_only: options.read_only || info.read_only,
+            read_only: options.read_only,
             unmap: info.unmap,
             unmap_zeroes: info.unmap && info.unmap_zeroes,
             rotational: info.rotational,

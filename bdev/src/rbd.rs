@@ -1,4 +1,4 @@
-//! An image of a Ceph cluster, through librbd: SPDK's `bdev_rbd`. Built with the feature `rbd`; the libraries (Debian:
+//! An image of a Ceph cluster, through librbd: SPDK's `bdev_rbd`. Feature `rbd`; the libraries (Debian:
 //! librbd1) are loaded when the first cluster is connected, so nothing is needed to build it or to start without them.
 //!
 //! ```text

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every check of the project: format, lints, structure and tests (cargo xtask check), what the feature dpdk adds, the demonstration,
+# Runs every check of the project: format, lints, structure and tests (cargo xtask check), what the features dpdk and rbd add, the demonstration,
 # and the lab with a real Linux initiator under both fabrics. The lab waits a lot, so its first part runs beside all others. Installs what
 # is missing. A quarter of an hour on two idle cores.
 set -euo pipefail
@@ -17,6 +17,7 @@ trap 'end_verbs; rm -f "$VERBS_LOG"' EXIT
 
 cargo run --quiet --locked --package xtask -- check
 ./scripts/dpdk-check.sh
+./scripts/ceph-check.sh
 ./scripts/run.sh --once
 ./scripts/lab.sh --fabric roce all
 echo "the lab under verbs, which began with all this:"

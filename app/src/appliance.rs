@@ -25,6 +25,9 @@ pub(crate) struct Appliance {
     pub(crate) bdevs: Registry,
     /// How each bdev was made, for save_config: method and parameters.
     pub(crate) recipes: BTreeMap<String, (&'static str, Value)>,
+    /// Registered Ceph clusters by name.
+    #[cfg(feature = "rbd")]
+    pub(crate) rbd_clusters: BTreeMap<String, Arc<bdev::rbd::Cluster>>,
     pub(crate) reactors: Vec<ReactorHandle>,
     pub(crate) log: LogLevel,
     pub(crate) stop: Arc<AtomicBool>,
@@ -57,6 +60,8 @@ impl Appliance {
             controller,
             bdevs: Registry::new(),
             recipes: BTreeMap::new(),
+            #[cfg(feature = "rbd")]
+            rbd_clusters: BTreeMap::new(),
             reactors,
             log,
             stop,

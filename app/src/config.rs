@@ -117,7 +117,10 @@ fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
         let (method, params) = appliance.recipes.get(&bdev.info().name)?;
         Some(json!({"method": method, "params": params}))
     };
-    appliance.bdevs.iter().filter_map(recipe).collect()
+    let bdevs = appliance.bdevs.iter().filter_map(recipe);
+    #[cfg(feature = "rbd")]
+    let bdevs = crate::rpc::bdev::rbd::save_clusters(appliance).into_iter().chain(bdevs);
+    bdevs.collect()
 }
 
 fn save_srp(appliance: &Appliance) -> Vec<Value> {

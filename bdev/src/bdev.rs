@@ -92,6 +92,8 @@ pub(crate) enum Kind {
     Null,
     Malloc(Arc<Memory>),
     Uring(Arc<uring::BackingFile>),
+    #[cfg(feature = "rbd")]
+    Rbd(Arc<crate::rbd::Image>),
 }
 
 impl Bdev {
@@ -118,7 +120,7 @@ impl Bdev {
     }
 
     /// Gives it another size. The caller tells the initiators (SBC-4: CAPACITY DATA HAS CHANGED).
-    #[expect(dead_code, reason = "devices that can be resized come next")]
+    #[cfg_attr(not(feature = "rbd"), expect(dead_code, reason = "devices that can be resized come next"))]
     pub(crate) fn set_num_blocks(&self, num_blocks: u64) {
         self.num_blocks.store(num_blocks, Ordering::Relaxed);
     }
@@ -133,6 +135,8 @@ impl Bdev {
     pub fn base(&self) -> Option<&Arc<Bdev>> {
         match &self.kind {
             Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => None,
+            #[cfg(feature = "rbd")]
+            Kind::Rbd(_) => None,
         }
     }
 

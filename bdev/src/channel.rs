@@ -42,6 +42,8 @@ enum ChannelKind {
     Null,
     Malloc(MallocChannel),
     Uring(Box<Ring>),
+    #[cfg(feature = "rbd")]
+    Rbd(crate::rbd::RbdChannel),
 }
 
 /// An operation that ended.
@@ -87,6 +89,8 @@ impl Channel {
                 let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
                 ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
             }
+            #[cfg(feature = "rbd")]
+            Kind::Rbd(image) => ChannelKind::Rbd(crate::rbd::RbdChannel::new(Arc::clone(image), depth)),
         };
         let stats = bdev.stats.open();
         Ok(Channel { bdev: Arc::clone(bdev), depth, in_flight: 0, kind, finished: Vec::with_capacity(depth), stats })
@@ -120,6 +124,12 @@ impl Channel {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
             ChannelKind::Malloc(malloc) => malloc.start(io, range, now_ns),
+            #[cfg(feature = "rbd")]
+            ChannelKind::Rbd(_) if range.len == 0 && io.op != Op::Flush => {
+                Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
+            }
+            #[cfg(feature = "rbd")]
+            ChannelKind::Rbd(rbd) => rbd.start(io, range, now_ns),
             ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
@@ -155,6 +165,8 @@ impl Channel {
             ChannelKind::Null => {}
             ChannelKind::Malloc(malloc) => malloc.poll(finish),
             ChannelKind::Uring(ring) => ring.poll(now_ns, finish),
+            #[cfg(feature = "rbd")]
+            ChannelKind::Rbd(rbd) => rbd.poll(finish),
         }
         self.in_flight -= count;
         count

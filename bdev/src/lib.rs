@@ -25,7 +25,7 @@
 //! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
-//! `null.rs`, `malloc.rs`, `uring/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
+//! `null.rs`, `malloc.rs`, `uring/`, `rbd/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
 
 #![deny(unsafe_code)]
 
@@ -36,6 +36,8 @@ mod io;
 pub mod malloc;
 pub mod null;
 pub mod passthrough;
+#[cfg(feature = "rbd")]
+pub mod rbd;
 mod registry;
 mod stats;
 pub mod uring;

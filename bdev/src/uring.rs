@@ -31,6 +31,8 @@ use uuid::Uuid;
 use self::open::Opened;
 use self::operation::Abilities;
 pub(crate) use self::operation::Operation;
+#[cfg(feature = "rbd")]
+pub(crate) use self::operation::io_error;
 pub(crate) use self::ring::Ring;
 use crate::bdev::{Bdev, Info, Kind};
 use crate::create::{self, CreateError};

@@ -2,10 +2,12 @@
 # From its surroundings: LAB, FABRIC, SCENARIO, APP (the binary), and SHARED, the run's folder, which host and guest both see.
 
 . "$LAB/three-disks.sh"
+. "$LAB/wait.sh"
+. "$LAB/ceph.sh"
 
 # What a scenario calls, and guest/on-host.sh passes on when the target is not in the guest.
 TARGET_HELPERS=(write_config start_target end_target stop_target kill_target target_is_gone rpc target_rss_kib
-  target_open_files target_log_has start_example clear_target)
+  target_open_files target_log_has start_example start_ceph rbd_sha256 clear_target)
 
 case $FABRIC in
 verbs)
@@ -80,25 +82,22 @@ start_example() {
   until_true 20 target_log_has listening || { tail -20 "$TARGET_LOG"; return 1; }
 }
 
+# start_ceph: a Ceph cluster beside the target, with an image `disk` of 64 MiB in its pool `rbd`.
+start_ceph() { start_cluster "$TARGET_FOLDER/ceph" && rbd create disk --size 64M; }
+
+# rbd_sha256 BYTES: of the beginning of that image, read without the target.
+rbd_sha256() { rbd export --no-progress disk - 2>/dev/null | head -c "$1" | sha256sum; }
+
 # clear_target: nothing of it is left, by force if it must be.
 clear_target() {
   local pid
   pid=$(cat "$TARGET_FOLDER/target.pid" 2>/dev/null) && end_process "$pid"
+  end_cluster "$TARGET_FOLDER/ceph"
   rm -rf "$SOCKET" "$TARGET_FOLDER"/[!l]* # not lost+found
   [ -z "$pid" ] || [ ! -e "/proc/$pid" ]
 }
 
 # ── Also of use elsewhere ───────────────────────────────────────────────────────────────────────────────────────────
-
-# until_true SECONDS COMMAND...: waits for the command to succeed.
-until_true() {
-  local deadline=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    ((SECONDS < deadline)) || return 1
-    sleep 0.2
-  done
-}
 
 end_process() {
   kill "$1" 2>/dev/null

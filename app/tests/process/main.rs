@@ -1,5 +1,7 @@
 //! The real binary as a process: its command line, its configuration, its socket, its end. Needs no RDMA device.
 
+#[cfg(feature = "rbd")]
+mod rbd;
 mod roce;
 
 use std::io::Read;

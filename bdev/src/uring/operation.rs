@@ -239,7 +239,8 @@ impl Operation {
     }
 }
 
-fn io_error(errno: Errno) -> IoError {
+/// What an errno of an operation means.
+pub(crate) fn io_error(errno: Errno) -> IoError {
     match errno {
         Errno::NOSPC | Errno::DQUOT | Errno::FBIG => IoError::NoSpace,
         // EILSEQ: a checksum of the block layer; EBADMSG and EUCLEAN: of a file system; ENODATA, EREMOTEIO: the medium's.

@@ -87,6 +87,11 @@ pub fn for_each_device(test: impl Fn(&mut Rig)) {
         eprintln!("{}", Path::new(&device).display());
         test(&mut on_block_device(Path::new(&device)));
     }
+    #[cfg(feature = "rbd")]
+    if let Ok(image) = std::env::var(RBD_IMAGE) {
+        eprintln!("{image}");
+        return test(&mut on_rbd_image(&image));
+    }
     for device in DEVICES {
         eprintln!("{}", device.name);
         let dir = TempDir::new().expect("a folder for a test");
@@ -100,6 +105,30 @@ fn on_block_device(device: &Path) -> Rig {
     Rig::on(uring::create(options.clone()).expect("a block device"), true).run(clean, 0, BLOCKS).expect("clean");
     let bdev = uring::create(options).expect("a block device");
     assert_eq!(bdev.num_blocks(), BLOCKS, "{BLOCK_DEVICE} has the wrong size");
+    Rig::on(bdev, true)
+}
+
+/// Names an image of exactly `BLOCKS` * 512 bytes as POOL/IMAGE, whose content is lost, to hold it against the contract instead
+/// of all others. $CEPH_CONF says where the cluster is. `scripts/ceph-check.sh` makes one.
+#[cfg(feature = "rbd")]
+const RBD_IMAGE: &str = "BDEV_TEST_RBD_IMAGE";
+
+#[cfg(feature = "rbd")]
+fn on_rbd_image(image: &str) -> Rig {
+    use bdev::rbd::{self, Cluster, ClusterOptions, RbdOptions};
+    let (pool, image) = image.split_once('/').expect("POOL/IMAGE");
+    let cluster = Cluster::connect(ClusterOptions::default()).expect("a cluster");
+    let options = RbdOptions {
+        name: "rbd".to_owned(),
+        pool_name: pool.to_owned(),
+        rbd_name: image.to_owned(),
+        block_size: 512,
+        ..RbdOptions::default()
+    };
+    let clean = Op::WriteZeroes { unmap: false, fua: false };
+    Rig::on(rbd::create(options.clone(), &cluster).expect("an image"), true).run(clean, 0, BLOCKS).expect("clean");
+    let bdev = rbd::create(options, &cluster).expect("an image");
+    assert_eq!(bdev.num_blocks(), BLOCKS, "{RBD_IMAGE} has the wrong size");
     Rig::on(bdev, true)
 }
 

@@ -44,6 +44,7 @@ RESULTS=()
 run_scenarios() {
   local fabric=$1 name left passed failed seconds
   shift
+  need_packages $(for name in "$@"; do scenario_packages "$name"; done)
   new_run "$fabric-$1"
   [ "$fabric" = verbs ] || for name in "${EXAMPLES[@]}"; do cp "$(build "$SCRIPTS/.." example "$name")" "$RUN/"; done
   left=("$@")
@@ -81,6 +82,8 @@ report_results() {
 
 # scenario_fabrics NAME: where it can run; verbs, unless its file says otherwise.
 scenario_fabrics() { sed -n 's/^# fabrics: //p' "$LAB/scenarios/$1.sh" | grep . || echo verbs; }
+# scenario_packages NAME: Debian packages that it alone needs.
+scenario_packages() { sed -n 's/^# packages: //p' "$LAB/scenarios/$1.sh"; }
 scenario_seconds() { sed -n 's/^# seconds: //p' "$LAB/scenarios/$1.sh" | grep . || echo 300; }
 without_result() { local name; for name in "$@"; do [ -e "$RUN/$name.result" ] || echo "$name"; done; }
 first_without_result() { without_result "$@" | head -1; }

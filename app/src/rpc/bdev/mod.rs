@@ -2,6 +2,8 @@
 
 mod file;
 mod memory;
+#[cfg(feature = "rbd")]
+pub(crate) mod rbd;
 mod statistics;
 
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use crate::appliance::Appliance;
 pub(super) fn add(methods: &mut Methods) {
     memory::add(methods);
     file::add(methods);
+    #[cfg(feature = "rbd")]
+    rbd::add(methods);
     statistics::add(methods);
     methods.add("bdev_get_bdevs", get_bdevs);
 }

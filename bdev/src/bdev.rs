@@ -42,6 +42,8 @@ pub struct Info {
     pub optimal_blocks: u32,
     /// The file or block device beneath, as it was named.
     pub filename: Option<PathBuf>,
+    /// The kernel interface that moves its data, for files and block devices.
+    pub engine: Option<uring::Engine>,
     /// Whether the medium can be taken out (SPC-4: RMB).
     pub removable: bool,
     /// Whether `LbaStatus` tells mapped blocks from others. Without it everything counts as mapped, and nobody asks.
@@ -68,6 +70,7 @@ impl Info {
             buf_align: 1,
             optimal_blocks: 0,
             filename: None,
+            engine: None,
             removable: false,
             lba_status: false,
             passthrough: None,

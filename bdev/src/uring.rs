@@ -1,4 +1,4 @@
-//! A file or a block device, reached through io_uring: SPDK's `bdev_uring` and `bdev_aio` in one.
+//! A file or a block device, reached through io_uring or Linux AIO: SPDK's `bdev_uring` and `bdev_aio` in one.
 //!
 //! ```text
 //!   create (control thread)            each channel (one core)
@@ -15,12 +15,20 @@
 //! - **One owner.** A file is locked (flock), a block device opened exclusively. The lock goes with the last reference to
 //!   the open file, and rings hold one: after a crash a successor gets it only when the last write in the kernel is done.
 //!
-//! Reading order: this file, `open.rs`, `lock.rs`, `operation.rs`, `ring.rs` (the only one with `unsafe`).
+//! - **Engine.** io_uring, or Linux AIO where the system refuses it; a thread of the file does what the engine cannot do
+//!   without blocking.
+//!
+//! Reading order: this file, `open.rs`, `lock.rs`, `operation.rs`, `engine.rs`, `ring.rs`, `aio.rs` and `aio/context.rs`,
+//! `helper.rs` (these four have the `unsafe`), `status.rs`.
 
+mod aio;
+mod engine;
+mod helper;
 mod lock;
 mod open;
 mod operation;
 mod ring;
+mod status;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,10 +36,11 @@ use std::sync::Arc;
 use rustix::fd::OwnedFd;
 use uuid::Uuid;
 
+pub use self::engine::Engine;
+pub(crate) use self::engine::FileChannel;
+use self::helper::Helper;
 use self::open::Opened;
 use self::operation::Abilities;
-pub(crate) use self::operation::Operation;
-pub(crate) use self::ring::Ring;
 use crate::bdev::{Bdev, Info, Kind};
 use crate::create::{self, CreateError};
 
@@ -55,6 +64,8 @@ pub struct UringOptions {
     pub write_through: bool,
     /// `Some(true)`: O_DIRECT or an error; `Some(false)`: the page cache; `None`: O_DIRECT where it works.
     pub direct: Option<bool>,
+    /// Which kernel interface moves the data.
+    pub engine: Engine,
     /// Under which name users asked for it.
     pub product: Product,
 }
@@ -87,6 +98,8 @@ pub(crate) struct BackingFile {
     fd: OwnedFd,
     abilities: Abilities,
     zeroes: Zeroes,
+    engine: Engine,
+    helper: Helper,
 }
 
 /// Opens, locks and examines a file or block device. May take a few seconds when another process still has it locked.
@@ -98,7 +111,7 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
     if let Some(block_size) = options.block_size {
         create::check_block_size(block_size)?;
     }
-    ring::probe().map_err(|source| CreateError::Ring { source })?;
+    let engine = engine::choose(options.engine, &options.name, ring::probe, aio::probe)?;
     let opened = open::open(&options)?;
     let product_name = options.product.name();
     let uuid = options.uuid.unwrap_or_else(|| {
@@ -117,14 +130,20 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         buf_align: facts.buf_align,
         optimal_blocks: facts.optimal_blocks,
         filename: Some(options.filename.clone()),
+        lba_status: status::finds_holes(&fd),
+        engine: Some(engine),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };
+    let helper = fd.try_clone().and_then(|fd| Helper::start(&options.name, fd));
+    let helper = helper.map_err(|source| CreateError::Thread { source })?;
     let file = BackingFile {
         name: options.name,
         path: options.filename,
         fd,
         abilities: Abilities::new(block_size, options.write_through, facts.punch_hole),
         zeroes: Zeroes::new(),
+        engine,
+        helper,
     };
     Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
 }

@@ -239,7 +239,7 @@ impl Operation {
     }
 }
 
-fn io_error(errno: Errno) -> IoError {
+pub(super) fn io_error(errno: Errno) -> IoError {
     match errno {
         Errno::NOSPC | Errno::DQUOT | Errno::FBIG => IoError::NoSpace,
         // EILSEQ: a checksum of the block layer; EBADMSG and EUCLEAN: of a file system; ENODATA, EREMOTEIO: the medium's.

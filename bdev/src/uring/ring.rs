@@ -1,4 +1,4 @@
-//! One io_uring with the operations that it carries: the only file of this device with `unsafe`.
+//! One io_uring with the operations that it carries.
 //!
 //! The rule that makes it sound: an operation, and with it the buffer that the kernel reads or writes, stays in its slot
 //! from the moment its request is queued until the kernel's answer to that request is taken. Each slot has at most one
@@ -24,7 +24,7 @@ const FILE: Fixed = Fixed(0);
 const ENTER_GETEVENTS: u32 = 1;
 
 /// How long a dropped channel waits for what is in flight.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+pub(super) const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// A channel's ring.
 pub(crate) struct Ring {
@@ -233,7 +233,7 @@ fn entry(operation: &mut Operation, file: &BackingFile) -> squeue::Entry {
 
 /// Says what failed, once a second at most: a broken disk fails every operation.
 #[derive(Debug, Default)]
-struct FailureLog {
+pub(super) struct FailureLog {
     last_ns: Option<u64>,
     untold: u64,
     enter_told: bool,
@@ -243,7 +243,7 @@ impl FailureLog {
     const INTERVAL_NS: u64 = 1_000_000_000;
 
     #[cold]
-    fn failure(&mut self, file: &BackingFile, operation: &Operation, errno: i32, now_ns: u64) {
+    pub(super) fn failure(&mut self, file: &BackingFile, operation: &Operation, errno: i32, now_ns: u64) {
         if self.last_ns.is_some_and(|last_ns| now_ns.saturating_sub(last_ns) < FailureLog::INTERVAL_NS) {
             self.untold += 1;
             return;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
-use bdev::uring::{self, Product, UringOptions};
+use bdev::uring::{self, Engine, Product, UringOptions};
 use bdev::{Bdev, BlockIo, Channel, Done, IoError, Op};
 use mem::{IoBuf, Pool};
 use tempfile::TempDir;
@@ -44,16 +44,37 @@ const DEVICES: &[Device] = &[
         stores: true,
         make: |dir| make_uring(dir, 1024, UringOptions { write_through: true, ..UringOptions::default() }),
     },
+    Device { name: "uring on tmpfs", stores: true, make: |dir| on_tmpfs(dir, UringOptions::default()) },
+    Device { name: "aio 512", stores: true, make: |dir| make_uring(dir, 512, aio()) },
+    Device { name: "aio 4096", stores: true, make: |dir| make_uring(dir, 4096, aio()) },
     Device {
-        name: "uring on tmpfs",
+        name: "aio through the page cache",
         stores: true,
-        make: |dir| {
-            let shm = Path::new("/dev/shm").is_dir().then(|| TempDir::new_in("/dev/shm").expect("a folder there"));
-            // The file lives on, without its name, as long as the device.
-            make_uring(shm.as_ref().map_or(dir, TempDir::path), 512, UringOptions::default())
-        },
+        make: |dir| make_uring(dir, 512, UringOptions { direct: Some(false), ..aio() }),
     },
+    Device {
+        name: "aio write-through",
+        stores: true,
+        make: |dir| make_uring(dir, 1024, UringOptions { write_through: true, ..aio() }),
+    },
+    Device {
+        name: "aio write-through the page cache",
+        stores: true,
+        make: |dir| make_uring(dir, 512, UringOptions { write_through: true, direct: Some(false), ..aio() }),
+    },
+    Device { name: "aio on tmpfs", stores: true, make: |dir| on_tmpfs(dir, aio()) },
 ];
+
+fn aio() -> UringOptions {
+    UringOptions { engine: Engine::Aio, ..UringOptions::default() }
+}
+
+/// On the test's folder where there is no tmpfs.
+fn on_tmpfs(dir: &Path, options: UringOptions) -> Arc<Bdev> {
+    let shm = Path::new("/dev/shm").is_dir().then(|| TempDir::new_in("/dev/shm").expect("a folder there"));
+    // The file lives on, without its name, as long as the device.
+    make_uring(shm.as_ref().map_or(dir, TempDir::path), 512, options)
+}
 
 fn make_null() -> Arc<Bdev> {
     let options = NullOptions { name: "null".to_owned(), num_blocks: BLOCKS, ..NullOptions::default() };

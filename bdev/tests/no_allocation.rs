@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
-use bdev::uring::{self, UringOptions};
+use bdev::uring::{self, Engine, UringOptions};
 use bdev::{Bdev, BlockIo, Op};
 use mem::IoBuf;
 
@@ -69,6 +69,15 @@ fn malloc_allocates_nothing() {
 
 #[test]
 fn uring_allocates_nothing() {
+    file_allocates_nothing(Engine::Uring);
+}
+
+#[test]
+fn aio_allocates_nothing() {
+    file_allocates_nothing(Engine::Aio);
+}
+
+fn file_allocates_nothing(engine: Engine) {
     let dir = tempfile::tempdir().expect("a folder for a test");
     for direct in [None, Some(false)] {
         let options = UringOptions {
@@ -76,6 +85,7 @@ fn uring_allocates_nothing() {
             filename: dir.path().join("disk"),
             size: Some(BLOCKS * 512),
             direct,
+            engine,
             ..UringOptions::default()
         };
         assert_eq!(allocations_of_a_run(&uring::create(options).expect("uring")), 0, "direct: {direct:?}");
@@ -96,8 +106,9 @@ fn allocations_of_a_run(bdev: &Arc<Bdev>) -> usize {
                 Op::Flush,
                 Op::Unmap,
                 Op::WriteZeroes { unmap: false, fua: true },
-            ][n as usize % 6];
-            let data = matches!(op, Op::Read | Op::Write { .. })
+                Op::LbaStatus,
+            ][n as usize % 7];
+            let data = matches!(op, Op::Read | Op::Write { .. } | Op::LbaStatus)
                 .then(|| IoBuf::new(pool.get().expect("as many as the channel is deep"), 0..8 * 512));
             let lba = if n == 12 { u64::MAX } else { 8 * n };
             let refused = channel.submit(BlockIo { op, lba, blocks: 8, data, tag: n }, round);

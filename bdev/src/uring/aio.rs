@@ -72,12 +72,16 @@ pub(super) fn limits() -> (String, String) {
 impl Aio {
     /// A context for `depth` operations at a time, used by the calling thread only.
     pub(crate) fn new(file: Arc<BackingFile>, depth: usize) -> io::Result<Aio> {
-        let slots = u32::try_from(depth).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let context = Context::new(u32::try_from(depth).map_err(|_| io::ErrorKind::InvalidInput)?)?;
+        Aio::with(context, file, depth)
+    }
+
+    fn with(context: Context, file: Arc<BackingFile>, depth: usize) -> io::Result<Aio> {
         let direct = rustix::fs::fcntl_getfl(&file.fd)?.contains(OFlags::DIRECT);
         Ok(Aio {
-            context: Context::new(slots)?,
+            context,
             slots: std::iter::repeat_with(|| None).take(depth).collect(),
-            free: (0..slots).rev().collect(),
+            free: (0..depth as u32).rev().collect(),
             queue: Vec::with_capacity(depth),
             pointers: Vec::with_capacity(depth),
             in_kernel: 0,

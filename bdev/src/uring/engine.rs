@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use super::BackingFile;
 use super::aio::{self, Aio};
 use super::operation::Operation;
 use super::ring::Ring;
 use super::status::Surveys;
-use super::BackingFile;
 use crate::bdev::Bdev;
 use crate::channel::{ByteRange, ChannelError, Finished};
 use crate::create::CreateError;
@@ -53,7 +53,9 @@ pub(super) fn choose(
         },
     };
     aio().map_err(|source| CreateError::Aio {
-        also: refused.as_ref().map_or_else(String::new, |error| format!("io_uring is refused by the system: {error}; ")),
+        also: refused
+            .as_ref()
+            .map_or_else(String::new, |error| format!("io_uring is refused by the system: {error}; ")),
         source,
     })?;
     if let Some(error) = refused {

@@ -54,6 +54,9 @@ pub(super) enum Call {
     FindData { offset: u64 },
     /// Where the first hole behind the offset begins; the end of the file is one.
     FindHole { offset: u64 },
+    /// Does not return before it is told to, or the sender is dropped.
+    #[cfg(test)]
+    Hang(Receiver<()>),
 }
 
 /// Memory that its owner lends to the thread.
@@ -171,6 +174,8 @@ fn perform(fd: BorrowedFd<'_>, call: &Call) -> i64 {
             outcome => outcome,
         },
         Call::FindHole { offset } => rustix::fs::seek(fd, SeekFrom::Hole(offset)),
+        #[cfg(test)]
+        Call::Hang(ref until) => Ok(u64::from(until.recv().is_ok())),
     };
     match outcome {
         Ok(value) => i64::try_from(value).unwrap_or(i64::MAX),

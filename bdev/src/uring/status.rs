@@ -157,7 +157,8 @@ impl Survey {
             // The file has become shorter than the device.
             (Ok(_), Look::Data(_)) => return Some(self.stop(IoError::Medium, list)),
             (Err(_), _) => {
-                let errno = i32::try_from(-answer).map_or(Errno::IO, Errno::from_raw_os_error);
+                let errno = answer.checked_neg().filter(|errno| *errno < 4096);
+                let errno = errno.map_or(Errno::IO, |errno| Errno::from_raw_os_error(errno as i32));
                 match errno {
                     Errno::INTR if self.looks_left > 0 => return None,
                     // The same, a moment later.

@@ -9,16 +9,16 @@ use tempfile::TempDir;
 use super::*;
 use crate::io::{BlockIo, IoError, Op};
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     TempDir::new().expect("a folder for a test")
 }
 
-fn options(filename: impl Into<PathBuf>) -> UringOptions {
+pub(super) fn options(filename: impl Into<PathBuf>) -> UringOptions {
     UringOptions { name: "disk".to_owned(), filename: filename.into(), ..UringOptions::default() }
 }
 
 /// A file of so many bytes.
-fn file(dir: &TempDir, len: u64) -> PathBuf {
+pub(super) fn file(dir: &TempDir, len: u64) -> PathBuf {
     let path = dir.path().join("file");
     fs::File::create(&path).and_then(|file| file.set_len(len)).expect("a file for a test");
     path
@@ -199,7 +199,7 @@ fn what_the_options_say_shows_in_the_facts() {
 }
 
 /// One operation to its end; its result, and its data afterwards.
-fn run(bdev: &Arc<Bdev>, op: Op, blocks: u64, data: Option<&[u8]>) -> (Result<(), IoError>, Vec<u8>) {
+pub(super) fn run(bdev: &Arc<Bdev>, op: Op, blocks: u64, data: Option<&[u8]>) -> (Result<(), IoError>, Vec<u8>) {
     let mut channel = bdev.open_channel(1).expect("a channel");
     let data = data.map(|data| {
         let mut buf = mem::testing::pool(data.len(), 1).get().expect("a buffer");
@@ -216,7 +216,7 @@ fn run(bdev: &Arc<Bdev>, op: Op, blocks: u64, data: Option<&[u8]>) -> (Result<()
 }
 
 /// What the cores share of a device that nobody else has yet.
-fn backing(bdev: &mut Arc<Bdev>) -> &mut BackingFile {
+pub(super) fn backing(bdev: &mut Arc<Bdev>) -> &mut BackingFile {
     let Some(Bdev { kind: Kind::Uring(file), .. }) = Arc::get_mut(bdev) else { panic!("not shared yet") };
     Arc::get_mut(file).expect("not shared yet")
 }
@@ -396,8 +396,12 @@ fn flushes_and_fua_reach_the_device_and_nothing_else_does() {
         let text = fs::read_to_string(&stat).expect("statistics");
         text.split_ascii_whitespace().nth(15).and_then(|number| number.parse().ok()).expect("flushes are counted")
     };
-    for (write_through, direct) in [(false, None), (false, Some(false)), (true, None), (true, Some(false))] {
-        let bdev = create(UringOptions { write_through, direct, ..options(&device.0) }).expect("a block device");
+    let cases = [(false, None), (false, Some(false)), (true, None), (true, Some(false))];
+    for ((write_through, direct), engine) in
+        cases.into_iter().flat_map(|case| [(case, Engine::Uring), (case, Engine::Aio)])
+    {
+        let options = UringOptions { write_through, direct, engine, ..options(&device.0) };
+        let bdev = create(options).expect("a block device");
         let zeroes = |fua| Op::WriteZeroes { unmap: false, fua };
         for (op, flushed) in [
             (Op::Read, false),
@@ -412,7 +416,7 @@ fn flushes_and_fua_reach_the_device_and_nothing_else_does() {
             let before = flushes();
             run(&bdev, op, if op == Op::Flush { 0 } else { 8 }, data).0.expect("success");
             let count = flushes() - before;
-            assert_eq!(count, u64::from(flushed), "{op:?}, write_through: {write_through}, direct: {direct:?}");
+            assert_eq!(count, u64::from(flushed), "{op:?}, write_through: {write_through}, {direct:?}, {engine:?}");
         }
     }
 }

@@ -106,7 +106,9 @@ const BLOCK_DEVICE: &str = "BDEV_TEST_BLOCK_DEVICE";
 pub fn for_each_device(test: impl Fn(&mut Rig)) {
     if let Some(device) = std::env::var_os(BLOCK_DEVICE) {
         eprintln!("{}", Path::new(&device).display());
-        test(&mut on_block_device(Path::new(&device)));
+        for engine in [Engine::Uring, Engine::Aio] {
+            test(&mut on_block_device(Path::new(&device), engine));
+        }
     }
     for device in DEVICES {
         eprintln!("{}", device.name);
@@ -115,13 +117,22 @@ pub fn for_each_device(test: impl Fn(&mut Rig)) {
     }
 }
 
-fn on_block_device(device: &Path) -> Rig {
-    let options = UringOptions { name: "device".to_owned(), filename: device.to_owned(), ..UringOptions::default() };
+fn on_block_device(device: &Path, engine: Engine) -> Rig {
+    let (name, filename) = ("device".to_owned(), device.to_owned());
+    let options = UringOptions { name, filename, engine, ..UringOptions::default() };
     let clean = Op::WriteZeroes { unmap: false, fua: false };
     Rig::on(uring::create(options.clone()).expect("a block device"), true).run(clean, 0, BLOCKS).expect("clean");
     let bdev = uring::create(options).expect("a block device");
     assert_eq!(bdev.num_blocks(), BLOCKS, "{BLOCK_DEVICE} has the wrong size");
     Rig::on(bdev, true)
+}
+
+/// An LBA status descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    pub lba: u64,
+    pub blocks: u64,
+    pub status: u8,
 }
 
 /// What a test works with.
@@ -191,9 +202,26 @@ impl Rig {
         data
     }
 
+    /// Allocation status from a block on, as much as one block of data holds. A refusal leaves the data alone.
+    pub fn lba_status(&mut self, lba: u64) -> Result<Vec<Extent>, IoError> {
+        let data = self.buffer(1, 0xee);
+        let (result, data) = self.run_with(io(Op::LbaStatus, lba, 0, Some(data)));
+        let data = data.expect("came back");
+        if let Err(error) = result {
+            assert!(data.bytes().iter().all(|&byte| byte == 0xee));
+            return Err(error);
+        }
+        let extents = data.bytes().chunks_exact(16).map(|descriptor| Extent {
+            lba: u64::from_be_bytes(descriptor[0..8].try_into().expect("8 bytes")),
+            blocks: u64::from(u32::from_be_bytes(descriptor[8..12].try_into().expect("4 bytes"))),
+            status: descriptor[12],
+        });
+        Ok(extents.take_while(|extent| extent.blocks > 0).collect())
+    }
+
     /// An operation with data of one block if it wants any.
     pub fn tagged(&self, op: Op, lba: u64, blocks: u64, tag: u64) -> BlockIo {
-        let data = matches!(op, Op::Read | Op::Write { .. }).then(|| self.buffer(blocks, tag as u8));
+        let data = matches!(op, Op::Read | Op::Write { .. } | Op::LbaStatus).then(|| self.buffer(blocks, tag as u8));
         BlockIo { tag, ..io(op, lba, blocks, data) }
     }
 

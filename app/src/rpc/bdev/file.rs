@@ -19,7 +19,7 @@ pub(super) fn add(methods: &mut Methods) {
     add_delete(methods, "bdev_aio_delete", "AIO disk");
 }
 
-/// SPDK's parameters, and ours: `size` makes the file, `readonly`, `write_through`, `direct`.
+/// SPDK's parameters, and ours: `size` makes the file, `readonly`, `write_through`, `direct`, `engine`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreateUring {
@@ -33,6 +33,26 @@ struct CreateUring {
     #[serde(default)]
     write_through: bool,
     direct: Option<bool>,
+    engine: Option<Engine>,
+}
+
+/// Which kernel interface moves the data; without it, the best one that the system allows.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Engine {
+    Auto,
+    Uring,
+    Aio,
+}
+
+impl Engine {
+    fn chosen(self) -> uring::Engine {
+        match self {
+            Engine::Auto => uring::Engine::Auto,
+            Engine::Uring => uring::Engine::Uring,
+            Engine::Aio => uring::Engine::Aio,
+        }
+    }
 }
 
 fn create_uring(appliance: &mut Appliance, params: CreateUring) -> Result<String, RpcError> {
@@ -52,6 +72,7 @@ struct CreateAio {
     #[serde(default)]
     write_through: bool,
     direct: Option<bool>,
+    engine: Option<Engine>,
     /// Unmap and write zeroes by fallocate: we always do.
     #[serde(rename = "fallocate")]
     _fallocate: Option<bool>,
@@ -60,8 +81,8 @@ struct CreateAio {
 
 fn create_aio(appliance: &mut Appliance, params: CreateAio) -> Result<String, RpcError> {
     refuse("nowait", params.nowait == Some(true))?;
-    let CreateAio { filename, name, block_size, uuid, size, readonly, write_through, direct, .. } = params;
-    let params = CreateUring { filename, name, block_size, uuid, size, readonly, write_through, direct };
+    let CreateAio { filename, name, block_size, uuid, size, readonly, write_through, direct, engine, .. } = params;
+    let params = CreateUring { filename, name, block_size, uuid, size, readonly, write_through, direct, engine };
     create_file(appliance, params, uring::Product::Aio, "bdev_aio_create")
 }
 
@@ -81,6 +102,7 @@ fn create_file(
         read_only: params.readonly,
         write_through: params.write_through,
         direct: params.direct,
+        engine: params.engine.map_or(uring::Engine::Auto, Engine::chosen),
         product,
     });
     let bdev = bdev.map_err(create_error)?;
@@ -91,6 +113,9 @@ fn create_file(
     }
     if let Some(direct) = params.direct {
         recipe["direct"] = direct.into();
+    }
+    if let Some(engine) = params.engine {
+        recipe["engine"] = engine.chosen().name().into();
     }
     enter(appliance, bdev, method, recipe)
 }

@@ -4,7 +4,10 @@
 
 use std::io;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::Duration;
 
 /// IOCB_CMD_PREAD
@@ -92,6 +95,7 @@ pub(super) struct Context {
 impl Context {
     /// A context that takes `depth` requests at a time.
     pub(super) fn new(depth: u32) -> io::Result<Context> {
+        REAPER.get_or_init(start_reaper);
         let mut id: libc::c_ulong = 0;
         // SAFETY: io_setup(2) writes the new context's id to the address given, and nothing else.
         let outcome = unsafe { libc::syscall(libc::SYS_io_setup, libc::c_ulong::from(depth), &raw mut id) };
@@ -109,8 +113,8 @@ impl Context {
     }
 
     #[cfg(test)]
-    pub(super) fn has_ring(&self) -> bool {
-        self.ring.is_some()
+    pub(super) fn ring_address(&self) -> Option<usize> {
+        self.ring.map(|ring| ring.as_ptr() as usize)
     }
 
     /// Gives requests to the kernel, in order; how many it took. An error is that of the first one, or EAGAIN.
@@ -138,7 +142,7 @@ impl Context {
     #[inline]
     pub(super) fn take(&mut self) -> Option<Event> {
         let Some(ring) = self.ring else { return self.fetched.pop() };
-        // SAFETY: the kernel's ring stays mapped as long as the context, which is ours and is destroyed on drop. The fields
+        // SAFETY: the kernel's ring stays mapped as long as the context, which is ours and destroyed after drop. The fields
         // that change are atomics; the others were written before io_setup(2) returned.
         let header = unsafe { ring.as_ref() };
         // Only this thread writes it.
@@ -191,12 +195,32 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        if self.id != 0 {
-            // SAFETY: the context is ours, and neither it nor its ring is used again. The kernel waits for requests that are
-            // still under way.
-            unsafe { libc::syscall(libc::SYS_io_destroy, self.id) };
+        if self.id == 0 {
+            return;
+        }
+        let refused = REAPER.get().and_then(Option::as_ref).is_none_or(|reaper| reaper.send(self.id).is_err());
+        if refused {
+            destroy(self.id);
         }
     }
+}
+
+/// Destroys contexts that have ended. That takes some 30 ms even if nothing is under way (the kernel waits twice until no
+/// CPU can know the context any more), for which no core has the time. The first context is made on the control thread, by
+/// `probe`, so the thread is not bound to the CPU of a reactor.
+static REAPER: OnceLock<Option<Sender<libc::c_ulong>>> = OnceLock::new();
+
+/// `None`: there is no thread to be had, so whoever ends a context waits.
+fn start_reaper() -> Option<Sender<libc::c_ulong>> {
+    let (sender, ended) = mpsc::channel();
+    let builder = thread::Builder::new().name("aio-reaper".to_owned()).stack_size(64 << 10);
+    builder.spawn(move || ended.into_iter().for_each(destroy)).ok().map(|_| sender)
+}
+
+fn destroy(id: libc::c_ulong) {
+    // SAFETY: the context was ours, and neither it nor its ring is used again. The kernel waits for requests that are still
+    // under way.
+    unsafe { libc::syscall(libc::SYS_io_destroy, id) };
 }
 
 /// The ring of a context, if it is as we know it.

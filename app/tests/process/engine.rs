@@ -1,6 +1,7 @@
 //! Files where the system refuses io_uring, as the seccomp profiles of most containers do.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 
 use super::*;
 
@@ -63,17 +64,23 @@ fn where_io_uring_is_refused_files_are_used_all_the_same_and_the_log_says_so() {
     let Some((mut target, log)) = start(folder.path()) else { return };
     wait_until_it_listens(&target);
     let file = |name: &str| folder.path().join(name);
-    for (name, method) in [("a", "bdev_uring_create"), ("b", "bdev_aio_create")] {
-        target.call(method, json!({"name": name, "filename": file(name), "size": 1 << 20}));
+    for (name, method, direct) in [("a", "bdev_uring_create", None), ("b", "bdev_aio_create", Some(false))] {
+        target.call(method, json!({"name": name, "filename": file(name), "size": 1 << 20, "direct": direct}));
         assert_eq!(engine(&target, name), "aio");
     }
     let said = target
         .refusal("bdev_uring_create", json!({"name": "c", "filename": file("c"), "size": 1 << 20, "engine": "uring"}));
     assert!(said.contains("io_uring is refused"), "{said}");
     assert!(!file("c").exists());
-    // A reactor opens its channels: that the unit can be used is shown by its being there.
-    target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "1", "ioc_guid": "2"}));
-    assert_eq!(target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "a"})), 0);
+    let at = SocketAddr::from((roce::fresh_address(), 5555));
+    target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "11", "ioc_guid": "22"}));
+    target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "a"}));
+    target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "b"}));
+    target.call("srp_create_listener", json!({"fabric": "roce", "address": at.ip().to_string(), "port": at.port()}));
+    for lun in ["0", "1"] {
+        let results = roce::run(at, &["-w", "randrw", "-o", "4k", "-q", "8", "--lun", lun, "--verify", "-d", "300"]);
+        assert!(results.is_good() && results.tally.compared > 0, "{}", results.table());
+    }
     target.call("spdk_kill_instance", json!({"sig_name": "SIGTERM"}));
     assert!(target.wait().success());
     let lines: Vec<String> = log.lines().map_while(Result::ok).collect();

@@ -86,6 +86,20 @@ fn completions_come_with_and_without_a_ring_that_is_known() {
     }
 }
 
+/// io_submit(2) itself would wait for the disk.
+#[test]
+fn what_the_page_cache_reads_and_keeps_is_left_to_the_thread() {
+    let dir = folder();
+    let bdev = create(UringOptions { direct: Some(false), ..aio(numbered(&dir, 4)) }).expect("there");
+    let mut aio = Aio::new(backing_of(&bdev), 4).expect("a channel");
+    let pool = mem::testing::pool(BLOCK, 4);
+    (0..3).for_each(|lba| aio.start(read(&pool, lba)));
+    assert_eq!((aio.queue.len(), aio.port.outstanding()), (0, 3));
+    aio.start(flush());
+    assert_eq!((aio.queue.len(), aio.port.outstanding()), (1, 3));
+    assert_eq!(drain(&mut aio), 4);
+}
+
 /// The kernel takes no more than its context has room for.
 #[test]
 fn what_the_kernel_has_no_room_for_waits_its_turn() {

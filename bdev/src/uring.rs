@@ -95,7 +95,7 @@ pub(crate) struct BackingFile {
     /// Name of the device, for the log.
     name: String,
     path: PathBuf,
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     abilities: Abilities,
     zeroes: Zeroes,
     engine: Engine,
@@ -112,6 +112,7 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         create::check_block_size(block_size)?;
     }
     let engine = engine::choose(options.engine, &options.name, ring::probe, aio::probe)?;
+    let helper = Helper::start(&options.name).map_err(|source| CreateError::Thread { source })?;
     let opened = open::open(&options)?;
     let product_name = options.product.name();
     let uuid = options.uuid.unwrap_or_else(|| {
@@ -134,16 +135,15 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         engine: Some(engine),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };
-    let helper = fd.try_clone().and_then(|fd| Helper::start(&options.name, fd));
-    let helper = helper.map_err(|source| CreateError::Thread { source })?;
+    let fd = Arc::new(fd);
     let file = BackingFile {
         name: options.name,
         path: options.filename,
-        fd,
+        fd: Arc::clone(&fd),
         abilities: Abilities::new(block_size, options.write_through, facts.punch_hole),
         zeroes: Zeroes::new(),
         engine,
-        helper,
+        helper: helper.serve(fd),
     };
     Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
 }

@@ -134,7 +134,7 @@ impl Aio {
                 self.in_kernel += taken;
             }
             // No room now: what is queued stays queued, and the next poll tries again.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::ENOMEM)) => {}
             // The first one is refused by itself.
             Err(error) => {
                 let refused = self.queue.remove(0);

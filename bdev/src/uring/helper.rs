@@ -6,9 +6,9 @@
 //!        ◄─ answers: the channel's own ──┘
 //! ```
 //!
-//! One thread for each file, so that a file whose calls hang (a dead NFS server) holds up nobody else's. It is started
-//! when the file is opened, on the control thread: a thread inherits the CPUs of the one that starts it, and must not
-//! share a reactor's.
+//! One thread for each file, so that a file whose calls hang (a dead NFS server) holds up nobody else's. It is started by the
+//! control thread when the device is made, before the first channel is opened: a thread inherits the CPUs of the one that
+//! starts it, and must not share a reactor's.
 //!
 //! The rule that makes lent memory sound: whoever lends it ([`Lent::new`]) leaves it alone until the answer is taken.
 #![allow(unsafe_code)]
@@ -17,13 +17,13 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -88,6 +88,8 @@ pub(super) struct Helper {
     name: String,
     shared: Arc<Shared>,
     thread: Thread,
+    /// Takes the file, once.
+    file: Option<Sender<Arc<OwnedFd>>>,
     /// Nothing is ever sent: it disconnects when the thread has let go of the file.
     ended: Mutex<Receiver<Infallible>>,
 }
@@ -113,24 +115,35 @@ struct Answer {
 }
 
 impl Helper {
-    /// Starts the thread of a file; `name` is the device's, for the log. It holds on to the open file, and with it to its
-    /// lock, as long as it is in a call.
-    pub(super) fn start(name: &str, fd: OwnedFd) -> io::Result<Helper> {
+    /// Starts the thread of a file that is not open yet, so that nothing can fail once it is; `name` is the device's, for the
+    /// log.
+    pub(super) fn start(name: &str) -> io::Result<Helper> {
         let shared = Arc::new(Shared { jobs: ArrayQueue::new(JOBS_MAX), stop: AtomicBool::new(false) });
+        let (file, opened) = mpsc::channel();
         let (alive, ended) = mpsc::channel();
         let theirs = Arc::clone(&shared);
         let builder = thread::Builder::new().name(format!("file {name}")).stack_size(STACK_BYTES);
         let handle = builder.spawn(move || {
-            run(&theirs, fd);
-            drop::<mpsc::Sender<Infallible>>(alive);
+            if let Ok(fd) = opened.recv() {
+                run(&theirs, fd);
+            }
+            drop::<Sender<Infallible>>(alive);
         })?;
         let thread = handle.thread().clone();
-        Ok(Helper { name: name.to_owned(), shared, thread, ended: Mutex::new(ended) })
+        Ok(Helper { name: name.to_owned(), shared, thread, file: Some(file), ended: Mutex::new(ended) })
+    }
+
+    /// Gives it the file. It holds on to it, and with it to the file's lock, as long as it is in a call.
+    pub(super) fn serve(mut self, fd: Arc<OwnedFd>) -> Helper {
+        // It waits for nothing else, so it cannot have ended.
+        if let Some(file) = self.file.take() {
+            let _ = file.send(fd);
+        }
+        self
     }
 }
 
-fn run(shared: &Shared, fd: OwnedFd) {
-    use rustix::fd::AsFd;
+fn run(shared: &Shared, fd: Arc<OwnedFd>) {
     while !shared.stop.load(Ordering::Acquire) {
         match shared.jobs.pop() {
             Some(job) => {
@@ -186,6 +199,7 @@ fn perform(fd: BorrowedFd<'_>, call: &Call) -> i64 {
 impl Drop for Helper {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        self.file = None;
         self.thread.unpark();
         let ended = self.ended.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(END_MAX) {

@@ -1,12 +1,13 @@
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use super::*;
 
 fn helper(file: &File) -> Helper {
-    Helper::start("disk", file.try_clone().expect("another descriptor").into()).expect("a thread")
+    let fd = file.try_clone().expect("another descriptor");
+    Helper::start("disk").expect("a thread").serve(Arc::new(fd.into()))
 }
 
 /// A call that hangs until the sender is used or dropped.
@@ -74,6 +75,18 @@ fn calls_do_what_their_names_say() {
     assert!(content[4096..4608].iter().all(|&byte| byte == 1) && content[8192..8704].iter().all(|&byte| byte == 2));
     assert!(content[8704..64 << 10].iter().all(|&byte| byte == 0x77));
     assert!(content.len() == 1 << 20 && content[64 << 10..].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn a_thread_that_was_given_no_file_ends() {
+    let helper = Helper::start("disk").expect("a thread");
+    let shared = Arc::downgrade(&helper.shared);
+    drop(helper);
+    let started = Instant::now();
+    while shared.upgrade().is_some() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it is still there");
+        thread::yield_now();
+    }
 }
 
 #[test]

@@ -122,9 +122,9 @@ fn what_the_kernel_has_no_room_for_waits_its_turn() {
 fn a_flush_that_the_kernel_does_not_do_asynchronously_is_the_thread_s() {
     let dir = folder();
     let mut bdev = create(aio(numbered(&dir, 1))).expect("there");
-    // A pipe cannot be synced; the thread has a descriptor of its own.
+    // A pipe cannot be synced; the thread has the file.
     let (_, pipe) = std::io::pipe().expect("a pipe");
-    let file = std::mem::replace(&mut backing(&mut bdev).fd, pipe.into());
+    let file = std::mem::replace(&mut backing(&mut bdev).fd, Arc::new(pipe.into()));
     let mut aio = Aio::new(backing_of(&bdev), 4).expect("a channel");
     for _ in 0..3 {
         aio.start(flush());
@@ -142,7 +142,7 @@ fn a_request_that_is_refused_fails_alone() {
     }
     // Opened for writing only: the kernel refuses reads when they are submitted.
     let only = fs::File::options().write(true).open(dir.path().join("file")).expect("there");
-    let file = std::mem::replace(&mut backing(&mut bdev).fd, only.into());
+    let file = std::mem::replace(&mut backing(&mut bdev).fd, Arc::new(only.into()));
     rustix::fs::fcntl_setfl(&backing_of(&bdev).fd, OFlags::DIRECT).expect("O_DIRECT");
     let mut aio = Aio::new(backing_of(&bdev), 8).expect("a channel");
     let pool = mem::testing::pool(BLOCK, 8);

@@ -120,6 +120,7 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         create::derive_uuid(product_name, &options.name, Some(&path))
     });
     let Opened { fd, num_blocks, block_size, facts } = opened;
+    engine::warn_if_slow(engine, &options.name, facts.buf_align);
     let info = Info {
         physical_block_size: facts.physical_block_size,
         write_cache: !options.write_through && !options.read_only,

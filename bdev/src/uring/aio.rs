@@ -134,7 +134,11 @@ impl Aio {
                 self.in_kernel += taken;
             }
             // No room now: what is queued stays queued, and the next poll tries again.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::ENOMEM)) => {}
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::ENOMEM)) => {
+                if self.in_kernel == 0 {
+                    self.log.enter_failed(&self.file, "io_submit", &error);
+                }
+            }
             // The first one is refused by itself.
             Err(error) => {
                 let refused = self.queue.remove(0);

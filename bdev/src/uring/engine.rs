@@ -67,6 +67,16 @@ pub(super) fn choose(
     Ok(Engine::Aio)
 }
 
+/// Says what an engine is bad at; with a buffer alignment of 1, a file is used through the page cache.
+pub(super) fn warn_if_slow(engine: Engine, name: &str, buf_align: usize) {
+    if engine == Engine::Aio && buf_align == 1 {
+        tracing::warn!(
+            "bdev {name}: Linux AIO is not asynchronous through the page cache: a thread does one read or write at a time. \
+             For more, allow io_uring, or O_DIRECT (a block_size that the file system takes)"
+        );
+    }
+}
+
 /// A core's way to a file: the engine's part, and what no engine can do.
 #[derive(Debug)]
 pub(crate) struct FileChannel {

@@ -106,7 +106,7 @@ impl Ring {
             && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
         {
             // What is queued stays queued, and the next poll tries again.
-            self.log.enter_failed(&self.file, &error);
+            self.log.enter_failed(&self.file, "io_uring_enter", &error);
         }
     }
 
@@ -264,10 +264,10 @@ impl FailureLog {
     }
 
     #[cold]
-    fn enter_failed(&mut self, file: &BackingFile, error: &io::Error) {
+    pub(super) fn enter_failed(&mut self, file: &BackingFile, call: &str, error: &io::Error) {
         if !self.enter_told {
             self.enter_told = true;
-            tracing::error!("bdev {}: io_uring_enter fails, operations are stuck: {error}", file.name);
+            tracing::error!("bdev {}: {call} fails, operations are stuck until it does not: {error}", file.name);
         }
     }
 }

@@ -132,7 +132,8 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         buf_align: facts.buf_align,
         optimal_blocks: facts.optimal_blocks,
         filename: Some(options.filename.clone()),
-        lba_status: status::finds_holes(&fd),
+        // Without holes of ours the device is a fully provisioned one, all of which is mapped (SBC-4, 4.7).
+        lba_status: facts.punch_hole && status::finds_holes(&fd),
         engine: Some(engine),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };

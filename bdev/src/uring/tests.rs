@@ -50,7 +50,7 @@ fn a_file_is_taken_as_it_is_when_no_size_is_given() {
     let bdev = create(options(file(&dir, 8192))).expect("there");
     assert_eq!(bdev.num_blocks(), 16);
     let info = bdev.info();
-    assert!(info.write_cache && !info.read_only);
+    assert!(info.write_cache && !info.read_only && info.lba_status == info.unmap);
     assert_eq!(info.product_name, "URING bdev");
 }
 
@@ -119,7 +119,7 @@ fn a_file_that_may_not_be_written_can_be_had_read_only() {
     let path = file(&dir, 4096);
     let bdev = create(UringOptions { read_only: true, ..options(&path) }).expect("read-only");
     let info = bdev.info();
-    assert!(info.read_only && !info.write_cache && !info.unmap);
+    assert!(info.read_only && !info.write_cache && !info.unmap && !info.lba_status);
     let twin = UringOptions { read_only: true, name: "twin".to_owned(), ..options(&path) };
     create(twin).expect("readers share a file");
     let text = refusal(options(&path));
@@ -371,7 +371,7 @@ fn a_block_device_tells_its_size_and_blocks_and_has_one_owner() {
         let bdev = create(options(&device.0)).expect("a block device");
         let info = bdev.info();
         assert_eq!((info.block_size, bdev.num_blocks()), (sector_size, (1 << 20) / u64::from(sector_size)));
-        assert!(info.unmap && info.write_zeroes && info.buf_align > 1, "{info:?}");
+        assert!(info.unmap && info.write_zeroes && info.buf_align > 1 && !info.lba_status, "{info:?}");
         let text = refusal(options(&device.0));
         assert!(text.contains("in use by a mounted file system, a volume manager or another process"), "{text}");
         drop(bdev);

@@ -26,13 +26,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
+use rustix::fs::FileType;
 use uuid::Uuid;
 
 use self::open::Opened;
 use self::operation::Abilities;
 pub(crate) use self::operation::Operation;
 pub(crate) use self::ring::Ring;
-use crate::bdev::{Bdev, Info, Kind};
+use crate::bdev::{Bdev, Info, Kind, Space};
 use crate::create::{self, CreateError};
 
 /// Parameters of [`create()`].
@@ -55,6 +56,17 @@ pub struct UringOptions {
     pub write_through: bool,
     /// `Some(true)`: O_DIRECT or an error; `Some(false)`: the page cache; `None`: O_DIRECT where it works.
     pub direct: Option<bool>,
+    /// Bytes per physical block, a power of two from `block_size` on; `None`: as the file system or device says.
+    pub physical_block_size: Option<u32>,
+    /// Transfers of a multiple of so many blocks are fastest (SBC-4: OPTIMAL TRANSFER LENGTH), a multiple of the physical
+    /// block; 0: nothing is told. `None`: as the device says.
+    pub optimal_blocks: Option<u32>,
+    /// Whether seeking costs time; `None`: as the system says.
+    pub rotational: Option<bool>,
+    /// Whether initiators are told that the medium can be taken out (SPC-4: RMB).
+    pub removable: bool,
+    /// See [`Info::thin_threshold_percent`]; for files whose device offers `Unmap`.
+    pub threshold_percent: Option<u8>,
     /// Under which name users asked for it.
     pub product: Product,
 }
@@ -108,6 +120,8 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
     let Opened { fd, num_blocks, block_size, facts } = opened;
     let info = Info {
         physical_block_size: facts.physical_block_size,
+        thin_threshold_percent: options.threshold_percent,
+        removable: options.removable,
         write_cache: !options.write_through && !options.read_only,
         read_only: options.read_only,
         unmap: facts.punch_hole,
@@ -127,6 +141,24 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         zeroes: Zeroes::new(),
     };
     Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
+}
+
+impl BackingFile {
+    /// As df(1) counts: space that is kept for the superuser is neither total nor free.
+    pub(crate) fn space(&self) -> Option<Space> {
+        let stat = rustix::fs::fstat(&self.fd).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        let system = rustix::fs::fstatvfs(&self.fd).ok()?;
+        let used_blocks = system.f_blocks.saturating_sub(system.f_bfree);
+        let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+        Some(Space {
+            total_bytes: bytes(used_blocks.saturating_add(system.f_bavail)),
+            free_bytes: bytes(system.f_bavail),
+            allocated_bytes: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+        })
+    }
 }
 
 /// Zeroes to write where the file system cannot zero a range by itself; aligned for O_DIRECT.

@@ -45,15 +45,37 @@ pub(super) fn open(options: &UringOptions) -> Result<Opened, CreateError> {
         }
     };
     let stat = rustix::fs::fstat(&fd).map_err(failed(path, "cannot be examined"))?;
-    let opened = match FileType::from_raw_mode(stat.st_mode) {
+    let mut opened = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => open_regular(options, fd, &stat),
         FileType::BlockDevice => open_block_device(options, fd, &stat),
         other => Err(wrong_type(path, other)),
     }?;
+    opened.facts = told_facts(opened.facts, options, opened.block_size, opened.num_blocks)?;
     if let Some(created) = created {
         created.keep();
     }
     Ok(opened)
+}
+
+/// What the options say instead of what was found.
+fn told_facts(found: Facts, options: &UringOptions, block_size: u32, num_blocks: u64) -> Result<Facts, CreateError> {
+    let mut facts = found;
+    if options.physical_block_size.is_some() {
+        facts.physical_block_size = create::physical_block_size(options.physical_block_size, block_size)?;
+    }
+    if let Some(blocks) = options.optimal_blocks {
+        // Initiators ignore other values (Linux says so in its log).
+        let unit = facts.physical_block_size / block_size;
+        if u64::from(blocks) > num_blocks || !blocks.is_multiple_of(unit) {
+            let problem = format!(
+                "{blocks} is no multiple of the physical block ({unit} blocks) up to the device's size ({num_blocks} blocks)"
+            );
+            return Err(CreateError::parameter("optimal_blocks", problem));
+        }
+        facts.optimal_blocks = blocks;
+    }
+    facts.rotational = options.rotational.unwrap_or(facts.rotational);
+    Ok(facts)
 }
 
 /// `None`: nothing is there.

@@ -82,6 +82,7 @@ fn create_file(
         write_through: params.write_through,
         direct: params.direct,
         product,
+        ..uring::UringOptions::default()
     });
     let bdev = bdev.map_err(create_error)?;
     let mut recipe = json!({"name": bdev.info().name, "filename": params.filename, "block_size": bdev.info().block_size,

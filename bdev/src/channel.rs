@@ -120,7 +120,7 @@ impl Channel {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
             ChannelKind::Malloc(malloc) => malloc.start(io, range, now_ns),
-            ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {
+            ChannelKind::Uring(ring) if range.len == 0 && !(io.op == Op::Flush && ring.flushes()) => {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
             ChannelKind::Uring(ring) => {

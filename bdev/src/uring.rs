@@ -11,15 +11,20 @@
 //! - **Durability.** Writes may stay in the page cache or the drive's cache until a `Flush` (fdatasync, which covers all
 //!   channels); a write with FUA carries RWF_DSYNC. With `write_through` every write does, and no flush is needed.
 //!   A flush that failed once fails for ever after: the kernel reports a lost write to one caller only, and forgets it.
+//!   With `nv_cache` all of this is left out: the administrator says that nothing is lost with the power.
+//! - **A full file system** gives `NoSpace`. Nothing is lost by that, but for one case: data in the page cache that finds no
+//!   space when it is written out. A flush tells it, and counts as failed.
 //! - **O_DIRECT** is used where the file takes it with the block size chosen, else the page cache; the log says which.
 //! - **One owner.** A file is locked (flock), a block device opened exclusively. The lock goes with the last reference to
 //!   the open file, and rings hold one: after a crash a successor gets it only when the last write in the kernel is done.
 //!
-//! Reading order: this file, `open.rs`, `lock.rs`, `operation.rs`, `ring.rs` (the only one with `unsafe`).
+//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `operation.rs`, `ring.rs` (the only one with `unsafe`).
 
+mod direct;
 mod lock;
 mod open;
 mod operation;
+mod options;
 mod ring;
 
 use std::path::PathBuf;
@@ -27,68 +32,15 @@ use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::FileType;
-use uuid::Uuid;
 
+use self::direct::{Cache, DIRECT_ALIGN_MAX};
 use self::open::Opened;
 use self::operation::Abilities;
 pub(crate) use self::operation::Operation;
+pub use self::options::{Allocate, Product, UringOptions};
 pub(crate) use self::ring::Ring;
 use crate::bdev::{Bdev, Info, Kind, Space};
 use crate::create::{self, CreateError};
-
-/// Parameters of [`create()`].
-#[derive(Clone, Debug, Default)]
-pub struct UringOptions {
-    /// Name of the new device.
-    pub name: String,
-    /// The file or block device.
-    pub filename: PathBuf,
-    /// Bytes per logical block: 512, 1024, 2048 or 4096. `None`: 512 for a file, the logical block size of a device.
-    pub block_size: Option<u32>,
-    /// Identity; `None`: derived from this machine's id, the name and the file's path.
-    pub uuid: Option<Uuid>,
-    /// The file's size in bytes, a multiple of the block size. A file that does not exist or is empty is made that large
-    /// (sparse); any other must be exactly that large. `None`: the file exists, whatever its size.
-    pub size: Option<u64>,
-    /// Refuses writes; the file is opened for reading only.
-    pub read_only: bool,
-    /// Every write is on stable media before it is done.
-    pub write_through: bool,
-    /// `Some(true)`: O_DIRECT or an error; `Some(false)`: the page cache; `None`: O_DIRECT where it works.
-    pub direct: Option<bool>,
-    /// Bytes per physical block, a power of two from `block_size` on; `None`: as the file system or device says.
-    pub physical_block_size: Option<u32>,
-    /// Transfers of a multiple of so many blocks are fastest (SBC-4: OPTIMAL TRANSFER LENGTH), a multiple of the physical
-    /// block; 0: nothing is told. `None`: as the device says.
-    pub optimal_blocks: Option<u32>,
-    /// Whether seeking costs time; `None`: as the system says.
-    pub rotational: Option<bool>,
-    /// Whether initiators are told that the medium can be taken out (SPC-4: RMB).
-    pub removable: bool,
-    /// See [`Info::thin_threshold_percent`]; for files whose device offers `Unmap`.
-    pub threshold_percent: Option<u8>,
-    /// Under which name users asked for it.
-    pub product: Product,
-}
-
-/// The two names of this device in SPDK; only [`Info::product_name`] differs.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Product {
-    /// `bdev_uring_create`
-    #[default]
-    Uring,
-    /// `bdev_aio_create`
-    Aio,
-}
-
-impl Product {
-    fn name(self) -> &'static str {
-        match self {
-            Product::Uring => "URING bdev",
-            Product::Aio => "AIO disk",
-        }
-    }
-}
 
 /// What all channels share: the open file and what it can do.
 #[derive(Debug)]
@@ -106,10 +58,7 @@ pub(crate) struct BackingFile {
 /// # Errors
 /// [`CreateError`] names the parameter and what to do; a file that was made here is removed again.
 pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
-    create::check_name(&options.name)?;
-    if let Some(block_size) = options.block_size {
-        create::check_block_size(block_size)?;
-    }
+    options.check()?;
     ring::probe().map_err(|source| CreateError::Ring { source })?;
     let opened = open::open(&options)?;
     let product_name = options.product.name();
@@ -122,13 +71,13 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         physical_block_size: facts.physical_block_size,
         thin_threshold_percent: options.threshold_percent,
         removable: options.removable,
-        write_cache: !options.write_through && !options.read_only,
+        write_cache: !options.write_through && !options.nv_cache && !options.read_only,
         read_only: options.read_only,
         unmap: facts.punch_hole,
         unmap_zeroes: facts.punch_hole,
         write_zeroes: facts.write_zeroes,
         rotational: facts.rotational,
-        buf_align: facts.buf_align,
+        buf_align: facts.cache.buf_align(),
         optimal_blocks: facts.optimal_blocks,
         filename: Some(options.filename.clone()),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
@@ -137,7 +86,8 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         name: options.name,
         path: options.filename,
         fd,
-        abilities: Abilities::new(block_size, options.write_through, facts.punch_hole),
+        abilities: Abilities::new(block_size, options.write_through, facts.punch_hole)
+            .with_caches(facts.cache == Cache::Pages, options.nv_cache),
         zeroes: Zeroes::new(),
     };
     Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
@@ -173,8 +123,8 @@ impl Zeroes {
     const LEN: usize = 1 << 20;
 
     fn new() -> Zeroes {
-        let memory = vec![0; Zeroes::LEN + open::DIRECT_ALIGN_MAX].into_boxed_slice();
-        let start = memory.as_ptr().align_offset(open::DIRECT_ALIGN_MAX);
+        let memory = vec![0; Zeroes::LEN + DIRECT_ALIGN_MAX].into_boxed_slice();
+        let start = memory.as_ptr().align_offset(DIRECT_ALIGN_MAX);
         Zeroes { memory, start }
     }
 
@@ -185,3 +135,9 @@ impl Zeroes {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod options_tests;
+
+#[cfg(test)]
+mod full_tests;

@@ -51,6 +51,12 @@ impl Ring {
         Ok(Ring { ring, slots, free: (0..depth).rev().collect(), file, log: FailureLog::default() })
     }
 
+    /// Whether a flush has anything to ask the kernel.
+    #[inline]
+    pub(crate) fn flushes(&self) -> bool {
+        self.file.abilities.flushes()
+    }
+
     /// Queues an operation; the next `poll` hands it to the kernel.
     ///
     /// # Panics
@@ -226,6 +232,9 @@ fn entry(operation: &mut Operation, file: &BackingFile) -> squeue::Entry {
         Request::ZeroRange { offset, len } => {
             let mode = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
             opcode::Fallocate::new(FILE, len).offset(offset).mode(mode).build()
+        }
+        Request::SyncRange { offset, len } => {
+            opcode::Fsync::new(FILE).offset(offset).len(len).flags(FsyncFlags::DATASYNC).build()
         }
         Request::Sync => opcode::Fsync::new(FILE).flags(FsyncFlags::DATASYNC).build(),
     }

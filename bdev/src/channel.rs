@@ -85,7 +85,7 @@ impl Channel {
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
             Kind::Uring(file) => {
                 let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
-                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
+                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth, options.regions).map_err(refused)?))
             }
         };
         let stats = bdev.stats.open();

@@ -18,23 +18,26 @@
 //! - **One owner.** A file is locked (flock), a block device opened exclusively. The lock goes with the last reference to
 //!   the open file, and rings hold one: after a crash a successor gets it only when the last write in the kernel is done.
 //!
-//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `operation.rs`, `ring.rs` (the only one with `unsafe`).
+//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `operation.rs`, `regions.rs`, `ring.rs` (the only one with `unsafe`).
 
 mod direct;
 mod lock;
 mod open;
 mod operation;
 mod options;
+mod regions;
 mod ring;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::FileType;
 
 use self::direct::{Cache, DIRECT_ALIGN_MAX};
-use self::open::Opened;
+use self::open::{Facts, Opened};
 use self::operation::Abilities;
 pub(crate) use self::operation::Operation;
 pub use self::options::{Allocate, Product, UringOptions};
@@ -51,6 +54,9 @@ pub(crate) struct BackingFile {
     fd: OwnedFd,
     abilities: Abilities,
     zeroes: Zeroes,
+    /// Reads and writes are polled for, see [`UringOptions::iopoll`].
+    polled: bool,
+    unregistered_told: AtomicBool,
 }
 
 /// Opens, locks and examines a file or block device. May take a few seconds when another process still has it locked.
@@ -82,18 +88,36 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         filename: Some(options.filename.clone()),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };
-    let file = BackingFile {
-        name: options.name,
-        path: options.filename,
-        fd,
-        abilities: Abilities::new(block_size, options.write_through, facts.punch_hole)
-            .with_caches(facts.cache == Cache::Pages, options.nv_cache),
-        zeroes: Zeroes::new(),
-    };
+    let file = BackingFile::new(options, fd, block_size, &facts);
     Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
 }
 
 impl BackingFile {
+    fn new(options: UringOptions, fd: OwnedFd, block_size: u32, facts: &Facts) -> BackingFile {
+        let abilities = Abilities::new(block_size, options.write_through, facts.punch_hole)
+            .with_caches(facts.cache == Cache::Pages, options.nv_cache);
+        BackingFile {
+            name: options.name,
+            path: options.filename,
+            fd,
+            abilities,
+            zeroes: Zeroes::new(),
+            polled: facts.polled,
+            unregistered_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Once: every core would say the same.
+    fn log_unregistered(&self, error: &io::Error) {
+        if !self.unregistered_told.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                "bdev {}: the kernel registers no buffers for it ({error}; RLIMIT_MEMLOCK limits them): its operations take a \
+                 little more time",
+                self.name
+            );
+        }
+    }
+
     /// As df(1) counts: space that is kept for the superuser is neither total nor free.
     pub(crate) fn space(&self) -> Option<Space> {
         let stat = rustix::fs::fstat(&self.fd).ok()?;

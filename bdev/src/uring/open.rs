@@ -27,6 +27,7 @@ pub(super) struct Opened {
 pub(super) struct Facts {
     pub(super) physical_block_size: u32,
     pub(super) cache: Cache,
+    pub(super) polled: bool,
     pub(super) punch_hole: bool,
     pub(super) write_zeroes: bool,
     pub(super) rotational: bool,
@@ -190,11 +191,13 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
     }
     let num_blocks = whole_blocks(path, bytes, block_size)?;
     let cache = direct::choose_cache(options, fd.as_fd(), block_size, direct::unit_of_file(stat.st_dev))?;
+    let polled = direct::choose_polling(options, fd.as_fd(), block_size, cache, stat.st_dev)?;
     let punch_hole = !options.read_only && can_punch_holes(fd.as_fd(), &stat, bytes);
     let file_system_block = u32::try_from(stat.st_blksize).unwrap_or(0).clamp(block_size, 4096);
     let facts = Facts {
         physical_block_size: if file_system_block.is_power_of_two() { file_system_block } else { block_size },
         cache,
+        polled,
         punch_hole,
         // Every file system that zeroes ranges also punches holes, and this one can be tried without doing harm.
         write_zeroes: punch_hole,
@@ -306,6 +309,7 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
     let num_blocks = whole_blocks(path, bytes, block_size)?;
     let cache = direct::choose_cache(options, fd.as_fd(), block_size, logical)?;
     let device = stat.st_rdev;
+    let polled = direct::choose_polling(options, fd.as_fd(), block_size, cache, device)?;
     let write_zeroes = queue_attribute(device, "write_zeroes_max_bytes").is_some_and(|bytes| bytes > 0);
     let discard = queue_attribute(device, "discard_max_bytes").is_some_and(|bytes| bytes > 0);
     let physical = rustix::fs::ioctl_blkpbszget(&fd).unwrap_or(block_size).max(block_size);
@@ -313,6 +317,7 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
     let facts = Facts {
         physical_block_size: if physical.is_power_of_two() { physical } else { block_size },
         cache,
+        polled,
         // The kernel's hole in a block device is zeroes with their space given back: it takes both abilities.
         punch_hole: !options.read_only && write_zeroes && discard,
         write_zeroes,

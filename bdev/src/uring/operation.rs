@@ -139,6 +139,16 @@ impl Operation {
         Operation { io, range, submitted_ns, step: Step::Start, done: 0 }
     }
 
+    /// Whether it is nothing but a read or a write, whatever comes of it.
+    #[inline]
+    pub(super) fn can_be_polled(&self, abilities: &Abilities) -> bool {
+        match self.io.op {
+            Op::Read => true,
+            Op::Write { fua } => !abilities.lasts(fua),
+            _ => false,
+        }
+    }
+
     /// What to ask the kernel now.
     pub(super) fn request(&mut self, abilities: &Abilities) -> Request {
         if self.step == Step::Start {

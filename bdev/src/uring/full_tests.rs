@@ -88,16 +88,21 @@ fn a_disk_allocated_in_full_is_written_to_its_end_on_a_full_file_system() {
         ..options(path)
     };
     let bdev = create(full(&path, 6 << 20)).expect("there is so much");
-    // What cannot be had is refused and leaves all the space that there was, also where the file itself was there.
+    // What cannot be had is refused and leaves all the space that there was, also where the file itself was there: more than
+    // there is, and all of it, of which the file system needs some itself, which shows only halfway.
     let free = bdev.space().expect("of a file").free_bytes;
+    let system = rustix::fs::statvfs(&mount.0).expect("of a file system");
+    let all = system.f_bfree * system.f_frsize / BLOCK as u64 * BLOCK as u64;
     fs::write(&other, []).expect("an empty file");
-    for path in [&other, &mount.0.join("new")] {
-        let error = create(full(path, (free + (1 << 20)).next_multiple_of(BLOCK as u64))).expect_err("too much");
-        assert!(matches!(&error, CreateError::File { source, .. } if source.raw_os_error() == Some(28)), "{error}");
-        assert!(error.to_string().contains("allocate: full"), "{error}");
+    for size in [all, all + (1 << 20)] {
+        for path in [&other, &mount.0.join("new")] {
+            let error = create(full(path, size)).expect_err("too much");
+            assert!(matches!(&error, CreateError::File { source, .. } if source.raw_os_error() == Some(28)), "{error}");
+            assert!(error.to_string().contains("allocate: full"), "{error}");
+        }
+        assert_eq!(bdev.space().expect("of a file").free_bytes, free, "{size}");
     }
     assert!(!mount.0.join("new").exists());
-    assert_eq!(bdev.space().expect("of a file").free_bytes, free);
     fill(&mount.0);
     let much = vec![0x5a; 6 << 20];
     assert_eq!(run(&bdev, Op::Write { fua: true }, much.len() as u64 / BLOCK as u64, Some(&much)).0, Ok(()));

@@ -100,7 +100,7 @@ impl Channel {
         let kind = match &bdev.kind {
             Kind::Null => ChannelKind::Null,
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
-            Kind::Uring(file) => ChannelKind::Uring(Box::new(FileChannel::open(bdev, file, depth)?)),
+            Kind::Uring(file) => ChannelKind::Uring(Box::new(FileChannel::open(bdev, file, options)?)),
         };
         let stats = bdev.stats.open();
         Ok(Channel { bdev: Arc::clone(bdev), depth, in_flight: 0, kind, finished: Vec::with_capacity(depth), stats })

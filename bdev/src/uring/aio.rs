@@ -195,8 +195,9 @@ impl Aio {
             }
             Request::PunchHole { offset, len } => return self.port.call(slot, Call::PunchHole { offset, len }),
             Request::ZeroRange { offset, len } => return self.port.call(slot, Call::ZeroRange { offset, len }),
-            Request::Sync if self.sync_refused => return self.port.call(slot, Call::Sync),
-            Request::Sync => return self.queue.push(Iocb { opcode: FDSYNC, ..iocb }),
+            // An AIO sync is about all of the file.
+            Request::Sync | Request::SyncRange { .. } if self.sync_refused => return self.port.call(slot, Call::Sync),
+            Request::Sync | Request::SyncRange { .. } => return self.queue.push(Iocb { opcode: FDSYNC, ..iocb }),
         };
         match self.direct {
             true => self.queue.push(transfer.fill(iocb)),

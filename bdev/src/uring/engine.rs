@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::BackingFile;
 use super::aio::{self, Aio};
+use super::direct::Cache;
 use super::operation::Operation;
 use super::ring::Ring;
 use super::status::Surveys;
 use crate::bdev::Bdev;
-use crate::channel::{ByteRange, ChannelError, Finished};
+use crate::channel::{ByteRange, ChannelError, ChannelOptions, Finished};
 use crate::create::CreateError;
 use crate::io::{BlockIo, Op};
 
@@ -67,9 +68,9 @@ pub(super) fn choose(
     Ok(Engine::Aio)
 }
 
-/// Says what an engine is bad at; with a buffer alignment of 1, a file is used through the page cache.
-pub(super) fn warn_if_slow(engine: Engine, name: &str, buf_align: usize) {
-    if engine == Engine::Aio && buf_align == 1 {
+/// Says what an engine is bad at.
+pub(super) fn warn_if_slow(engine: Engine, name: &str, cache: Cache) {
+    if engine == Engine::Aio && cache == Cache::Pages {
         tracing::warn!(
             "bdev {name}: Linux AIO is not asynchronous through the page cache: a thread does one read or write at a time. \
              For more, allow io_uring, or O_DIRECT (a block_size that the file system takes)"
@@ -82,17 +83,25 @@ pub(super) fn warn_if_slow(engine: Engine, name: &str, buf_align: usize) {
 pub(crate) struct FileChannel {
     engine: EngineChannel,
     surveys: Option<Surveys>,
+    /// Whether a flush has anything to ask the kernel.
+    flushes: bool,
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each channel, which is boxed as a whole")]
 enum EngineChannel {
     Uring(Ring),
     Aio(Aio),
 }
 
 impl FileChannel {
-    /// For `depth` operations at a time, used by the calling thread only.
-    pub(crate) fn open(bdev: &Bdev, file: &Arc<BackingFile>, depth: usize) -> Result<FileChannel, ChannelError> {
+    /// Used by the calling thread only.
+    pub(crate) fn open(
+        bdev: &Bdev,
+        file: &Arc<BackingFile>,
+        options: ChannelOptions<'_>,
+    ) -> Result<FileChannel, ChannelError> {
+        let ChannelOptions { depth, regions } = options;
         let name = || bdev.info().name.clone();
         let engine = match file.engine {
             Engine::Aio => {
@@ -100,12 +109,12 @@ impl FileChannel {
                 EngineChannel::Aio(aio.map_err(|source| aio_refused(name(), depth, source))?)
             }
             Engine::Uring | Engine::Auto => {
-                let ring = Ring::new(Arc::clone(file), depth);
+                let ring = Ring::new(Arc::clone(file), depth, regions);
                 EngineChannel::Uring(ring.map_err(|source| ChannelError::Ring { bdev: name(), depth, source })?)
             }
         };
         let surveys = bdev.info().lba_status.then(|| Surveys::new(file, depth));
-        Ok(FileChannel { engine, surveys })
+        Ok(FileChannel { engine, surveys, flushes: file.abilities.flushes() })
     }
 
     /// Takes an operation on a checked range over; what needs no call of the kernel is handed back done.
@@ -114,7 +123,7 @@ impl FileChannel {
         if let (Op::LbaStatus, Some(surveys)) = (io.op, &mut self.surveys) {
             return surveys.start(io, bdev.info().block_size, bdev.num_blocks(), now_ns);
         }
-        if range.len == 0 && io.op != Op::Flush {
+        if range.len == 0 && !(io.op == Op::Flush && self.flushes) {
             return Some(Finished { io, submitted_ns: now_ns, result: Ok(()) });
         }
         let operation = Operation::new(io, range, now_ns);

@@ -9,7 +9,7 @@ use crate::io::{BlockIo, Done, IoError, Op};
 use crate::malloc::MallocChannel;
 use crate::null;
 use crate::stats::ChannelStats;
-use crate::uring::{self, Ring};
+use crate::uring::FileChannel;
 
 /// Most operations in flight on one channel: what a kernel ring can hold.
 const DEPTH_MAX: usize = 32768;
@@ -41,7 +41,7 @@ pub struct Channel {
 enum ChannelKind {
     Null,
     Malloc(MallocChannel),
-    Uring(Box<Ring>),
+    Uring(Box<FileChannel>),
     #[cfg(feature = "rbd")]
     Rbd(crate::rbd::RbdChannel),
 }
@@ -73,6 +73,23 @@ pub enum ChannelError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The kernel refuses to make an AIO context.
+    #[error(
+        "no Linux AIO context of depth {depth} for a channel to bdev {bdev}: {source}. If fs.aio-max-nr (sysctl, now {most}, \
+         {taken} of it taken) is used up, raise it"
+    )]
+    Aio {
+        /// The device's name.
+        bdev: String,
+        /// The depth asked for.
+        depth: usize,
+        /// The limit on requests of all contexts of this system.
+        most: String,
+        /// What they take of it.
+        taken: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
 }
 
 impl Channel {
@@ -85,10 +102,7 @@ impl Channel {
         let kind = match &bdev.kind {
             Kind::Null => ChannelKind::Null,
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
-            Kind::Uring(file) => {
-                let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
-                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
-            }
+            Kind::Uring(file) => ChannelKind::Uring(Box::new(FileChannel::open(bdev, file, options)?)),
             #[cfg(feature = "rbd")]
             Kind::Rbd(image) => ChannelKind::Rbd(crate::rbd::RbdChannel::new(Arc::clone(image), depth)),
         };
@@ -130,13 +144,7 @@ impl Channel {
             }
             #[cfg(feature = "rbd")]
             ChannelKind::Rbd(rbd) => rbd.start(io, range, now_ns),
-            ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {
-                Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
-            }
-            ChannelKind::Uring(ring) => {
-                ring.start(uring::Operation::new(io, range, now_ns));
-                None
-            }
+            ChannelKind::Uring(file) => file.start(&self.bdev, io, range, now_ns),
         };
         if let Some(finished) = finished {
             self.finished.push(finished);
@@ -164,7 +172,7 @@ impl Channel {
         match &mut self.kind {
             ChannelKind::Null => {}
             ChannelKind::Malloc(malloc) => malloc.poll(finish),
-            ChannelKind::Uring(ring) => ring.poll(now_ns, finish),
+            ChannelKind::Uring(file) => file.poll(now_ns, finish),
             #[cfg(feature = "rbd")]
             ChannelKind::Rbd(rbd) => rbd.poll(finish),
         }

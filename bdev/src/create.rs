@@ -54,6 +54,26 @@ pub enum CreateError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The kernel gives this process no Linux AIO.
+    #[error(
+        "{also}Linux AIO is refused by the system: {source}. It needs Linux 4.13 or later, built with CONFIG_AIO, \
+         fs.aio-max-nr (sysctl) not used up, and in a container a seccomp profile that allows io_setup, io_submit, \
+         io_getevents and io_destroy"
+    )]
+    Aio {
+        /// What else was refused.
+        also: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no thread to be had for calls that may block.
+    #[error(
+        "the file's thread cannot be started: {source}. Raise the limit on threads (RLIMIT_NPROC, or pids.max of the cgroup)"
+    )]
+    Thread {
+        /// The system's answer.
+        source: io::Error,
+    },
 }
 
 impl CreateError {

@@ -8,7 +8,7 @@ mod rig;
 use std::sync::Arc;
 
 use bdev::{IoError, Op};
-use rig::{BLOCKS, DEPTH, Rig, for_each_device, io};
+use rig::{BLOCKS, DEPTH, Extent, Rig, for_each_device, io};
 
 const WRITE: Op = Op::Write { fua: false };
 const ZERO: Op = Op::WriteZeroes { unmap: false, fua: false };
@@ -64,6 +64,48 @@ fn unmapped_blocks_read_as_zeroes_where_the_device_says_so() {
         }
         rig.expect_filled(0, 8, 0xff);
         rig.expect_filled(48, 16, 0xff);
+    });
+}
+
+#[test]
+fn allocation_status_takes_no_data_for_a_hole() {
+    for_each_device(|rig| {
+        if !rig.bdev().info().lba_status {
+            assert_eq!(rig.lba_status(0), Err(IoError::Unsupported));
+            return;
+        }
+        let deallocated = |extents: &[Extent], lba: u64| {
+            extents.iter().any(|extent| (extent.lba..extent.lba + extent.blocks).contains(&lba) && extent.status == 1)
+        };
+        if rig.bdev().info().unmap {
+            let fresh = rig.lba_status(0).expect("a list");
+            assert_eq!(fresh, [Extent { lba: 0, blocks: BLOCKS, status: 1 }], "a file of our own is sparse");
+        }
+        for (lba, blocks) in [(0, 1), (50, 3), (99, 64), (BLOCKS - 1, 1)] {
+            rig.write(lba, blocks, 0x66, false);
+        }
+        for start in [0, 1, 49, 50, 98, BLOCKS - 1] {
+            let extents = rig.lba_status(start).expect("a list");
+            let mut at = start;
+            for extent in &extents {
+                assert!(extent.lba == at && extent.status <= 1, "{extents:?}");
+                at += extent.blocks;
+            }
+            assert_eq!(at, BLOCKS, "the list is long enough for all");
+            for lba in [50, 52, 99, 162, BLOCKS - 1] {
+                assert!(!deallocated(&extents, lba), "{lba} holds data: {extents:?}");
+            }
+        }
+        let before = rig.lba_status(0).expect("a list");
+        for lba in (0..BLOCKS).filter(|&lba| deallocated(&before, lba)) {
+            rig.expect_filled(lba, 1, 0);
+        }
+        if rig.run(Op::Unmap, 0, BLOCKS).is_ok() {
+            assert_eq!(rig.lba_status(7), Ok(vec![Extent { lba: 7, blocks: BLOCKS - 7, status: 1 }]));
+        }
+        for lba in [BLOCKS, BLOCKS + 1, u64::MAX] {
+            assert_eq!(rig.lba_status(lba), Err(IoError::OutOfRange), "{lba}");
+        }
     });
 }
 
@@ -156,9 +198,10 @@ fn every_operation_ends_once_with_its_tag_and_its_buffer() {
             let mut expected = Vec::new();
             for n in 0..DEPTH as u64 {
                 let tag = round << 32 | n;
-                let op = [Op::Read, WRITE, Op::Write { fua: true }, Op::Flush, ZERO, Op::Unmap][n as usize % 6];
-                // Every seventh lies outside.
-                let lba = if n % 7 == 6 { BLOCKS } else { n };
+                let ops = [Op::Read, WRITE, Op::Write { fua: true }, Op::Flush, ZERO, Op::Unmap, Op::LbaStatus];
+                let op = ops[n as usize % ops.len()];
+                // Every eighth lies outside.
+                let lba = if n % 8 == 7 { BLOCKS } else { n };
                 let operation = rig.tagged(op, lba, 1, tag);
                 rig.channel().submit(operation, 0).expect("room");
                 expected.push(tag);

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
-use bdev::uring::{self, Product, UringOptions};
-use bdev::{Bdev, BlockIo, Channel, Done, IoError, Op};
-use mem::{IoBuf, Pool};
+use bdev::uring::{self, Allocate, Engine, Product, UringOptions};
+use bdev::{Bdev, BlockIo, Channel, ChannelOptions, Done, IoError, Op};
+use mem::{IoBuf, Pool, PoolLayout, Region};
 use tempfile::TempDir;
 
 /// Size of every device under test.
@@ -20,40 +20,113 @@ struct Device {
     name: &'static str,
     /// Whether it keeps what is written; otherwise it reads as zeroes.
     stores: bool,
+    /// Whether channels are told where the buffers lie.
+    regions: bool,
     make: fn(&Path) -> Arc<Bdev>,
 }
 
 /// Every device, in every mode that has code of its own.
 const DEVICES: &[Device] = &[
-    Device { name: "null", stores: false, make: |_| make_null() },
-    Device { name: "malloc 512", stores: true, make: |_| make_malloc(512) },
-    Device { name: "malloc 4096", stores: true, make: |_| make_malloc(4096) },
-    Device { name: "uring 512", stores: true, make: |dir| make_uring(dir, 512, UringOptions::default()) },
+    Device { name: "null", stores: false, regions: false, make: |_| make_null() },
+    Device { name: "malloc 512", stores: true, regions: false, make: |_| make_malloc(512) },
+    Device { name: "malloc 4096", stores: true, regions: false, make: |_| make_malloc(4096) },
+    Device {
+        name: "uring 512",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions::default()),
+    },
     Device {
         name: "uring 4096, as aio",
         stores: true,
+        regions: false,
         make: |dir| make_uring(dir, 4096, UringOptions { product: Product::Aio, ..UringOptions::default() }),
     },
     Device {
         name: "uring through the page cache",
         stores: true,
+        regions: false,
         make: |dir| make_uring(dir, 512, UringOptions { direct: Some(false), ..UringOptions::default() }),
     },
     Device {
         name: "uring write-through",
         stores: true,
+        regions: false,
         make: |dir| make_uring(dir, 1024, UringOptions { write_through: true, ..UringOptions::default() }),
     },
+    Device { name: "uring on tmpfs", stores: true, regions: false, make: |dir| on_tmpfs(dir, UringOptions::default()) },
+    Device { name: "aio 512", stores: true, regions: false, make: |dir| make_uring(dir, 512, aio()) },
+    Device { name: "aio 4096", stores: true, regions: false, make: |dir| make_uring(dir, 4096, aio()) },
     Device {
-        name: "uring on tmpfs",
+        name: "uring write-through and the page cache",
         stores: true,
+        regions: false,
         make: |dir| {
-            let shm = Path::new("/dev/shm").is_dir().then(|| TempDir::new_in("/dev/shm").expect("a folder there"));
-            // The file lives on, without its name, as long as the device.
-            make_uring(shm.as_ref().map_or(dir, TempDir::path), 512, UringOptions::default())
+            let options = UringOptions { write_through: true, direct: Some(false), ..UringOptions::default() };
+            make_uring(dir, 512, options)
         },
     },
+    Device {
+        name: "uring on a cache that is not volatile",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions { nv_cache: true, ..UringOptions::default() }),
+    },
+    Device {
+        name: "uring on a file that keeps its space",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 4096, UringOptions { allocate: Allocate::Full, ..UringOptions::default() }),
+    },
+    Device {
+        name: "uring with registered buffers",
+        stores: true,
+        regions: true,
+        make: |dir| make_uring(dir, 512, UringOptions::default()),
+    },
+    Device {
+        name: "uring with registered buffers through the page cache",
+        stores: true,
+        regions: true,
+        make: |dir| make_uring(dir, 512, UringOptions { direct: Some(false), ..UringOptions::default() }),
+    },
+    Device {
+        name: "aio through the page cache",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions { direct: Some(false), ..aio() }),
+    },
+    Device {
+        name: "aio on a cache that is not volatile",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions { nv_cache: true, ..aio() }),
+    },
+    Device {
+        name: "aio write-through",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 1024, UringOptions { write_through: true, ..aio() }),
+    },
+    Device {
+        name: "aio write-through the page cache",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions { write_through: true, direct: Some(false), ..aio() }),
+    },
+    Device { name: "aio on tmpfs", stores: true, regions: false, make: |dir| on_tmpfs(dir, aio()) },
 ];
+
+fn aio() -> UringOptions {
+    UringOptions { engine: Engine::Aio, ..UringOptions::default() }
+}
+
+/// On the test's folder where there is no tmpfs.
+fn on_tmpfs(dir: &Path, options: UringOptions) -> Arc<Bdev> {
+    let shm = Path::new("/dev/shm").is_dir().then(|| TempDir::new_in("/dev/shm").expect("a folder there"));
+    // The file lives on, without its name, as long as the device.
+    make_uring(shm.as_ref().map_or(dir, TempDir::path), 512, options)
+}
 
 fn make_null() -> Arc<Bdev> {
     let options = NullOptions { name: "null".to_owned(), num_blocks: BLOCKS, ..NullOptions::default() };
@@ -85,7 +158,9 @@ const BLOCK_DEVICE: &str = "BDEV_TEST_BLOCK_DEVICE";
 pub fn for_each_device(test: impl Fn(&mut Rig)) {
     if let Some(device) = std::env::var_os(BLOCK_DEVICE) {
         eprintln!("{}", Path::new(&device).display());
-        test(&mut on_block_device(Path::new(&device)));
+        for engine in [Engine::Uring, Engine::Aio] {
+            test(&mut on_block_device(Path::new(&device), engine));
+        }
     }
     #[cfg(feature = "rbd")]
     if let Ok(image) = std::env::var(RBD_IMAGE) {
@@ -95,12 +170,13 @@ pub fn for_each_device(test: impl Fn(&mut Rig)) {
     for device in DEVICES {
         eprintln!("{}", device.name);
         let dir = TempDir::new().expect("a folder for a test");
-        test(&mut Rig::on((device.make)(dir.path()), device.stores));
+        test(&mut Rig::with((device.make)(dir.path()), device.stores, device.regions));
     }
 }
 
-fn on_block_device(device: &Path) -> Rig {
-    let options = UringOptions { name: "device".to_owned(), filename: device.to_owned(), ..UringOptions::default() };
+fn on_block_device(device: &Path, engine: Engine) -> Rig {
+    let (name, filename) = ("device".to_owned(), device.to_owned());
+    let options = UringOptions { name, filename, engine, ..UringOptions::default() };
     let clean = Op::WriteZeroes { unmap: false, fua: false };
     Rig::on(uring::create(options.clone()).expect("a block device"), true).run(clean, 0, BLOCKS).expect("clean");
     let bdev = uring::create(options).expect("a block device");
@@ -132,6 +208,14 @@ fn on_rbd_image(image: &str) -> Rig {
     Rig::on(bdev, true)
 }
 
+/// An LBA status descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    pub lba: u64,
+    pub blocks: u64,
+    pub status: u8,
+}
+
 /// What a test works with.
 pub struct Rig {
     bdev: Arc<Bdev>,
@@ -141,16 +225,24 @@ pub struct Rig {
     /// One buffer as large as the device, and one to spare.
     large: Pool,
     stores: bool,
+    /// What channels are told of where the buffers lie.
+    regions: Vec<Arc<Region>>,
     now_ns: u64,
 }
 
 impl Rig {
     pub fn on(bdev: Arc<Bdev>, stores: bool) -> Rig {
+        Rig::with(bdev, stores, false)
+    }
+
+    fn with(bdev: Arc<Bdev>, stores: bool, regions: bool) -> Rig {
         let block_size = bdev.info().block_size as usize;
-        let channel = Some(bdev.open_channel(DEPTH).expect("a channel"));
-        let small = mem::testing::pool(block_size, DEPTH + 1);
-        let large = mem::testing::pool(block_size * BLOCKS as usize, 2);
-        Rig { bdev, channel, small, large, stores, now_ns: 0 }
+        let (small, small_region) = pool(block_size, DEPTH + 1);
+        let (large, large_region) = pool(block_size * BLOCKS as usize, 2);
+        let regions = if regions { vec![large_region, small_region] } else { Vec::new() };
+        let mut rig = Rig { bdev, channel: None, small, large, stores, regions, now_ns: 0 };
+        rig.reopen();
+        rig
     }
 
     pub fn null() -> Rig {
@@ -176,7 +268,8 @@ impl Rig {
     /// Drops the channel and opens another.
     pub fn reopen(&mut self) {
         self.channel = None;
-        self.channel = Some(self.bdev.open_channel(DEPTH).expect("a channel"));
+        let options = ChannelOptions { depth: DEPTH, regions: &self.regions };
+        self.channel = Some(self.bdev.open_channel_with(options).expect("a channel"));
     }
 
     /// Sets the clock.
@@ -199,9 +292,26 @@ impl Rig {
         data
     }
 
+    /// Allocation status from a block on, as much as one block of data holds. A refusal leaves the data alone.
+    pub fn lba_status(&mut self, lba: u64) -> Result<Vec<Extent>, IoError> {
+        let data = self.buffer(1, 0xee);
+        let (result, data) = self.run_with(io(Op::LbaStatus, lba, 0, Some(data)));
+        let data = data.expect("came back");
+        if let Err(error) = result {
+            assert!(data.bytes().iter().all(|&byte| byte == 0xee));
+            return Err(error);
+        }
+        let extents = data.bytes().chunks_exact(16).map(|descriptor| Extent {
+            lba: u64::from_be_bytes(descriptor[0..8].try_into().expect("8 bytes")),
+            blocks: u64::from(u32::from_be_bytes(descriptor[8..12].try_into().expect("4 bytes"))),
+            status: descriptor[12],
+        });
+        Ok(extents.take_while(|extent| extent.blocks > 0).collect())
+    }
+
     /// An operation with data of one block if it wants any.
     pub fn tagged(&self, op: Op, lba: u64, blocks: u64, tag: u64) -> BlockIo {
-        let data = matches!(op, Op::Read | Op::Write { .. }).then(|| self.buffer(blocks, tag as u8));
+        let data = matches!(op, Op::Read | Op::Write { .. } | Op::LbaStatus).then(|| self.buffer(blocks, tag as u8));
         BlockIo { tag, ..io(op, lba, blocks, data) }
     }
 
@@ -268,6 +378,13 @@ impl Rig {
             std::thread::yield_now();
         }
     }
+}
+
+/// Buffers, and the region that they alone lie in.
+fn pool(size: usize, count: usize) -> (Pool, Arc<Region>) {
+    let stride = size.next_multiple_of(4096);
+    let region = mem::testing::region(stride * count);
+    (Pool::new(Arc::clone(&region), PoolLayout { offset: 0, stride, size, count }), region)
 }
 
 pub fn io(op: Op, lba: u64, blocks: u64, data: Option<IoBuf>) -> BlockIo {

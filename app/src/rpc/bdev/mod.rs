@@ -8,7 +8,7 @@ mod statistics;
 
 use std::sync::Arc;
 
-use bdev::{Bdev, CreateError};
+use bdev::{Bdev, CreateError, uring};
 use rpc::{Errno, RpcError};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,7 +44,10 @@ fn create_error(error: CreateError) -> RpcError {
         CreateError::Parameter { .. } => RpcError::invalid_params(&error),
         CreateError::Memory { .. } => RpcError::errno(Errno::NOMEM, error.to_string()),
         CreateError::InUse { .. } => RpcError::errno(Errno::BUSY, error.to_string()),
-        CreateError::File { source, .. } | CreateError::Ring { source } => {
+        CreateError::File { source, .. }
+        | CreateError::Ring { source }
+        | CreateError::Aio { source, .. }
+        | CreateError::Thread { source } => {
             let number = source.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
             RpcError::errno(number, error.to_string())
         }
@@ -104,8 +107,10 @@ fn select<'a>(appliance: &'a Appliance, names: &[String]) -> Result<Vec<&'a Arc<
 fn describe(bdev: &Bdev, claimed: bool) -> Value {
     let info = bdev.info();
     let writable = !info.read_only;
-    let specific =
-        info.filename.as_ref().map_or_else(|| json!({}), |filename| json!({"uring": {"filename": filename}}));
+    let specific = info.filename.as_ref().map_or_else(
+        || json!({}),
+        |filename| json!({"uring": {"filename": filename, "engine": info.engine.map(uring::Engine::name)}}),
+    );
     json!({
         "name": info.name,
         "aliases": [info.uuid],

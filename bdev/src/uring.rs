@@ -18,13 +18,15 @@
 //! - **One owner.** A file is locked (flock), a block device opened exclusively. The lock goes with the last reference to
 //!   the open file, and rings hold one: after a crash a successor gets it only when the last write in the kernel is done.
 //!
-//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `operation.rs`, `regions.rs`, `ring.rs` (the only one with `unsafe`).
+//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `operation.rs`, `regions.rs`,
+//! `polling.rs`, `ring.rs` (the only one with `unsafe`).
 
 mod direct;
 mod lock;
 mod open;
 mod operation;
 mod options;
+mod polling;
 mod regions;
 mod ring;
 
@@ -41,6 +43,7 @@ use self::open::{Facts, Opened};
 use self::operation::Abilities;
 pub(crate) use self::operation::Operation;
 pub use self::options::{Allocate, Product, UringOptions};
+use self::polling::Polling;
 pub(crate) use self::ring::Ring;
 use crate::bdev::{Bdev, Info, Kind, Space};
 use crate::create::{self, CreateError};
@@ -54,8 +57,8 @@ pub(crate) struct BackingFile {
     fd: OwnedFd,
     abilities: Abilities,
     zeroes: Zeroes,
-    /// Reads and writes are polled for, see [`UringOptions::iopoll`].
-    polled: bool,
+    /// What is polled for, see [`UringOptions::iopoll`].
+    polling: Option<Polling>,
     unregistered_told: AtomicBool,
 }
 
@@ -102,7 +105,7 @@ impl BackingFile {
             fd,
             abilities,
             zeroes: Zeroes::new(),
-            polled: facts.polled,
+            polling: facts.polling,
             unregistered_told: AtomicBool::new(false),
         }
     }
@@ -111,8 +114,7 @@ impl BackingFile {
     fn log_unregistered(&self, error: &io::Error) {
         if !self.unregistered_told.swap(true, Ordering::Relaxed) {
             tracing::info!(
-                "bdev {}: the kernel registers no buffers for it ({error}; RLIMIT_MEMLOCK limits them): its operations take a \
-                 little more time",
+                "bdev {}: no buffers are registered with the kernel for it: {error}. Its operations take a little more time",
                 self.name
             );
         }

@@ -17,6 +17,7 @@ use rustix::fd::{AsRawFd, BorrowedFd};
 use super::BackingFile;
 use super::direct::DIRECT_ALIGN_MAX;
 use super::operation::{Abilities, Operation, Progress, Request};
+use super::polling::Polling;
 use super::regions::Registered;
 use crate::channel::Finished;
 
@@ -36,10 +37,10 @@ const DRAIN_TICK: Duration = Duration::from_millis(100);
 const DRAIN_TICK_POLLED: Duration = Duration::from_millis(1);
 
 /// A channel's way into the kernel: a ring, and where the device takes it a second one whose completions are polled for.
-/// That one takes reads and writes only, so everything else, and writes that must last, go by the first.
+/// That one takes small reads and writes only; everything else goes by the first.
 pub(crate) struct Ring {
     ordinary: Lane,
-    polled: Option<Lane>,
+    polled: Option<(Polling, Lane)>,
     slots: Slots,
     file: Arc<BackingFile>,
     log: FailureLog,
@@ -120,6 +121,9 @@ impl Lane {
         if buffers.is_empty() {
             return Ok(());
         }
+        if !Registered::is_free_of_charge() {
+            return Err(io::Error::other("RLIMIT_MEMLOCK is not unlimited"));
+        }
         let vector = |(addr, len)| libc::iovec { iov_base: addr as *mut libc::c_void, iov_len: len as usize };
         let vectors: Vec<libc::iovec> = buffers.pieces().map(vector).collect();
         // SAFETY: the vectors name the mappings of regions, which `buffers` keeps mapped, and they are used by requests
@@ -165,9 +169,9 @@ impl Ring {
     pub(crate) fn new(file: Arc<BackingFile>, depth: usize, regions: &[Arc<Region>]) -> io::Result<Ring> {
         let depth = u32::try_from(depth).map_err(|_| io::ErrorKind::InvalidInput)?;
         let ordinary = Lane::new(&file, depth, regions, false)?;
-        let polled = match file.polled {
-            true => Some(Lane::new(&file, depth, regions, true)?),
-            false => None,
+        let polled = match file.polling {
+            Some(polling) => Some((polling, Lane::new(&file, depth, regions, true)?)),
+            None => None,
         };
         let operations = std::iter::repeat_with(|| None).take(depth as usize).collect();
         let slots = Slots { operations, free: (0..depth).rev().collect() };
@@ -187,7 +191,7 @@ impl Ring {
     #[inline]
     pub(crate) fn start(&mut self, operation: Operation) {
         let lane = match &mut self.polled {
-            Some(polled) if operation.can_be_polled(&self.file.abilities) => polled,
+            Some((polling, lane)) if operation.can_be_polled(*polling, &self.file.abilities) => lane,
             _ => &mut self.ordinary,
         };
         let slot = self.slots.free.pop().expect("the channel lets in no more operations than there are slots");
@@ -224,7 +228,7 @@ impl Ring {
     }
 
     fn poll_polled(&mut self, now_ns: u64, finish: &mut impl FnMut(Finished)) {
-        let Some(lane) = &mut self.polled else { return };
+        let Some((_, lane)) = &mut self.polled else { return };
         if let Err(error) = lane.enter_if_due(true) {
             self.log.enter_failed(&self.file, &error);
         }
@@ -269,7 +273,7 @@ impl Ring {
             if Instant::now() > deadline {
                 return false;
             }
-            if let Some(polled) = &mut self.polled {
+            if let Some((_, polled)) = &mut self.polled {
                 let _ = polled.enter_if_due(true);
                 self.slots.take_back(&mut polled.ring);
             }
@@ -345,7 +349,7 @@ impl Drop for Ring {
     fn drop(&mut self) {
         if self.drain() {
             // Closing a ring gives its file back some time later; this does it now, and with the file its lock.
-            for lane in self.polled.iter().chain([&self.ordinary]) {
+            for lane in self.polled.iter().map(|(_, lane)| lane).chain([&self.ordinary]) {
                 let _ = lane.ring.submitter().unregister_files();
             }
             return;

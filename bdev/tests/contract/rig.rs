@@ -125,6 +125,9 @@ fn make_uring(dir: &Path, block_size: u32, options: UringOptions) -> Arc<Bdev> {
 /// `losetup --find --show FILE`, then the tests with `--test-threads=1`, since it has one owner at a time.
 const BLOCK_DEVICE: &str = "BDEV_TEST_BLOCK_DEVICE";
 
+/// Set beside it, completions are polled for, which wants a device that has poll queues.
+const IOPOLL: &str = "BDEV_TEST_IOPOLL";
+
 /// Runs a test over every device; the name of the device is printed for the one that fails.
 pub fn for_each_device(test: impl Fn(&mut Rig)) {
     if let Some(device) = std::env::var_os(BLOCK_DEVICE) {
@@ -139,7 +142,9 @@ pub fn for_each_device(test: impl Fn(&mut Rig)) {
 }
 
 fn on_block_device(device: &Path) -> Rig {
-    let options = UringOptions { name: "device".to_owned(), filename: device.to_owned(), ..UringOptions::default() };
+    let iopoll = std::env::var_os(IOPOLL).is_some();
+    let options =
+        UringOptions { name: "device".to_owned(), filename: device.to_owned(), iopoll, ..UringOptions::default() };
     let clean = Op::WriteZeroes { unmap: false, fua: false };
     Rig::on(uring::create(options.clone()).expect("a block device"), true).run(clean, 0, BLOCKS).expect("clean");
     let bdev = uring::create(options).expect("a block device");

@@ -46,8 +46,8 @@ struct CreateFile {
     nv_cache: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     direct: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iopoll: Option<bool>,
+    #[serde(default)]
+    iopoll: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     physical_block_size: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -91,6 +91,13 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         filename: Some(options.filename.clone()),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };
+    if options.nv_cache {
+        tracing::warn!(
+            "bdev {}: nv_cache: nothing is flushed. Unless every cache below it, this machine's memory included, keeps its \
+             content without power, a power failure loses data that initiators believe to be safe",
+            options.name
+        );
+    }
     let file = BackingFile::new(options, fd, block_size, &facts);
     Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
 }

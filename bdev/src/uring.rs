@@ -17,11 +17,12 @@
 //! - **O_DIRECT** is used where the file takes it with the block size chosen, else the page cache; the log says which.
 //! - **One owner.** A file is locked (flock), a block device opened exclusively. The lock goes with the last reference to
 //!   the open file, and rings hold one: after a crash a successor gets it only when the last write in the kernel is done.
+//!
 //! - **Engine.** io_uring, or Linux AIO where the system refuses it; a thread of the file does what the engine cannot do
 //!   without blocking.
 //!
-//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `operation.rs`, `engine.rs`, `regions.rs`, `ring.rs`,
-//! `aio.rs` and `aio/context.rs`, `helper.rs` (these four have the `unsafe`), `status.rs`.
+//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `operation.rs`, `engine.rs`, `regions.rs`, `polling.rs`,
+//! `ring.rs`, `aio.rs` and `aio/context.rs`, `helper.rs` (these four have the `unsafe`), `status.rs`.
 
 mod aio;
 mod direct;
@@ -31,6 +32,7 @@ mod lock;
 mod open;
 mod operation;
 mod options;
+mod polling;
 mod regions;
 mod ring;
 mod status;
@@ -52,6 +54,7 @@ use self::operation::Abilities;
 #[cfg(feature = "rbd")]
 pub(crate) use self::operation::io_error;
 pub use self::options::{Allocate, Product, UringOptions};
+use self::polling::Polling;
 use crate::bdev::{Bdev, Info, Kind, Space};
 use crate::create::{self, CreateError};
 
@@ -64,11 +67,11 @@ pub(crate) struct BackingFile {
     fd: Arc<OwnedFd>,
     abilities: Abilities,
     zeroes: Zeroes,
+    /// What is polled for, see [`UringOptions::iopoll`].
+    polling: Option<Polling>,
+    unregistered_told: AtomicBool,
     engine: Engine,
     helper: Helper,
-    /// Reads and writes are polled for, see [`UringOptions::iopoll`].
-    polled: bool,
-    unregistered_told: AtomicBool,
 }
 
 /// Opens, locks and examines a file or block device. May take a few seconds when another process still has it locked.
@@ -105,6 +108,13 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         engine: Some(engine),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };
+    if options.nv_cache {
+        tracing::warn!(
+            "bdev {}: nv_cache: nothing is flushed. Unless every cache below it, this machine's memory included, keeps its \
+             content without power, a power failure loses data that initiators believe to be safe",
+            options.name
+        );
+    }
     let file = BackingFile::new(options, fd, block_size, &facts, engine, helper);
     Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
 }
@@ -127,10 +137,10 @@ impl BackingFile {
             fd: Arc::clone(&fd),
             abilities,
             zeroes: Zeroes::new(),
+            polling: facts.polling,
+            unregistered_told: AtomicBool::new(false),
             engine,
             helper: helper.serve(fd),
-            polled: facts.polled,
-            unregistered_told: AtomicBool::new(false),
         }
     }
 
@@ -138,8 +148,7 @@ impl BackingFile {
     fn log_unregistered(&self, error: &io::Error) {
         if !self.unregistered_told.swap(true, Ordering::Relaxed) {
             tracing::info!(
-                "bdev {}: the kernel registers no buffers for it ({error}; RLIMIT_MEMLOCK limits them): its operations take a \
-                 little more time",
+                "bdev {}: no buffers are registered with the kernel for it: {error}. Its operations take a little more time",
                 self.name
             );
         }

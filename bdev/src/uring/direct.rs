@@ -1,13 +1,11 @@
-//! O_DIRECT or the page cache, polling or interrupts: what was asked for, and what works.
+//! O_DIRECT or the page cache: what was asked for, and what works.
 
 use rustix::fd::BorrowedFd;
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::Engine;
 use super::open::queue_attribute;
 use super::options::UringOptions;
-use super::ring;
 use crate::create::CreateError;
 
 /// No device or file system wants more of O_DIRECT's buffers, in bytes.
@@ -113,41 +111,6 @@ fn read_directly(fd: BorrowedFd<'_>, block_size: u32, align: usize) -> rustix::i
         }
     }
     Ok(())
-}
-
-/// Whether to poll for completions: what was asked for, or what works. Left to itself it takes a device that has poll queues,
-/// which somebody set up for that (`nvme.poll_queues`, `null_blk.poll_queues`, …): none has them by default.
-pub(super) fn choose_polling(
-    options: &UringOptions,
-    fd: BorrowedFd<'_>,
-    block_size: u32,
-    cache: Cache,
-    device: u64,
-) -> Result<bool, CreateError> {
-    let (name, path) = (&options.name, options.filename.display());
-    let queues = queue_attribute(device, "io_poll");
-    if options.iopoll == Some(false) || options.engine == Engine::Aio || (options.iopoll.is_none() && queues != Some(1))
-    {
-        return Ok(false);
-    }
-    let outcome = match (cache, queues) {
-        (Cache::Pages, _) => Err("it is used through the page cache".to_owned()),
-        (_, Some(0)) => Err("its device has no poll queues".to_owned()),
-        _ => ring::probe_polled(fd, block_size as usize).map_err(|error| format!("reading a block so fails: {error}")),
-    };
-    match outcome {
-        Ok(()) => {
-            tracing::info!("bdev {name}: completions of {path} are polled for");
-            Ok(true)
-        }
-        Err(why) if options.iopoll == Some(true) => {
-            Err(CreateError::parameter("iopoll", format!("{path} cannot be polled: {why}; leave iopoll out")))
-        }
-        Err(why) => {
-            tracing::info!("bdev {name}: {path} is not polled: {why}");
-            Ok(false)
-        }
-    }
 }
 
 /// Bytes per block of the device that a file lies on; the largest there is where the system does not say, as for file

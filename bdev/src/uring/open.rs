@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::direct::Cache;
 use super::options::{Allocate, UringOptions};
+use super::polling::{self, Polling};
 use super::{direct, lock};
 use crate::create::{self, CreateError};
 
@@ -27,7 +28,7 @@ pub(super) struct Opened {
 pub(super) struct Facts {
     pub(super) physical_block_size: u32,
     pub(super) cache: Cache,
-    pub(super) polled: bool,
+    pub(super) polling: Option<Polling>,
     pub(super) punch_hole: bool,
     pub(super) write_zeroes: bool,
     pub(super) rotational: bool,
@@ -191,13 +192,13 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
     }
     let num_blocks = whole_blocks(path, bytes, block_size)?;
     let cache = direct::choose_cache(options, fd.as_fd(), block_size, direct::unit_of_file(stat.st_dev))?;
-    let polled = direct::choose_polling(options, fd.as_fd(), block_size, cache, stat.st_dev)?;
+    let polling = polling::choose(options, fd.as_fd(), block_size, cache, stat.st_dev)?;
     let punch_hole = !options.read_only && can_punch_holes(fd.as_fd(), &stat, bytes);
     let file_system_block = u32::try_from(stat.st_blksize).unwrap_or(0).clamp(block_size, 4096);
     let facts = Facts {
         physical_block_size: if file_system_block.is_power_of_two() { file_system_block } else { block_size },
         cache,
-        polled,
+        polling,
         punch_hole,
         // Every file system that zeroes ranges also punches holes, and this one can be tried without doing harm.
         write_zeroes: punch_hole,
@@ -309,7 +310,7 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
     let num_blocks = whole_blocks(path, bytes, block_size)?;
     let cache = direct::choose_cache(options, fd.as_fd(), block_size, logical)?;
     let device = stat.st_rdev;
-    let polled = direct::choose_polling(options, fd.as_fd(), block_size, cache, device)?;
+    let polling = polling::choose(options, fd.as_fd(), block_size, cache, device)?;
     let write_zeroes = queue_attribute(device, "write_zeroes_max_bytes").is_some_and(|bytes| bytes > 0);
     let discard = queue_attribute(device, "discard_max_bytes").is_some_and(|bytes| bytes > 0);
     let physical = rustix::fs::ioctl_blkpbszget(&fd).unwrap_or(block_size).max(block_size);
@@ -317,7 +318,7 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
     let facts = Facts {
         physical_block_size: if physical.is_power_of_two() { physical } else { block_size },
         cache,
-        polled,
+        polling,
         // The kernel's hole in a block device is zeroes with their space given back: it takes both abilities.
         punch_hole: !options.read_only && write_zeroes && discard,
         write_zeroes,
@@ -357,6 +358,13 @@ pub(super) fn queue_attribute(device: u64, attribute: &str) -> Option<u64> {
         .iter()
         .find_map(|up| fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/{up}queue/{attribute}")).ok())?;
     text.trim().parse().ok()
+}
+
+/// Whether a device is made of others, as those of dm and md are.
+pub(super) fn stands_on_others(device: u64) -> bool {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let slaves = |up| fs::read_dir(format!("/sys/dev/block/{major}:{minor}/{up}slaves")).ok();
+    ["", "../"].into_iter().find_map(slaves).is_some_and(|mut slaves| slaves.next().is_some())
 }
 
 /// The system's refusal as an error about the file.

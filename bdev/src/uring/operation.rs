@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 
 use super::Zeroes;
+use super::polling::Polling;
 use crate::channel::{ByteRange, Finished};
 use crate::io::{BlockIo, IoError, Op};
 
@@ -139,14 +140,16 @@ impl Operation {
         Operation { io, range, submitted_ns, step: Step::Start, done: 0 }
     }
 
-    /// Whether it is nothing but a read or a write, whatever comes of it.
+    /// Whether completions of all its requests can be polled for: of reads and writes, but not of those that must last,
+    /// which the block layer may have to make several of.
     #[inline]
-    pub(super) fn can_be_polled(&self, abilities: &Abilities) -> bool {
-        match self.io.op {
+    pub(super) fn can_be_polled(&self, polling: Polling, abilities: &Abilities) -> bool {
+        let plain = match self.io.op {
             Op::Read => true,
             Op::Write { fua } => !abilities.lasts(fua),
             _ => false,
-        }
+        };
+        plain && polling.takes(self.range)
     }
 
     /// What to ask the kernel now.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::Engine;
+use super::engine::Engine;
 use crate::create::{self, CreateError};
 
 /// Parameters of [`create()`].
@@ -36,10 +36,10 @@ pub struct UringOptions {
     pub direct: Option<bool>,
     /// Which kernel interface moves the data.
     pub engine: Engine,
-    /// Whether completions are polled for in the device itself (IORING_SETUP_IOPOLL), which needs O_DIRECT and a device
-    /// with poll queues. `Some(true)`: or an error; `None`: where it works. Poll queues are there only when somebody set
-    /// them up, and a core that does I/O polls anyway.
-    pub iopoll: Option<bool>,
+    /// Completions of small reads and writes are polled for in the device itself (IORING_SETUP_IOPOLL), or it is an error:
+    /// it needs O_DIRECT and a device with poll queues (`nvme.poll_queues`, …). Never without being asked for: it costs a
+    /// system call per poll while something is in flight, and kernels had bugs there that leave requests unanswered.
+    pub iopoll: bool,
     /// Bytes per physical block, a power of two from `block_size` on; `None`: as the file system or device says.
     pub physical_block_size: Option<u32>,
     /// Transfers of a multiple of so many blocks are fastest (SBC-4: OPTIMAL TRANSFER LENGTH), a multiple of the physical
@@ -102,16 +102,8 @@ impl UringOptions {
             ),
             (full && self.read_only, "allocate", "full: a read-only device takes no space: leave one of them out"),
             (full && thin, "allocate", "full keeps the space that thin_provisioned gives back: set one of them"),
-            (
-                self.iopoll == Some(true) && self.direct == Some(false),
-                "iopoll",
-                "needs O_DIRECT: leave direct out, or iopoll",
-            ),
-            (
-                self.iopoll == Some(true) && self.engine == Engine::Aio,
-                "iopoll",
-                "needs io_uring: leave engine out, or iopoll",
-            ),
+            (self.iopoll && self.engine == Engine::Aio, "iopoll", "needs io_uring: leave engine out, or iopoll"),
+            (self.iopoll && self.direct == Some(false), "iopoll", "needs O_DIRECT: leave direct out, or iopoll"),
             (
                 thin && self.read_only,
                 "thin_provisioned",

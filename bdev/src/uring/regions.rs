@@ -33,6 +33,15 @@ impl Registered {
         Registered { regions: kept.into() }
     }
 
+    /// Whether registered memory counts against no limit. Rings count against the same one, and must not be refused because
+    /// buffers have used it up.
+    pub(super) fn is_free_of_charge() -> bool {
+        use rustix::process::{Resource, getrlimit};
+        use rustix::thread::{CapabilitySet, capabilities};
+        getrlimit(Resource::Memlock).current.is_none()
+            || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.regions.is_empty()
     }

@@ -17,6 +17,7 @@ use rustix::fd::{AsRawFd, BorrowedFd};
 use super::BackingFile;
 use super::direct::DIRECT_ALIGN_MAX;
 use super::operation::{Abilities, Operation, Progress, Request};
+use super::polling::Polling;
 use super::regions::Registered;
 use crate::channel::Finished;
 
@@ -36,10 +37,10 @@ const DRAIN_TICK: Duration = Duration::from_millis(100);
 const DRAIN_TICK_POLLED: Duration = Duration::from_millis(1);
 
 /// A channel's way into the kernel: a ring, and where the device takes it a second one whose completions are polled for.
-/// That one takes reads and writes only, so everything else, and writes that must last, go by the first.
+/// That one takes small reads and writes only; everything else goes by the first.
 pub(crate) struct Ring {
     ordinary: Lane,
-    polled: Option<Lane>,
+    polled: Option<(Polling, Lane)>,
     slots: Slots,
     file: Arc<BackingFile>,
     log: FailureLog,
@@ -120,6 +121,9 @@ impl Lane {
         if buffers.is_empty() {
             return Ok(());
         }
+        if !Registered::is_free_of_charge() {
+            return Err(io::Error::other("RLIMIT_MEMLOCK is not unlimited"));
+        }
         let vector = |(addr, len)| libc::iovec { iov_base: addr as *mut libc::c_void, iov_len: len as usize };
         let vectors: Vec<libc::iovec> = buffers.pieces().map(vector).collect();
         // SAFETY: the vectors name the mappings of regions, which `buffers` keeps mapped, and they are used by requests
@@ -165,9 +169,9 @@ impl Ring {
     pub(crate) fn new(file: Arc<BackingFile>, depth: usize, regions: &[Arc<Region>]) -> io::Result<Ring> {
         let depth = u32::try_from(depth).map_err(|_| io::ErrorKind::InvalidInput)?;
         let ordinary = Lane::new(&file, depth, regions, false)?;
-        let polled = match file.polled {
-            true => Some(Lane::new(&file, depth, regions, true)?),
-            false => None,
+        let polled = match file.polling {
+            Some(polling) => Some((polling, Lane::new(&file, depth, regions, true)?)),
+            None => None,
         };
         let operations = std::iter::repeat_with(|| None).take(depth as usize).collect();
         let slots = Slots { operations, free: (0..depth).rev().collect() };
@@ -181,7 +185,7 @@ impl Ring {
     #[inline]
     pub(crate) fn start(&mut self, operation: Operation) {
         let lane = match &mut self.polled {
-            Some(polled) if operation.can_be_polled(&self.file.abilities) => polled,
+            Some((polling, lane)) if operation.can_be_polled(*polling, &self.file.abilities) => lane,
             _ => &mut self.ordinary,
         };
         let slot = self.slots.free.pop().expect("the channel lets in no more operations than there are slots");
@@ -190,64 +194,16 @@ impl Ring {
         unsafe { lane.queue(slot, operation, &self.file) };
     }
 
-    /// Hands queued requests to the kernel, all in one system call, and takes its answers.
+    /// Hands queued requests to the kernel, all in one system call (two if some are polled for), and takes its answers.
     pub(crate) fn poll(&mut self, now_ns: u64, mut finish: impl FnMut(Finished)) {
+        let Ring { ordinary, polled, slots, file, log } = self;
         // First, since what is refused there goes on by the other.
-        if self.polled.is_some() {
-            self.poll_polled(now_ns, &mut finish);
+        if let Some((_, lane)) = polled {
+            lane.enter_if_due(true).unwrap_or_else(|error| log.enter_failed(file, "io_uring_enter", &error));
+            take_answers(lane, Some(ordinary), slots, file, log, now_ns, &mut finish);
         }
-        if let Err(error) = self.ordinary.enter_if_due(false) {
-            self.log.enter_failed(&self.file, "io_uring_enter", &error);
-        }
-        let Lane { ring, buffers, in_flight } = &mut self.ordinary;
-        let (_, mut submission, completion) = ring.split();
-        for answer in completion {
-            let slot = answer.user_data() as u32;
-            match self.slots.on_answer(slot, answer.result(), &self.file, &mut self.log, now_ns) {
-                // SAFETY: the operation stays in its slot, whose last request has just been answered.
-                Answered::Again(operation) => unsafe {
-                    queue(&mut submission, slot, operation, &self.file, buffers);
-                },
-                Answered::Ended(finished) => {
-                    *in_flight -= 1;
-                    finish(finished);
-                }
-                Answered::Nobody => {}
-            }
-        }
-    }
-
-    fn poll_polled(&mut self, now_ns: u64, finish: &mut impl FnMut(Finished)) {
-        let Some(lane) = &mut self.polled else { return };
-        if let Err(error) = lane.enter_if_due(true) {
-            self.log.enter_failed(&self.file, "io_uring_enter", &error);
-        }
-        let Lane { ring, buffers, in_flight } = lane;
-        let (_, mut submission, completion) = ring.split();
-        for answer in completion {
-            let slot = answer.user_data() as u32;
-            // The device took this when it was tried; it may have lost its poll queues since.
-            if answer.result() == -libc::EOPNOTSUPP
-                && let Some(operation) = self.slots.operations.get_mut(slot as usize).and_then(Option::as_mut)
-            {
-                *in_flight -= 1;
-                self.log.polling_refused(&self.file);
-                // SAFETY: the operation stays in its slot, whose last request has just been answered.
-                unsafe { self.ordinary.queue(slot, operation, &self.file) };
-                continue;
-            }
-            match self.slots.on_answer(slot, answer.result(), &self.file, &mut self.log, now_ns) {
-                // SAFETY: as above.
-                Answered::Again(operation) => unsafe {
-                    queue(&mut submission, slot, operation, &self.file, buffers);
-                },
-                Answered::Ended(finished) => {
-                    *in_flight -= 1;
-                    finish(finished);
-                }
-                Answered::Nobody => {}
-            }
-        }
+        ordinary.enter_if_due(false).unwrap_or_else(|error| log.enter_failed(file, "io_uring_enter", &error));
+        take_answers(ordinary, None, slots, file, log, now_ns, &mut finish);
     }
 
     fn carried(&self) -> usize {
@@ -263,7 +219,7 @@ impl Ring {
             if Instant::now() > deadline {
                 return false;
             }
-            if let Some(polled) = &mut self.polled {
+            if let Some((_, polled)) = &mut self.polled {
                 let _ = polled.enter_if_due(true);
                 self.slots.take_back(&mut polled.ring);
             }
@@ -280,49 +236,55 @@ impl Ring {
     }
 }
 
-/// What became of the operation that an answer is about.
-enum Answered<'a> {
-    /// There is more to ask.
-    Again(&'a mut Operation),
-    /// It has left its slot.
-    Ended(Finished),
-    /// There is none.
-    Nobody,
-}
-
-impl Slots {
-    #[inline]
-    fn on_answer(
-        &mut self,
-        slot: u32,
-        result: i32,
-        file: &BackingFile,
-        log: &mut FailureLog,
-        now_ns: u64,
-    ) -> Answered<'_> {
-        let place = self.operations.get_mut(slot as usize);
-        let Some(place) = place.filter(|place| place.is_some()) else {
+/// Takes what a ring has answered; `otherwise` is for requests that a polled ring refuses.
+#[inline]
+fn take_answers(
+    lane: &mut Lane,
+    mut otherwise: Option<&mut Lane>,
+    slots: &mut Slots,
+    file: &BackingFile,
+    log: &mut FailureLog,
+    now_ns: u64,
+    finish: &mut impl FnMut(Finished),
+) {
+    let (_, mut submission, completion) = lane.ring.split();
+    for answer in completion {
+        let slot = answer.user_data() as u32;
+        let Some(operation) = slots.operations.get_mut(slot as usize).and_then(Option::as_mut) else {
             debug_assert!(false, "an answer for slot {slot}, which is empty");
-            return Answered::Nobody;
+            continue;
         };
-        let progress = place.as_mut().map(|operation| (operation.on_answer(result, &file.abilities), operation));
-        let ended = match progress {
-            Some((Progress::Done, _)) => Ok(()),
-            Some((Progress::Failed { error, errno }, operation)) => {
+        if answer.result() == -libc::EOPNOTSUPP
+            && let Some(otherwise) = &mut otherwise
+        {
+            // The device took this when it was tried; it may have lost its poll queues since.
+            log.polling_refused(file);
+            lane.in_flight -= 1;
+            // SAFETY: the operation stays in its slot, whose last request has just been answered.
+            unsafe { otherwise.queue(slot, operation, file) };
+            continue;
+        }
+        let result = match operation.on_answer(answer.result(), &file.abilities) {
+            Progress::Again => {
+                // SAFETY: as above.
+                unsafe { queue(&mut submission, slot, operation, file, &lane.buffers) };
+                continue;
+            }
+            Progress::Done => Ok(()),
+            Progress::Failed { error, errno } => {
                 log.failure(file, operation, errno, now_ns);
                 Err(error)
             }
-            Some((Progress::Again, _)) | None => return place.as_mut().map_or(Answered::Nobody, Answered::Again),
         };
-        match place.take() {
-            Some(operation) => {
-                self.free.push(slot);
-                Answered::Ended(operation.finish(ended))
-            }
-            None => Answered::Nobody,
+        lane.in_flight -= 1;
+        if let Some(operation) = slots.operations[slot as usize].take() {
+            slots.free.push(slot);
+            finish(operation.finish(result));
         }
     }
+}
 
+impl Slots {
     /// Empties the slots of what a ring has answered. Nobody waits for the results any more, so what is left of a cut-short
     /// operation is not asked for.
     fn take_back(&mut self, ring: &mut IoUring) {
@@ -339,7 +301,7 @@ impl Drop for Ring {
     fn drop(&mut self) {
         if self.drain() {
             // Closing a ring gives its file back some time later; this does it now, and with the file its lock.
-            for lane in self.polled.iter().chain([&self.ordinary]) {
+            for lane in self.polled.iter().map(|(_, lane)| lane).chain([&self.ordinary]) {
                 let _ = lane.ring.submitter().unregister_files();
             }
             return;
@@ -492,6 +454,7 @@ impl FailureLog {
             tracing::error!("bdev {}: {call} fails, operations are stuck until it does not: {error}", file.name);
         }
     }
+
     #[cold]
     fn polling_refused(&mut self, file: &BackingFile) {
         if !self.polling_told {

@@ -97,12 +97,6 @@ const DEVICES: &[Device] = &[
         make: |dir| make_uring(dir, 512, UringOptions { direct: Some(false), ..aio() }),
     },
     Device {
-        name: "aio on a cache that is not volatile",
-        stores: true,
-        regions: false,
-        make: |dir| make_uring(dir, 512, UringOptions { nv_cache: true, ..aio() }),
-    },
-    Device {
         name: "aio write-through",
         stores: true,
         regions: false,
@@ -154,6 +148,9 @@ fn make_uring(dir: &Path, block_size: u32, options: UringOptions) -> Arc<Bdev> {
 /// `losetup --find --show FILE`, then the tests with `--test-threads=1`, since it has one owner at a time.
 const BLOCK_DEVICE: &str = "BDEV_TEST_BLOCK_DEVICE";
 
+/// Set beside it, completions are polled for, which wants a device that has poll queues.
+const IOPOLL: &str = "BDEV_TEST_IOPOLL";
+
 /// Runs a test over every device; the name of the device is printed for the one that fails.
 pub fn for_each_device(test: impl Fn(&mut Rig)) {
     if let Some(device) = std::env::var_os(BLOCK_DEVICE) {
@@ -175,8 +172,9 @@ pub fn for_each_device(test: impl Fn(&mut Rig)) {
 }
 
 fn on_block_device(device: &Path, engine: Engine) -> Rig {
+    let iopoll = engine == Engine::Uring && std::env::var_os(IOPOLL).is_some();
     let (name, filename) = ("device".to_owned(), device.to_owned());
-    let options = UringOptions { name, filename, engine, ..UringOptions::default() };
+    let options = UringOptions { name, filename, iopoll, engine, ..UringOptions::default() };
     let clean = Op::WriteZeroes { unmap: false, fua: false };
     Rig::on(uring::create(options.clone()).expect("a block device"), true).run(clean, 0, BLOCKS).expect("clean");
     let bdev = uring::create(options).expect("a block device");

@@ -49,8 +49,8 @@ struct CreateFile {
     /// `auto`, `uring` or `aio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iopoll: Option<bool>,
+    #[serde(default)]
+    iopoll: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     physical_block_size: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -42,6 +42,8 @@ enum ChannelKind {
     Null,
     Malloc(MallocChannel),
     Uring(Box<Ring>),
+    /// Its file was missing when the channel was opened.
+    Missing,
 }
 
 /// An operation that ended.
@@ -83,10 +85,13 @@ impl Channel {
         let kind = match &bdev.kind {
             Kind::Null => ChannelKind::Null,
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
-            Kind::Uring(file) => {
-                let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
-                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
-            }
+            Kind::Uring(backing) => match backing.file() {
+                Some(file) => {
+                    let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
+                    ChannelKind::Uring(Box::new(Ring::new(file, depth).map_err(refused)?))
+                }
+                None => ChannelKind::Missing,
+            },
         };
         let stats = bdev.stats.open();
         Ok(Channel { bdev: Arc::clone(bdev), depth, in_flight: 0, kind, finished: Vec::with_capacity(depth), stats })
@@ -120,6 +125,11 @@ impl Channel {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
             ChannelKind::Malloc(malloc) => malloc.start(io, range, now_ns),
+            // Nothing was ever written, so there is nothing to make durable.
+            ChannelKind::Missing => {
+                let result = if io.op == Op::Flush { Ok(()) } else { Err(IoError::Gone) };
+                Some(Finished { io, submitted_ns: now_ns, result })
+            }
             ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
@@ -144,6 +154,7 @@ impl Channel {
         let mut count = 0;
         let mut finish = |finished: Finished| {
             let Finished { io, submitted_ns, result } = finished;
+            let result = result.map_err(|error| bdev.diagnose(error));
             // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
             let bytes = io.blocks.wrapping_mul(u64::from(bdev.info().block_size));
             stats.record(io.op, bytes, now_ns.saturating_sub(submitted_ns), result);
@@ -152,7 +163,7 @@ impl Channel {
         };
         self.finished.drain(..).for_each(&mut finish);
         match &mut self.kind {
-            ChannelKind::Null => {}
+            ChannelKind::Null | ChannelKind::Missing => {}
             ChannelKind::Malloc(malloc) => malloc.poll(finish),
             ChannelKind::Uring(ring) => ring.poll(now_ns, finish),
         }

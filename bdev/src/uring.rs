@@ -15,22 +15,27 @@
 //! - **One owner.** A file is locked (flock), a block device opened exclusively. The lock goes with the last reference to
 //!   the open file, and rings hold one: after a crash a successor gets it only when the last write in the kernel is done.
 //!
-//! Reading order: this file, `open.rs`, `lock.rs`, `operation.rs`, `ring.rs` (the only one with `unsafe`).
+//! Reading order: this file, `open.rs`, `lock.rs`, `rescan.rs` (another file while the device lives), `operation.rs`, `ring.rs` (the only
+//! one with `unsafe`).
 
 mod lock;
 mod open;
 mod operation;
+mod rescan;
 mod ring;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
+use rustix::fs::FileType;
 use uuid::Uuid;
 
-use self::open::Opened;
+use self::open::{Facts, Opened};
 use self::operation::Abilities;
 pub(crate) use self::operation::Operation;
+pub(crate) use self::rescan::Backing;
+pub use self::rescan::{Replacement, rescan, resize};
 pub(crate) use self::ring::Ring;
 use crate::bdev::{Bdev, Info, Kind};
 use crate::create::{self, CreateError};
@@ -55,6 +60,9 @@ pub struct UringOptions {
     pub write_through: bool,
     /// `Some(true)`: O_DIRECT or an error; `Some(false)`: the page cache; `None`: O_DIRECT where it works.
     pub direct: Option<bool>,
+    /// Takes a file that is missing for one that will come: the device is made without it, with the block size given and, if
+    /// `size` is given, that size; it is not ready until [`rescan()`] finds the file. Nothing is ever made then.
+    pub wait_for_file: bool,
     /// Under which name users asked for it.
     pub product: Product,
 }
@@ -85,6 +93,7 @@ pub(crate) struct BackingFile {
     name: String,
     path: PathBuf,
     fd: OwnedFd,
+    block_device: bool,
     abilities: Abilities,
     zeroes: Zeroes,
 }
@@ -99,13 +108,14 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         create::check_block_size(block_size)?;
     }
     ring::probe().map_err(|source| CreateError::Ring { source })?;
-    let opened = open::open(&options)?;
+    let Opened { fd, num_blocks, block_size, facts } = rescan::open_or_wait(&options)?;
     let product_name = options.product.name();
     let uuid = options.uuid.unwrap_or_else(|| {
-        let path = options.filename.canonicalize().unwrap_or_else(|_| options.filename.clone());
+        // A file that may be missing has the name that was given only, and the identity must not hang on whether it is there.
+        let path = options.filename.canonicalize().ok().filter(|_| !options.wait_for_file);
+        let path = path.unwrap_or_else(|| options.filename.clone());
         create::derive_uuid(product_name, &options.name, Some(&path))
     });
-    let Opened { fd, num_blocks, block_size, facts } = opened;
     let info = Info {
         physical_block_size: facts.physical_block_size,
         write_cache: !options.write_through && !options.read_only,
@@ -119,14 +129,25 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         filename: Some(options.filename.clone()),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };
-    let file = BackingFile {
-        name: options.name,
-        path: options.filename,
-        fd,
-        abilities: Abilities::new(block_size, options.write_through, facts.punch_hole),
-        zeroes: Zeroes::new(),
-    };
-    Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
+    let file = fd.map(|fd| BackingFile::new(&options, fd, block_size, &facts));
+    let ready = file.is_some();
+    let bdev = Bdev::new(info, num_blocks, Kind::Uring(Backing::new(options, file)));
+    bdev.set_ready(ready);
+    Ok(bdev)
+}
+
+impl BackingFile {
+    fn new(options: &UringOptions, fd: OwnedFd, block_size: u32, facts: &Facts) -> BackingFile {
+        BackingFile {
+            name: options.name.clone(),
+            path: options.filename.clone(),
+            block_device: rustix::fs::fstat(&fd)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice),
+            fd,
+            abilities: Abilities::new(block_size, options.write_through, facts.punch_hole),
+            zeroes: Zeroes::new(),
+        }
+    }
 }
 
 /// Zeroes to write where the file system cannot zero a range by itself; aligned for O_DIRECT.

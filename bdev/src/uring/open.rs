@@ -17,7 +17,8 @@ pub(super) const DIRECT_ALIGN_MAX: usize = 4096;
 /// A file that is ours, and what is to be known of it.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) fd: OwnedFd,
+    /// `None`: the file is waited for.
+    pub(super) fd: Option<OwnedFd>,
     pub(super) num_blocks: u64,
     pub(super) block_size: u32,
     pub(super) facts: Facts,
@@ -99,10 +100,11 @@ fn create_file(options: &UringOptions) -> Result<OwnedFd, CreateError> {
     if path.as_os_str().is_empty() {
         return Err(CreateError::parameter("filename", "is empty: name a file or a block device"));
     }
-    if options.size.is_none() || options.read_only {
-        let problem = match options.read_only {
-            true => "does not exist, and a read-only device cannot be made empty",
-            false => "does not exist; give its size in bytes (size) to make it",
+    if options.size.is_none() || options.read_only || options.wait_for_file {
+        let problem = match () {
+            () if options.wait_for_file => "does not exist",
+            () if options.read_only => "does not exist, and a read-only device cannot be made empty",
+            () => "does not exist; give its size in bytes (size) to make it",
         };
         return Err(failed(path, problem)(Errno::NOENT));
     }
@@ -145,7 +147,7 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
             );
             return Err(CreateError::parameter("size", problem));
         }
-        grow_empty_file(fd.as_fd(), path, size)?;
+        set_file_size(fd.as_fd(), path, size)?;
         bytes = size;
     }
     let num_blocks = whole_blocks(path, bytes, block_size)?;
@@ -161,10 +163,10 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
         rotational: queue_attribute(stat.st_dev, "rotational") == Some(1),
         optimal_blocks: 0,
     };
-    Ok(Opened { fd, num_blocks, block_size, facts })
+    Ok(Opened { fd: Some(fd), num_blocks, block_size, facts })
 }
 
-fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateError> {
+pub(super) fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateError> {
     match size {
         Some(size) if size == 0 || !size.is_multiple_of(u64::from(block_size)) || i64::try_from(size).is_err() => {
             let problem =
@@ -176,7 +178,7 @@ fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateErr
 }
 
 /// The new length is on the disk before anybody relies on it, and so is the file's name.
-fn grow_empty_file(fd: BorrowedFd<'_>, path: &Path, size: u64) -> Result<(), CreateError> {
+pub(super) fn set_file_size(fd: BorrowedFd<'_>, path: &Path, size: u64) -> Result<(), CreateError> {
     let problem = || format!("cannot be made {size} bytes long");
     rustix::fs::ftruncate(fd, size).map_err(|errno| failed(path, &problem())(errno))?;
     rustix::fs::fsync(fd).map_err(|errno| failed(path, &problem())(errno))?;
@@ -222,10 +224,10 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
         rotational: queue_attribute(device, "rotational") == Some(1),
         optimal_blocks: u32::try_from(optimal).unwrap_or(0),
     };
-    Ok(Opened { fd, num_blocks, block_size, facts })
+    Ok(Opened { fd: Some(fd), num_blocks, block_size, facts })
 }
 
-fn whole_blocks(path: &Path, bytes: u64, block_size: u32) -> Result<u64, CreateError> {
+pub(super) fn whole_blocks(path: &Path, bytes: u64, block_size: u32) -> Result<u64, CreateError> {
     let (blocks, tail) = (bytes / u64::from(block_size), bytes % u64::from(block_size));
     if blocks == 0 {
         let problem = format!("{} has {bytes} bytes, less than one block of {block_size}", path.display());
@@ -339,7 +341,7 @@ fn queue_attribute(device: u64, attribute: &str) -> Option<u64> {
 }
 
 /// The system's refusal as an error about the file.
-fn failed(path: &Path, problem: &str) -> impl FnOnce(Errno) -> CreateError {
+pub(super) fn failed(path: &Path, problem: &str) -> impl FnOnce(Errno) -> CreateError {
     let (path, problem) = (path.to_owned(), problem.to_owned());
     move |errno| CreateError::File { path, problem, source: io::Error::from(errno) }
 }

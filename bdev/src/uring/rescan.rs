@@ -234,18 +234,17 @@ impl Backing {
         self.gone_ops.load(Ordering::Relaxed)
     }
 
-    /// What an operation's error means: a block device that was taken out fails with all sorts of errors, and has no size.
-    /// The first that shows it is logged, and tells so by `note`.
+    /// What an operation's error means. A block device that was taken out fails with all sorts of errors and never comes back, so
+    /// it is told from one whose link is down for a while: `dead` is called, and the log says so if that is news.
     #[cold]
-    pub(crate) fn diagnose(&self, error: IoError, note: impl FnOnce() -> bool) -> IoError {
-        let doubtful = matches!(error, IoError::Medium | IoError::NoSpace | IoError::Failed);
-        let gone =
-            error == IoError::Gone || doubtful && self.file().is_some_and(|file| file.block_device && file.is_dead());
-        if !gone {
+    pub(crate) fn diagnose(&self, error: IoError, dead: impl FnOnce() -> bool) -> IoError {
+        let doubtful = matches!(error, IoError::Gone | IoError::Medium | IoError::NoSpace | IoError::Failed);
+        let is_dead = doubtful && self.file().is_some_and(|file| file.block_device && file.is_dead());
+        if !is_dead && error != IoError::Gone {
             return error;
         }
         self.gone_ops.fetch_add(1, Ordering::Relaxed);
-        if note() {
+        if is_dead && dead() {
             tracing::error!(
                 "bdev {}: {} is gone: its commands fail until it is back and {} has found it",
                 self.options.name,

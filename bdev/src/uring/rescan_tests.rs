@@ -208,18 +208,34 @@ fn a_file_without_a_channel_of_its_own_fails_what_is_asked_of_it() {
 }
 
 #[test]
-fn a_device_that_is_gone_is_not_ready_until_a_rescan_finds_it_alive() {
+fn a_file_that_still_answers_is_not_dead_whatever_failed() {
     let dir = folder();
     let path = dir.path().join("file");
     file(&path, 16, 1);
     let bdev = create(options(&path)).expect("there");
-    for error in [IoError::Medium, IoError::NoSpace, IoError::OutOfRange] {
-        assert_eq!((bdev.diagnose(error), bdev.is_ready()), (error, true), "a file that answers is not gone");
+    for error in [IoError::Medium, IoError::NoSpace, IoError::OutOfRange, IoError::Gone] {
+        assert_eq!((bdev.diagnose(error), bdev.is_ready()), (error, true));
     }
-    for _ in 0..3 {
-        assert_eq!((bdev.diagnose(IoError::Gone), bdev.is_ready()), (IoError::Gone, false));
+    assert_eq!(bdev.num_gone_ops(), 1);
+}
+
+#[test]
+fn a_device_that_is_dead_is_said_to_be_so_once_and_is_ready_when_a_rescan_finds_it_alive() {
+    let dir = folder();
+    let path = dir.path().join("file");
+    file(&path, 0, 1);
+    let sized = UringOptions { size: Some(8192), ..options(&path) };
+    let mut bdev = create(sized).expect("there");
+    // What the kernel makes of a disk that was taken out: a block device without a size.
+    set_len(&path, 0);
+    let Some(Bdev { kind: Kind::Uring(backing), .. }) = Arc::get_mut(&mut bdev) else { panic!("not shared yet") };
+    backing.file_mut().and_then(Arc::get_mut).expect("not shared yet").block_device = true;
+    assert_eq!((bdev.diagnose(IoError::OutOfRange), bdev.is_ready()), (IoError::OutOfRange, true));
+    for error in [IoError::NoSpace, IoError::Medium, IoError::Gone] {
+        assert_eq!((bdev.diagnose(error), bdev.is_ready()), (IoError::Gone, false));
     }
     assert_eq!(bdev.num_gone_ops(), 3);
+    set_len(&path, 16);
     assert!(rescan(&bdev).expect("the same file").is_none());
     assert!(bdev.is_ready());
 }

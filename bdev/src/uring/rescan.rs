@@ -39,6 +39,8 @@ pub(crate) struct Backing {
 pub struct Replacement {
     file: Arc<BackingFile>,
     num_blocks: u64,
+    /// Kept so that the last reference goes here: closing a large file that has no name any more takes its time.
+    old: Option<Arc<BackingFile>>,
 }
 
 /// Looks at a device's file again (SPDK: `bdev_uring_rescan`, `bdev_aio_rescan`). If it is the same one, the device has its
@@ -80,19 +82,19 @@ pub fn rescan(bdev: &Bdev) -> Result<Option<Replacement>, CreateError> {
     check_facts(bdev.info(), &facts)?;
     let Some(fd) = fd else { return Err(open::failed(&options.filename, "does not exist")(Errno::NOENT)) };
     let file = Arc::new(BackingFile::new(options, fd, block_size, &facts));
-    Ok(Some(Replacement { file, num_blocks }))
+    Ok(Some(Replacement { file, num_blocks, old: None }))
 }
 
 impl Replacement {
     /// Channels that are opened from now on are opened on the new file. Until [`Replacement::finish`] the device has the size
     /// of the old one.
-    pub fn install(&self, bdev: &Bdev) {
+    pub fn install(&mut self, bdev: &Bdev) {
         if let Kind::Uring(backing) = &bdev.kind {
-            *backing.lock() = Some(Arc::clone(&self.file));
+            self.old = backing.lock().replace(Arc::clone(&self.file));
         }
     }
 
-    /// No channel is left that was opened before: the device has the new file's size, and is ready.
+    /// No channel is left that was opened before: the device has the new file's size, and is ready; the old file is closed here.
     pub fn finish(self, bdev: &Bdev) {
         bdev.set_num_blocks(self.num_blocks);
         bdev.set_ready(true);

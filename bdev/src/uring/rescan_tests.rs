@@ -92,7 +92,7 @@ fn another_file_is_used_by_channels_that_are_opened_after_it_was_installed() {
     let bdev = create(options(&path)).expect("there");
     let mut old = bdev.open_channel(4).expect("a channel");
     replace(&path, 24, 2);
-    let replacement = rescan(&bdev).expect("a good file").expect("another one");
+    let mut replacement = rescan(&bdev).expect("a good file").expect("another one");
     assert_eq!((bdev.num_blocks(), read(&mut old, 0)), (16, Ok(1)));
     replacement.install(&bdev);
     let mut new = bdev.open_channel(4).expect("a channel");
@@ -113,7 +113,7 @@ fn a_file_that_is_let_go_of_is_unlocked_with_its_last_channel_and_the_new_one_is
     let old = bdev.open_channel(4).expect("a channel");
     fs::rename(&path, &aside).expect("renamed");
     file(&path, 16, 2);
-    let replacement = rescan(&bdev).expect("a good file").expect("another one");
+    let mut replacement = rescan(&bdev).expect("a good file").expect("another one");
     replacement.install(&bdev);
     let other = |path: &Path| create(UringOptions { name: "other".to_owned(), ..options(path) });
     assert!(other(&path).is_err(), "the new file is ours");
@@ -185,7 +185,7 @@ fn a_missing_file_is_waited_for_where_that_was_asked_for() {
     assert_eq!(run(&mut channel, Op::Flush, 0, None).0, Ok(()));
     assert!(rescan(&bdev).is_err() && !path.exists(), "a rescan makes no file");
     file(&path, 16, 3);
-    let replacement = rescan(&bdev).expect("a good file").expect("the first one");
+    let mut replacement = rescan(&bdev).expect("a good file").expect("the first one");
     replacement.install(&bdev);
     drop(channel);
     replacement.finish(&bdev);

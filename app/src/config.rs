@@ -117,7 +117,13 @@ fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
         let (method, params) = appliance.recipes.get(&bdev.info().name)?;
         Some(json!({"method": method, "params": params}))
     };
-    appliance.bdevs.iter().filter_map(recipe).collect()
+    // Not by `readonly` of the creation: that would open a file for reading only, and could not be taken back.
+    let protected = |bdev: &&std::sync::Arc<bdev::Bdev>| bdev.is_write_protected() && !bdev.info().read_only;
+    let protect = |bdev: &std::sync::Arc<bdev::Bdev>| {
+        let params = json!({"name": bdev.info().name, "read_only": true});
+        json!({"method": "bdev_set_read_only", "params": params})
+    };
+    appliance.bdevs.iter().filter_map(recipe).chain(appliance.bdevs.iter().filter(protected).map(protect)).collect()
 }
 
 fn save_srp(appliance: &Appliance) -> Vec<Value> {

@@ -204,6 +204,13 @@ impl Bdev {
         }
     }
 
+    /// Has the size that follows from the device it stands on, which has another now.
+    pub fn follow_base(&self) {
+        match &self.kind {
+            Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => {}
+        }
+    }
+
     /// Whether it is `name`, or stands on it directly or through others.
     pub fn stands_on(&self, name: &str) -> bool {
         self.info.name == name || self.base().is_some_and(|base| base.stands_on(name))

@@ -19,7 +19,7 @@ pub(super) fn add(methods: &mut Methods) {
     add_delete(methods, "bdev_aio_delete", "AIO disk");
 }
 
-/// SPDK's parameters, and ours: `size` makes the file, `readonly`, `write_through`, `direct`.
+/// SPDK's parameters, and ours: `size` makes the file, `readonly`, `write_through`, `direct`, `wait_for_file`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreateUring {
@@ -33,6 +33,8 @@ struct CreateUring {
     #[serde(default)]
     write_through: bool,
     direct: Option<bool>,
+    #[serde(default)]
+    wait_for_file: bool,
 }
 
 fn create_uring(appliance: &mut Appliance, params: CreateUring) -> Result<String, RpcError> {
@@ -52,6 +54,8 @@ struct CreateAio {
     #[serde(default)]
     write_through: bool,
     direct: Option<bool>,
+    #[serde(default)]
+    wait_for_file: bool,
     /// Unmap and write zeroes by fallocate: we always do.
     #[serde(rename = "fallocate")]
     _fallocate: Option<bool>,
@@ -60,8 +64,9 @@ struct CreateAio {
 
 fn create_aio(appliance: &mut Appliance, params: CreateAio) -> Result<String, RpcError> {
     refuse("nowait", params.nowait == Some(true))?;
-    let CreateAio { filename, name, block_size, uuid, size, readonly, write_through, direct, .. } = params;
-    let params = CreateUring { filename, name, block_size, uuid, size, readonly, write_through, direct };
+    let CreateAio { filename, name, block_size, uuid, size, readonly, write_through, direct, wait_for_file, .. } =
+        params;
+    let params = CreateUring { filename, name, block_size, uuid, size, readonly, write_through, direct, wait_for_file };
     create_file(appliance, params, uring::Product::Aio, "bdev_aio_create")
 }
 
@@ -81,6 +86,7 @@ fn create_file(
         read_only: params.readonly,
         write_through: params.write_through,
         direct: params.direct,
+        wait_for_file: params.wait_for_file,
         product,
     });
     let bdev = bdev.map_err(create_error)?;
@@ -91,6 +97,9 @@ fn create_file(
     }
     if let Some(direct) = params.direct {
         recipe["direct"] = direct.into();
+    }
+    if params.wait_for_file {
+        recipe["wait_for_file"] = true.into();
     }
     enter(appliance, bdev, method, recipe)
 }

@@ -12,7 +12,7 @@ use srpt_perf::{Options, Results};
 use super::{PATIENCE, Target, folder};
 
 /// An address on loopback that no other test uses, of this process or of others: each device is one address with one UDP port.
-fn fresh_address() -> Ipv4Addr {
+pub(super) fn fresh_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 | high & 0x3f, low, NEXT.fetch_add(1, Ordering::Relaxed))
@@ -34,14 +34,14 @@ fn serve(target: &Target) -> SocketAddr {
     at
 }
 
-fn options(at: SocketAddr, arguments: &[&str]) -> Options {
+pub(super) fn options(at: SocketAddr, arguments: &[&str]) -> Options {
     let (target, local) = (at.to_string(), fresh_address().to_string());
     let always =
         ["srp-perf", "--target", &target, "--local", &local, "--id-ext", "11", "--ioc-guid", "22", "--adaptive"];
     Options::parse_from(always.iter().chain(arguments))
 }
 
-fn run(at: SocketAddr, arguments: &[&str]) -> Results {
+pub(super) fn run(at: SocketAddr, arguments: &[&str]) -> Results {
     srpt_perf::run(&options(at, arguments)).unwrap_or_else(|error| panic!("{arguments:?}: {error:#}"))
 }
 
@@ -108,7 +108,7 @@ fn a_session_is_listed_while_it_lasts_and_gone_afterwards() {
     wait_until("no session is left", || sessions() == json!([]));
 }
 
-fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + PATIENCE;
     while !happened() {
         assert!(std::time::Instant::now() < end, "waited in vain until {what}");

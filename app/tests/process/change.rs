@@ -42,12 +42,17 @@ fn replace(path: &Path, mebibytes: u64) {
     fs::rename(new, path).expect("renamed");
 }
 
-/// Runs a load over two channels while `change` does what it does.
-fn under_load(at: SocketAddr, arguments: &[&str], change: impl FnOnce()) -> Results {
-    let always = ["-w", "randrw", "-o", "4k", "-q", "8", "--channels", "2", "-t", "2"];
+/// Runs a load over two channels; `change` does what it does when there is load on both.
+fn under_load(target: &Target, at: SocketAddr, arguments: &[&str], change: impl FnOnce()) -> Results {
+    let always = ["-w", "randrw", "-o", "4k", "-q", "8", "--channels", "2", "-t", "4"];
     thread::scope(|scope| {
         let load = scope.spawn(|| run(at, &[&always, arguments].concat()));
-        thread::sleep(std::time::Duration::from_millis(300));
+        wait_until("there is load", || {
+            let sessions = target.call("srp_get_sessions", json!({}));
+            let busy = |channel: &Value| channel["commands"].as_u64() > Some(100);
+            let channels = sessions[0]["channels"].as_array();
+            load.is_finished() || channels.is_some_and(|channels| channels.len() == 2 && channels.iter().all(busy))
+        });
         change();
         load.join().expect("a run")
     })
@@ -70,7 +75,7 @@ fn capacity(at: SocketAddr) -> anyhow::Result<u64> {
 fn a_file_grows_under_load_and_not_a_byte_is_lost() {
     let folder = folder();
     let (target, at, path) = serve_file(folder.path(), 4);
-    let results = under_load(at, &["--verify"], || {
+    let results = under_load(&target, at, &["--verify"], || {
         target.call("bdev_uring_resize", json!({"name": "disk", "size": 6 * MIB}));
         fs::File::options().write(true).open(&path).and_then(|file| file.set_len(8 * MIB)).expect("longer");
         assert_eq!(blocks(&target), 6 * MIB / 512, "until somebody says so");
@@ -90,7 +95,7 @@ fn a_file_grows_under_load_and_not_a_byte_is_lost() {
 fn a_file_is_replaced_under_load_and_no_command_is_lost() {
     let folder = folder();
     let (target, at, path) = serve_file(folder.path(), 4);
-    let results = under_load(at, &[], || {
+    let results = under_load(&target, at, &[], || {
         for mebibytes in [8, 4, 8, 6] {
             replace(&path, mebibytes);
             assert_eq!(target.call("bdev_uring_rescan", json!({"name": "disk"})), true);
@@ -141,7 +146,7 @@ fn write_protection_comes_and_goes_under_load_and_is_saved() {
     let (target, at, path) = serve_file(folder.path(), 4);
     let protect =
         |target: &Target, on: bool| target.call("bdev_set_read_only", json!({"name": "disk", "read_only": on}));
-    let results = under_load(at, &["-w", "randread"], || drop(protect(&target, true)));
+    let results = under_load(&target, at, &["-w", "randread"], || drop(protect(&target, true)));
     assert!(results.is_good() && results.tally.retried > 0, "reads go on: {}", results.table());
     let results = run(at, &["-w", "randwrite", "-d", "200"]);
     let why = results.tally.first_failure.clone().unwrap_or_default();
@@ -166,7 +171,7 @@ fn a_bdev_in_use_goes_by_force_only_and_answers_every_command() {
     let (target, at, path) = serve_file(folder.path(), 4);
     let said = target.refusal("bdev_uring_delete", json!({"name": "disk"}));
     assert!(said.contains("LUN 0 of target tgt0"), "{said}");
-    let results = under_load(at, &[], || {
+    let results = under_load(&target, at, &[], || {
         assert_eq!(target.call("bdev_uring_delete", json!({"name": "disk", "force": true})), true);
     });
     assert!(results.tally.failed > 0, "{}", results.table());

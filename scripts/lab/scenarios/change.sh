@@ -68,6 +68,7 @@ check "a write" write_block "$FILE"
 # A LUN goes, and another disk comes in its place.
 check "LUN 2 is removed" rpc srp_target_remove_lun '{"target": "tgt0", "lun": 2}'
 check "its disk does not answer" fails dd if="$FILE" of=/dev/null bs=4k count=1 iflag=direct
+check "another disk answers" until_true 10 dd if="$NULL" of=/dev/null bs=4k count=1 iflag=direct # and takes the unit attention
 check "the initiator is told" initiator_says "LUN assignments on this target have changed"
 echo 1 >"/sys/block/${FILE##*/}/device/delete"
 rpc bdev_malloc_create '{"name": "ram02", "num_blocks": 16384, "block_size": 512}'

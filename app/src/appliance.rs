@@ -15,6 +15,7 @@ use transport_srp::Controller;
 
 use crate::log::LogLevel;
 use crate::rpc::Methods;
+use crate::rpc::bdev::change;
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(5);
@@ -36,6 +37,8 @@ pub(crate) struct Appliance {
     requests: mpsc::Receiver<rpc::Pending>,
     methods: Option<Rc<Methods>>,
     deletions: Vec<Deletion>,
+    /// Files that are being replaced.
+    pub(crate) exchanges: Vec<change::Exchange>,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -70,6 +73,7 @@ impl Appliance {
             requests,
             methods: None,
             deletions: Vec::new(),
+            exchanges: Vec::new(),
             finished: Rc::default(),
         }
     }
@@ -134,6 +138,7 @@ impl Poller for Appliance {
         if self.answer_requests() {
             progress = Progress::Busy;
         }
+        change::finish_exchanges(self);
         self.try_deletions();
         if self.stop.load(Ordering::Relaxed) {
             self.controller.start_drain();

@@ -117,10 +117,16 @@ fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
         let (method, params) = appliance.recipes.get(&bdev.info().name)?;
         Some(json!({"method": method, "params": params}))
     };
+    // Not by `readonly` of the creation: that would open a file for reading only, and could not be taken back.
+    let protected = |bdev: &&std::sync::Arc<bdev::Bdev>| bdev.is_write_protected() && !bdev.info().read_only;
+    let protect = |bdev: &std::sync::Arc<bdev::Bdev>| {
+        let params = json!({"name": bdev.info().name, "read_only": true});
+        json!({"method": "bdev_set_read_only", "params": params})
+    };
     let bdevs = appliance.bdevs.iter().filter_map(recipe);
     #[cfg(feature = "rbd")]
     let bdevs = crate::rpc::bdev::rbd::save_clusters(appliance).into_iter().chain(bdevs);
-    bdevs.collect()
+    bdevs.chain(appliance.bdevs.iter().filter(protected).map(protect)).collect()
 }
 
 fn save_srp(appliance: &Appliance) -> Vec<Value> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use uuid::Uuid;
 
 use crate::channel::{Channel, ChannelError, ChannelOptions};
+use crate::io::IoError;
 use crate::malloc::Memory;
 use crate::stats::{IoStatSnapshot, StatsBook};
 use crate::{passthrough, uring};
@@ -93,6 +94,23 @@ pub struct Space {
     pub allocated_bytes: u64,
 }
 
+/// Why write protection cannot be changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReadOnlyError {
+    /// What lies beneath was opened for reading only.
+    #[error("read_only: bdev `{0}` was made read-only: delete it and create it without readonly")]
+    Made(
+        /// Its name.
+        String,
+    ),
+    /// A SCSI device decides itself.
+    #[error("name: bdev `{0}` is a SCSI device, whose write protection is its own: set read_only for its LUN instead")]
+    Passthrough(
+        /// Its name.
+        String,
+    ),
+}
+
 /// A block device, shared by all cores through an `Arc`. What lies beneath is let go of (a file closed and unlocked,
 /// memory given back) when the last `Arc` is dropped; each [`Channel`] holds one.
 #[derive(Debug)]
@@ -100,6 +118,7 @@ pub struct Bdev {
     info: Info,
     num_blocks: AtomicU64,
     read_only: AtomicBool,
+    ready: AtomicBool,
     pub(crate) stats: StatsBook,
     pub(crate) kind: Kind,
 }
@@ -109,7 +128,7 @@ pub struct Bdev {
 pub(crate) enum Kind {
     Null,
     Malloc(Arc<Memory>),
-    Uring(Arc<uring::BackingFile>),
+    Uring(uring::Backing),
     #[cfg(feature = "rbd")]
     Rbd(Arc<crate::rbd::Image>),
 }
@@ -118,7 +137,8 @@ impl Bdev {
     pub(crate) fn new(info: Info, num_blocks: u64, kind: Kind) -> Arc<Bdev> {
         debug_assert!(info.buf_align.is_power_of_two() && info.physical_block_size.is_multiple_of(info.block_size));
         let read_only = AtomicBool::new(info.read_only);
-        Arc::new(Bdev { info, num_blocks: AtomicU64::new(num_blocks), read_only, stats: StatsBook::default(), kind })
+        let (num_blocks, ready) = (AtomicU64::new(num_blocks), AtomicBool::new(true));
+        Arc::new(Bdev { info, num_blocks, read_only, ready, stats: StatsBook::default(), kind })
     }
 
     /// The facts.
@@ -138,14 +158,19 @@ impl Bdev {
     }
 
     /// Gives it another size. The caller tells the initiators (SBC-4: CAPACITY DATA HAS CHANGED).
-    #[cfg_attr(not(feature = "rbd"), expect(dead_code, reason = "devices that can be resized come next"))]
     pub(crate) fn set_num_blocks(&self, num_blocks: u64) {
         self.num_blocks.store(num_blocks, Ordering::Relaxed);
     }
 
-    /// Whether writes are refused now.
+    /// Whether writes are refused now: by itself, or by a device that it stands on.
     #[inline]
     pub fn is_read_only(&self) -> bool {
+        self.is_write_protected() || self.base().is_some_and(|base| base.is_read_only())
+    }
+
+    /// Whether it refuses writes by itself.
+    #[inline]
+    pub fn is_write_protected(&self) -> bool {
         self.read_only.load(Ordering::Relaxed)
     }
 
@@ -153,8 +178,51 @@ impl Bdev {
     /// thing. A system call that may take long on a network file system: for the control thread.
     pub fn space(&self) -> Option<Space> {
         match &self.kind {
-            Kind::Uring(file) => file.space(),
+            Kind::Uring(backing) => backing.file()?.space(),
             _ => None,
+        }
+    }
+
+    /// Refuses writes from now on, or takes them again; operations in flight end as they would have. The caller tells the
+    /// initiators (SPC-4: MODE PARAMETERS CHANGED).
+    ///
+    /// # Errors
+    /// [`ReadOnlyError`]: it cannot take writes, or its write protection is not ours to change.
+    pub fn set_read_only(&self, read_only: bool) -> Result<(), ReadOnlyError> {
+        if self.info.passthrough.is_some() {
+            return Err(ReadOnlyError::Passthrough(self.info.name.clone()));
+        }
+        if self.info.read_only && !read_only {
+            return Err(ReadOnlyError::Made(self.info.name.clone()));
+        }
+        self.read_only.store(read_only, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether there is a medium: false while a file is missing or a device is gone, beneath a device that it stands on, too.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && self.base().is_none_or(|base| base.is_ready())
+    }
+
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Operations that found it gone or without its file, since it was made.
+    pub fn num_gone_ops(&self) -> u64 {
+        match &self.kind {
+            Kind::Uring(backing) => backing.gone_ops(),
+            _ => 0,
+        }
+    }
+
+    /// What an operation's error says about the device as a whole; the error to report.
+    #[cold]
+    pub(crate) fn diagnose(&self, error: IoError) -> IoError {
+        match &self.kind {
+            Kind::Uring(backing) => backing.diagnose(error, || self.ready.swap(false, Ordering::Relaxed)),
+            _ => error,
         }
     }
 
@@ -164,6 +232,15 @@ impl Bdev {
             Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => None,
             #[cfg(feature = "rbd")]
             Kind::Rbd(_) => None,
+        }
+    }
+
+    /// Has the size that follows from the device it stands on, which has another now.
+    pub fn follow_base(&self) {
+        match &self.kind {
+            Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => {}
+            #[cfg(feature = "rbd")]
+            Kind::Rbd(_) => {}
         }
     }
 

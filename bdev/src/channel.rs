@@ -44,6 +44,8 @@ enum ChannelKind {
     Uring(Box<FileChannel>),
     #[cfg(feature = "rbd")]
     Rbd(crate::rbd::RbdChannel),
+    /// Its file was missing when the channel was opened.
+    Missing,
 }
 
 /// An operation that ended.
@@ -102,7 +104,10 @@ impl Channel {
         let kind = match &bdev.kind {
             Kind::Null => ChannelKind::Null,
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
-            Kind::Uring(file) => ChannelKind::Uring(Box::new(FileChannel::open(bdev, file, options)?)),
+            Kind::Uring(backing) => match backing.file() {
+                Some(file) => ChannelKind::Uring(Box::new(FileChannel::open(bdev, &file, options)?)),
+                None => ChannelKind::Missing,
+            },
             #[cfg(feature = "rbd")]
             Kind::Rbd(image) => ChannelKind::Rbd(crate::rbd::RbdChannel::new(Arc::clone(image), depth)),
         };
@@ -138,6 +143,11 @@ impl Channel {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
             ChannelKind::Malloc(malloc) => malloc.start(io, range, now_ns),
+            // Nothing was ever written, so there is nothing to make durable.
+            ChannelKind::Missing => {
+                let result = if io.op == Op::Flush { Ok(()) } else { Err(IoError::Gone) };
+                Some(Finished { io, submitted_ns: now_ns, result })
+            }
             #[cfg(feature = "rbd")]
             ChannelKind::Rbd(_) if range.len == 0 && io.op != Op::Flush => {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
@@ -162,6 +172,7 @@ impl Channel {
         let mut count = 0;
         let mut finish = |finished: Finished| {
             let Finished { io, submitted_ns, result } = finished;
+            let result = result.map_err(|error| bdev.diagnose(error));
             // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
             let bytes = io.blocks.wrapping_mul(u64::from(bdev.info().block_size));
             stats.record(io.op, bytes, now_ns.saturating_sub(submitted_ns), result);
@@ -170,7 +181,7 @@ impl Channel {
         };
         self.finished.drain(..).for_each(&mut finish);
         match &mut self.kind {
-            ChannelKind::Null => {}
+            ChannelKind::Null | ChannelKind::Missing => {}
             ChannelKind::Malloc(malloc) => malloc.poll(finish),
             ChannelKind::Uring(file) => file.poll(now_ns, finish),
             #[cfg(feature = "rbd")]

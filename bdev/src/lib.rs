@@ -1,7 +1,7 @@
 //! The block device contract and its devices.
 //!
-//! A [`Bdev`] is a device: shared by all cores, its facts ([`Info`]) never change while it lives, except its size and
-//! its statistics. A core that does I/O opens a [`Channel`] on it; the channel belongs to that core, owns whatever the
+//! A [`Bdev`] is a device: shared by all cores, its facts ([`Info`]) never change while it lives, except its size, its write
+//! protection, whether there is a medium, and its statistics. A core that does I/O opens a [`Channel`] on it; the channel belongs to that core, owns whatever the
 //! device needs there (a ring, a queue of finished operations) and takes no lock. Operations ([`BlockIo`]) are moved in
 //! with their buffer, and come back with it in [`Done`], in any order. Nothing is allocated after the channel was opened.
 //!
@@ -42,7 +42,7 @@ mod registry;
 mod stats;
 pub mod uring;
 
-pub use bdev::{Bdev, Info, Space};
+pub use bdev::{Bdev, Info, ReadOnlyError, Space};
 pub use channel::{Channel, ChannelError, ChannelOptions};
 pub use create::CreateError;
 pub use io::{BlockIo, Direction, Done, IoError, Op};

@@ -53,6 +53,26 @@ pub fn create(options: NullOptions) -> Result<Arc<Bdev>, CreateError> {
     Ok(Bdev::new(info, options.num_blocks, Kind::Null))
 }
 
+/// Gives a null device another number of blocks (SPDK: `bdev_null_resize`). It has nothing to lose, but initiators have: as in
+/// SPDK it does not shrink.
+///
+/// # Errors
+/// [`CreateError::Parameter`] names the parameter that is out of range, or `name` for another kind of device.
+pub fn resize(bdev: &Bdev, num_blocks: u64) -> Result<(), CreateError> {
+    let info = bdev.info();
+    if !matches!(bdev.kind, Kind::Null) {
+        let problem = format!("bdev {} is a {}, not a Null disk", info.name, info.product_name);
+        return Err(CreateError::parameter("name", problem));
+    }
+    if num_blocks < bdev.num_blocks() {
+        let problem = format!("{num_blocks} blocks are fewer than the {} that it has", bdev.num_blocks());
+        return Err(CreateError::parameter("new_size", problem));
+    }
+    create::check_capacity(num_blocks, info.block_size)?;
+    bdev.set_num_blocks(num_blocks);
+    Ok(())
+}
+
 /// Does an operation whose range is checked.
 #[inline]
 pub(crate) fn execute(io: &mut BlockIo) {

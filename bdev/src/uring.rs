@@ -21,7 +21,8 @@
 //! - **Engine.** io_uring, or Linux AIO where the system refuses it; a thread of the file does what the engine cannot do
 //!   without blocking.
 //!
-//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `operation.rs`, `engine.rs`, `regions.rs`, `polling.rs`,
+//! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `rescan.rs` (another file
+//! while the device lives), `operation.rs`, `engine.rs`, `regions.rs`, `polling.rs`,
 //! `ring.rs`, `aio.rs` and `aio/context.rs`, `helper.rs` (these four have the `unsafe`), `status.rs`.
 
 mod aio;
@@ -34,6 +35,7 @@ mod operation;
 mod options;
 mod polling;
 mod regions;
+mod rescan;
 mod ring;
 mod status;
 
@@ -55,6 +57,8 @@ use self::operation::Abilities;
 pub(crate) use self::operation::io_error;
 pub use self::options::{Allocate, Product, UringOptions};
 use self::polling::Polling;
+pub(crate) use self::rescan::Backing;
+pub use self::rescan::{Replacement, rescan, resize};
 use crate::bdev::{Bdev, Info, Kind, Space};
 use crate::create::{self, CreateError};
 
@@ -65,6 +69,7 @@ pub(crate) struct BackingFile {
     name: String,
     path: PathBuf,
     fd: Arc<OwnedFd>,
+    block_device: bool,
     abilities: Abilities,
     zeroes: Zeroes,
     /// What is polled for, see [`UringOptions::iopoll`].
@@ -82,13 +87,14 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
     options.check()?;
     let engine = engine::choose(options.engine, &options.name, ring::probe, aio::probe)?;
     let helper = Helper::start(&options.name).map_err(|source| CreateError::Thread { source })?;
-    let opened = open::open(&options)?;
+    let Opened { fd, num_blocks, block_size, facts } = rescan::open_or_wait(&options)?;
     let product_name = options.product.name();
     let uuid = options.uuid.unwrap_or_else(|| {
-        let path = options.filename.canonicalize().unwrap_or_else(|_| options.filename.clone());
+        // A file that may be missing has the name that was given only, and the identity must not hang on whether it is there.
+        let path = options.filename.canonicalize().ok().filter(|_| !options.wait_for_file);
+        let path = path.unwrap_or_else(|| options.filename.clone());
         create::derive_uuid(product_name, &options.name, Some(&path))
     });
-    let Opened { fd, num_blocks, block_size, facts } = opened;
     engine::warn_if_slow(engine, &options.name, facts.cache);
     let info = Info {
         physical_block_size: facts.physical_block_size,
@@ -104,7 +110,7 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         optimal_blocks: facts.optimal_blocks,
         filename: Some(options.filename.clone()),
         // Without holes of ours the device is a fully provisioned one, all of which is mapped (SBC-4, 4.7).
-        lba_status: facts.punch_hole && status::finds_holes(&fd),
+        lba_status: facts.punch_hole && fd.as_ref().is_some_and(status::finds_holes),
         engine: Some(engine),
         ..Info::disk(options.name.clone(), uuid, product_name, block_size)
     };
@@ -115,26 +121,32 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
             options.name
         );
     }
-    let file = BackingFile::new(options, fd, block_size, &facts, engine, helper);
-    Ok(Bdev::new(info, num_blocks, Kind::Uring(Arc::new(file))))
+    let file = fd.map(|fd| BackingFile::new(&options, fd, block_size, &facts, engine, helper));
+    let ready = file.is_some();
+    let bdev = Bdev::new(info, num_blocks, Kind::Uring(Backing::new(options, file)));
+    bdev.set_ready(ready);
+    Ok(bdev)
 }
 
 impl BackingFile {
     fn new(
-        options: UringOptions,
+        options: &UringOptions,
         fd: OwnedFd,
         block_size: u32,
         facts: &Facts,
         engine: Engine,
         helper: Helper,
     ) -> BackingFile {
+        let block_device =
+            rustix::fs::fstat(&fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice);
         let fd = Arc::new(fd);
         let abilities = Abilities::new(block_size, options.write_through, facts.punch_hole)
             .with_caches(facts.cache == Cache::Pages, options.nv_cache);
         BackingFile {
-            name: options.name,
-            path: options.filename,
+            name: options.name.clone(),
+            path: options.filename.clone(),
             fd: Arc::clone(&fd),
+            block_device,
             abilities,
             zeroes: Zeroes::new(),
             polling: facts.polling,

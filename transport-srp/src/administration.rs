@@ -135,6 +135,18 @@ impl Controller {
         Ok(())
     }
 
+    /// Takes every LUN of a bdev away from every target, as [`Controller::remove_lun`] does; returns how many there were.
+    pub fn remove_luns_of(&mut self, bdev: &str) -> usize {
+        let on_it =
+            |unit: UnitId| self.units.get(unit).is_some_and(|unit| unit.logical_unit.bdev().info().name == bdev);
+        let luns_of = |target: &Target| -> Vec<(String, u16)> {
+            let of_it = target.luns.iter().filter(|(_, exported)| on_it(exported.unit));
+            of_it.map(|(&lun, _)| (target.name.clone(), lun)).collect()
+        };
+        let luns: Vec<(String, u16)> = self.targets.iter().flat_map(luns_of).collect();
+        luns.iter().filter(|(target, lun)| self.remove_lun(target, *lun).is_ok()).count()
+    }
+
     /// The targets that export a bdev, as text; `None` when nothing refers to it any more, not even a poll group that is closing it.
     pub fn bdev_user(&self, bdev: &str) -> Option<String> {
         for target in &self.targets {

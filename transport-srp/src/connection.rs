@@ -351,6 +351,7 @@ impl Controller {
         let Some(target) = self.targets.iter().find(|target| target.name == session.target) else { return false };
         let allowed = session.visible.clone();
         let visible = |lun: u16| allowed.as_ref().is_none_or(|luns| luns.contains(&lun));
+        let known: Vec<UnitId> = session.units.keys().copied().collect();
         let mut entries = Vec::new();
         for (&lun, exported) in target.luns.iter().filter(|&(&lun, _)| visible(lun)) {
             let Some(unit) = self.units.get(exported.unit) else { continue };
@@ -359,6 +360,11 @@ impl Controller {
                 nexus.establish(UnitAttention::PowerOnReset);
                 Arc::new(nexus)
             });
+            let had = |entry: &LunEntry| (entry.lun, entry.unit) == (scsi::Lun(lun), exported.unit);
+            if known.contains(&exported.unit) && !session.luns.entries().iter().any(had) {
+                // A unit that the nexus knows by another LUN: what this one showed before is something else now (SPC-4).
+                nexus.establish(UnitAttention::InquiryDataChanged);
+            }
             entries.push(LunEntry {
                 lun: scsi::Lun(lun),
                 unit: exported.unit,

@@ -13,6 +13,7 @@ use reactor::{Instant, Progress, Receiver, Sender, Waker};
 use scsi::UnitAttention;
 
 use crate::connection::Connection;
+use crate::exchange::Exchange;
 use crate::initiator_group::InitiatorGroup;
 use crate::limits;
 use crate::memory::MemoryOptions;
@@ -61,6 +62,7 @@ pub struct Controller {
     next_session: u64,
     next_order: u64,
     orders: HashMap<u64, ManagementOrder>,
+    pub(crate) exchanges: Vec<Exchange>,
     inbox: Receiver<ToControl>,
 }
 
@@ -142,6 +144,7 @@ impl Controller {
             next_session: 1,
             next_order: 1,
             orders: HashMap::new(),
+            exchanges: Vec::new(),
             inbox,
         };
         (controller, seeds)
@@ -192,6 +195,7 @@ impl Controller {
             ToControl::ChannelDrained { channel } => self.stop_channel(channel, "drained"),
             ToControl::ChannelStopped { channel, queue_pair } => self.on_channel_stopped(channel, queue_pair),
             ToControl::UnitRemoved { unit } => self.units.closed(unit),
+            ToControl::UnitReopened { unit, opened } => self.on_unit_reopened(unit, opened),
             ToControl::ManagementRequest { channel, request, function, unit, tag } => {
                 self.on_management_request(channel, request, function, unit, tag);
             }
@@ -243,7 +247,10 @@ impl Controller {
             }
         };
         if function == TmfFunction::LunReset {
-            // SAM-5 6.3.3: every nexus is told, the one that asked included.
+            // SAM-5 6.3.3: mode parameters go back, and every nexus is told, the one that asked included.
+            if let Some(unit) = self.units.get(unit) {
+                unit.logical_unit.reset();
+            }
             for session in self.sessions.values() {
                 session.establish(unit, UnitAttention::BusDeviceReset);
             }

@@ -45,11 +45,11 @@
 //! | credit | SRP request limit: permission for the initiator to send one request |
 //! | unit | a logical unit; LUN is its number as one initiator sees it |
 //! | orphan | a command whose initiator no longer waits for it (aborted, or its channel died) while a device still works on it |
-//! | fence | holds commands that touch a unit's medium back while an orphan may still write there |
+//! | fence | holds commands that touch a unit's medium back while an orphan may still write there, or its device is exchanged |
 //! | order | a request of task management to one poll group: abort what matches, say when nothing of it can reach the initiator |
 //!
 //! Reading order: `limits.rs`, `wire/`, `login.rs`, `command.rs`, `transfer.rs`, `respond.rs` (all of them sans-IO: no fabric, no clock, no
-//! device), then `channel.rs`, `perform.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`.
+//! device), then `channel.rs`, `perform.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `exchange.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -61,6 +61,7 @@ mod channel;
 mod command;
 mod connection;
 mod controller;
+mod exchange;
 mod fence;
 mod initiator_group;
 mod inspection;
@@ -82,6 +83,7 @@ pub mod testing;
 
 pub use administration::{AdminError, LunOptions};
 pub use controller::{Controller, ControllerOptions, LoginCounts};
+pub use exchange::ExchangeState;
 pub use initiator_group::{InitiatorGroup, Pattern, PatternError};
 pub use inspection::{ChannelInfo, ListenerInfo, LunInfo, SessionInfo, TargetInfo};
 pub use memory::MemoryOptions;

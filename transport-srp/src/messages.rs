@@ -16,6 +16,9 @@ pub(crate) enum ToGroup {
     AddUnit { unit: UnitId, logical_unit: Arc<LogicalUnit>, fence: Arc<Fence> },
     /// Closes it once no command uses it any more; answered by `UnitRemoved`.
     RemoveUnit { unit: UnitId },
+    /// Closes the unit's device once nothing is in flight on it, and opens it again; answered by `UnitReopened`. The unit's fence is
+    /// raised, so nothing more is submitted.
+    ReopenUnit { unit: UnitId },
     /// A queue pair to serve; answered by `ChannelReady` or `ChannelRefused`.
     StartChannel(Box<ChannelStart>),
     /// Finish what is under way, answer nothing new; answered by `ChannelDrained`.
@@ -69,6 +72,8 @@ pub(crate) enum ToControl {
     ChannelStopped { channel: ChannelId, queue_pair: fabric::QueuePair },
     /// The unit's device is closed on this core.
     UnitRemoved { unit: UnitId },
+    /// The unit's device is open anew on this core, if `opened`; or the unit is not there any more.
+    UnitReopened { unit: UnitId, opened: bool },
     /// Task management that concerns other cores too; answered by `ManagementDone`.
     ManagementRequest { channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag },
     /// A device told one session what all of them have to know.

@@ -32,6 +32,8 @@ pub struct PollGroup {
     pub(crate) units: Vec<Option<Unit>>,
     /// Units with operations at their device: only they are polled.
     pub(crate) busy_units: Vec<UnitId>,
+    /// Units whose device is to be opened anew.
+    reopening: Vec<UnitId>,
     /// Commands that wait for a table buffer, first come, first served.
     pub(crate) table_waiters: VecDeque<Key<Command>>,
     /// Commands that wait for a data buffer.
@@ -62,6 +64,7 @@ pub(crate) struct Fabric {
 
 /// A unit's device as this core has it open.
 pub(crate) struct Unit {
+    logical_unit: Arc<LogicalUnit>,
     /// `None` if the device could not be opened here: commands fail, the others go on.
     pub(crate) device: Option<bdev::Channel>,
     pub(crate) fence: Arc<Fence>,
@@ -91,6 +94,7 @@ impl PollGroupSeed {
             region: self.region,
             units: Vec::new(),
             busy_units: Vec::new(),
+            reopening: Vec::new(),
             table_waiters: VecDeque::new(),
             data_waiters: VecDeque::new(),
             device_waiters: VecDeque::new(),
@@ -119,6 +123,7 @@ impl Poller for PollGroup {
         let mut work = self.take_messages();
         work += self.poll_fabrics();
         work += self.poll_devices();
+        self.reopen_units();
         self.resume_waiters();
         self.end_channels();
         self.keep_alive();
@@ -141,8 +146,9 @@ impl PollGroup {
 
     fn on_message(&mut self, message: ToGroup) {
         match message {
-            ToGroup::AddUnit { unit, logical_unit, fence } => self.add_unit(unit, &logical_unit, fence),
+            ToGroup::AddUnit { unit, logical_unit, fence } => self.add_unit(unit, logical_unit, fence),
             ToGroup::RemoveUnit { unit } => self.remove_unit(unit),
+            ToGroup::ReopenUnit { unit } => self.reopening.push(unit),
             ToGroup::StartChannel(start) => self.start_channel(*start),
             ToGroup::DrainChannel { channel } => self.with_channel(channel, PollGroup::drain_channel),
             ToGroup::StopChannel { channel } => self.with_channel(channel, PollGroup::stop_channel),
@@ -264,17 +270,51 @@ impl PollGroup {
         }
     }
 
-    fn add_unit(&mut self, id: UnitId, logical_unit: &LogicalUnit, fence: Arc<Fence>) {
+    fn add_unit(&mut self, id: UnitId, logical_unit: Arc<LogicalUnit>, fence: Arc<Fence>) {
         let index = id.0 as usize;
         if self.units.len() <= index {
             self.units.resize_with(index + 1, || None);
         }
+        let device = self.open_device(&logical_unit);
+        self.units[index] = Some(Unit { logical_unit, device, fence, busy: false, removing: false });
+    }
+
+    fn open_device(&self, logical_unit: &LogicalUnit) -> Option<bdev::Channel> {
         let options = ChannelOptions { depth: DEVICE_DEPTH, regions: std::slice::from_ref(&self.region) };
         let device = logical_unit.bdev().open_channel_with(options);
         if let Err(error) = &device {
             tracing::error!(unit = logical_unit.name(), %error, "cannot open the unit's device on this core: its commands will fail here");
         }
-        self.units[index] = Some(Unit { device: device.ok(), fence, busy: false, removing: false });
+        device.ok()
+    }
+
+    /// Opens devices anew on which nothing is in flight any more.
+    fn reopen_units(&mut self) {
+        let mut next = 0;
+        while let Some(&id) = self.reopening.get(next) {
+            let in_flight = |unit: &Unit| unit.device.as_ref().map_or(0, bdev::Channel::in_flight);
+            if self.units.get(id.0 as usize).and_then(Option::as_ref).map_or(0, in_flight) > 0 {
+                next += 1;
+                continue;
+            }
+            self.reopening.swap_remove(next);
+            let opened = self.reopen_unit(id);
+            self.send(ToControl::UnitReopened { unit: id, opened });
+        }
+    }
+
+    /// Whether the unit can be used, or is not there to be used.
+    fn reopen_unit(&mut self, id: UnitId) -> bool {
+        let Some(Some(unit)) = self.units.get_mut(id.0 as usize) else { return true };
+        // The old channel goes first: what it holds of the kernel may be what the new one needs.
+        unit.device = None;
+        let logical_unit = Arc::clone(&unit.logical_unit);
+        let device = self.open_device(&logical_unit);
+        let opened = device.is_some();
+        if let Some(Some(unit)) = self.units.get_mut(id.0 as usize) {
+            unit.device = device;
+        }
+        opened
     }
 
     fn remove_unit(&mut self, id: UnitId) {

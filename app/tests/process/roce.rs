@@ -34,7 +34,7 @@ fn serve(target: &Target) -> SocketAddr {
     at
 }
 
-fn options(at: SocketAddr, arguments: &[&str]) -> Options {
+pub(super) fn options(at: SocketAddr, arguments: &[&str]) -> Options {
     let (target, local) = (at.to_string(), fresh_address().to_string());
     let always =
         ["srp-perf", "--target", &target, "--local", &local, "--id-ext", "11", "--ioc-guid", "22", "--adaptive"];
@@ -108,7 +108,7 @@ fn a_session_is_listed_while_it_lasts_and_gone_afterwards() {
     wait_until("no session is left", || sessions() == json!([]));
 }
 
-fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + PATIENCE;
     while !happened() {
         assert!(std::time::Instant::now() < end, "waited in vain until {what}");

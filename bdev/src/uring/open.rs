@@ -17,7 +17,8 @@ use crate::create::{self, CreateError};
 /// A file that is ours, and what is to be known of it.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) fd: OwnedFd,
+    /// `None`: the file is waited for.
+    pub(super) fd: Option<OwnedFd>,
     pub(super) num_blocks: u64,
     pub(super) block_size: u32,
     pub(super) facts: Facts,
@@ -59,7 +60,12 @@ pub(super) fn open(options: &UringOptions) -> Result<Opened, CreateError> {
 }
 
 /// What the options say instead of what was found.
-fn told_facts(found: Facts, options: &UringOptions, block_size: u32, num_blocks: u64) -> Result<Facts, CreateError> {
+pub(super) fn told_facts(
+    found: Facts,
+    options: &UringOptions,
+    block_size: u32,
+    num_blocks: u64,
+) -> Result<Facts, CreateError> {
     let mut facts = found;
     if options.physical_block_size.is_some() {
         facts.physical_block_size = create::physical_block_size(options.physical_block_size, block_size)?;
@@ -139,10 +145,11 @@ fn create_file(options: &UringOptions) -> Result<OwnedFd, CreateError> {
     if path.as_os_str().is_empty() {
         return Err(CreateError::parameter("filename", "is empty: name a file or a block device"));
     }
-    if options.size.is_none() || options.read_only {
-        let problem = match options.read_only {
-            true => "does not exist, and a read-only device cannot be made empty",
-            false => "does not exist; give its size in bytes (size) to make it",
+    if options.size.is_none() || options.read_only || options.wait_for_file {
+        let problem = match () {
+            () if options.wait_for_file => "does not exist",
+            () if options.read_only => "does not exist, and a read-only device cannot be made empty",
+            () => "does not exist; give its size in bytes (size) to make it",
         };
         return Err(failed(path, problem)(Errno::NOENT));
     }
@@ -185,7 +192,7 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
             );
             return Err(CreateError::parameter("size", problem));
         }
-        grow_empty_file(fd.as_fd(), path, size, options.allocate)?;
+        set_file_size(fd.as_fd(), path, 0, size, options.allocate)?;
         bytes = size;
     } else if options.allocate == Allocate::Full {
         take_space(fd.as_fd(), path, bytes)?;
@@ -205,10 +212,10 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
         rotational: queue_attribute(stat.st_dev, "rotational") == Some(1),
         optimal_blocks: 0,
     };
-    Ok(Opened { fd, num_blocks, block_size, facts })
+    Ok(Opened { fd: Some(fd), num_blocks, block_size, facts })
 }
 
-fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateError> {
+pub(super) fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateError> {
     match size {
         Some(size) if size == 0 || !size.is_multiple_of(u64::from(block_size)) || i64::try_from(size).is_err() => {
             let problem =
@@ -220,7 +227,14 @@ fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateErr
 }
 
 /// The new length is on the disk before anybody relies on it, and so is the file's name.
-fn grow_empty_file(fd: BorrowedFd<'_>, path: &Path, size: u64, allocate: Allocate) -> Result<(), CreateError> {
+/// The file is `before` bytes long, and stays so if this fails.
+pub(super) fn set_file_size(
+    fd: BorrowedFd<'_>,
+    path: &Path,
+    before: u64,
+    size: u64,
+    allocate: Allocate,
+) -> Result<(), CreateError> {
     let problem = || format!("cannot be made {size} bytes long");
     let grown = match allocate {
         Allocate::Sparse => Ok(()),
@@ -228,8 +242,8 @@ fn grow_empty_file(fd: BorrowedFd<'_>, path: &Path, size: u64, allocate: Allocat
     };
     let grown = grown.and_then(|()| rustix::fs::ftruncate(fd, size).map_err(failed(path, &problem())));
     if grown.is_err() {
-        // What was taken lies behind the end, where nobody would find it again. If even that fails, the file stays empty.
-        let _ = rustix::fs::ftruncate(fd, 0);
+        // What was taken lies behind the end, where nobody would find it again.
+        let _ = rustix::fs::ftruncate(fd, before);
     }
     grown?;
     rustix::fs::fsync(fd).map_err(|errno| failed(path, &problem())(errno))?;
@@ -325,10 +339,10 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
         rotational: queue_attribute(device, "rotational") == Some(1),
         optimal_blocks: u32::try_from(optimal).unwrap_or(0),
     };
-    Ok(Opened { fd, num_blocks, block_size, facts })
+    Ok(Opened { fd: Some(fd), num_blocks, block_size, facts })
 }
 
-fn whole_blocks(path: &Path, bytes: u64, block_size: u32) -> Result<u64, CreateError> {
+pub(super) fn whole_blocks(path: &Path, bytes: u64, block_size: u32) -> Result<u64, CreateError> {
     let (blocks, tail) = (bytes / u64::from(block_size), bytes % u64::from(block_size));
     if blocks == 0 {
         let problem = format!("{} has {bytes} bytes, less than one block of {block_size}", path.display());
@@ -368,7 +382,7 @@ pub(super) fn stands_on_others(device: u64) -> bool {
 }
 
 /// The system's refusal as an error about the file.
-fn failed(path: &Path, problem: &str) -> impl FnOnce(Errno) -> CreateError {
+pub(super) fn failed(path: &Path, problem: &str) -> impl FnOnce(Errno) -> CreateError {
     let (path, problem) = (path.to_owned(), problem.to_owned());
     move |errno| CreateError::File { path, problem, source: io::Error::from(errno) }
 }

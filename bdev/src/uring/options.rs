@@ -49,6 +49,9 @@ pub struct UringOptions {
     pub rotational: Option<bool>,
     /// Whether initiators are told that the medium can be taken out (SPC-4: RMB).
     pub removable: bool,
+    /// Takes a file that is missing for one that will come: the device is made without it, with the block size given and, if
+    /// `size` is given, that size; it is not ready until [`rescan()`](super::rescan()) finds the file. Nothing is ever made then.
+    pub wait_for_file: bool,
     /// See [`Info::thin_threshold_percent`]; for files whose device offers `Unmap`.
     pub threshold_percent: Option<u8>,
     /// Under which name users asked for it.

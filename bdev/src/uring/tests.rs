@@ -218,8 +218,8 @@ pub(super) fn run(bdev: &Arc<Bdev>, op: Op, blocks: u64, data: Option<&[u8]>) ->
 
 /// What the cores share of a device that nobody else has yet.
 pub(super) fn backing(bdev: &mut Arc<Bdev>) -> &mut BackingFile {
-    let Some(Bdev { kind: Kind::Uring(file), .. }) = Arc::get_mut(bdev) else { panic!("not shared yet") };
-    Arc::get_mut(file).expect("not shared yet")
+    let Some(Bdev { kind: Kind::Uring(backing), .. }) = Arc::get_mut(bdev) else { panic!("not shared yet") };
+    backing.file_mut().and_then(Arc::get_mut).expect("not shared yet")
 }
 
 #[test]

@@ -152,6 +152,9 @@ fn unknown_command(context: &Context<'_>) -> Sense {
 #[inline]
 fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Result<Command, Sense> {
     let writable = || writable(unit, context);
+    if needs_medium(cdb[0]) {
+        unit.check_ready()?;
+    }
     match cdb[0] {
         opcode::READ_6 | opcode::READ_10 | opcode::READ_12 | opcode::READ_16 => read(cdb, unit),
         opcode::WRITE_6 | opcode::WRITE_10 | opcode::WRITE_12 | opcode::WRITE_16 => write(cdb, unit, writable),
@@ -184,6 +187,33 @@ fn parse_without_unit(cdb: &[u8], address: Address) -> Result<Command, Sense> {
         (_, Address::ReportLuns) => Err(Sense::INVALID_COMMAND_OPERATION_CODE),
         (_, Address::Unit(_) | Address::Unknown) => Err(Sense::LOGICAL_UNIT_NOT_SUPPORTED),
     }
+}
+
+/// Whether a command is about the medium. The others are answered although there is none (SPC-4, SBC-3).
+#[inline]
+fn needs_medium(operation: u8) -> bool {
+    matches!(
+        operation,
+        opcode::TEST_UNIT_READY
+            | opcode::READ_CAPACITY_10
+            | opcode::SERVICE_ACTION_IN_16
+            | opcode::READ_6
+            | opcode::READ_10
+            | opcode::READ_12
+            | opcode::READ_16
+            | opcode::WRITE_6
+            | opcode::WRITE_10
+            | opcode::WRITE_12
+            | opcode::WRITE_16
+            | opcode::VERIFY_10
+            | opcode::VERIFY_12
+            | opcode::VERIFY_16
+            | opcode::SYNCHRONIZE_CACHE_10
+            | opcode::SYNCHRONIZE_CACHE_16
+            | opcode::UNMAP
+            | opcode::WRITE_SAME_10
+            | opcode::WRITE_SAME_16
+    )
 }
 
 fn writable(unit: &LogicalUnit, context: &Context<'_>) -> Result<(), Sense> {

@@ -17,6 +17,8 @@ pub enum UnitAttention {
     NexusLoss,
     /// 2Fh/00h COMMANDS CLEARED BY ANOTHER INITIATOR.
     CommandsCleared,
+    /// 28h/00h NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED: the device came back, or another file took its place.
+    NotReadyToReady,
     /// 3Fh/0Eh REPORTED LUNS DATA HAS CHANGED.
     ReportedLunsChanged,
     /// 3Fh/03h INQUIRY DATA HAS CHANGED.
@@ -31,11 +33,12 @@ pub enum UnitAttention {
 
 impl UnitAttention {
     /// All of them, highest precedence first.
-    pub const ALL: [UnitAttention; 9] = [
+    pub const ALL: [UnitAttention; 10] = [
         UnitAttention::PowerOnReset,
         UnitAttention::BusDeviceReset,
         UnitAttention::NexusLoss,
         UnitAttention::CommandsCleared,
+        UnitAttention::NotReadyToReady,
         UnitAttention::ReportedLunsChanged,
         UnitAttention::InquiryDataChanged,
         UnitAttention::CapacityChanged,
@@ -57,6 +60,7 @@ impl UnitAttention {
             UnitAttention::BusDeviceReset => (0x29, 0x03),
             UnitAttention::NexusLoss => (0x29, 0x07),
             UnitAttention::CommandsCleared => (0x2f, 0x00),
+            UnitAttention::NotReadyToReady => (0x28, 0x00),
             UnitAttention::ReportedLunsChanged => (0x3f, 0x0e),
             UnitAttention::InquiryDataChanged => (0x3f, 0x03),
             UnitAttention::CapacityChanged => (0x2a, 0x09),

@@ -139,7 +139,8 @@ impl LogicalUnit {
     /// Names the option, or the property of the device, that does not fit and what to change.
     pub fn new(options: UnitOptions) -> Result<LogicalUnit, UnitError> {
         let facts = Facts::new(&options)?;
-        if options.bdev.num_blocks() == 0 {
+        // One that waits for its file is made all the same, and is not ready.
+        if options.bdev.num_blocks() == 0 && options.bdev.is_ready() {
             return Err(UnitError::Empty);
         }
         let identity = Identity::new(&options)?;
@@ -196,6 +197,25 @@ impl LogicalUnit {
     #[inline]
     pub fn is_read_only(&self) -> bool {
         self.facts.read_only || self.bdev.is_read_only()
+    }
+
+    /// What a command that needs the medium is refused with while there is none.
+    ///
+    /// # Errors
+    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED.
+    #[inline]
+    pub(crate) fn check_ready(&self) -> Result<(), Sense> {
+        match self.bdev.is_ready() {
+            true => Ok(()),
+            false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
+            false => Err(Sense::NOT_READY_MANUAL_INTERVENTION),
+        }
+    }
+
+    /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were when the unit was made. The caller aborts its
+    /// commands and establishes the unit attention.
+    pub fn reset(&self) {
+        self.control.store(TAS, Ordering::Relaxed);
     }
 
     /// The D_SENSE bit of the control mode page: sense data goes out in descriptor format.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::testing::{options, options_of};
+use crate::Ending;
+use crate::testing::{Disk, context, options, options_of, run, sense_of};
 
 fn error(options: UnitOptions) -> String {
     match LogicalUnit::new(options) {
@@ -88,4 +89,46 @@ fn block_limits_follow_the_block_size() {
     assert_eq!(unit.facts().transfer_blocks_max(), 256);
     assert_eq!(unit.facts().write_same_blocks_max(), 16384);
     assert_eq!(unit.facts().unmap_blocks_max(), 131_072);
+}
+
+/// A unit whose file is missing: it shows itself, and is not ready.
+#[test]
+fn a_unit_without_its_medium_answers_what_needs_none() {
+    let options = bdev::uring::UringOptions {
+        name: "disk".to_owned(),
+        filename: "/nonexistent/file".into(),
+        block_size: Some(512),
+        wait_for_file: true,
+        ..Default::default()
+    };
+    let bdev = bdev::uring::create(options).expect("it waits for its file");
+    let unit = LogicalUnit::new(UnitOptions::new(bdev)).expect("a unit of no blocks");
+    let ending = |cdb: &[u8]| run(cdb, &[0; 512], &context(&unit), &mut Disk::default());
+    for cdb in
+        [&[0x12, 0, 0, 0, 36, 0][..], &[0x12, 1, 0x83, 0, 255, 0], &[0x1a, 0, 0x3f, 0, 255, 0], &[0x1b, 0, 0, 0, 0, 0]]
+    {
+        assert!(matches!(ending(cdb).ending, Ending::Good { .. }), "{cdb:02x?}");
+    }
+    let mut read_16 = [0; 16];
+    read_16[0] = 0x88;
+    let mut capacity_16 = [0; 16];
+    capacity_16[..2].copy_from_slice(&[0x9e, 0x10]);
+    for cdb in
+        [&[0; 6][..], &[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0], &read_16, &capacity_16, &[0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+    {
+        let sense = sense_of(&ending(cdb), cdb);
+        assert_eq!(sense, Sense::NOT_READY_MANUAL_INTERVENTION, "{cdb:02x?}");
+    }
+    let asked = ending(&[0x03, 0, 0, 0, 252, 0]).data_in;
+    assert_eq!((asked[2] & 0x0f, asked[12], asked[13]), (0x2, 0x04, 0x03), "REQUEST SENSE tells so, too");
+}
+
+#[test]
+fn a_reset_takes_the_mode_parameters_back() {
+    let unit = LogicalUnit::new(options()).expect("a unit");
+    unit.set_descriptor_sense(true);
+    unit.set_software_write_protect(true);
+    unit.set_task_aborted_status(false);
+    unit.reset();
+    assert!(unit.task_aborted_status() && !unit.descriptor_sense() && !unit.software_write_protect());
 }

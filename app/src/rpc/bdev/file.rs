@@ -59,6 +59,8 @@ struct CreateFile {
     rotational: Option<bool>,
     #[serde(default)]
     removable: bool,
+    #[serde(default)]
+    wait_for_file: bool,
     /// Of `bdev_aio_create` only: unmap and write zeroes by fallocate, which we always do.
     #[serde(skip_serializing)]
     fallocate: Option<bool>,
@@ -126,6 +128,7 @@ fn options(params: &CreateFile, product: uring::Product) -> Result<UringOptions,
         optimal_blocks: number("optimal_blocks", params.optimal_blocks)?,
         rotational: params.rotational,
         removable: params.removable,
+        wait_for_file: params.wait_for_file,
         product,
     })
 }

@@ -1,5 +1,6 @@
 //! `bdev_*`: devices, with SPDK's names and parameters.
 
+pub(crate) mod change;
 mod file;
 mod memory;
 #[cfg(feature = "rbd")]
@@ -22,6 +23,7 @@ pub(super) fn add(methods: &mut Methods) {
     #[cfg(feature = "rbd")]
     rbd::add(methods);
     statistics::add(methods);
+    change::add(methods);
     methods.add("bdev_get_bdevs", get_bdevs);
 }
 
@@ -60,24 +62,44 @@ struct Name {
     name: String,
 }
 
-/// A method that deletes bdevs of one kind, by their product name.
-fn add_delete(methods: &mut Methods, method: &'static str, product: &'static str) {
-    methods
-        .add_deferred(method, move |appliance, params: Name, pending| delete(appliance, params.name, product, pending));
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delete {
+    name: String,
+    /// Take its LUNs away first, as SPDK does unasked.
+    #[serde(default)]
+    force: bool,
 }
 
-fn delete(appliance: &mut Appliance, name: String, product: &str, pending: rpc::Pending) {
-    match appliance.bdevs.get(&name) {
-        None => pending.reply(Err(registry_error(bdev::RegistryError::NotFound(name)))),
-        Some(bdev) if bdev.info().product_name != product => {
-            let text = format!(
-                "name: bdev {name} is a {}, not a {product}: use the delete method of its kind",
-                bdev.info().product_name
-            );
-            pending.reply(Err(RpcError::errno(Errno::NODEV, text)));
-        }
-        Some(_) => appliance.delete_bdev(name, pending),
+/// A method that deletes bdevs of one kind, by their product name.
+fn add_delete(methods: &mut Methods, method: &'static str, product: &'static str) {
+    methods.add_deferred(method, move |appliance, params: Delete, pending| delete(appliance, params, product, pending));
+}
+
+fn delete(appliance: &mut Appliance, params: Delete, product: &str, pending: rpc::Pending) {
+    if let Err(error) = find_of_kind(appliance, &params.name, product) {
+        return pending.reply(Err(error));
     }
+    if params.force && appliance.bdevs.user_of(&params.name).is_none() {
+        let luns = appliance.controller.remove_luns_of(&params.name);
+        tracing::info!("bdev {}: {luns} LUNs are removed with it", params.name);
+    }
+    appliance.delete_bdev(params.name, pending);
+}
+
+fn find<'a>(appliance: &'a Appliance, name: &str) -> Result<&'a Arc<Bdev>, RpcError> {
+    appliance.bdevs.get(name).ok_or_else(|| registry_error(bdev::RegistryError::NotFound(name.to_owned())))
+}
+
+/// The bdev of a name, for a method that is about one kind only.
+fn find_of_kind(appliance: &Appliance, name: &str, product: &str) -> Result<Arc<Bdev>, RpcError> {
+    let bdev = find(appliance, name)?;
+    if bdev.info().product_name != product {
+        let text =
+            format!("name: bdev {name} is a {}, not a {product}: use the method of its kind", bdev.info().product_name);
+        return Err(RpcError::errno(Errno::NODEV, text));
+    }
+    Ok(Arc::clone(bdev))
 }
 
 #[derive(Deserialize, Default)]
@@ -98,18 +120,18 @@ fn select<'a>(appliance: &'a Appliance, names: &[String]) -> Result<Vec<&'a Arc<
     if names.is_empty() {
         return Ok(appliance.bdevs.iter().collect());
     }
-    let find = |name: &String| {
-        appliance.bdevs.get(name).ok_or_else(|| registry_error(bdev::RegistryError::NotFound(name.clone())))
-    };
-    names.iter().map(find).collect()
+    names.iter().map(|name| find(appliance, name)).collect()
 }
 
 fn describe(bdev: &Bdev, claimed: bool) -> Value {
     let info = bdev.info();
-    let writable = !info.read_only;
+    let writable = !bdev.is_read_only();
     let specific = info.filename.as_ref().map_or_else(
         || json!({}),
-        |filename| json!({"uring": {"filename": filename, "engine": info.engine.map(uring::Engine::name)}}),
+        |filename| {
+            let (engine, gone_ops) = (info.engine.map(uring::Engine::name), bdev.num_gone_ops());
+            json!({"uring": {"filename": filename, "engine": engine, "gone_ops": gone_ops}})
+        },
     );
     json!({
         "name": info.name,
@@ -129,7 +151,8 @@ fn describe(bdev: &Bdev, claimed: bool) -> Value {
             "seek_hole": false, "seek_data": false, "copy": false, "nvme_iov_md": false,
         },
         "write_cache": info.write_cache,
-        "read_only": info.read_only,
+        "read_only": bdev.is_read_only(),
+        "ready": bdev.is_ready(),
         "driver_specific": specific,
     })
 }

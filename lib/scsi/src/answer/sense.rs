@@ -4,14 +4,18 @@ use crate::Context;
 use crate::limits::SENSE_BYTES_MAX;
 use crate::lun::Address;
 use crate::nexus::UnitNexus;
+use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 use crate::wire::sense::Sense;
 
-/// A pending unit attention, which is cleared by this; otherwise that there is nothing, or that there is no unit.
+/// A pending unit attention, which is cleared by this; otherwise that there is no unit, no medium, or nothing.
 pub(crate) fn put(descriptor_format: bool, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     let sense = match (context.unit, context.address) {
         (None, Address::Unit(_) | Address::Unknown) => Sense::LOGICAL_UNIT_NOT_SUPPORTED,
-        _ => context.nexus.and_then(UnitNexus::take).map_or(Sense::NONE, |attention| attention.sense()),
+        (unit, _) => match context.nexus.and_then(UnitNexus::take) {
+            Some(attention) => attention.sense(),
+            None => unit.map_or(Ok(()), LogicalUnit::check_ready).err().unwrap_or(Sense::NONE),
+        },
     };
     let mut out = [0; SENSE_BYTES_MAX];
     let len = sense.write(descriptor_format, &mut out);

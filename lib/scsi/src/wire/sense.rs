@@ -84,6 +84,8 @@ impl Sense {
     pub const NONE: Sense = Sense::new(SenseKey::NoSense, 0x00, 0x00);
     /// 02h 04h/03h LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED.
     pub const NOT_READY_MANUAL_INTERVENTION: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x03);
+    /// 02h 3Ah/00h MEDIUM NOT PRESENT.
+    pub const MEDIUM_NOT_PRESENT: Sense = Sense::new(SenseKey::NotReady, 0x3a, 0x00);
     /// 03h 0Ch/00h WRITE ERROR.
     pub const WRITE_ERROR: Sense = Sense::new(SenseKey::MediumError, 0x0c, 0x00);
     /// 03h 11h/00h UNRECOVERED READ ERROR.

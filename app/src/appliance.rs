@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use bdev::{Bdev, Registry};
 use reactor::{Instant, Poller, Progress, ReactorHandle};
+use scsi::UnitAttention;
 use serde_json::Value;
 use transport_srp::Controller;
 
 use crate::log::LogLevel;
 use crate::rpc::Methods;
+use crate::thresholds::Thresholds;
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +35,7 @@ pub(crate) struct Appliance {
     requests: mpsc::Receiver<rpc::Pending>,
     methods: Option<Rc<Methods>>,
     deletions: Vec<Deletion>,
+    thresholds: Thresholds,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -65,6 +68,7 @@ impl Appliance {
             requests,
             methods: None,
             deletions: Vec::new(),
+            thresholds: Thresholds::default(),
             finished: Rc::default(),
         }
     }
@@ -108,6 +112,17 @@ impl Appliance {
         }
     }
 
+    /// Tells initiators of space that runs short.
+    fn watch_space(&mut self) {
+        for name in self.thresholds.look(&self.bdevs, self.now) {
+            tracing::warn!(
+                bdev = name,
+                "the space beneath runs short: its threshold is reached, and initiators are told"
+            );
+            self.controller.bdev_changed(&name, UnitAttention::ThinProvisioningThreshold);
+        }
+    }
+
     fn answer_requests(&mut self) -> bool {
         let mut worked = false;
         while let (Ok(pending), Some(methods)) = (self.requests.try_recv(), self.methods()) {
@@ -130,6 +145,7 @@ impl Poller for Appliance {
             progress = Progress::Busy;
         }
         self.try_deletions();
+        self.watch_space();
         if self.stop.load(Ordering::Relaxed) {
             self.controller.start_drain();
             if self.controller.is_drained() {

@@ -55,14 +55,14 @@ fn errors_name_the_option() {
         change(&mut options);
         error(options)
     };
-    assert!(text(|options| options.name = String::new()).starts_with("name ''"));
+    assert!(text(|options| options.name = String::new()).starts_with("product: ''"));
     assert!(text(|options| options.name = "seventeen letters".to_owned()).contains("1 to 16 characters"));
-    assert!(text(|options| options.name = "tab\there".to_owned()).starts_with("name"));
-    assert!(text(|options| options.name = " padded".to_owned()).starts_with("name"));
+    assert!(text(|options| options.name = "tab\there".to_owned()).starts_with("product:"));
+    assert!(text(|options| options.name = " padded".to_owned()).starts_with("product:"));
     assert!(text(|options| options.vendor = "ninechars".to_owned()).starts_with("vendor"));
     assert!(text(|options| options.revision = "1.2.3".to_owned()).starts_with("revision"));
     assert!(text(|options| options.serial = Some("x".repeat(65))).starts_with("serial"));
-    assert!(text(|options| options.naa = Some(0x6000_0000_0000_0000)).starts_with("naa 6000000000000000"));
+    assert!(text(|options| options.naa = Some(0x6000_0000_0000_0000)).starts_with("naa: 6000000000000000"));
     assert!(text(|options| options.transfer_bytes_max = 4096).starts_with("transfer_bytes_max 4096"));
 }
 
@@ -88,4 +88,21 @@ fn block_limits_follow_the_block_size() {
     assert_eq!(unit.facts().transfer_blocks_max(), 256);
     assert_eq!(unit.facts().write_same_blocks_max(), 16384);
     assert_eq!(unit.facts().unmap_blocks_max(), 131_072);
+}
+
+#[test]
+fn a_threshold_is_counted_in_sets_that_32_bits_can_number() {
+    let threshold = |num_blocks, block_size, bytes| {
+        let unit = LogicalUnit::new(options_of(num_blocks, block_size)).expect("a unit");
+        unit.with_facts(|facts| facts.threshold_bytes = Some(bytes)).provisioning_threshold().expect("a threshold")
+    };
+    assert_eq!(threshold(1000, 512, 7 << 20), ProvisioningThreshold { exponent: 11, sets: 7 });
+    assert_eq!(threshold(1000, 4096, 7 << 20), ProvisioningThreshold { exponent: 8, sets: 7 });
+    assert_eq!(threshold(1 << 43, 512, 7 << 30), ProvisioningThreshold { exponent: 12, sets: 7 << 9 });
+    assert_eq!(threshold((1 << 43) - 1, 512, u64::MAX).sets, u32::MAX);
+}
+
+#[test]
+fn a_unit_has_no_threshold_without_one_of_the_device() {
+    assert_eq!(LogicalUnit::new(options()).expect("a unit").provisioning_threshold(), None);
 }

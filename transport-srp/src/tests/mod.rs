@@ -4,6 +4,7 @@ mod data;
 mod logins;
 mod management;
 mod orphans;
+mod units;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

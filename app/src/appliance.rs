@@ -16,7 +16,7 @@ use transport_srp::Controller;
 
 use crate::log::LogLevel;
 use crate::rpc::Methods;
-use crate::thresholds::Thresholds;
+use crate::thresholds::{Seen, Thresholds};
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(5);
@@ -114,12 +114,15 @@ impl Appliance {
 
     /// Tells initiators of space that runs short.
     fn watch_space(&mut self) {
-        for name in self.thresholds.look(&self.bdevs, self.now) {
-            tracing::warn!(
-                bdev = name,
-                "the space beneath runs short: its threshold is reached, and initiators are told"
-            );
-            self.controller.bdev_changed(&name, UnitAttention::ThinProvisioningThreshold);
+        for Seen { name, total_bytes, passed } in self.thresholds.look(&self.bdevs, self.now) {
+            self.controller.set_space(&name, total_bytes);
+            if passed {
+                tracing::warn!(
+                    bdev = name,
+                    "the space beneath runs short: its threshold is reached, initiators are told"
+                );
+                self.controller.bdev_changed(&name, UnitAttention::ThinProvisioningThreshold);
+            }
         }
     }
 

@@ -17,31 +17,43 @@ pub(crate) struct Thresholds {
     reached: BTreeSet<String>,
 }
 
+/// A device with a threshold as it is now.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Seen {
+    pub(crate) name: String,
+    /// Space beneath, free or not.
+    pub(crate) total_bytes: u64,
+    /// The threshold has been passed since the last look.
+    pub(crate) passed: bool,
+}
+
 impl Thresholds {
-    /// The devices whose threshold has been passed since the last look. Those that stand on another are told of through that one.
-    pub(crate) fn look(&mut self, bdevs: &Registry, now: Instant) -> Vec<String> {
+    /// The devices with a threshold, if it is time. Those that stand on another are told of through that one.
+    pub(crate) fn look(&mut self, bdevs: &Registry, now: Instant) -> Vec<Seen> {
         if now.since(self.looked) < PERIOD {
             return Vec::new();
         }
         self.looked = now;
         let own = bdevs.iter().filter(|bdev| bdev.base().is_none());
-        self.update(
-            own.filter_map(|bdev| Some((&*bdev.info().name, bdev.info().thin_threshold_percent?, bdev.space()))),
-        )
+        let watched =
+            own.filter_map(|bdev| Some((&*bdev.info().name, bdev.info().thin_threshold_percent?, bdev.space())));
+        self.update(watched)
     }
 
-    /// Takes what is seen now: name, threshold and space of each device.
-    fn update<'a>(&mut self, seen: impl Iterator<Item = (&'a str, u8, Option<Space>)>) -> Vec<String> {
-        let is_reached = |(name, percent, space): (&str, u8, Option<Space>)| {
-            let before = self.reached.contains(name);
-            // A file system that does not answer now is as full as it was.
-            let reached = space.map_or(before, |space| is_reached(before, percent, space));
-            reached.then(|| name.to_string())
-        };
-        let reached: BTreeSet<String> = seen.filter_map(is_reached).collect();
-        let passed = reached.difference(&self.reached).cloned().collect();
-        self.reached = reached;
-        passed
+    /// Takes name, threshold and space of each device. A file system that does not answer now is as full as it was.
+    fn update<'a>(&mut self, watched: impl Iterator<Item = (&'a str, u8, Option<Space>)>) -> Vec<Seen> {
+        let before = std::mem::take(&mut self.reached);
+        let mut seen = Vec::new();
+        for (name, percent, space) in watched {
+            let was_reached = before.contains(name);
+            let reached = space.map_or(was_reached, |space| is_reached(was_reached, percent, space));
+            if reached {
+                self.reached.insert(name.into());
+            }
+            let passed = reached && !was_reached;
+            seen.extend(space.map(|space| Seen { name: name.into(), total_bytes: space.total_bytes, passed }));
+        }
+        seen
     }
 }
 
@@ -78,13 +90,19 @@ mod tests {
         assert!(!is_reached(true, 1, space(99, 10_000)), "the lowest threshold can be left, too");
     }
 
+    /// Names of the devices whose threshold was passed.
+    fn passed(thresholds: &mut Thresholds, watched: &[(&str, u8, Option<Space>)]) -> Vec<String> {
+        let seen = thresholds.update(watched.iter().copied());
+        seen.into_iter().filter(|seen| seen.passed).map(|seen| seen.name).collect()
+    }
+
     #[test]
     fn use_that_wavers_is_one_event_and_one_that_comes_back_is_another() {
         let mut thresholds = Thresholds::default();
         let mut events = Vec::new();
         for (at, used) in [10, 79, 80, 79, 81, 80, 79, 95, 78, 10, 80].into_iter().enumerate() {
-            let seen = [("thin", 80, Some(space(used, 100))), ("other", 99, Some(space(used, 100)))];
-            events.extend(thresholds.update(seen.into_iter()).into_iter().map(|name| (at, name)));
+            let watched = [("thin", 80, Some(space(used, 100))), ("other", 99, Some(space(used, 100)))];
+            events.extend(passed(&mut thresholds, &watched).into_iter().map(|name| (at, name)));
         }
         assert_eq!(events, [(2, "thin".to_string()), (10, "thin".to_string())]);
     }
@@ -93,20 +111,29 @@ mod tests {
     fn a_file_system_that_does_not_answer_changes_nothing() {
         let mut thresholds = Thresholds::default();
         let full = Some(space(90, 100));
-        assert_eq!(thresholds.update([("a", 80, None)].into_iter()), [""; 0]);
-        assert_eq!(thresholds.update([("a", 80, full)].into_iter()), ["a"]);
-        assert_eq!(thresholds.update([("a", 80, None)].into_iter()), [""; 0]);
-        assert_eq!(thresholds.update([("a", 80, full)].into_iter()), [""; 0]);
+        for (space, events) in [(None, 0), (full, 1), (None, 0), (full, 0)] {
+            assert_eq!(passed(&mut thresholds, &[("a", 80, space)]).len(), events);
+        }
+        assert_eq!(thresholds.update([("a", 80, None)].into_iter()), []);
     }
 
     /// A device that was deleted and made again is another device.
     #[test]
     fn a_device_that_went_is_forgotten() {
         let mut thresholds = Thresholds::default();
-        let full = Some(space(90, 100));
-        assert_eq!(thresholds.update([("a", 80, full)].into_iter()), ["a"]);
-        assert_eq!(thresholds.update([].into_iter()), [""; 0]);
-        assert_eq!(thresholds.update([("a", 80, full)].into_iter()), ["a"]);
+        let full = ("a", 80, Some(space(90, 100)));
+        for (watched, events) in [(&[full][..], 1), (&[], 0), (&[full], 1)] {
+            assert_eq!(passed(&mut thresholds, watched).len(), events);
+        }
+    }
+
+    /// Initiators are told the threshold as a number of blocks, which is another when the file system grows.
+    #[test]
+    fn the_space_of_every_watched_device_is_seen() {
+        let mut thresholds = Thresholds::default();
+        let seen = thresholds.update([("a", 80, Some(space(10, 300))), ("b", 80, Some(space(90, 100)))].into_iter());
+        let expected = |name: &str, total_bytes, passed| Seen { name: name.into(), total_bytes, passed };
+        assert_eq!(seen, [expected("a", 300, false), expected("b", 100, true)]);
     }
 
     #[test]

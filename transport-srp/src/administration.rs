@@ -180,6 +180,12 @@ impl Controller {
         }
     }
 
+    /// Notes how much space there is beneath a device, for the units on it or on one that stands on it.
+    pub fn set_space(&self, bdev: &str, total_bytes: u64) {
+        let units = self.units.iter().map(|(_, unit)| &unit.logical_unit);
+        units.filter(|unit| unit.bdev().stands_on(bdev)).for_each(|unit| unit.set_space(total_bytes));
+    }
+
     /// Adds an allow-list. Sessions that exist are not touched.
     pub fn create_initiator_group(&mut self, group: InitiatorGroup) -> Result<(), AdminError> {
         if self.initiator_groups.iter().any(|other| other.name == group.name) {
@@ -300,6 +306,9 @@ impl Controller {
         };
         let unit = LogicalUnit::new(unit).map_err(unit_error)?;
         self.check_identity(&unit)?;
+        if let (Some(_), Some(space)) = (bdev.info().thin_threshold_percent, bdev.space()) {
+            unit.set_space(space.total_bytes);
+        }
         let unit = self.units.insert(unit);
         if let Some(exported) = self.units.get(unit) {
             let (logical_unit, fence) = (Arc::clone(&exported.logical_unit), Arc::clone(&exported.fence));

@@ -167,10 +167,10 @@ fn vpd_characteristics_and_provisioning() {
     let thick = |facts: &mut crate::unit::Facts| (facts.unmap, facts.unmap_zeroes) = (false, false);
     assert_eq!(page(0xb2, thick), [0, 0xb2, 0, 4, 0, 0, 0, 0]);
 
-    let watched = |facts: &mut crate::unit::Facts| facts.threshold_bytes = Some(100 << 20);
+    let watched = |facts: &mut crate::unit::Facts| facts.threshold_percent = Some(50);
     assert_eq!(page(0xb2, watched), [0, 0xb2, 0, 4, 11, 0xe4, 2, 0]);
     let watched_and_thick = |facts: &mut crate::unit::Facts| {
-        (facts.unmap, facts.unmap_zeroes, facts.threshold_bytes) = (false, false, Some(100 << 20));
+        (facts.unmap, facts.unmap_zeroes, facts.threshold_percent) = (false, false, Some(50));
     };
     assert_eq!(page(0xb2, watched_and_thick), [0, 0xb2, 0, 4, 0, 0, 0, 0]);
 }
@@ -294,7 +294,8 @@ fn mode_sense_shows_the_provisioning_threshold() {
     let page = |control: u8, page: u8, subpage: u8, unit: &LogicalUnit| {
         answer(&[0x1a, 0x08, control << 6 | page, subpage, 255, 0], &context(unit))[4..].to_vec()
     };
-    let watched = unit_with(|facts| facts.threshold_bytes = Some((100 << 20) + 5));
+    let watched = unit_with(|facts| facts.threshold_percent = Some(50));
+    watched.set_space((200 << 20) + 99);
     let mut expected = vec![0x5c, 0x02, 0, 20];
     expected.resize(16, 0);
     expected.extend([0x81, 0x02, 0, 0, 0, 0, 0, 100]);
@@ -313,7 +314,7 @@ fn mode_sense_shows_the_provisioning_threshold() {
 
     let refused =
         |page: u8, subpage: u8, unit: &LogicalUnit| refusal(&[0x1a, 0x08, page, subpage, 255, 0], &context(unit));
-    let thick = unit_with(|facts| (facts.unmap, facts.threshold_bytes) = (false, Some(1 << 30)));
+    let thick = unit_with(|facts| (facts.unmap, facts.threshold_percent) = (false, Some(50)));
     for (code, subpage, unit) in
         [(0x1c, 2, &unit()), (0x1c, 2, &thick), (0x1c, 1, &watched), (0x08, 2, &watched), (0x3f, 2, &watched)]
     {
@@ -453,21 +454,24 @@ fn any_context() -> impl Strategy<Value = (Option<LogicalUnit>, Address, bool, V
         0..16_u8,
         prop_oneof![Just(128 << 10), Just(1 << 20), Just(8 << 20)],
         prop_oneof![Just(0), any::<u32>()],
-        proptest::option::of(any::<u64>()),
+        proptest::option::of(1..100_u8),
+        any::<u64>(),
     );
     let size = prop_oneof![Just((1, 512)), Just((1000, 512)), Just((1000, 4096))];
-    let made =
-        (facts, size).prop_map(|((flags, exponent, transfer, optimal_blocks, threshold_bytes), (blocks, size))| {
+    let made = (facts, size).prop_map(
+        |((flags, exponent, transfer, optimal_blocks, threshold_percent, space), (blocks, size))| {
             let options = options_of(blocks, size);
             let unit = LogicalUnit::new(UnitOptions { transfer_bytes_max: transfer, ..options }).expect("a unit");
+            unit.set_space(space);
             unit.with_facts(|facts| {
                 [facts.write_cache, facts.read_only, facts.unmap, facts.unmap_zeroes, facts.rotational, ..] = flags;
                 [.., facts.removable, facts.lba_status] = flags;
                 facts.physical_exponent = exponent;
                 facts.optimal_blocks = optimal_blocks;
-                facts.threshold_bytes = threshold_bytes;
+                facts.threshold_percent = threshold_percent;
             })
-        });
+        },
+    );
     let address = prop_oneof![
         Just(Address::Unit(Lun(0))),
         Just(Address::Unit(Lun(9))),

@@ -1,7 +1,7 @@
 //! One logical unit: a block device with a SCSI identity.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use bdev::Bdev;
 use uuid::Uuid;
@@ -80,6 +80,8 @@ pub struct LogicalUnit {
     control: AtomicU8,
     /// An operation found the device gone, and none since that it is back.
     gone: AtomicBool,
+    /// See [`LogicalUnit::set_space`].
+    space_bytes: AtomicU64,
 }
 
 /// What INQUIRY says about a unit.
@@ -107,8 +109,8 @@ pub(crate) struct Facts {
     pub(crate) rotational: bool,
     pub(crate) removable: bool,
     pub(crate) optimal_blocks: u32,
-    /// Bytes in use beneath the device that initiators are told of, if they are to be.
-    pub(crate) threshold_bytes: Option<u64>,
+    /// Percentage of the space beneath in use that initiators are told of, if they are to be.
+    pub(crate) threshold_percent: Option<u8>,
     /// Multiple of [`BUFFER_ALIGN`], so that a scratch part can follow the data.
     pub(crate) transfer_bytes_max: u32,
 }
@@ -166,13 +168,8 @@ impl LogicalUnit {
             return Err(UnitError::Empty);
         }
         let identity = Identity::new(&options)?;
-        Ok(LogicalUnit {
-            bdev: options.bdev,
-            identity,
-            facts,
-            control: AtomicU8::new(TAS),
-            gone: AtomicBool::new(false),
-        })
+        let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
+        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes })
     }
 
     /// Product identification.
@@ -232,15 +229,21 @@ impl LogicalUnit {
         self.facts.read_only || self.bdev.is_read_only()
     }
 
+    /// Notes how much space there is beneath, free or not. It is asked of the device elsewhere, as that may take long.
+    pub fn set_space(&self, total_bytes: u64) {
+        self.space_bytes.store(total_bytes, Ordering::Relaxed);
+    }
+
     /// The threshold as SBC-3 counts it, in sets whose size follows from the capacity.
     pub(crate) fn provisioning_threshold(&self) -> Option<ProvisioningThreshold> {
-        let bytes = self.facts.threshold_bytes.filter(|_| self.facts.unmap)?;
+        let percent = self.facts.threshold_percent.filter(|_| self.facts.unmap)?;
+        let bytes = u128::from(self.space_bytes.load(Ordering::Relaxed)) * u128::from(percent) / 100;
         let block_size = u64::from(self.facts.block_size);
         let mut exponent = (THRESHOLD_SET_BYTES / block_size).ilog2();
         while self.num_blocks() >> exponent > u64::from(u32::MAX) {
             exponent += 1;
         }
-        let sets = u32::try_from((bytes / block_size) >> exponent).unwrap_or(u32::MAX);
+        let sets = u32::try_from((bytes / u128::from(block_size)) >> exponent).unwrap_or(u32::MAX);
         Some(ProvisioningThreshold { exponent: exponent as u8, sets })
     }
 
@@ -351,7 +354,7 @@ impl Facts {
             rotational: info.rotational,
             removable: info.removable,
             optimal_blocks: info.optimal_blocks,
-            threshold_bytes: threshold_bytes(&options.bdev),
+            threshold_percent: info.thin_threshold_percent,
             transfer_bytes_max: options.transfer_bytes_max / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
         })
     }
@@ -376,12 +379,6 @@ impl Facts {
     pub(crate) fn physical_blocks(&self) -> u32 {
         1 << self.physical_exponent
     }
-}
-
-/// The share of the space beneath that the administrator set.
-fn threshold_bytes(bdev: &Bdev) -> Option<u64> {
-    let percent = bdev.info().thin_threshold_percent?;
-    Some(bdev.space()?.total_bytes / 100 * u64::from(percent))
 }
 
 /// The exponent of the ratio, 0 where the physical size is unknown or no power-of-two multiple; four bits on the wire.

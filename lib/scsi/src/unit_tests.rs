@@ -92,14 +92,28 @@ fn block_limits_follow_the_block_size() {
 
 #[test]
 fn a_threshold_is_counted_in_sets_that_32_bits_can_number() {
-    let threshold = |num_blocks, block_size, bytes| {
+    let threshold = |num_blocks, block_size, space_bytes| {
         let unit = LogicalUnit::new(options_of(num_blocks, block_size)).expect("a unit");
-        unit.with_facts(|facts| facts.threshold_bytes = Some(bytes)).provisioning_threshold().expect("a threshold")
+        let unit = unit.with_facts(|facts| facts.threshold_percent = Some(50));
+        unit.set_space(space_bytes);
+        unit.provisioning_threshold().expect("a threshold")
     };
-    assert_eq!(threshold(1000, 512, 7 << 20), ProvisioningThreshold { exponent: 11, sets: 7 });
-    assert_eq!(threshold(1000, 4096, 7 << 20), ProvisioningThreshold { exponent: 8, sets: 7 });
-    assert_eq!(threshold(1 << 43, 512, 7 << 30), ProvisioningThreshold { exponent: 12, sets: 7 << 9 });
+    assert_eq!(threshold(1000, 512, 14 << 20), ProvisioningThreshold { exponent: 11, sets: 7 });
+    assert_eq!(threshold(1000, 4096, 14 << 20), ProvisioningThreshold { exponent: 8, sets: 7 });
+    assert_eq!(threshold(1 << 43, 512, 14 << 30), ProvisioningThreshold { exponent: 12, sets: 7 << 9 });
     assert_eq!(threshold((1 << 43) - 1, 512, u64::MAX).sets, u32::MAX);
+}
+
+/// A file system that grows beneath a unit moves the threshold; one that was never seen has none to speak of.
+#[test]
+fn a_threshold_follows_the_space_beneath() {
+    let unit = LogicalUnit::new(options()).expect("a unit").with_facts(|facts| facts.threshold_percent = Some(80));
+    let sets = |unit: &LogicalUnit| unit.provisioning_threshold().map(|threshold| threshold.sets);
+    assert_eq!(sets(&unit), Some(0));
+    for (mib, expected) in [(100, 80), (1000, 800), (10, 8), (1, 0)] {
+        unit.set_space(mib << 20);
+        assert_eq!(sets(&unit), Some(expected));
+    }
 }
 
 #[test]

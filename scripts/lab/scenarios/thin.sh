@@ -59,7 +59,7 @@ check_equal "which are a hole now, too" "17 1 0
 18 4 1
 22 2 0
 24 232 1" "$(status_from 17)"
-check "a file system on it" mkfs.ext4 -q -F "$THIN"
+check "a file system on it" mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$THIN"
 must "is mounted" mount "$THIN" $MOUNT
 check "a file of 24 MiB" dd if=/dev/urandom of=$MOUNT/large bs=1M count=24 conv=fsync status=none
 check "takes its space beneath" allocates 24 60

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use bdev::{Bdev, Registry};
 use reactor::{Instant, Poller, Progress, ReactorHandle};
+use scsi::UnitAttention;
 use serde_json::Value;
 use transport_srp::Controller;
 
 use crate::log::LogLevel;
 use crate::rpc::Methods;
 use crate::rpc::bdev::change;
+use crate::thresholds::{Seen, Thresholds};
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(5);
@@ -39,6 +41,7 @@ pub(crate) struct Appliance {
     deletions: Vec<Deletion>,
     /// Files that are being replaced.
     pub(crate) exchanges: Vec<change::Exchange>,
+    thresholds: Thresholds,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -74,6 +77,7 @@ impl Appliance {
             methods: None,
             deletions: Vec::new(),
             exchanges: Vec::new(),
+            thresholds: Thresholds::default(),
             finished: Rc::default(),
         }
     }
@@ -117,6 +121,20 @@ impl Appliance {
         }
     }
 
+    /// Tells initiators of space that runs short.
+    fn watch_space(&mut self) {
+        for Seen { name, total_bytes, passed } in self.thresholds.look(&self.bdevs, self.now) {
+            self.controller.set_space(&name, total_bytes);
+            if passed {
+                tracing::warn!(
+                    bdev = name,
+                    "the space beneath runs short: its threshold is reached, initiators are told"
+                );
+                self.controller.bdev_changed(&name, UnitAttention::ThinProvisioningThreshold);
+            }
+        }
+    }
+
     fn answer_requests(&mut self) -> bool {
         let mut worked = false;
         while let (Ok(pending), Some(methods)) = (self.requests.try_recv(), self.methods()) {
@@ -140,6 +158,7 @@ impl Poller for Appliance {
         }
         change::finish_exchanges(self);
         self.try_deletions();
+        self.watch_space();
         if self.stop.load(Ordering::Relaxed) {
             self.controller.start_drain();
             if self.controller.is_drained() {

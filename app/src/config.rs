@@ -147,6 +147,9 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
                 params["revision"] = lun.unit.revision().into();
                 params["serial"] = lun.unit.serial().into();
                 params["naa"] = format!("{:#018x}", lun.unit.naa()).into();
+                if let Some(eui64) = lun.unit.eui64() {
+                    params["eui64"] = eui64.to_string().into();
+                }
             }
             config.push(json!({"method": "srp_target_add_lun", "params": params}));
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bdev::Bdev;
-use scsi::{LogicalUnit, Lun, UnitAttention, UnitOptions};
+use scsi::{Eui64, LogicalUnit, Lun, UnitAttention, UnitError, UnitOptions};
 
 use crate::connection::{Connection, ConnectionState};
 use crate::controller::{Controller, Listener};
@@ -55,6 +55,8 @@ pub struct LunOptions {
     pub serial: Option<String>,
     /// NAA designator.
     pub naa: Option<u64>,
+    /// EUI-64 designator.
+    pub eui64: Option<Eui64>,
 }
 
 impl Controller {
@@ -190,6 +192,12 @@ impl Controller {
         }
     }
 
+    /// Notes how much space there is beneath a device, for the units on it or on one that stands on it.
+    pub fn set_space(&self, bdev: &str, total_bytes: u64) {
+        let units = self.units.iter().map(|(_, unit)| &unit.logical_unit);
+        units.filter(|unit| unit.bdev().stands_on(bdev)).for_each(|unit| unit.set_space(total_bytes));
+    }
+
     /// Adds an allow-list. Sessions that exist are not touched.
     pub fn create_initiator_group(&mut self, group: InitiatorGroup) -> Result<(), AdminError> {
         if self.initiator_groups.iter().any(|other| other.name == group.name) {
@@ -288,9 +296,9 @@ impl Controller {
         let name = &bdev.info().name;
         if let Some(unit) = self.units.find(name) {
             let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
-            if identity.iter().any(|given| given.is_some()) || options.naa.is_some() {
+            if identity.iter().any(|given| given.is_some()) || options.naa.is_some() || options.eui64.is_some() {
                 let text = format!(
-                    "product, vendor, revision, serial, naa: bdev {name} is exported already, with its identity; leave them out"
+                    "product, vendor, revision, serial, naa, eui64: bdev {name} is exported already, with its identity; leave them out"
                 );
                 return Err(AdminError::Invalid(text));
             }
@@ -303,11 +311,16 @@ impl Controller {
             revision: options.revision.clone().unwrap_or(defaults.revision),
             serial: options.serial.clone(),
             naa: options.naa,
+            eui64: options.eui64,
             read_only: false,
             transfer_bytes_max: limits::TRANSFER_BYTES_MAX as u32,
             bdev: defaults.bdev,
         };
-        let unit = LogicalUnit::new(unit).map_err(|error| AdminError::Invalid(error.to_string()))?;
+        let unit = LogicalUnit::new(unit).map_err(unit_error)?;
+        self.check_identity(&unit)?;
+        if let (Some(_), Some(space)) = (bdev.info().thin_threshold_percent, bdev.space()) {
+            unit.set_space(space.total_bytes);
+        }
         let unit = self.units.insert(unit);
         if let Some(exported) = self.units.get(unit) {
             let (logical_unit, fence) = (Arc::clone(&exported.logical_unit), Arc::clone(&exported.fence));
@@ -318,6 +331,22 @@ impl Controller {
             });
         }
         Ok(unit)
+    }
+
+    /// Refuses an identity that another unit has: multipathing takes equal designators for two ways to one disk, and would write
+    /// what is meant for one to the other.
+    fn check_identity(&self, unit: &LogicalUnit) -> Result<(), AdminError> {
+        let live = self.units.iter().map(|(_, unit)| unit).filter(|unit| unit.references > 0);
+        for other in live.map(|exported| &exported.logical_unit) {
+            let shared = match unit.eui64() {
+                _ if unit.naa() == other.naa() => format!("naa: {:#018x}", unit.naa()),
+                Some(eui64) if other.eui64() == Some(eui64) => format!("eui64: {eui64}"),
+                _ => continue,
+            };
+            let text = format!("{shared} is that of bdev {}: each needs one of its own", other.bdev().info().name);
+            return Err(AdminError::Exists(text));
+        }
+        Ok(())
     }
 
     /// One LUN fewer refers to a unit.
@@ -350,5 +379,13 @@ impl Controller {
                 }
             }
         }
+    }
+}
+
+/// Names the parameter: what is wrong with the device is wrong with `bdev_name`.
+fn unit_error(error: UnitError) -> AdminError {
+    match error {
+        UnitError::Text { .. } | UnitError::Naa(_) => AdminError::Invalid(error.to_string()),
+        _ => AdminError::Invalid(format!("bdev_name: {error}")),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fabric::ListenerState;
 use rpc::{Errno, NoParams, RpcError};
+use scsi::Eui64Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use transport_srp::{InitiatorGroup, LunOptions};
@@ -90,11 +91,13 @@ struct AddLun {
     revision: Option<String>,
     serial: Option<String>,
     naa: Option<Hex64>,
+    eui64: Option<String>,
 }
 
 fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
     let missing = || RpcError::errno(Errno::NODEV, format!("bdev_name: there is no bdev {}", params.bdev_name));
     let bdev = Arc::clone(appliance.bdevs.get(&params.bdev_name).ok_or_else(missing)?);
+    let eui64 = params.eui64.map(|text| text.parse()).transpose();
     let options = LunOptions {
         lun: params.lun,
         read_only: params.read_only,
@@ -103,6 +106,7 @@ fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
         revision: params.revision,
         serial: params.serial,
         naa: params.naa.map(|naa| naa.0),
+        eui64: eui64.map_err(|error: Eui64Error| RpcError::invalid_params(format!("eui64: {error}")))?,
     };
     appliance.controller.add_lun(&params.target, &bdev, &options).map_err(admin_error)
 }
@@ -174,7 +178,7 @@ fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, Rpc
         let luns = target.luns.iter().map(|lun| {
             json!({"lun": lun.lun, "bdev_name": lun.bdev_name, "read_only": lun.read_only, "product": lun.unit.name(),
                 "vendor": lun.unit.vendor(), "revision": lun.unit.revision(), "serial": lun.unit.serial(),
-                "naa": format!("{:#018x}", lun.unit.naa())})
+                "naa": format!("{:#018x}", lun.unit.naa()), "eui64": lun.unit.eui64().map(|eui64| eui64.to_string())})
         });
         json!({"name": target.name, "id_ext": format!("{:#018x}", target.id_ext), "ioc_guid": format!("{:#018x}", target.ioc_guid),
             "sessions": target.sessions, "luns": luns.collect::<Vec<_>>()})

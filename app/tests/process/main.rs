@@ -179,6 +179,19 @@ fn what_is_wrong_is_named() {
         ("srp_target_add_lun", json!({"target": "tgt9", "bdev_name": "null0"}), "tgt9"),
         ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "nobody"}), "bdev_name"),
         ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "lun": 16384}), "lun"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "lun": 70000}), "lun:"),
+        (
+            "srp_target_add_lun",
+            json!({"target": "tgt0", "bdev_name": "null0", "product": "seventeen letters"}),
+            "product:",
+        ),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "vendor": "größer"}), "vendor:"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "revision": ""}), "revision:"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "serial": "x".repeat(65)}), "serial:"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "naa": "0x6000000000000000"}), "naa:"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "naa": "what"}), "naa:"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "eui64": "0002c9030000"}), "eui64:"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "eui64": 12}), "eui64:"),
         ("srp_target_remove_lun", json!({"target": "tgt0", "lun": 7}), "LUN 7"),
         ("srp_create_listener", json!({"fabric": "carrier pigeon", "address": "127.0.0.1", "port": 5555}), "fabric"),
         ("srp_create_listener", json!({"address": "127.0.0.300", "port": 5555}), "address"),
@@ -216,8 +229,10 @@ fn a_saved_configuration_makes_the_same_target() {
         target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "0xfedcba9876543210", "ioc_guid": "2"}));
         target.call(
             "srp_target_add_lun",
-            json!({"target": "tgt0", "bdev_name": "disk01", "lun": 3, "vendor": "ACME", "product": "big one"}),
+            json!({"target": "tgt0", "bdev_name": "disk01", "lun": 3, "vendor": "ACME", "product": "big one",
+                "eui64": "00:02:c9:03:00:00:12:34:00:00:00:01"}),
         );
+        assert_eq!(target.call("srp_get_targets", json!({}))[0]["luns"][0]["eui64"], "0x0002c9030000123400000001");
         target
             .call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "disk01", "lun": 4, "read_only": true}));
         target.call(

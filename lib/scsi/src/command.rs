@@ -6,7 +6,7 @@ use crate::command_table::{self, OpcodeKind};
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
 use crate::unit::LogicalUnit;
-use crate::wire::cdb::{self, BlockRange, CONTROL_NACA, Form, be16, be32, opcode, service_action};
+use crate::wire::cdb::{self, BlockRange, CONTROL_NACA, Form, be16, be32, be64, opcode, service_action};
 use crate::wire::sense::Sense;
 
 /// A command whose CDB has been found legal for the unit it is addressed to.
@@ -38,8 +38,16 @@ pub(crate) enum Command {
     StartStop {
         flush: bool,
     },
-    TestUnitReady,
+    TestUnitReady {
+        /// The device was found gone, and is to be looked at.
+        probe: bool,
+    },
     PreventAllow,
+    /// Answered with at most `allocation` bytes.
+    LbaStatus {
+        lba: u64,
+        allocation: u32,
+    },
     /// Answered with at most `allocation` bytes.
     Query {
         query: Query,
@@ -74,12 +82,13 @@ pub(crate) enum LunSelection {
     All,
 }
 
-/// What MODE SENSE asks for. The page is one that [`mode_sense`] has; no subpage makes a difference.
+/// What MODE SENSE asks for: a page that [`mode_sense`] has, or several.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ModeQuery {
     /// MODE SENSE(10) and its longer header.
     pub(crate) ten: bool,
     pub(crate) page: u8,
+    pub(crate) subpage: u8,
     pub(crate) values: ModeValues,
     pub(crate) descriptor: ModeDescriptor,
 }
@@ -162,13 +171,13 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::SYNCHRONIZE_CACHE_10 | opcode::SYNCHRONIZE_CACHE_16 => synchronize_cache(cdb, unit),
         opcode::UNMAP if unit.facts().unmap => unmap(cdb, writable),
         opcode::WRITE_SAME_10 | opcode::WRITE_SAME_16 => write_same(cdb, unit, writable),
-        opcode::TEST_UNIT_READY => Ok(Command::TestUnitReady),
+        opcode::TEST_UNIT_READY => Ok(Command::TestUnitReady { probe: unit.is_gone() }),
         opcode::REQUEST_SENSE => request_sense(cdb),
         opcode::INQUIRY => inquiry(cdb, vpd::PAGES),
         opcode::REPORT_LUNS => report_luns(cdb),
         opcode::READ_CAPACITY_10 => read_capacity_10(cdb),
-        opcode::SERVICE_ACTION_IN_16 => service_action_in_16(cdb),
-        opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => mode_sense(cdb),
+        opcode::SERVICE_ACTION_IN_16 => service_action_in_16(cdb, unit),
+        opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => mode_sense(cdb, unit),
         opcode::MAINTENANCE_IN => maintenance_in(cdb),
         opcode::START_STOP_UNIT => start_stop(cdb),
         opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
@@ -183,7 +192,7 @@ fn parse_without_unit(cdb: &[u8], address: Address) -> Result<Command, Sense> {
         (opcode::INQUIRY, _) => inquiry(cdb, vpd::PAGES_WITHOUT_UNIT),
         (opcode::REQUEST_SENSE, _) => request_sense(cdb),
         (opcode::REPORT_LUNS, Address::ReportLuns | Address::Unit(Lun(0))) => report_luns(cdb),
-        (opcode::TEST_UNIT_READY, Address::ReportLuns) => Ok(Command::TestUnitReady),
+        (opcode::TEST_UNIT_READY, Address::ReportLuns) => Ok(Command::TestUnitReady { probe: false }),
         (_, Address::ReportLuns) => Err(Sense::INVALID_COMMAND_OPERATION_CODE),
         (_, Address::Unit(_) | Address::Unknown) => Err(Sense::LOGICAL_UNIT_NOT_SUPPORTED),
     }
@@ -369,12 +378,12 @@ fn start_stop(cdb: &[u8]) -> Result<Command, Sense> {
     match () {
         () if cdb[3] & 0x0f != 0 => Err(Sense::invalid_field_in_cdb(3, Some(3))), // POWER CONDITION MODIFIER
         () if cdb[4] & 0xf0 != 0 => Err(Sense::invalid_field_in_cdb(4, Some(7))), // POWER CONDITION
-        () if cdb[4] & LOEJ != 0 => Err(Sense::invalid_field_in_cdb(4, Some(1))), // the medium is not removable
+        () if cdb[4] & LOEJ != 0 => Err(Sense::invalid_field_in_cdb(4, Some(1))), // there is no drive to eject it from
         () => Ok(Command::StartStop { flush: cdb[4] & (START | NO_FLUSH) == 0 }),
     }
 }
 
-/// PREVENT ALLOW MEDIUM REMOVAL (SPC-4): accepted, as the medium cannot be removed anyway.
+/// PREVENT ALLOW MEDIUM REMOVAL (SPC-4): accepted, as nobody but the administrator takes a medium out.
 fn prevent_allow(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[4] & 0b11 {
         0b00 | 0b01 => Ok(Command::PreventAllow),
@@ -421,14 +430,22 @@ fn read_capacity_10(cdb: &[u8]) -> Result<Command, Sense> {
     }
 }
 
-/// SERVICE ACTION IN(16): READ CAPACITY(16) (SBC-3), where the address with PMI is obsolete and ignored.
-fn service_action_in_16(cdb: &[u8]) -> Result<Command, Sense> {
+/// SERVICE ACTION IN(16): READ CAPACITY(16) (SBC-3), where the address with PMI is obsolete and ignored, and GET LBA STATUS.
+fn service_action_in_16(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
         service_action::READ_CAPACITY_16 => {
             Ok(Command::Query { query: Query::ReadCapacity16, allocation: be32(cdb, 10) })
         }
+        service_action::GET_LBA_STATUS => lba_status(cdb, unit),
         _ => Err(unknown_service_action()),
     }
+}
+
+/// GET LBA STATUS (SBC-3).
+fn lba_status(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
+    let lba = be64(cdb, 2);
+    unit.check_range(BlockRange { lba, blocks: 1 })?;
+    Ok(Command::LbaStatus { lba, allocation: be32(cdb, 10) })
 }
 
 /// MAINTENANCE IN: REPORT SUPPORTED OPERATION CODES (SPC-4).
@@ -465,12 +482,12 @@ fn report_opcodes(cdb: &[u8]) -> Result<Command, Sense> {
 }
 
 /// MODE SENSE (SPC-4).
-fn mode_sense(cdb: &[u8]) -> Result<Command, Sense> {
+fn mode_sense(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     const LLBAA: u8 = 0x10;
     const DBD: u8 = 0x08;
     let ten = cdb[0] == opcode::MODE_SENSE_10;
     let (page, subpage) = (cdb[2] & 0x3f, cdb[3]);
-    mode_sense::check_page(page, subpage)?;
+    mode_sense::check_page(page, subpage, unit)?;
     let values = match cdb[2] >> 6 {
         0b00 => ModeValues::Current,
         0b01 => ModeValues::Changeable,
@@ -483,7 +500,7 @@ fn mode_sense(cdb: &[u8]) -> Result<Command, Sense> {
         _ => ModeDescriptor::Short,
     };
     let allocation = if ten { u32::from(be16(cdb, 7)) } else { u32::from(cdb[4]) };
-    let query = Query::ModeSense(ModeQuery { ten, page, values, descriptor });
+    let query = Query::ModeSense(ModeQuery { ten, page, subpage, values, descriptor });
     Ok(Command::Query { query, allocation })
 }
 

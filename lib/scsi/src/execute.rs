@@ -7,7 +7,7 @@ use bdev::{IoError, Op};
 use crate::answer;
 use crate::command::{self, Command};
 use crate::lun::{Address, Lun};
-use crate::medium::{self, cache, on_unit, read_write, unmap, verify, write_same};
+use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, unmap, verify, write_same};
 use crate::nexus::UnitNexus;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::opcode;
@@ -66,8 +66,8 @@ pub enum Step {
         lba: u64,
         /// Number of blocks; 0 only for a flush of everything.
         blocks: u64,
-        /// The part of the buffer that `Read` and `Write` move, `blocks` long and starting at a multiple of
-        /// [`crate::limits::BUFFER_ALIGN`]; empty for the other operations.
+        /// The part of the buffer that `Read` and `Write` move, `blocks` long, or that `LbaStatus` fills; it starts at a multiple
+        /// of [`crate::limits::BUFFER_ALIGN`]. Empty for the other operations.
         data: Range<usize>,
     },
     /// Answer.
@@ -169,6 +169,9 @@ impl Job {
     /// is the whole buffer, at least [`Job::buffer_len`] bytes.
     #[inline]
     pub fn step(&mut self, context: &Context<'_>, last: Option<Result<(), IoError>>, buffer: &mut [u8]) -> Step {
+        if let (Some(Err(IoError::Gone)), Some(unit)) = (last, context.unit) {
+            unit.set_gone(true);
+        }
         let turn = medium::Turn { last, cursor: &mut self.cursor, stage: &mut self.stage, buffer };
         match self.command {
             Command::Read { range, fua } => on_unit(context, |unit| read_write::read(range, fua, unit, turn)),
@@ -180,7 +183,13 @@ impl Job {
             Command::Unmap { list_bytes } => on_unit(context, |unit| unmap::step(list_bytes, unit, turn)),
             Command::SynchronizeCache { range } => on_unit(context, |unit| cache::flush(range, unit, turn)),
             Command::StartStop { flush: true } => on_unit(context, |unit| cache::flush(cache::EVERYTHING, unit, turn)),
-            Command::StartStop { flush: false } | Command::TestUnitReady | Command::PreventAllow => Step::GOOD,
+            Command::LbaStatus { lba, allocation } => {
+                on_unit(context, |unit| lba_status::step(lba, allocation, unit, turn))
+            }
+            Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
+            Command::StartStop { flush: false } | Command::TestUnitReady { probe: false } | Command::PreventAllow => {
+                Step::GOOD
+            }
             Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),
         }
     }
@@ -215,10 +224,12 @@ impl Lengths {
             (Command::Query { query, allocation }, _) => {
                 (0, allocation, answer::buffer_bytes(query, allocation, context))
             }
+            (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
+            (Command::TestUnitReady { probe: true }, _) => (0, 0, block_size as usize),
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
             (Command::Verify { .. } | Command::WriteSame { .. }, None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
-            | (Command::TestUnitReady | Command::PreventAllow, _) => (0, 0, 0),
+            | (Command::TestUnitReady { probe: false } | Command::PreventAllow, _) => (0, 0, 0),
         };
         Lengths { data_out, data_in, buffer: buffer as u32 }
     }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::SENSE_BYTES_MAX;
 use crate::testing::*;
+use crate::wire::cdb::{be16, be32};
 use crate::wire::sense::SenseKey;
 use crate::{COMMANDS, UnitAttention, UnitNexus, UnitOptions};
 
@@ -25,6 +26,12 @@ fn standard_inquiry() {
     expected.extend([0x00, 0xa0, 0x09, 0x40, 0x04, 0x60, 0x04, 0xc0]);
     expected.resize(96, 0);
     assert_eq!(data, expected);
+}
+
+#[test]
+fn standard_inquiry_of_a_removable_medium() {
+    let unit = unit_with(|facts| facts.removable = true);
+    assert_eq!(answer(&inquiry(0, 0, 4), &context(&unit)), [0x00, 0x80, 0x06, 0x12]);
 }
 
 /// The 36 bytes that Linux asks for first; and 512 is told from 0 only by 16 bits of length.
@@ -91,6 +98,22 @@ fn vpd_serial_number_and_identification() {
 }
 
 #[test]
+fn vpd_identification_by_eui_64() {
+    for (text, len) in
+        [("0002c90300001234", 8), ("0002c9030000123400000001", 12), ("00000000000000010002c90300001234", 16)]
+    {
+        let eui64: crate::Eui64 = text.parse().expect("an EUI-64");
+        let unit = LogicalUnit::new(UnitOptions { eui64: Some(eui64), ..options() }).expect("a unit");
+        let data = answer(&inquiry(1, 0x83, 252), &context(&unit));
+        assert_eq!(usize::from(data[3]), 12 + 4 + len + 44 + 20 + 8);
+        assert_eq!(data[4..8], [0x01, 0x03, 0, 8]);
+        assert_eq!(data[16..20], [0x01, 0x02, 0, len as u8]);
+        assert_eq!(data[20..20 + len], *eui64.bytes());
+        assert_eq!(data[20 + len..][..4], [0x02, 0x01, 0, 40]);
+    }
+}
+
+#[test]
 fn vpd_extended_inquiry() {
     let page = |unit| answer(&inquiry(1, 0x86, 252), &context(&unit));
     let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x01, 0, 0, 0, 0, 0, 0, 0, 28];
@@ -120,19 +143,36 @@ fn vpd_block_limits() {
     assert_eq!(page(without_unmap), expected);
 }
 
+/// Linux drops an optimal transfer length that is no multiple of the physical block.
+#[test]
+fn vpd_block_limits_have_an_optimal_length_of_whole_physical_blocks() {
+    for (optimal, exponent, expected) in [(256, 0, 256_u32), (100, 3, 96), (4, 3, 0), (1 << 30, 3, 2048), (0, 3, 0)] {
+        let unit = unit_with(|facts| (facts.optimal_blocks, facts.physical_exponent) = (optimal, exponent));
+        let page = answer(&inquiry(1, 0xb0, 252), &context(&unit));
+        assert_eq!(page[12..16], expected.to_be_bytes(), "{optimal} {exponent}");
+    }
+}
+
 #[test]
 fn vpd_characteristics_and_provisioning() {
     let page = |page, change: fn(&mut crate::unit::Facts)| answer(&inquiry(1, page, 252), &context(&unit_with(change)));
     let mut expected = vec![0, 0xb1, 0, 0x3c, 0, 1];
     expected.resize(64, 0);
     assert_eq!(page(0xb1, |_| ()), expected);
-    expected[5] = 0;
+    expected[4..6].copy_from_slice(&7200_u16.to_be_bytes());
     assert_eq!(page(0xb1, |facts| facts.rotational = true), expected);
 
     assert_eq!(page(0xb2, |_| ()), [0, 0xb2, 0, 4, 0, 0xe4, 2, 0]);
     assert_eq!(page(0xb2, |facts| facts.unmap_zeroes = false), [0, 0xb2, 0, 4, 0, 0xe0, 2, 0]);
     let thick = |facts: &mut crate::unit::Facts| (facts.unmap, facts.unmap_zeroes) = (false, false);
     assert_eq!(page(0xb2, thick), [0, 0xb2, 0, 4, 0, 0, 0, 0]);
+
+    let watched = |facts: &mut crate::unit::Facts| facts.threshold_percent = Some(50);
+    assert_eq!(page(0xb2, watched), [0, 0xb2, 0, 4, 11, 0xe4, 2, 0]);
+    let watched_and_thick = |facts: &mut crate::unit::Facts| {
+        (facts.unmap, facts.unmap_zeroes, facts.threshold_percent) = (false, false, Some(50));
+    };
+    assert_eq!(page(0xb2, watched_and_thick), [0, 0xb2, 0, 4, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -248,6 +288,40 @@ fn mode_sense_shows_write_protection() {
     assert_eq!(header(&Context { read_only: true, ..context(&plain) }), 0x90);
 }
 
+/// The page of SBC-3's thresholds is there only with a threshold, and a subpage of its own.
+#[test]
+fn mode_sense_shows_the_provisioning_threshold() {
+    let page = |control: u8, page: u8, subpage: u8, unit: &LogicalUnit| {
+        answer(&[0x1a, 0x08, control << 6 | page, subpage, 255, 0], &context(unit))[4..].to_vec()
+    };
+    let watched = unit_with(|facts| facts.threshold_percent = Some(50));
+    watched.set_space((200 << 20) + 99);
+    let mut expected = vec![0x5c, 0x02, 0, 20];
+    expected.resize(16, 0);
+    expected.extend([0x81, 0x02, 0, 0, 0, 0, 0, 100]);
+    assert_eq!(page(0, 0x1c, 0x02, &watched), expected);
+    assert_eq!(page(2, 0x1c, 0x02, &watched), expected);
+    let mut nothing = expected[..16].to_vec();
+    nothing.resize(24, 0);
+    assert_eq!(page(1, 0x1c, 0x02, &watched), nothing);
+
+    let exceptions = page(0, 0x1c, 0, &watched);
+    assert_eq!(exceptions[..2], [0x1c, 0x0a]);
+    assert_eq!(page(0, 0x1c, 0xff, &watched), [&exceptions[..], &expected].concat());
+    let (pages, all) = (page(0, 0x3f, 0, &watched), page(0, 0x3f, 0xff, &watched));
+    assert_eq!(all, [&pages[..], &expected].concat());
+    assert_eq!(pages, page(0, 0x3f, 0xff, &unit()));
+
+    let refused =
+        |page: u8, subpage: u8, unit: &LogicalUnit| refusal(&[0x1a, 0x08, page, subpage, 255, 0], &context(unit));
+    let thick = unit_with(|facts| (facts.unmap, facts.threshold_percent) = (false, Some(50)));
+    for (code, subpage, unit) in
+        [(0x1c, 2, &unit()), (0x1c, 2, &thick), (0x1c, 1, &watched), (0x08, 2, &watched), (0x3f, 2, &watched)]
+    {
+        assert_eq!(refused(code, subpage, unit), Sense::invalid_field_in_cdb(3, None), "{code:x}/{subpage:x}");
+    }
+}
+
 fn opcodes(options: u8, opcode: u8, action: u16, unit: &LogicalUnit) -> Vec<u8> {
     let [high, low] = action.to_be_bytes();
     answer(&[0xa3, 0x0c, options, opcode, high, low, 0, 0, 0x10, 0, 0, 0], &context(unit))
@@ -280,7 +354,7 @@ fn one_supported_operation_code() {
     assert_eq!(opcodes(2, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
     assert_eq!(opcodes(3, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
     for (options, opcode, action) in
-        [(1, 0x15, 0), (0x81, 0x85, 0), (2, 0x9e, 0x12), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 9)]
+        [(1, 0x15, 0), (0x81, 0x85, 0), (2, 0x9e, 0x13), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 9)]
     {
         assert_eq!(opcodes(options, opcode, action, &unit), [0, 1, 0, 0], "{options:x} {opcode:x} {action:x}");
     }
@@ -375,15 +449,29 @@ fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn any_context() -> impl Strategy<Value = (Option<LogicalUnit>, Address, bool, Vec<UnitAttention>)> {
-    let facts = (any::<[bool; 5]>(), 0..16_u8, prop_oneof![Just(128 << 10), Just(1 << 20), Just(8 << 20)]);
-    let made = (facts, any::<bool>()).prop_map(|((flags, exponent, transfer), small)| {
-        let options = options_of(if small { 1 } else { 1000 }, 512);
-        let unit = LogicalUnit::new(UnitOptions { transfer_bytes_max: transfer, ..options }).expect("a unit");
-        unit.with_facts(|facts| {
-            [facts.write_cache, facts.read_only, facts.unmap, facts.unmap_zeroes, facts.rotational] = flags;
-            facts.physical_exponent = exponent;
-        })
-    });
+    let facts = (
+        any::<[bool; 7]>(),
+        0..16_u8,
+        prop_oneof![Just(128 << 10), Just(1 << 20), Just(8 << 20)],
+        prop_oneof![Just(0), any::<u32>()],
+        proptest::option::of(1..100_u8),
+        any::<u64>(),
+    );
+    let size = prop_oneof![Just((1, 512)), Just((1000, 512)), Just((1000, 4096))];
+    let made = (facts, size).prop_map(
+        |((flags, exponent, transfer, optimal_blocks, threshold_percent, space), (blocks, size))| {
+            let options = options_of(blocks, size);
+            let unit = LogicalUnit::new(UnitOptions { transfer_bytes_max: transfer, ..options }).expect("a unit");
+            unit.set_space(space);
+            unit.with_facts(|facts| {
+                [facts.write_cache, facts.read_only, facts.unmap, facts.unmap_zeroes, facts.rotational, ..] = flags;
+                [.., facts.removable, facts.lba_status] = flags;
+                facts.physical_exponent = exponent;
+                facts.optimal_blocks = optimal_blocks;
+                facts.threshold_percent = threshold_percent;
+            })
+        },
+    );
     let address = prop_oneof![
         Just(Address::Unit(Lun(0))),
         Just(Address::Unit(Lun(9))),
@@ -437,6 +525,59 @@ proptest! {
             let wrote = disk.asked.iter().any(|(op, ..)| !matches!(op, Op::Read | Op::Flush));
             prop_assert!(!wrote, "{:?}", disk.asked);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever the device is like: every page and list says how long it is, and the pages do not contradict each other.
+    #[test]
+    fn answers_are_well_formed((unit, ..) in any_context(), eui_len in 0..4_usize) {
+        let Some(unit) = unit else { return Ok(()) };
+        let eui64 = ["", "0002c90300001234", "0002c9030000123400000001", "00000000000000010002c90300001234"][eui_len];
+        let unit = unit.with_eui64(eui64.parse().ok());
+        let ask = |cdb: &[u8]| answer(cdb, &context(&unit));
+
+        let standard = ask(&inquiry(0, 0, 0xffff));
+        prop_assert_eq!(usize::from(standard[4]), standard.len() - 5);
+        for page in ask(&inquiry(1, 0, 0xffff)).split_off(4) {
+            let data = ask(&inquiry(1, page, 0xffff));
+            prop_assert!(data[..2] == [0, page] && usize::from(be16(&data, 2)) == data.len() - 4);
+        }
+        let mut designators = &ask(&inquiry(1, 0x83, 0xffff))[4..];
+        while let [_, _, _, len, rest @ ..] = designators {
+            prop_assert!(usize::from(*len) <= rest.len());
+            designators = &rest[usize::from(*len)..];
+        }
+        prop_assert!(designators.is_empty());
+
+        let modes = ask(&[0x5a, 0x08, 0x3f, 0xff, 0, 0, 0, 0xff, 0xff, 0]);
+        prop_assert_eq!(usize::from(be16(&modes, 0)), modes.len() - 2);
+        prop_assert_eq!(modes[3] & 0x80 != 0, unit.is_read_only());
+        let mut pages = &modes[8..];
+        while let [code, second, ..] = *pages {
+            let len = if code & 0x40 == 0 { 2 + usize::from(second) } else { 4 + usize::from(be16(pages, 2)) };
+            prop_assert!(len <= pages.len());
+            pages = &pages[len..];
+        }
+        prop_assert!(pages.is_empty());
+
+        let (limits, provisioning) = (ask(&inquiry(1, 0xb0, 64)), ask(&inquiry(1, 0xb2, 8)));
+        let capacity = ask(&cdb(&[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32]));
+        let (granularity, most, optimal) = (be16(&limits, 6), be32(&limits, 8), be32(&limits, 12));
+        prop_assert!(u32::from(granularity) == 1 << (capacity[13] & 0x0f) && optimal <= most);
+        prop_assert!(optimal.is_multiple_of(u32::from(granularity)));
+        let (lbpme, lbpu, unmap_limit) = (capacity[14] & 0x80 != 0, provisioning[5] & 0x80 != 0, be32(&limits, 20));
+        prop_assert!(lbpme == lbpu && lbpu == (unmap_limit > 0) && lbpu == (provisioning[6] == 2));
+        prop_assert_eq!(capacity[14] & 0x40 != 0, provisioning[5] & 0x04 != 0);
+        prop_assert_eq!(provisioning[4] != 0, modes.len() > 8 + 20 + 12 + 12);
+
+        let status = ask(&cdb(&[0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]));
+        let told: u64 = status[8..].chunks(16).map(|descriptor| u64::from(be32(descriptor, 8))).sum();
+        prop_assert!(be32(&status, 0) as usize == status.len() - 4 && told == unit.num_blocks());
+        let opcodes = ask(&cdb(&[0xa3, 0x0c, 0x80, 0, 0, 0, 0, 0, 0xff, 0xff]));
+        prop_assert!(be32(&opcodes, 0) as usize == opcodes.len() - 4 && (opcodes.len() - 4) % 20 == 0);
     }
 }
 

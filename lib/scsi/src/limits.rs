@@ -44,6 +44,10 @@ pub const UNMAP_BYTES_MAX: u64 = 512 << 20;
 /// that cannot write zeroes by itself is written in pieces, which must end well inside the initiator's timeout.
 pub const WRITE_SAME_BYTES_MAX: u64 = 64 << 20;
 
+/// Most descriptors in one answer to GET LBA STATUS: to find each costs the device a system call or two, and the initiator may
+/// ask for the rest.
+pub const LBA_STATUS_DESCRIPTORS_MAX: usize = 256;
+
 const fn is_aligned(bytes: usize) -> bool {
     bytes.next_multiple_of(BUFFER_ALIGN) == bytes
 }
@@ -54,6 +58,7 @@ const _: () = {
     assert!(is_aligned(TRANSFER_BYTES_MIN as usize) && is_aligned(SCRATCH_BYTES));
     assert!(8 + 16 * UNMAP_DESCRIPTORS_MAX as usize <= SCRATCH_BYTES && u16::MAX as usize <= SCRATCH_BYTES);
     assert!(ANSWER_BYTES <= SCRATCH_BYTES);
+    assert!(BUFFER_ALIGN + 16 * LBA_STATUS_DESCRIPTORS_MAX <= SCRATCH_BYTES);
     assert!(WRITE_SAME_BYTES_MAX >= BLOCK_BYTES_MAX as u64);
     assert!(UNMAP_BYTES_MAX / BLOCK_BYTES_MIN as u64 <= u32::MAX as u64 && UNMAP_BYTES_MAX >= BLOCK_BYTES_MAX as u64);
 };

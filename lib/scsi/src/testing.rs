@@ -87,6 +87,10 @@ impl Disk {
                 assert_eq!(data.len() as u64, blocks * size as u64);
                 assert!(data.start == medium::align(data.start) && data.end <= buffer.len());
             }
+            Op::LbaStatus => {
+                assert!(!data.is_empty() && data.len() % 16 == 0, "{data:?}");
+                assert!(data.start == medium::align(data.start) && data.end <= buffer.len());
+            }
             _ => assert!(data.is_empty()),
         }
         if let Some(result @ Err(_)) = self.results.pop_front() {
@@ -95,7 +99,9 @@ impl Disk {
         match op {
             Op::Read => {
                 for (index, block) in buffer[data].chunks_mut(size).enumerate() {
-                    block.copy_from_slice(&self.block(lba + index as u64)[..size]);
+                    let mut stored = self.block(lba + index as u64);
+                    stored.resize(size, 0);
+                    block.copy_from_slice(&stored);
                 }
             }
             Op::Write { .. } => {
@@ -105,9 +111,29 @@ impl Disk {
             }
             Op::Unmap | Op::WriteZeroes { .. } => self.blocks.retain(|&at, _| !(lba..lba + blocks).contains(&at)),
             Op::Flush => (),
-            Op::LbaStatus | Op::Scsi { .. } => unreachable!("no job here asks for it"),
+            Op::LbaStatus => self.put_lba_status(lba, lba + blocks, &mut buffer[data]),
+            Op::Scsi { .. } => unreachable!("no job here asks for it"),
         }
         Ok(())
+    }
+
+    /// Blocks that were written are mapped, others deallocated.
+    fn put_lba_status(&self, mut lba: u64, end: u64, list: &mut [u8]) {
+        list.fill(0);
+        for descriptor in list.chunks_exact_mut(16) {
+            if lba == end {
+                break;
+            }
+            let mapped = self.blocks.contains_key(&lba);
+            let next = match mapped {
+                true => (lba..end).find(|at| !self.blocks.contains_key(at)).unwrap_or(end),
+                false => self.blocks.range(lba..end).next().map_or(end, |(&at, _)| at),
+            };
+            descriptor[..8].copy_from_slice(&lba.to_be_bytes());
+            descriptor[8..12].copy_from_slice(&((next - lba) as u32).to_be_bytes());
+            descriptor[12] = u8::from(!mapped);
+            lba = next;
+        }
     }
 }
 

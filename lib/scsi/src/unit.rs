@@ -1,11 +1,12 @@
 //! One logical unit: a block device with a SCSI identity.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use bdev::Bdev;
 use uuid::Uuid;
 
+use crate::eui64::Eui64;
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
     WRITE_SAME_BYTES_MAX,
@@ -28,6 +29,8 @@ pub struct UnitOptions {
     /// NAA designator of 8 bytes (SPC-4; the top four bits 2h, 3h or 5h). Default: locally assigned (3h) with the
     /// low 60 bits of the FNV-1a hash of the device's UUID.
     pub naa: Option<u64>,
+    /// EUI-64 designator, shown beside the NAA one. Default: none.
+    pub eui64: Option<Eui64>,
     /// The device underneath.
     pub bdev: Arc<Bdev>,
     /// Refuse writes even though the device would take them.
@@ -40,7 +43,7 @@ pub struct UnitOptions {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum UnitError {
     /// A string that INQUIRY returns has the wrong length or other than printable ASCII characters.
-    #[error("{field} '{value}' must have 1 to {most} characters, printable ASCII only and no space at either end")]
+    #[error("{field}: '{value}' must have 1 to {most} characters, printable ASCII only and no space at either end")]
     Text {
         /// The option.
         field: &'static str,
@@ -50,7 +53,7 @@ pub enum UnitError {
         most: usize,
     },
     /// An NAA designator of a form that has not 8 bytes.
-    #[error("naa {0:016x} must start with hexadecimal digit 3 (locally assigned), 2 or 5 (IEEE)")]
+    #[error("naa: {0:016x} must start with hexadecimal digit 3 (locally assigned), 2 or 5 (IEEE)")]
     Naa(u64),
     /// The device's blocks are of a size that cannot be served.
     #[error(
@@ -75,6 +78,10 @@ pub struct LogicalUnit {
     identity: Identity,
     facts: Facts,
     control: AtomicU8,
+    /// An operation found the device gone, and none since that it is back.
+    gone: AtomicBool,
+    /// See [`LogicalUnit::set_space`].
+    space_bytes: AtomicU64,
 }
 
 /// What INQUIRY says about a unit.
@@ -85,6 +92,7 @@ pub(crate) struct Identity {
     pub(crate) revision: String,
     pub(crate) serial: String,
     pub(crate) naa: u64,
+    pub(crate) eui64: Option<Eui64>,
 }
 
 /// What the commands need to know of the device; copied so that the data path reads one place.
@@ -97,11 +105,27 @@ pub(crate) struct Facts {
     pub(crate) read_only: bool,
     pub(crate) unmap: bool,
     pub(crate) unmap_zeroes: bool,
+    pub(crate) lba_status: bool,
     pub(crate) rotational: bool,
+    pub(crate) removable: bool,
     pub(crate) optimal_blocks: u32,
+    /// Percentage of the space beneath in use that initiators are told of, if they are to be.
+    pub(crate) threshold_percent: Option<u8>,
     /// Multiple of [`BUFFER_ALIGN`], so that a scratch part can follow the data.
     pub(crate) transfer_bytes_max: u32,
 }
+
+/// When initiators are told that space runs short, in the units of SBC-3: sets of 2^exponent blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ProvisioningThreshold {
+    /// THRESHOLD EXPONENT, never 0.
+    pub(crate) exponent: u8,
+    /// THRESHOLD COUNT: sets in use.
+    pub(crate) sets: u32,
+}
+
+/// Size of a threshold set, unless the capacity is so large that its sets could not be counted in 32 bits.
+const THRESHOLD_SET_BYTES: u64 = 1 << 20;
 
 const D_SENSE: u8 = 0x01;
 const SWP: u8 = 0x02;
@@ -125,6 +149,7 @@ impl UnitOptions {
             revision: REVISION_DEFAULT.to_owned(),
             serial: None,
             naa: None,
+            eui64: None,
             bdev,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
@@ -144,7 +169,8 @@ impl LogicalUnit {
             return Err(UnitError::Empty);
         }
         let identity = Identity::new(&options)?;
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control: AtomicU8::new(TAS) })
+        let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
+        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes })
     }
 
     /// Product identification.
@@ -170,6 +196,11 @@ impl LogicalUnit {
     /// NAA designator.
     pub fn naa(&self) -> u64 {
         self.identity.naa
+    }
+
+    /// EUI-64 designator, if it has one.
+    pub fn eui64(&self) -> Option<Eui64> {
+        self.identity.eui64
     }
 
     /// The device underneath.
@@ -218,6 +249,24 @@ impl LogicalUnit {
         self.control.store(TAS, Ordering::Relaxed);
     }
 
+    /// Notes how much space there is beneath, free or not. It is asked of the device elsewhere, as that may take long.
+    pub fn set_space(&self, total_bytes: u64) {
+        self.space_bytes.store(total_bytes, Ordering::Relaxed);
+    }
+
+    /// The threshold as SBC-3 counts it, in sets whose size follows from the capacity.
+    pub(crate) fn provisioning_threshold(&self) -> Option<ProvisioningThreshold> {
+        let percent = self.facts.threshold_percent.filter(|_| self.facts.unmap)?;
+        let bytes = u128::from(self.space_bytes.load(Ordering::Relaxed)) * u128::from(percent) / 100;
+        let block_size = u64::from(self.facts.block_size);
+        let mut exponent = (THRESHOLD_SET_BYTES / block_size).ilog2();
+        while self.num_blocks() >> exponent > u64::from(u32::MAX) {
+            exponent += 1;
+        }
+        let sets = u32::try_from((bytes / u128::from(block_size)) >> exponent).unwrap_or(u32::MAX);
+        Some(ProvisioningThreshold { exponent: exponent as u8, sets })
+    }
+
     /// The D_SENSE bit of the control mode page: sense data goes out in descriptor format.
     pub fn descriptor_sense(&self) -> bool {
         self.control(D_SENSE)
@@ -249,10 +298,26 @@ impl LogicalUnit {
         self.set_control(SWP, on);
     }
 
+    /// Whether the device was gone when it was last heard of.
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_gone(&self, gone: bool) {
+        self.gone.store(gone, Ordering::Relaxed);
+    }
+
     /// The same unit on a device with other properties.
     #[cfg(test)]
     pub(crate) fn with_facts(mut self, change: impl FnOnce(&mut Facts)) -> LogicalUnit {
         change(&mut self.facts);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_eui64(mut self, eui64: Option<Eui64>) -> LogicalUnit {
+        self.identity.eui64 = eui64;
         self
     }
 
@@ -305,8 +370,11 @@ impl Facts {
             read_only: options.read_only,
             unmap: info.unmap,
             unmap_zeroes: info.unmap && info.unmap_zeroes,
+            lba_status: info.lba_status,
             rotational: info.rotational,
+            removable: info.removable,
             optimal_blocks: info.optimal_blocks,
+            threshold_percent: info.thin_threshold_percent,
             transfer_bytes_max: options.transfer_bytes_max / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
         })
     }
@@ -351,11 +419,12 @@ impl Identity {
             return Err(UnitError::Naa(naa));
         }
         Ok(Identity {
-            name: text("name", &options.name, NAME_CHARACTERS_MAX)?,
+            name: text("product", &options.name, NAME_CHARACTERS_MAX)?,
             vendor: text("vendor", &options.vendor, VENDOR_CHARACTERS_MAX)?,
             revision: text("revision", &options.revision, REVISION_CHARACTERS_MAX)?,
             serial: text("serial", &serial, SERIAL_BYTES_MAX)?,
             naa,
+            eui64: options.eui64,
         })
     }
 }

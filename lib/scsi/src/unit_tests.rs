@@ -56,14 +56,14 @@ fn errors_name_the_option() {
         change(&mut options);
         error(options)
     };
-    assert!(text(|options| options.name = String::new()).starts_with("name ''"));
+    assert!(text(|options| options.name = String::new()).starts_with("product: ''"));
     assert!(text(|options| options.name = "seventeen letters".to_owned()).contains("1 to 16 characters"));
-    assert!(text(|options| options.name = "tab\there".to_owned()).starts_with("name"));
-    assert!(text(|options| options.name = " padded".to_owned()).starts_with("name"));
+    assert!(text(|options| options.name = "tab\there".to_owned()).starts_with("product:"));
+    assert!(text(|options| options.name = " padded".to_owned()).starts_with("product:"));
     assert!(text(|options| options.vendor = "ninechars".to_owned()).starts_with("vendor"));
     assert!(text(|options| options.revision = "1.2.3".to_owned()).starts_with("revision"));
     assert!(text(|options| options.serial = Some("x".repeat(65))).starts_with("serial"));
-    assert!(text(|options| options.naa = Some(0x6000_0000_0000_0000)).starts_with("naa 6000000000000000"));
+    assert!(text(|options| options.naa = Some(0x6000_0000_0000_0000)).starts_with("naa: 6000000000000000"));
     assert!(text(|options| options.transfer_bytes_max = 4096).starts_with("transfer_bytes_max 4096"));
 }
 
@@ -131,4 +131,35 @@ fn a_reset_takes_the_mode_parameters_back() {
     unit.set_task_aborted_status(false);
     unit.reset();
     assert!(unit.task_aborted_status() && !unit.descriptor_sense() && !unit.software_write_protect());
+}
+
+#[test]
+fn a_threshold_is_counted_in_sets_that_32_bits_can_number() {
+    let threshold = |num_blocks, block_size, space_bytes| {
+        let unit = LogicalUnit::new(options_of(num_blocks, block_size)).expect("a unit");
+        let unit = unit.with_facts(|facts| facts.threshold_percent = Some(50));
+        unit.set_space(space_bytes);
+        unit.provisioning_threshold().expect("a threshold")
+    };
+    assert_eq!(threshold(1000, 512, 14 << 20), ProvisioningThreshold { exponent: 11, sets: 7 });
+    assert_eq!(threshold(1000, 4096, 14 << 20), ProvisioningThreshold { exponent: 8, sets: 7 });
+    assert_eq!(threshold(1 << 43, 512, 14 << 30), ProvisioningThreshold { exponent: 12, sets: 7 << 9 });
+    assert_eq!(threshold((1 << 43) - 1, 512, u64::MAX).sets, u32::MAX);
+}
+
+/// A file system that grows beneath a unit moves the threshold; one that was never seen has none to speak of.
+#[test]
+fn a_threshold_follows_the_space_beneath() {
+    let unit = LogicalUnit::new(options()).expect("a unit").with_facts(|facts| facts.threshold_percent = Some(80));
+    let sets = |unit: &LogicalUnit| unit.provisioning_threshold().map(|threshold| threshold.sets);
+    assert_eq!(sets(&unit), Some(0));
+    for (mib, expected) in [(100, 80), (1000, 800), (10, 8), (1, 0)] {
+        unit.set_space(mib << 20);
+        assert_eq!(sets(&unit), Some(expected));
+    }
+}
+
+#[test]
+fn a_unit_has_no_threshold_without_one_of_the_device() {
+    assert_eq!(LogicalUnit::new(options()).expect("a unit").provisioning_threshold(), None);
 }

@@ -5,6 +5,7 @@ mod data;
 mod logins;
 mod management;
 mod orphans;
+mod units;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -17,6 +17,8 @@ const NOT_CONNECTED: u8 = 0x3f;
 /// Qualifier 011b: no unit can be here.
 const NO_UNIT: u8 = 0x7f;
 
+/// The medium is removable.
+const RMB: u8 = 0x80;
 /// VERSION: SPC-4.
 const SPC_4: u8 = 0x06;
 /// HISUP (LUNs as REPORT LUNS has them) and RESPONSE DATA FORMAT 2.
@@ -29,7 +31,7 @@ const VERSION_DESCRIPTORS: [u16; 4] = [0x00a0, 0x0940, 0x0460, 0x04c0];
 pub(crate) fn put(context: &Context<'_>, bytes: &mut Bytes<'_>) {
     let identity = context.unit.map(|unit| unit.identity());
     bytes.put_u8(peripheral(context));
-    bytes.put_u8(0); // RMB: not removable
+    bytes.put_u8(if context.unit.is_some_and(|unit| unit.facts().removable) { RMB } else { 0 });
     bytes.put_u8(SPC_4);
     bytes.put_u8(HISUP_FORMAT_2);
     bytes.put_u8((STANDARD_BYTES - 5) as u8); // ADDITIONAL LENGTH

@@ -5,26 +5,37 @@ use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 use crate::wire::sense::Sense;
 
-const CACHING: u8 = 0x08;
-const CONTROL: u8 = 0x0a;
-const INFORMATIONAL_EXCEPTIONS: u8 = 0x1c;
-const PAGES: [u8; 3] = [CACHING, CONTROL, INFORMATIONAL_EXCEPTIONS];
+/// Page and subpage.
+type PageCode = (u8, u8);
+
+const CACHING: PageCode = (0x08, 0x00);
+const CONTROL: PageCode = (0x0a, 0x00);
+const INFORMATIONAL_EXCEPTIONS: PageCode = (0x1c, 0x00);
+/// Only of a unit with a threshold.
+const PROVISIONING: PageCode = (0x1c, 0x02);
 const ALL_PAGES: u8 = 0x3f;
-/// Subpage FFh: the page and all its subpages, of which we have none.
+/// Subpage FFh: the page and all its subpages.
 const ALL_SUBPAGES: u8 = 0xff;
 
 /// Whether a page is there to be asked for.
 ///
 /// # Errors
 /// INVALID FIELD IN CDB with a pointer to PAGE CODE or SUBPAGE CODE.
-pub(crate) fn check_page(page: u8, subpage: u8) -> Result<(), Sense> {
-    if page != ALL_PAGES && !PAGES.contains(&page) {
+pub(crate) fn check_page(page: u8, subpage: u8, unit: &LogicalUnit) -> Result<(), Sense> {
+    if page != ALL_PAGES && !pages(unit).any(|(known, _)| known == page) {
         return Err(Sense::invalid_field_in_cdb(2, Some(5)));
     }
     match subpage {
         0 | ALL_SUBPAGES => Ok(()),
+        _ if pages(unit).any(|known| known == (page, subpage)) => Ok(()),
         _ => Err(Sense::invalid_field_in_cdb(3, None)),
     }
+}
+
+/// The pages of a unit, in ascending order.
+fn pages(unit: &LogicalUnit) -> impl Iterator<Item = PageCode> {
+    let provisioning = unit.provisioning_threshold().map(|_| PROVISIONING);
+    [CACHING, CONTROL, INFORMATIONAL_EXCEPTIONS].into_iter().chain(provisioning)
 }
 
 /// Header, block descriptor and pages.
@@ -35,8 +46,10 @@ pub(crate) fn put(query: ModeQuery, unit: &LogicalUnit, read_only: bool, bytes: 
         ModeDescriptor::Short => put_short_descriptor(unit, bytes),
         ModeDescriptor::Long => put_long_descriptor(unit, bytes),
     }
-    let wanted = |page: &&u8| query.page == ALL_PAGES || query.page == **page;
-    for &page in PAGES.iter().filter(wanted) {
+    let wanted = |(page, subpage): &PageCode| {
+        (query.page == ALL_PAGES || query.page == *page) && (query.subpage == ALL_SUBPAGES || query.subpage == *subpage)
+    };
+    for page in pages(unit).filter(wanted) {
         put_page(page, query.values, unit, bytes);
     }
     // MODE DATA LENGTH counts what follows it.
@@ -84,16 +97,19 @@ fn put_long_descriptor(unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
 }
 
 /// One page. Changeable values are masks, all zero since there is no MODE SELECT; defaults are the values of a new unit.
-fn put_page(page: u8, values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
-    let start = bytes.len();
-    bytes.put_u8(page);
-    let body = match page {
+fn put_page((page, subpage): PageCode, values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
+    const SPF: u8 = 0x40;
+    match subpage {
+        0 => bytes.put_u8(page),
+        _ => bytes.put(&[SPF | page, subpage]),
+    }
+    let body = match (page, subpage) {
         CACHING => put_caching,
         CONTROL => put_control,
+        PROVISIONING => put_provisioning,
         _ => put_informational_exceptions,
     };
     body(values, unit, bytes);
-    debug_assert!(bytes.len() > start);
 }
 
 fn put_caching(values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
@@ -137,4 +153,22 @@ fn put_informational_exceptions(values: ModeValues, _unit: &LogicalUnit, bytes: 
     bytes.put_u8(PAGE_BYTES);
     bytes.put_u8(if values == ModeValues::Changeable { 0 } else { DEXCPT });
     bytes.put_zeroes(usize::from(PAGE_BYTES) - 1);
+}
+
+/// Logical block provisioning (SBC-3): one threshold, which every initiator is told of (SITUA is clear).
+fn put_provisioning(values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
+    const HEADER_BYTES: usize = 12;
+    const DESCRIPTOR_BYTES: usize = 8;
+    const ENABLED: u8 = 0x80; // the type, bits 5 to 3, is 000b: a soft threshold
+    const ARMED_INCREASING: u8 = 0b001;
+    const USED_RESOURCES: u8 = 0x02;
+    bytes.put_be16((HEADER_BYTES + DESCRIPTOR_BYTES) as u16); // PAGE LENGTH
+    bytes.put_zeroes(HEADER_BYTES);
+    match unit.provisioning_threshold().filter(|_| values != ModeValues::Changeable) {
+        Some(threshold) => {
+            bytes.put(&[ENABLED | ARMED_INCREASING, USED_RESOURCES, 0, 0]);
+            bytes.put_be32(threshold.sets);
+        }
+        None => bytes.put_zeroes(DESCRIPTOR_BYTES),
+    }
 }

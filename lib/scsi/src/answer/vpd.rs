@@ -50,7 +50,7 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.patch_be16(2, (bytes.len() - HEADER_BYTES) as u16);
 }
 
-/// Device identification (SPC-4): the unit by NAA and by vendor, and the port that the command came through.
+/// Device identification (SPC-4): the unit by NAA, by EUI-64 if it has one, and by vendor, and the port that the command came through.
 fn put_identification(identity: &Identity, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     const BINARY: u8 = 1;
     const ASCII: u8 = 2;
@@ -65,6 +65,9 @@ fn put_identification(identity: &Identity, context: &Context<'_>, bytes: &mut By
 
     let naa = identity.naa.to_be_bytes();
     put_designator(bytes, BINARY, NAA, &[&naa]);
+    if let Some(eui64) = identity.eui64 {
+        put_designator(bytes, BINARY, EUI_64, &[eui64.bytes()]);
+    }
     let product = [identity.vendor.as_bytes(), &b"        "[identity.vendor.len()..]];
     put_designator(bytes, ASCII, T10_VENDOR, &[product[0], product[1], identity.serial.as_bytes()]);
     // An SRP target port identifier is an identifier extension and an EUI-64, which is what this type holds in 16 bytes.
@@ -96,7 +99,7 @@ fn put_block_limits(facts: &Facts, bytes: &mut Bytes<'_>) {
     bytes.put_be16(0); // WSNZ; MAXIMUM COMPARE AND WRITE LENGTH
     bytes.put_be16(facts.physical_blocks() as u16); // OPTIMAL TRANSFER LENGTH GRANULARITY
     bytes.put_be32(facts.transfer_blocks_max()); // MAXIMUM TRANSFER LENGTH
-    bytes.put_be32(facts.optimal_blocks.min(facts.transfer_blocks_max())); // OPTIMAL TRANSFER LENGTH
+    bytes.put_be32(optimal_transfer_blocks(facts)); // OPTIMAL TRANSFER LENGTH
     bytes.put_be32(0); // MAXIMUM PREFETCH LENGTH
     bytes.put_be32(if facts.unmap { facts.unmap_blocks_max() } else { 0 });
     bytes.put_be32(if facts.unmap { UNMAP_DESCRIPTORS_MAX } else { 0 });
@@ -106,11 +109,18 @@ fn put_block_limits(facts: &Facts, bytes: &mut Bytes<'_>) {
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
 }
 
+/// Whole physical blocks, as Linux ignores what is not; 0 says nothing.
+fn optimal_transfer_blocks(facts: &Facts) -> u32 {
+    let blocks = facts.optimal_blocks.min(facts.transfer_blocks_max());
+    blocks - blocks % facts.physical_blocks()
+}
+
 /// Block device characteristics (SBC-3).
 fn put_block_characteristics(facts: &Facts, bytes: &mut Bytes<'_>) {
     const NON_ROTATING: u16 = 1;
-    const RATE_NOT_REPORTED: u16 = 0;
-    bytes.put_be16(if facts.rotational { RATE_NOT_REPORTED } else { NON_ROTATING });
+    // In turns per minute. 0 would leave open whether anything turns; an ordinary disk's rate says that seeking costs time.
+    const ROTATING: u16 = 7200;
+    bytes.put_be16(if facts.rotational { ROTATING } else { NON_ROTATING });
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
 }
 
@@ -121,7 +131,7 @@ fn put_provisioning(unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     const FULLY_PROVISIONED: u8 = 0;
     const THIN_PROVISIONED: u8 = 2;
     let facts = unit.facts();
-    bytes.put_u8(0); // THRESHOLD EXPONENT: no thresholds
+    bytes.put_u8(unit.provisioning_threshold().map_or(0, |threshold| threshold.exponent)); // THRESHOLD EXPONENT
     bytes.put_u8(if facts.unmap { LBPU_LBPWS_LBPWS10 } else { 0 } | if facts.unmap_zeroes { LBPRZ } else { 0 });
     bytes.put_u8(if facts.unmap { THIN_PROVISIONED } else { FULLY_PROVISIONED });
     bytes.put_u8(0);

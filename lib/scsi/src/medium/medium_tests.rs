@@ -296,3 +296,152 @@ fn a_unit_that_went_away_is_not_supported() {
     let gone = crate::Context { unit: None, ..context(&unit) };
     assert_eq!(job.step(&gone, None, &mut [0; BLOCK]), Step::refuse(Sense::LOGICAL_UNIT_NOT_SUPPORTED));
 }
+
+fn lba_status_cdb(lba: u64, allocation: u32) -> [u8; 16] {
+    let mut cdb = cdb_16(0x9e, 0x12, lba, 0);
+    cdb[10..14].copy_from_slice(&allocation.to_be_bytes());
+    cdb
+}
+
+fn lba_status(lba: u64, allocation: u32, unit: &LogicalUnit, disk: &mut Disk) -> Vec<u8> {
+    let outcome = go(&lba_status_cdb(lba, allocation), &[], unit, disk);
+    assert!(matches!(outcome.ending, Ending::Good { .. }), "{:?}", outcome.ending);
+    outcome.data_in
+}
+
+/// The parameter data that these descriptors make.
+fn lba_status_list(descriptors: &[(u64, u32, u8)]) -> Vec<u8> {
+    let mut list = (4 + 16 * descriptors.len() as u32).to_be_bytes().to_vec();
+    list.extend([0; 4]);
+    for &(lba, blocks, status) in descriptors {
+        list.extend(lba.to_be_bytes());
+        list.extend(blocks.to_be_bytes());
+        list.extend([status, 0, 0, 0]);
+    }
+    list
+}
+
+#[test]
+fn lba_status_tells_what_the_device_knows() {
+    let (unit, mut disk) = (unit_with(|facts| facts.lba_status = true), Disk::default());
+    disk.fill(8, 4, 1);
+    disk.fill(20, 1, 1);
+    let rest = BLOCKS as u32 - 21;
+    let all = lba_status_list(&[(0, 8, 1), (8, 4, 0), (12, 8, 1), (20, 1, 0), (21, rest, 1)]);
+    assert_eq!(lba_status(0, 4096, &unit, &mut disk), all);
+    assert_eq!(disk.asked, [(Op::LbaStatus, 0, BLOCKS)]);
+    assert_eq!(lba_status(10, 40, &unit, &mut disk), lba_status_list(&[(10, 2, 0), (12, 8, 1)]));
+    assert_eq!(lba_status(BLOCKS - 1, 24, &unit, &mut disk), lba_status_list(&[(BLOCKS - 1, 1, 1)]));
+}
+
+/// SBC-3: at least one descriptor is there to be told of, however little the initiator has room for.
+#[test]
+fn lba_status_is_cut_to_the_allocation_length() {
+    let (unit, mut disk) = (unit_with(|facts| facts.lba_status = true), Disk::default());
+    disk.fill(0, 5, 1);
+    let one = lba_status_list(&[(0, 5, 0)]);
+    for allocation in [0, 1, 4, 8, 23, 24, 39] {
+        let cut = &one[..one.len().min(allocation as usize)];
+        assert_eq!(lba_status(0, allocation, &unit, &mut disk), cut, "{allocation}");
+    }
+    (0..1000).for_each(|n| disk.fill(2 * n, 1, 1));
+    let most = lba_status(0, u32::MAX, &unit, &mut disk);
+    assert_eq!(most.len(), 8 + 16 * crate::limits::LBA_STATUS_DESCRIPTORS_MAX);
+}
+
+/// A fully provisioned unit, or one that cannot tell: SBC-3 has status 0 for both.
+#[test]
+fn without_knowledge_every_block_counts_as_mapped() {
+    let mut disk = Disk::default();
+    assert_eq!(lba_status(5, 512, &unit(), &mut disk), lba_status_list(&[(5, BLOCKS as u32 - 5, 0)]));
+    let huge = LogicalUnit::new(crate::testing::options_of(1 << 40, 512)).expect("a unit");
+    assert_eq!(lba_status(1, 512, &huge, &mut disk), lba_status_list(&[(1, u32::MAX, 0)]));
+    assert_eq!(disk.asked, []);
+}
+
+#[test]
+fn lba_status_past_the_end_or_of_a_failing_device_is_refused() {
+    let (unit, mut disk) = (unit_with(|facts| facts.lba_status = true), Disk::default());
+    for lba in [BLOCKS, u64::MAX] {
+        let outcome = go(&lba_status_cdb(lba, 512), &[], &unit, &mut disk);
+        assert_eq!(sense_of(&outcome, &[]), Sense::LBA_OUT_OF_RANGE);
+    }
+    for (error, sense) in [
+        (IoError::Failed, Sense::INTERNAL_TARGET_FAILURE),
+        (IoError::Medium, Sense::UNRECOVERED_READ_ERROR),
+        (IoError::Gone, Sense::NOT_READY_MANUAL_INTERVENTION),
+    ] {
+        let mut disk = Disk { results: [Err(error)].into(), ..Disk::default() };
+        assert_eq!(sense_of(&go(&lba_status_cdb(0, 512), &[], &unit, &mut disk), &[]), sense);
+    }
+}
+
+/// What a device answers is data of this process, but an initiator acts on it: gaps and blocks that are not there stay out.
+#[test]
+fn lba_status_keeps_to_the_descriptors_that_make_sense() {
+    let unit = unit_with(|facts| facts.lba_status = true);
+    let told = |descriptors: &[(u64, u32, u8)]| {
+        let mut job = crate::begin(&lba_status_cdb(10, 104), &context(&unit)).expect("legal");
+        let mut buffer = vec![0; job.buffer_len()];
+        let Step::Io { data, .. } = job.step(&context(&unit), None, &mut buffer) else { panic!("I/O is due") };
+        let list = lba_status_list(descriptors);
+        buffer[data][..list.len() - 8].copy_from_slice(&list[8..]);
+        match job.step(&context(&unit), Some(Ok(())), &mut buffer) {
+            Step::Done(Ending::Good { data_in }) => Ok(buffer[data_in].to_vec()),
+            Step::Done(Ending::CheckCondition(sense)) => Err(sense),
+            step => panic!("{step:?}"),
+        }
+    };
+    let rest = BLOCKS as u32 - 11;
+    assert_eq!(told(&[(10, 1, 0x10), (11, u32::MAX, 1)]), Ok(lba_status_list(&[(10, 1, 0), (11, rest, 1)])));
+    assert_eq!(told(&[(10, 1, 0), (12, 1, 1)]), Ok(lba_status_list(&[(10, 1, 0)])));
+    assert_eq!(told(&[(10, 1, 0), (11, 0, 1), (11, 1, 1)]), Ok(lba_status_list(&[(10, 1, 0)])));
+    assert_eq!(told(&[(9, 2, 0)]), Err(Sense::INTERNAL_TARGET_FAILURE));
+    assert_eq!(told(&[]), Err(Sense::INTERNAL_TARGET_FAILURE));
+}
+
+/// Linux' multipath checker sends TEST UNIT READY: a unit that only said it was ready went up and down forever.
+#[test]
+fn a_unit_whose_device_is_gone_is_ready_again_when_the_device_is_back() {
+    let (unit, mut disk) = (unit(), Disk::default());
+    let ready = |disk: &mut Disk| go(&[0; 6], &[], &unit, disk).ending;
+    let gone = Ending::CheckCondition(Sense::NOT_READY_MANUAL_INTERVENTION);
+    assert_eq!(ready(&mut disk), GOOD);
+    assert_eq!(disk.asked, [], "a unit in good health is not asked");
+
+    disk.results = [Err(IoError::Gone), Err(IoError::Gone)].into();
+    assert_eq!(go(&cdb_16(0x88, 0, 7, 3), &[], &unit, &mut disk).ending, gone);
+    assert_eq!(ready(&mut disk), gone);
+    assert_eq!(disk.asked[1..], [(Op::Read, 0, 1)]);
+    disk.results = [Err(IoError::Medium)].into();
+    assert_eq!(ready(&mut disk), GOOD, "a bad block is on a device that is there");
+    assert_eq!((ready(&mut disk), disk.asked.len()), (GOOD, 3));
+}
+
+/// Whatever the command: Linux takes this sense for ENOSPC, any other for a broken disk.
+#[test]
+fn a_full_file_system_is_no_broken_disk() {
+    let unmap_one = unmap_list(&[(0, 1)]);
+    let mut unmap_cdb = vec![0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    unmap_cdb[8] = unmap_one.len() as u8;
+    let full = Err(IoError::NoSpace);
+    let case = |name: &'static str, cdb: &[u8], data_out: &[u8], before: &[Result<(), IoError>]| {
+        let results = before.iter().copied().chain([full]).collect();
+        let mut disk = Disk { results, ..Disk::default() };
+        let outcome = go(cdb, data_out, &cached(), &mut disk);
+        assert_eq!(sense_of(&outcome, cdb), Sense::SPACE_ALLOCATION_FAILED, "{name}");
+        assert_eq!(disk.results, [], "{name}");
+    };
+    let (ones, zeroes) = ([1; BLOCK], [0; BLOCK]);
+    case("WRITE", &cdb_16(0x8a, 0, 0, 1), &ones, &[]);
+    case("WRITE with FUA", &cdb_16(0x8a, 0x08, 0, 1), &ones, &[]);
+    case("WRITE SAME of zeroes", &cdb_16(0x93, 0, 0, 1), &zeroes, &[]);
+    case("WRITE SAME that unmaps", &cdb_16(0x93, 0x08, 0, 1), &zeroes, &[]);
+    case("WRITE SAME, second piece", &cdb_16(0x93, 0, 0, PIECE as u32 + 1), &ones, &[Ok(())]);
+    case("WRITE SAME, zeroes in pieces", &cdb_16(0x93, 0, 0, 1), &zeroes, &[Err(IoError::Unsupported)]);
+    case("UNMAP", &unmap_cdb, &unmap_one, &[]);
+    case("SYNCHRONIZE CACHE", &cdb_16(0x91, 0, 0, 0), &[], &[]);
+    case("START STOP UNIT, stopping", &[0x1b, 0, 0, 0, 0, 0], &[], &[]);
+    case("VERIFY, which flushes", &cdb_16(0x8f, 0x02, 0, 1), &ones, &[]);
+    case("READ with FUA, which flushes", &cdb_16(0x88, 0x08, 0, 1), &[], &[]);
+}

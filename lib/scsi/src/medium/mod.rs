@@ -4,7 +4,9 @@
 //! in its last turn. What it keeps in between is a [`Stage`] and a cursor.
 
 pub(crate) mod cache;
+pub(crate) mod lba_status;
 pub(crate) mod read_write;
+pub(crate) mod ready;
 pub(crate) mod unmap;
 pub(crate) mod verify;
 pub(crate) mod write_same;

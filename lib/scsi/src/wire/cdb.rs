@@ -36,6 +36,7 @@ pub mod opcode {
 #[allow(missing_docs, reason = "the names are the standards'")]
 pub mod service_action {
     pub const READ_CAPACITY_16: u8 = 0x10;
+    pub const GET_LBA_STATUS: u8 = 0x12;
     pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
 }
 

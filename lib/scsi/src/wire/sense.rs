@@ -166,7 +166,7 @@ impl Sense {
             IoError::OutOfRange => Sense::LBA_OUT_OF_RANGE,
             IoError::WriteProtected => Sense::WRITE_PROTECTED,
             IoError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
-            IoError::Medium if op == Op::Read => medium(Sense::UNRECOVERED_READ_ERROR),
+            IoError::Medium if matches!(op, Op::Read | Op::LbaStatus) => medium(Sense::UNRECOVERED_READ_ERROR),
             IoError::Medium => medium(Sense::WRITE_ERROR),
             IoError::Gone => Sense::NOT_READY_MANUAL_INTERVENTION,
             // An initiator that reads this stops using the command, as Linux does with UNMAP and WRITE SAME.

@@ -58,7 +58,11 @@ fn io_errors() {
     assert_eq!(of(IoError::Medium, Op::Flush, 0), Sense::WRITE_ERROR);
     assert_eq!(of(IoError::OutOfRange, write, 8), Sense::LBA_OUT_OF_RANGE);
     assert_eq!(of(IoError::WriteProtected, write, 8), Sense::WRITE_PROTECTED);
-    assert_eq!(of(IoError::NoSpace, write, 8), Sense::SPACE_ALLOCATION_FAILED);
+    let zeroes = Op::WriteZeroes { unmap: true, fua: false };
+    for op in [write, Op::Write { fua: true }, zeroes, Op::Unmap, Op::Flush] {
+        assert_eq!(of(IoError::NoSpace, op, 1), Sense::SPACE_ALLOCATION_FAILED);
+    }
+    assert_eq!(of(IoError::Medium, Op::LbaStatus, 8), Sense::UNRECOVERED_READ_ERROR);
     assert_eq!(of(IoError::Gone, Op::Read, 8), Sense::NOT_READY_MANUAL_INTERVENTION);
     assert_eq!(of(IoError::Unsupported, Op::Unmap, 8), Sense::INVALID_COMMAND_OPERATION_CODE);
     assert_eq!(of(IoError::Failed, Op::Read, 8), Sense::INTERNAL_TARGET_FAILURE);

@@ -7,7 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use uuid::Uuid;
 
 use crate::channel::{Channel, ChannelError, ChannelOptions};
+use crate::delay::Delay;
+use crate::error::Faulty;
 use crate::malloc::Memory;
+use crate::qos::Qos;
+use crate::split::Split;
 use crate::stats::{IoStatSnapshot, StatsBook};
 use crate::{passthrough, uring};
 
@@ -18,7 +22,8 @@ pub struct Info {
     pub name: String,
     /// Its identity, given or derived (see the options of each kind); the same after a restart.
     pub uuid: Uuid,
-    /// What kind of device it is, in SPDK's words: `Null disk`, `Malloc disk`, `URING bdev`, `AIO disk`.
+    /// What kind of device it is, in SPDK's words: `Null disk`, `Malloc disk`, `URING bdev`, `AIO disk`, `delay`,
+    /// `Error Injection Disk`, `Split Disk`.
     pub product_name: &'static str,
     /// Bytes per logical block: the unit of [`crate::BlockIo::lba`] and `blocks`.
     pub block_size: u32,
@@ -83,6 +88,7 @@ pub struct Bdev {
     num_blocks: AtomicU64,
     read_only: AtomicBool,
     pub(crate) stats: StatsBook,
+    pub(crate) qos: Qos,
     pub(crate) kind: Kind,
 }
 
@@ -92,13 +98,17 @@ pub(crate) enum Kind {
     Null,
     Malloc(Arc<Memory>),
     Uring(Arc<uring::BackingFile>),
+    Delay(Delay),
+    Error(Faulty),
+    Split(Split),
 }
 
 impl Bdev {
     pub(crate) fn new(info: Info, num_blocks: u64, kind: Kind) -> Arc<Bdev> {
         debug_assert!(info.buf_align.is_power_of_two() && info.physical_block_size.is_multiple_of(info.block_size));
         let read_only = AtomicBool::new(info.read_only);
-        Arc::new(Bdev { info, num_blocks: AtomicU64::new(num_blocks), read_only, stats: StatsBook::default(), kind })
+        let num_blocks = AtomicU64::new(num_blocks);
+        Arc::new(Bdev { info, num_blocks, read_only, stats: StatsBook::default(), qos: Qos::default(), kind })
     }
 
     /// The facts.
@@ -111,27 +121,34 @@ impl Bdev {
         &mut self.info
     }
 
-    /// Number of logical blocks.
+    /// Number of logical blocks. A device that shows all of the one beneath is as large as that is now; a part of one keeps
+    /// its size.
     #[inline]
     pub fn num_blocks(&self) -> u64 {
-        self.num_blocks.load(Ordering::Relaxed)
+        match &self.kind {
+            Kind::Delay(Delay { base, .. }) | Kind::Error(Faulty { base, .. }) => base.num_blocks(),
+            _ => self.num_blocks.load(Ordering::Relaxed),
+        }
     }
 
     /// Gives it another size. The caller tells the initiators (SBC-4: CAPACITY DATA HAS CHANGED).
-    #[expect(dead_code, reason = "devices that can be resized come next")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "devices that can be resized come next"))]
     pub(crate) fn set_num_blocks(&self, num_blocks: u64) {
         self.num_blocks.store(num_blocks, Ordering::Relaxed);
     }
 
-    /// Whether writes are refused now.
+    /// Whether writes are refused now, here or by a device beneath.
     #[inline]
     pub fn is_read_only(&self) -> bool {
-        self.read_only.load(Ordering::Relaxed)
+        self.read_only.load(Ordering::Relaxed) || self.base().is_some_and(|base| base.is_read_only())
     }
 
     /// The device that this one is a view of, for those that stand on another.
+    #[inline]
     pub fn base(&self) -> Option<&Arc<Bdev>> {
         match &self.kind {
+            Kind::Delay(Delay { base, .. }) | Kind::Error(Faulty { base, .. }) => Some(base),
+            Kind::Split(Split { base, .. }) => Some(base),
             Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => None,
         }
     }

@@ -25,24 +25,33 @@
 //! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
-//! `null.rs`, `malloc.rs`, `uring/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
+//! `null.rs`, `malloc.rs`, `uring/`, those that stand on others (`wrapper.rs`, `delay.rs`, `error.rs`, `split.rs`), `qos.rs`
+//! (rate limits of any device), then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
 
 #![deny(unsafe_code)]
 
 mod bdev;
 mod channel;
 mod create;
+pub mod delay;
+pub mod error;
 mod io;
 pub mod malloc;
 pub mod null;
 pub mod passthrough;
+mod qos;
 mod registry;
+pub mod split;
 mod stats;
+#[cfg(test)]
+mod testing;
 pub mod uring;
+mod wrapper;
 
 pub use bdev::{Bdev, Info};
 pub use channel::{Channel, ChannelError, ChannelOptions};
 pub use create::CreateError;
 pub use io::{BlockIo, Direction, Done, IoError, Op};
+pub use qos::QosLimits;
 pub use registry::{Registry, RegistryError};
 pub use stats::IoStatSnapshot;

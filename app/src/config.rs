@@ -113,11 +113,16 @@ pub(crate) fn save_subsystem(appliance: &Appliance, name: &str) -> Vec<Value> {
 }
 
 fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
-    let recipe = |bdev: &std::sync::Arc<bdev::Bdev>| {
-        let (method, params) = appliance.recipes.get(&bdev.info().name)?;
-        Some(json!({"method": method, "params": params}))
-    };
-    appliance.bdevs.iter().filter_map(recipe).collect()
+    // In the order of their creation: a device stands behind the one that it stands on.
+    let mut config = Vec::new();
+    for bdev in appliance.bdevs.iter() {
+        if let Some((method, params)) = appliance.recipes.get(&bdev.info().name) {
+            config.push(json!({"method": method, "params": params}));
+            config.extend(crate::rpc::bdev::save_changes(bdev, params));
+        }
+        config.extend(crate::rpc::bdev::save_qos(bdev));
+    }
+    config
 }
 
 fn save_srp(appliance: &Appliance) -> Vec<Value> {

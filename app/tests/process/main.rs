@@ -1,6 +1,7 @@
 //! The real binary as a process: its command line, its configuration, its socket, its end. Needs no RDMA device.
 
 mod roce;
+mod wrappers;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -20,6 +20,9 @@
 //! - operations in flight at the same time are done in any order, also where their ranges overlap;
 //! - a dropped channel takes its buffers back from the kernel before it lets go of them.
 //!
+//! Rate limits (`qos.rs`) hold for every device: operations wait in their channel before the device sees them. A device may
+//! stand on another ([`Bdev::base`]); who makes one sees to it that nobody else uses the one beneath ([`Registry::user_of`]).
+//!
 //! To add a device: a file `<kind>.rs` with its options and `create` (the shared part and the facts) and its channel part,
 //! a variant in `Kind` (`bdev.rs`) and in `ChannelKind` (`channel.rs`), an RPC method in the app, a row in the README's
 //! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.

@@ -18,12 +18,15 @@ pub const PRODUCT: &str = "Split Disk";
 pub const SPLIT_COUNT_MAX: u32 = 1024;
 
 /// Parameters of [`create()`], with the names of SPDK's `bdev_split_create`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub struct SplitOptions {
     /// Number of parts.
     pub split_count: u32,
     /// Size of each in MiB; `None` or 0: as large as can be, in whole physical blocks.
     pub split_size_mb: Option<u64>,
+    /// Size of each in blocks, in place of `split_size_mb`. What is to find its data again names a size: without one, parts
+    /// of a device that has grown would begin elsewhere.
+    pub split_size_blocks: Option<u64>,
 }
 
 /// Makes parts of a device, named `<device>p0` and so on. What is behind the last one stays unused.
@@ -51,23 +54,34 @@ fn blocks_each(base: &Bdev, options: SplitOptions) -> Result<u64, CreateError> {
         let problem = format!("{count} parts cannot be made: 1 to {SPLIT_COUNT_MAX} can");
         return Err(CreateError::parameter("split_count", problem));
     }
-    let Some(size_mb) = options.split_size_mb.filter(|&size| size != 0) else {
-        let physical_blocks = u64::from(info.physical_block_size / info.block_size);
-        let blocks = base.num_blocks() / u64::from(count) / physical_blocks * physical_blocks;
-        if blocks == 0 {
-            let problem = format!("{} has only {} blocks: make fewer parts", info.name, base.num_blocks());
-            return Err(CreateError::parameter("split_count", problem));
-        }
-        return Ok(blocks);
-    };
     // Block sizes divide a MiB.
-    let blocks = size_mb.checked_mul((1 << 20) / u64::from(info.block_size));
-    let fits = |blocks: &u64| blocks.checked_mul(u64::from(count)).is_some_and(|all| all <= base.num_blocks());
+    let blocks_of_mb = (1 << 20) / u64::from(info.block_size);
+    let (parameter, blocks) = match (options.split_size_mb.filter(|&size| size != 0), options.split_size_blocks) {
+        (None, None) => return largest(base, count),
+        (Some(size_mb), None) => ("split_size_mb", size_mb.checked_mul(blocks_of_mb)),
+        (None, Some(blocks)) => ("split_size_blocks", Some(blocks)),
+        (Some(_), Some(_)) => {
+            return Err(CreateError::parameter("split_size_blocks", "split_size_mb is given, too: leave one out"));
+        }
+    };
+    let fits =
+        |&blocks: &u64| blocks > 0 && blocks.checked_mul(count.into()).is_some_and(|all| all <= base.num_blocks());
     blocks.filter(fits).ok_or_else(|| {
-        let have_mb = base.num_blocks() / ((1 << 20) / u64::from(info.block_size));
-        let problem = format!("{count} parts of {size_mb} MiB do not fit: {} has {have_mb} MiB", info.name);
-        CreateError::parameter("split_size_mb", problem)
+        let (have, have_mb) = (base.num_blocks(), base.num_blocks() / blocks_of_mb);
+        let problem = format!("{count} parts of that size do not fit: {} has {have} blocks, {have_mb} MiB", info.name);
+        CreateError::parameter(parameter, problem)
     })
+}
+
+fn largest(base: &Bdev, count: u32) -> Result<u64, CreateError> {
+    let info = base.info();
+    let physical_blocks = u64::from(info.physical_block_size / info.block_size);
+    let blocks = base.num_blocks() / u64::from(count) / physical_blocks * physical_blocks;
+    if blocks == 0 {
+        let problem = format!("{} has only {} blocks: make fewer parts", info.name, base.num_blocks());
+        return Err(CreateError::parameter("split_count", problem));
+    }
+    Ok(blocks)
 }
 
 /// Where a part begins in the device beneath, in blocks; `None` for devices of other kinds.

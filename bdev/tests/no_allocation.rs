@@ -126,7 +126,7 @@ fn operations_that_are_stuck_and_let_go_allocate_nothing() {
 
 #[test]
 fn a_part_allocates_nothing() {
-    let parts = split::create(&malloc_of(2 * BLOCKS), SplitOptions { split_count: 2, split_size_mb: None });
+    let parts = split::create(&malloc_of(2 * BLOCKS), SplitOptions { split_count: 2, ..SplitOptions::default() });
     assert_eq!(allocations_of_a_run(&parts.expect("split")[1]), 0);
 }
 

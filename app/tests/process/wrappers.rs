@@ -214,6 +214,12 @@ fn what_is_wrong_is_named() {
         ("bdev_split_create", split(5, 1), INVALID, "split_size_mb: "),
         ("bdev_split_create", split(1, u64::MAX), INVALID, "split_size_mb: "),
         ("bdev_split_create", split(2, 0), EXIST, "ram0p1"),
+        (
+            "bdev_split_create",
+            json!({"base_bdev": "ram0", "split_count": 3, "split_size_blocks": 2731}),
+            INVALID,
+            "split_size_blocks: ",
+        ),
         ("bdev_split_delete", json!({"base_bdev": "ram0"}), NODEV, "base_bdev: "),
         ("bdev_set_qos_limit", json!({"name": "nobody", "rw_ios_per_sec": 1}), NODEV, "name: "),
         ("bdev_set_qos_limit", json!({"name": "ram0"}), INVAL, "No rate limits specified"),
@@ -261,6 +267,28 @@ fn a_saved_configuration_makes_the_same_devices() {
     assert_eq!(target.call("save_config", json!({})), saved);
     assert_eq!(bdev(&target, "slow0")["driver_specific"]["delay"]["avg_read_latency"], 1000);
     assert_eq!(bdev(&target, "EE_slow0p1")["assigned_rate_limits"]["r_ios_per_sec"], 50);
+}
+
+/// Parts that were made without a size would begin elsewhere on a file that has grown, and show each other's data.
+#[test]
+fn parts_are_where_they_were_when_the_file_beneath_has_grown() {
+    let folder = folder();
+    let file = folder.path().join("disk.img");
+    let saved = {
+        let target = Target::start(folder.path(), &[]);
+        target.call("bdev_uring_create", json!({"name": "disk01", "filename": file, "size": 3 << 20}));
+        target.call("bdev_split_create", json!({"base_bdev": "disk01", "split_count": 3}));
+        assert_eq!(bdev(&target, "disk01p2")["driver_specific"]["split"]["offset_blocks"], 4096);
+        let mut saved = target.call("save_config", json!({}));
+        saved["subsystems"][0]["config"][0]["params"].as_object_mut().expect("parameters").remove("size");
+        saved
+    };
+    std::fs::File::options().write(true).open(&file).expect("the file").set_len(9 << 20).expect("it grows");
+    let config = write_config(folder.path(), &saved.to_string());
+    let target = Target::start(folder.path(), &["-c", &config]);
+    assert_eq!(bdev(&target, "disk01")["num_blocks"], 9 << 11);
+    let part = bdev(&target, "disk01p2");
+    assert_eq!((&part["num_blocks"], &part["driver_specific"]["split"]["offset_blocks"]), (&json!(2048), &json!(4096)));
 }
 
 /// An initiator's commands through a part of a device that breaks on demand, with limits that change under them.

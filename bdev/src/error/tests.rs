@@ -63,22 +63,39 @@ fn a_new_injection_replaces_the_old_one_and_clear_ends_all() {
 #[test]
 fn all_cores_together_see_as_many_errors_as_were_asked_for() {
     const THREADS: u32 = 4;
-    const EACH: u32 = 20_000;
+    const EACH: u32 = 100_000;
     let bdev = create(&null(16), None).expect("an error device");
     let wanted = THREADS * EACH / 2;
     arm(&bdev, IoType::Read, ErrorType::Failure, wanted);
-    let failed = |bdev: Arc<Bdev>| {
+    let barrier = std::sync::Barrier::new(THREADS as usize);
+    let failed = || {
         let mut bench = Bench::on(&bdev, 1);
+        barrier.wait();
         (0..EACH).filter(|_| bench.run(Op::Read, 0, 1, 0).result.is_err()).count()
     };
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| {
-            let bdev = Arc::clone(&bdev);
-            std::thread::spawn(move || failed(bdev))
-        })
-        .collect();
-    let counts: Vec<usize> = threads.into_iter().map(|thread| thread.join().expect("a thread")).collect();
+    let counts: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(failed)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread")).collect()
+    });
     assert_eq!(counts.iter().sum::<usize>(), wanted as usize, "{counts:?}");
+}
+
+#[test]
+fn no_error_is_counted_twice() {
+    const THREADS: u32 = 4;
+    const EACH: u32 = 200_000;
+    let fault = Fault::default();
+    fault.arm(Injection { error: ErrorType::Failure, num: THREADS * EACH / 2, queue_depth: 0 }, 1);
+    let barrier = std::sync::Barrier::new(THREADS as usize);
+    let hits: usize = std::thread::scope(|scope| {
+        let core = || {
+            barrier.wait();
+            (0..EACH).filter(|_| fault.take(0).is_some()).count()
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(core)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread")).sum()
+    });
+    assert_eq!(hits, (THREADS * EACH / 2) as usize);
 }
 
 #[test]

@@ -214,9 +214,25 @@ fn all_cores_together_keep_the_limit() {
 }
 
 #[test]
+fn no_charge_is_lost_between_cores() {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 200_000;
+    let limit = Limit { per_sec: AtomicU64::new(SECOND), next_ns: AtomicU64::new(0) };
+    let barrier = Barrier::new(THREADS as usize);
+    std::thread::scope(|scope| {
+        let core = || {
+            barrier.wait();
+            (0..EACH).for_each(|_| limit.charge(1, 0));
+        };
+        (0..THREADS).for_each(|_| drop(scope.spawn(core)));
+    });
+    assert_eq!(limit.next_ns.load(Ordering::Relaxed), THREADS * EACH, "a nanosecond each");
+}
+
+#[test]
 fn a_limit_beneath_holds_for_all_that_stand_on_it() {
     let base = limited(QosLimits { rw_ios_per_sec: 10, ..QosLimits::default() });
-    let parts = crate::split::create(&base, crate::split::SplitOptions { split_count: 2, split_size_mb: None });
+    let parts = crate::split::create(&base, crate::split::SplitOptions { split_count: 2, ..Default::default() });
     let mut benches: Vec<_> = parts.expect("parts").iter().map(|part| Bench::on(part, 8)).collect();
     let mut ended = 0;
     for now_ns in (0..10 * SECOND).step_by(10 * MILLISECOND as usize) {

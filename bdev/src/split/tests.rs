@@ -5,7 +5,7 @@ use crate::IoError;
 use crate::testing::{BLOCK, BLOCKS_MAX, Bench, WRITE, malloc, null};
 
 fn split(base: &Arc<Bdev>, split_count: u32, split_size_mb: Option<u64>) -> Result<Vec<Arc<Bdev>>, CreateError> {
-    create(base, SplitOptions { split_count, split_size_mb })
+    create(base, SplitOptions { split_count, split_size_mb, split_size_blocks: None })
 }
 
 #[test]
@@ -64,6 +64,25 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(split(&base, 8, Some(1)).is_ok() && split(&base, 1, Some(8)).is_ok());
     let error = split(&null(3), 4, None).expect_err("no block each").to_string();
     assert!(error.starts_with("split_count: "), "{error}");
+}
+
+#[test]
+fn a_size_in_blocks_places_parts_whatever_the_size_of_the_device_has_become() {
+    let of_blocks = |base: &Arc<Bdev>, blocks| {
+        create(base, SplitOptions { split_count: 3, split_size_blocks: Some(blocks), ..SplitOptions::default() })
+    };
+    for num_blocks in [100, 1000] {
+        let parts = of_blocks(&null(num_blocks), 33).expect("they fit");
+        let places: Vec<_> = parts.iter().map(|part| (part.num_blocks(), offset_blocks(part))).collect();
+        assert_eq!(places, [(33, Some(0)), (33, Some(33)), (33, Some(66))]);
+    }
+    for blocks in [0, 34, u64::MAX] {
+        let error = of_blocks(&null(100), blocks).expect_err("it does not fit").to_string();
+        assert!(error.starts_with("split_size_blocks: "), "{error}");
+    }
+    let both = SplitOptions { split_count: 1, split_size_mb: Some(1), split_size_blocks: Some(1) };
+    let error = create(&null(1 << 20), both).expect_err("two sizes").to_string();
+    assert!(error.starts_with("split_size_blocks: "), "{error}");
 }
 
 #[test]

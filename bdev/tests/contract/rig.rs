@@ -111,7 +111,7 @@ fn make_error(base: &Arc<Bdev>) -> Arc<Bdev> {
 }
 
 fn make_split(base: &Arc<Bdev>) -> Arc<Bdev> {
-    split::create(base, SplitOptions { split_count: 3, split_size_mb: None }).expect("split").swap_remove(1)
+    split::create(base, SplitOptions { split_count: 3, ..SplitOptions::default() }).expect("split").swap_remove(1)
 }
 
 fn make_null() -> Arc<Bdev> {

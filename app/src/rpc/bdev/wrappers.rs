@@ -230,12 +230,14 @@ fn resume_pending(appliance: &mut Appliance, params: ResumePending) -> Result<bo
     }
 }
 
+/// SPDK's parameters; `split_size_blocks` is ours.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreateSplit {
     base_bdev: String,
     split_count: u32,
     split_size_mb: Option<u64>,
+    split_size_blocks: Option<u64>,
 }
 
 fn create_split(appliance: &mut Appliance, params: CreateSplit) -> Result<Vec<String>, RpcError> {
@@ -247,8 +249,15 @@ fn create_split(appliance: &mut Appliance, params: CreateSplit) -> Result<Vec<St
         return Err(RpcError::errno(Errno::EXIST, text));
     }
     let base = base(appliance, "base_bdev", &params.base_bdev)?;
-    let options = SplitOptions { split_count: params.split_count, split_size_mb: params.split_size_mb };
+    let options = SplitOptions {
+        split_count: params.split_count,
+        split_size_mb: params.split_size_mb,
+        split_size_blocks: params.split_size_blocks,
+    };
     let made = split::create(&base, options).map_err(create_error)?;
+    // With their size, also where none was given: when the device beneath has grown, the parts must be where they were.
+    let blocks = made.first().map(|part| part.num_blocks());
+    let recipe = json!({"base_bdev": params.base_bdev, "split_count": params.split_count, "split_size_blocks": blocks});
     let names: Vec<String> = made.iter().map(|part| part.info().name.clone()).collect();
     // All or none.
     for name in &names {
@@ -264,10 +273,6 @@ fn create_split(appliance: &mut Appliance, params: CreateSplit) -> Result<Vec<St
             }
             return Err(registry_error(error));
         }
-    }
-    let mut recipe = json!({"base_bdev": params.base_bdev, "split_count": params.split_count});
-    if let Some(size) = params.split_size_mb {
-        recipe["split_size_mb"] = size.into();
     }
     // One request makes all parts.
     if let Some(first) = names.first() {

@@ -113,7 +113,7 @@ fn a_session_is_listed_while_it_lasts_and_gone_afterwards() {
     wait_until("no session is left", || sessions() == json!([]));
 }
 
-fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + PATIENCE;
     while !happened() {
         assert!(std::time::Instant::now() < end, "waited in vain until {what}");

@@ -333,6 +333,29 @@ fn an_initiator_sees_what_they_do() {
     assert!(stat["bdevs"][0]["num_write_ops"].as_u64() > Some(0), "{stat}");
 }
 
+#[test]
+fn a_stuck_command_ends_when_it_is_let_go() {
+    let folder = folder();
+    let target = start(folder.path());
+    target.call("bdev_error_create", json!({"base_name": "ram0"}));
+    let at = roce::serve_bdevs(&target, &["EE_ram0"]);
+    let pending = json!({"name": "EE_ram0", "io_type": "read", "error_type": "pending", "num": 2});
+    target.call("bdev_error_inject_error", pending);
+    std::thread::scope(|scope| {
+        let initiator = scope.spawn(|| roce::run(at, &["-w", "randread", "-q", "2", "-d", "300"]));
+        let commands = || target.call("srp_get_sessions", json!({}))[0]["channels"][0]["commands"].as_u64();
+        // Three with which it looks at the unit, and both that its queue has room for.
+        roce::wait_until("its reads have come in", || commands() == Some(5));
+        let stat = target.call("bdev_get_iostat", json!({"name": "ram0"}));
+        assert_eq!(stat["bdevs"][0]["num_read_ops"], 0, "they are stuck above it");
+        target.call("bdev_error_inject_error", json!({"name": "EE_ram0", "io_type": "clear"}));
+        let results = initiator.join().expect("the initiator");
+        assert!(results.is_good(), "{}", results.table());
+    });
+    target.call("srp_delete_target", json!({"name": "tgt0"}));
+    assert_eq!(target.call("bdev_error_delete", json!({"name": "EE_ram0"})), true);
+}
+
 /// SPDK's own client, where it is (see lib/rpc/tests/spdk_client.rs).
 #[test]
 fn spdk_s_own_client_makes_and_breaks_them() {

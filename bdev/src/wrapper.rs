@@ -26,7 +26,7 @@ pub(crate) fn info(
 ) -> Result<Info, CreateError> {
     create::check_name(&name)?;
     if height(base) >= HEIGHT_MAX {
-        let problem = format!("{} stands on {HEIGHT_MAX} devices already: take one further down", base.info().name);
+        let problem = format!("{} is the top of {HEIGHT_MAX} devices: take one further down", base.info().name);
         return Err(CreateError::parameter(parameter, problem));
     }
     // As stable as the identity of the base, and another one for every name.

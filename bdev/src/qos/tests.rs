@@ -1,5 +1,7 @@
 use std::sync::{Arc, Barrier};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::error;
 use crate::passthrough::{Facts, RECORD_BYTES};
@@ -286,4 +288,59 @@ fn a_dropped_channel_gives_back_what_waits() {
     assert_eq!(bench.buffers_out(), 7);
     bench.channel = bdev.open_channel(1).expect("another");
     assert_eq!(bench.buffers_out(), 0);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit { op: Op, blocks: u64 },
+    Limit(QosLimits),
+    Poll { after_ns: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let op = prop_oneof![3 => Just(Op::Read), 3 => Just(WRITE), 1 => Just(Op::Flush), 1 => Just(Op::Unmap)];
+    let limit = || prop_oneof![2 => Just(0), 1 => 1..2000_u64, 1 => any::<u64>()];
+    let limits = [limit(), limit(), limit(), limit(), limit(), limit()].prop_map(|[a, b, c, d, e, f]| QosLimits {
+        rw_ios_per_sec: a,
+        r_ios_per_sec: b,
+        w_ios_per_sec: c,
+        rw_bytes_per_sec: d,
+        r_bytes_per_sec: e,
+        w_bytes_per_sec: f,
+    });
+    prop_oneof![
+        8 => (op, 0..9_u64).prop_map(|(op, blocks)| Step::Submit { op, blocks }),
+        1 => limits.prop_map(Step::Limit),
+        4 => (0..20 * MILLISECOND).prop_map(|after_ns| Step::Poll { after_ns }),
+    ]
+}
+
+proptest! {
+    /// Limits that come, change and go under operations in flight lose none and let none overtake another of its kind.
+    #[test]
+    fn every_operation_ends_once_and_in_its_order(steps in proptest::collection::vec(step(), 1..80)) {
+        let bdev = null(1000);
+        let mut bench = Bench::on(&bdev, 80);
+        let mut submitted: Vec<Op> = Vec::new();
+        let mut ended: Vec<u64> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Submit { op, blocks } => {
+                    bench.submit(op, 0, blocks, submitted.len() as u64);
+                    submitted.push(op);
+                }
+                Step::Limit(limits) => bdev.set_qos_limits(limits),
+                Step::Poll { after_ns } => ended.extend(bench.tags_at(bench.now_ns + after_ns)),
+            }
+        }
+        bdev.set_qos_limits(QosLimits::default());
+        ended.extend(bench.tags_at(bench.now_ns));
+        prop_assert_eq!((bench.channel.in_flight(), bench.buffers_out()), (0, 0));
+        for kind in [Op::Read, WRITE, Op::Flush, Op::Unmap] {
+            let order = |tags: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
+                tags.filter(|&tag| submitted[tag as usize] == kind).collect()
+            };
+            prop_assert_eq!(order(&mut ended.iter().copied()), order(&mut (0..submitted.len() as u64)));
+        }
+    }
 }

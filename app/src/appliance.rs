@@ -46,9 +46,11 @@ pub(crate) struct Appliance {
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
 
-/// A bdev to be removed as soon as nothing uses it.
+/// Bdevs to be removed as soon as nothing uses them, all at once.
 struct Deletion {
-    name: String,
+    /// What they are named by in the request.
+    parameter: &'static str,
+    names: Vec<String>,
     since: Instant,
     pending: rpc::Pending,
 }
@@ -97,28 +99,55 @@ impl Appliance {
 
     /// Removes a bdev, and answers when it is gone: commands of a LUN that was just taken away may still use it.
     pub(crate) fn delete_bdev(&mut self, name: String, pending: rpc::Pending) {
-        self.deletions.push(Deletion { name, since: self.now, pending });
+        self.delete_bdevs("name", vec![name], pending);
+    }
+
+    /// As [`Appliance::delete_bdev`], for several that go together or not at all.
+    pub(crate) fn delete_bdevs(&mut self, parameter: &'static str, names: Vec<String>, pending: rpc::Pending) {
+        self.deletions.push(Deletion { parameter, names, since: self.now, pending });
         self.try_deletions();
+    }
+
+    /// Who uses a bdev: a LUN, a bdev that stands on it, or commands of a LUN that was just taken away.
+    pub(crate) fn bdev_user(&self, name: &str) -> Option<String> {
+        self.bdev_above(name).or_else(|| self.controller.bdev_user(name))
+    }
+
+    /// The bdev that stands on another.
+    pub(crate) fn bdev_above(&self, name: &str) -> Option<String> {
+        self.bdevs.user_of(name).map(|user| format!("bdev {} ({})", user.info().name, user.info().product_name))
     }
 
     fn try_deletions(&mut self) {
         for deletion in std::mem::take(&mut self.deletions) {
-            match self.controller.bdev_user(&deletion.name) {
-                None => {
-                    self.recipes.remove(&deletion.name);
-                    let removed = self.bdevs.remove(&deletion.name);
-                    deletion.pending.reply(removed.map(|_| Value::Bool(true)).map_err(crate::rpc::registry_error));
-                }
-                Some(user) if user.starts_with("LUN") || self.now.since(deletion.since) > DELETE_PATIENCE => {
-                    let text = format!(
-                        "name: bdev {} is in use by {user}: remove that first (srp_target_remove_lun)",
-                        deletion.name
-                    );
-                    deletion.pending.reply(Err(rpc::RpcError::errno(rpc::Errno::BUSY, text)));
-                }
-                Some(_) => self.deletions.push(deletion),
+            let user = |name: &String| self.bdev_user(name).map(|user| (name.clone(), user));
+            let Some((name, user)) = deletion.names.iter().find_map(user) else {
+                self.delete(deletion);
+                continue;
+            };
+            let fix = match self.bdev_above(&name) {
+                Some(_) => "delete that first",
+                None => "remove that first (srp_target_remove_lun)",
+            };
+            let passes = self.bdev_above(&name).is_none() && !user.starts_with("LUN");
+            if passes && self.now.since(deletion.since) <= DELETE_PATIENCE {
+                self.deletions.push(deletion);
+                continue;
+            }
+            let text = format!("{}: bdev {name} is in use by {user}: {fix}", deletion.parameter);
+            deletion.pending.reply(Err(rpc::RpcError::errno(rpc::Errno::BUSY, text)));
+        }
+    }
+
+    fn delete(&mut self, deletion: Deletion) {
+        let mut removed = Ok(Value::Bool(true));
+        for name in &deletion.names {
+            self.recipes.remove(name);
+            if let Err(error) = self.bdevs.remove(name) {
+                removed = Err(crate::rpc::registry_error(error));
             }
         }
+        deletion.pending.reply(removed);
     }
 
     /// Tells initiators of space that runs short.

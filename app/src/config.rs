@@ -113,20 +113,23 @@ pub(crate) fn save_subsystem(appliance: &Appliance, name: &str) -> Vec<Value> {
 }
 
 fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
-    let recipe = |bdev: &std::sync::Arc<bdev::Bdev>| {
-        let (method, params) = appliance.recipes.get(&bdev.info().name)?;
-        Some(json!({"method": method, "params": params}))
-    };
-    // Not by `readonly` of the creation: that would open a file for reading only, and could not be taken back.
-    let protected = |bdev: &&std::sync::Arc<bdev::Bdev>| bdev.is_write_protected() && !bdev.info().read_only;
-    let protect = |bdev: &std::sync::Arc<bdev::Bdev>| {
-        let params = json!({"name": bdev.info().name, "read_only": true});
-        json!({"method": "bdev_set_read_only", "params": params})
-    };
-    let bdevs = appliance.bdevs.iter().filter_map(recipe);
+    // In the order of their creation: a device stands behind the one that it stands on.
+    let mut config = Vec::new();
     #[cfg(feature = "rbd")]
-    let bdevs = crate::rpc::bdev::rbd::save_clusters(appliance).into_iter().chain(bdevs);
-    bdevs.chain(appliance.bdevs.iter().filter(protected).map(protect)).collect()
+    config.extend(crate::rpc::bdev::rbd::save_clusters(appliance));
+    for bdev in appliance.bdevs.iter() {
+        if let Some((method, params)) = appliance.recipes.get(&bdev.info().name) {
+            config.push(json!({"method": method, "params": params}));
+            config.extend(crate::rpc::bdev::save_changes(bdev, params));
+        }
+        config.extend(crate::rpc::bdev::save_qos(bdev));
+        // Not by `readonly` of the creation: that would open a file for reading only, and could not be taken back.
+        if bdev.is_write_protected() && !bdev.info().read_only {
+            let params = json!({"name": bdev.info().name, "read_only": true});
+            config.push(json!({"method": "bdev_set_read_only", "params": params}));
+        }
+    }
+    config
 }
 
 fn save_srp(appliance: &Appliance) -> Vec<Value> {

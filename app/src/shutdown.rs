@@ -32,7 +32,9 @@ pub(crate) fn finish(
     }
     threads.into_iter().for_each(ReactorThread::join);
     let mut failed = Vec::new();
-    for bdev in bdevs.borrow().iter().filter(|bdev| bdev.info().write_cache && !bdev.info().read_only) {
+    // What stands on another has no cache of its own.
+    let has_cache = |bdev: &&Arc<Bdev>| bdev.info().write_cache && !bdev.info().read_only && bdev.base().is_none();
+    for bdev in bdevs.borrow().iter().filter(has_cache) {
         if let Err(error) = flush(bdev) {
             failed.push(format!("{}: {error:#}", bdev.info().name));
         }

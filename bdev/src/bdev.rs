@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use uuid::Uuid;
 
 use crate::channel::{Channel, ChannelError, ChannelOptions};
+use crate::delay::Delay;
+use crate::error::Faulty;
 use crate::io::IoError;
 use crate::malloc::Memory;
+use crate::qos::Qos;
+use crate::split::Split;
 use crate::stats::{IoStatSnapshot, StatsBook};
 use crate::{passthrough, uring};
 
@@ -19,7 +23,8 @@ pub struct Info {
     pub name: String,
     /// Its identity, given or derived (see the options of each kind); the same after a restart.
     pub uuid: Uuid,
-    /// What kind of device it is, in SPDK's words: `Null disk`, `Malloc disk`, `URING bdev`, `AIO disk`.
+    /// What kind of device it is, in SPDK's words: `Null disk`, `Malloc disk`, `URING bdev`, `AIO disk`, `delay`,
+    /// `Error Injection Disk`, `Split Disk`.
     pub product_name: &'static str,
     /// Bytes per logical block: the unit of [`crate::BlockIo::lba`] and `blocks`.
     pub block_size: u32,
@@ -120,6 +125,7 @@ pub struct Bdev {
     read_only: AtomicBool,
     ready: AtomicBool,
     pub(crate) stats: StatsBook,
+    pub(crate) qos: Qos,
     pub(crate) kind: Kind,
 }
 
@@ -131,6 +137,9 @@ pub(crate) enum Kind {
     Uring(uring::Backing),
     #[cfg(feature = "rbd")]
     Rbd(Arc<crate::rbd::Image>),
+    Delay(Delay),
+    Error(Faulty),
+    Split(Split),
 }
 
 impl Bdev {
@@ -138,7 +147,8 @@ impl Bdev {
         debug_assert!(info.buf_align.is_power_of_two() && info.physical_block_size.is_multiple_of(info.block_size));
         let read_only = AtomicBool::new(info.read_only);
         let (num_blocks, ready) = (AtomicU64::new(num_blocks), AtomicBool::new(true));
-        Arc::new(Bdev { info, num_blocks, read_only, ready, stats: StatsBook::default(), kind })
+        let (stats, qos) = (StatsBook::default(), Qos::default());
+        Arc::new(Bdev { info, num_blocks, read_only, ready, stats, qos, kind })
     }
 
     /// The facts.
@@ -151,10 +161,14 @@ impl Bdev {
         &mut self.info
     }
 
-    /// Number of logical blocks.
+    /// Number of logical blocks. A device that shows all of the one beneath is as large as that is now; a part of one keeps
+    /// its size.
     #[inline]
     pub fn num_blocks(&self) -> u64 {
-        self.num_blocks.load(Ordering::Relaxed)
+        match &self.kind {
+            Kind::Delay(Delay { base, .. }) | Kind::Error(Faulty { base, .. }) => base.num_blocks(),
+            _ => self.num_blocks.load(Ordering::Relaxed),
+        }
     }
 
     /// Gives it another size. The caller tells the initiators (SBC-4: CAPACITY DATA HAS CHANGED).
@@ -227,20 +241,14 @@ impl Bdev {
     }
 
     /// The device that this one is a view of, for those that stand on another.
+    #[inline]
     pub fn base(&self) -> Option<&Arc<Bdev>> {
         match &self.kind {
+            Kind::Delay(Delay { base, .. }) | Kind::Error(Faulty { base, .. }) => Some(base),
+            Kind::Split(Split { base, .. }) => Some(base),
             Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => None,
             #[cfg(feature = "rbd")]
             Kind::Rbd(_) => None,
-        }
-    }
-
-    /// Has the size that follows from the device it stands on, which has another now.
-    pub fn follow_base(&self) {
-        match &self.kind {
-            Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => {}
-            #[cfg(feature = "rbd")]
-            Kind::Rbd(_) => {}
         }
     }
 

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use mem::Region;
 
 use crate::bdev::{Bdev, Kind};
+use crate::delay::DelayChannel;
+use crate::error::ErrorChannel;
 use crate::io::{BlockIo, Done, IoError, Op};
 use crate::malloc::MallocChannel;
 use crate::null;
+use crate::qos::{Gate, Waiting};
+use crate::split::SplitChannel;
 use crate::stats::ChannelStats;
 use crate::uring::FileChannel;
 
@@ -33,6 +37,8 @@ pub struct Channel {
     kind: ChannelKind,
     /// Operations that ended within `submit`, waiting for `poll`; has room for `depth` from the start.
     finished: Vec<Finished>,
+    /// Operations that wait for the device's rate limits.
+    gate: Gate,
     stats: Arc<ChannelStats>,
 }
 
@@ -42,10 +48,13 @@ enum ChannelKind {
     Null,
     Malloc(MallocChannel),
     Uring(Box<FileChannel>),
-    #[cfg(feature = "rbd")]
-    Rbd(crate::rbd::RbdChannel),
     /// Its file was missing when the channel was opened.
     Missing,
+    #[cfg(feature = "rbd")]
+    Rbd(crate::rbd::RbdChannel),
+    Delay(Box<DelayChannel>),
+    Error(Box<ErrorChannel>),
+    Split(Box<SplitChannel>),
 }
 
 /// An operation that ended.
@@ -110,9 +119,13 @@ impl Channel {
             },
             #[cfg(feature = "rbd")]
             Kind::Rbd(image) => ChannelKind::Rbd(crate::rbd::RbdChannel::new(Arc::clone(image), depth)),
+            Kind::Delay(delay) => ChannelKind::Delay(Box::new(DelayChannel::open(delay, options)?)),
+            Kind::Error(faulty) => ChannelKind::Error(Box::new(ErrorChannel::open(faulty, options)?)),
+            Kind::Split(split) => ChannelKind::Split(Box::new(SplitChannel::open(split, bdev.num_blocks(), options)?)),
         };
         let stats = bdev.stats.open();
-        Ok(Channel { bdev: Arc::clone(bdev), depth, in_flight: 0, kind, finished: Vec::with_capacity(depth), stats })
+        let (bdev, finished, gate) = (Arc::clone(bdev), Vec::with_capacity(depth), Gate::new(depth));
+        Ok(Channel { bdev, depth, in_flight: 0, kind, finished, gate, stats })
     }
 
     /// Takes an operation over; `now_ns` is the time of the caller's clock, for the statistics. How it ended comes back
@@ -125,41 +138,60 @@ impl Channel {
     /// If the data's length is not `blocks * block_size` (0 for operations without data), and in debug builds if it is not
     /// aligned to [`crate::Info::buf_align`]: our own bug.
     #[inline]
-    pub fn submit(&mut self, mut io: BlockIo, now_ns: u64) -> Result<(), BlockIo> {
+    pub fn submit(&mut self, io: BlockIo, now_ns: u64) -> Result<(), BlockIo> {
         if self.in_flight == self.depth {
             return Err(io);
         }
         self.in_flight += 1;
-        let range = match check(&self.bdev, &io) {
-            Ok(range) => range,
-            Err(error) => {
-                self.finished.push(Finished { io, submitted_ns: now_ns, result: Err(error) });
-                return Ok(());
-            }
-        };
+        match check(&self.bdev, &io) {
+            Ok(_) if self.gate.stops(&self.bdev.qos, &io, now_ns) => self.gate.wait(io, now_ns),
+            Ok(range) => self.start(io, range, now_ns, now_ns),
+            Err(error) => self.finished.push(Finished { io, submitted_ns: now_ns, result: Err(error) }),
+        }
+        Ok(())
+    }
+
+    /// Gives the device an operation whose range is checked.
+    #[inline]
+    fn start(&mut self, mut io: BlockIo, range: ByteRange, submitted_ns: u64, now_ns: u64) {
         let finished = match &mut self.kind {
             ChannelKind::Null => {
                 null::execute(&mut io);
-                Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
+                Some(Finished { io, submitted_ns, result: Ok(()) })
             }
-            ChannelKind::Malloc(malloc) => malloc.start(io, range, now_ns),
+            ChannelKind::Malloc(malloc) => malloc.start(io, range, submitted_ns),
+            ChannelKind::Uring(file) => file.start(&self.bdev, io, range, submitted_ns),
             // Nothing was ever written, so there is nothing to make durable.
             ChannelKind::Missing => {
                 let result = if io.op == Op::Flush { Ok(()) } else { Err(IoError::Gone) };
-                Some(Finished { io, submitted_ns: now_ns, result })
+                Some(Finished { io, submitted_ns, result })
             }
             #[cfg(feature = "rbd")]
-            ChannelKind::Rbd(_) if range.len == 0 && io.op != Op::Flush => {
-                Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
+            ChannelKind::Rbd(rbd) => rbd.start(io, range, submitted_ns),
+            ChannelKind::Delay(delay) => {
+                delay.start(io, submitted_ns, now_ns);
+                None
             }
-            #[cfg(feature = "rbd")]
-            ChannelKind::Rbd(rbd) => rbd.start(io, range, now_ns),
-            ChannelKind::Uring(file) => file.start(&self.bdev, io, range, now_ns),
+            ChannelKind::Error(error) => error.start(io, submitted_ns, now_ns),
+            ChannelKind::Split(split) => {
+                split.start(io, submitted_ns, now_ns);
+                None
+            }
         };
         if let Some(finished) = finished {
             self.finished.push(finished);
         }
-        Ok(())
+    }
+
+    /// Starts what waited for a rate limit and need not any more.
+    fn start_waiting(&mut self, now_ns: u64) {
+        while let Some(Waiting { io, submitted_ns, .. }) = self.gate.next(&self.bdev.qos, now_ns) {
+            // The device may have changed meanwhile.
+            match check(&self.bdev, &io) {
+                Ok(range) => self.start(io, range, submitted_ns, now_ns),
+                Err(error) => self.finished.push(Finished { io, submitted_ns, result: Err(error) }),
+            }
+        }
     }
 
     /// Hands every operation that has ended to `done`, after giving the kernel what was submitted since the last poll.
@@ -168,6 +200,7 @@ impl Channel {
         if self.in_flight == 0 {
             return 0;
         }
+        self.start_waiting(now_ns);
         let (bdev, stats) = (&self.bdev, &self.stats);
         let mut count = 0;
         let mut finish = |finished: Finished| {
@@ -186,6 +219,9 @@ impl Channel {
             ChannelKind::Uring(file) => file.poll(now_ns, finish),
             #[cfg(feature = "rbd")]
             ChannelKind::Rbd(rbd) => rbd.poll(finish),
+            ChannelKind::Delay(delay) => delay.poll(now_ns, finish),
+            ChannelKind::Error(error) => error.poll(now_ns, finish),
+            ChannelKind::Split(split) => split.poll(now_ns, finish),
         }
         self.in_flight -= count;
         count

@@ -20,31 +20,43 @@
 //! - operations in flight at the same time are done in any order, also where their ranges overlap;
 //! - a dropped channel takes its buffers back from the kernel before it lets go of them.
 //!
+//! Rate limits (`qos.rs`) hold for every device: operations wait in their channel before the device sees them. A device may
+//! stand on another ([`Bdev::base`]); who makes one sees to it that nobody else uses the one beneath ([`Registry::user_of`]).
+//!
 //! To add a device: a file `<kind>.rs` with its options and `create` (the shared part and the facts) and its channel part,
 //! a variant in `Kind` (`bdev.rs`) and in `ChannelKind` (`channel.rs`), an RPC method in the app, a row in the README's
 //! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
-//! `null.rs`, `malloc.rs`, `uring/`, `rbd/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
+//! `null.rs`, `malloc.rs`, `uring/`, `rbd/`, those that stand on others (`wrapper.rs`, `delay.rs`, `error.rs`, `split.rs`), `qos.rs`
+//! (rate limits of any device), then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
 
 #![deny(unsafe_code)]
 
 mod bdev;
 mod channel;
 mod create;
+pub mod delay;
+pub mod error;
 mod io;
 pub mod malloc;
 pub mod null;
 pub mod passthrough;
+mod qos;
 #[cfg(feature = "rbd")]
 pub mod rbd;
 mod registry;
+pub mod split;
 mod stats;
+#[cfg(test)]
+mod testing;
 pub mod uring;
+mod wrapper;
 
 pub use bdev::{Bdev, Info, ReadOnlyError, Space};
 pub use channel::{Channel, ChannelError, ChannelOptions};
 pub use create::CreateError;
 pub use io::{BlockIo, Direction, Done, IoError, Op};
+pub use qos::QosLimits;
 pub use registry::{Registry, RegistryError};
 pub use stats::IoStatSnapshot;

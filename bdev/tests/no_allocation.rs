@@ -5,10 +5,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
+use bdev::delay::{self, DelayOptions, Latencies};
+use bdev::error::{self, ErrorType, Injection, IoType};
 use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
+use bdev::split::{self, SplitOptions};
 use bdev::uring::{self, Engine, UringOptions};
-use bdev::{Bdev, BlockIo, ChannelOptions, Op};
+use bdev::{Bdev, BlockIo, ChannelOptions, Op, QosLimits};
 use mem::{IoBuf, Pool, PoolLayout};
 
 struct Counting;
@@ -96,6 +99,59 @@ fn file_allocates_nothing(engine: Engine) {
     }
 }
 
+fn malloc_of(num_blocks: u64) -> Arc<Bdev> {
+    let options = MallocOptions { name: "malloc".to_owned(), num_blocks, ..MallocOptions::default() };
+    malloc::create(options).expect("malloc")
+}
+
+#[test]
+fn a_delay_allocates_nothing() {
+    let latencies = Latencies { avg_read: 2, p99_read: 9, avg_write: 3, p99_write: 9 };
+    let options = DelayOptions { name: "slow".to_owned(), uuid: None, latencies };
+    assert_eq!(allocations(&delay::create(&malloc_of(BLOCKS), options).expect("delay"), false), 0);
+}
+
+#[test]
+fn errors_allocate_nothing() {
+    for error in [ErrorType::Medium, ErrorType::NoMem, ErrorType::CorruptData { offset: 5, value: 1 }] {
+        let bdev = error::create(&malloc_of(BLOCKS), None).expect("error");
+        for io_type in IoType::ALL {
+            error::inject(&bdev, io_type, Injection { error, num: 500, queue_depth: 0 });
+        }
+        assert_eq!(allocations(&bdev, false), 0, "{error:?}");
+    }
+}
+
+#[test]
+fn operations_that_are_stuck_and_let_go_allocate_nothing() {
+    let bdev = error::create(&malloc_of(BLOCKS), None).expect("error");
+    let mut channel = bdev.open_channel(DEPTH).expect("a channel");
+    let before = ALLOCATIONS.get();
+    error::inject(&bdev, IoType::Flush, Injection { error: ErrorType::Pending, num: u32::MAX, queue_depth: 0 });
+    for tag in 0..DEPTH as u64 {
+        let flush = BlockIo { op: Op::Flush, lba: 0, blocks: 0, data: None, tag };
+        channel.submit(flush, 0).expect("room");
+    }
+    assert_eq!(channel.poll(0, &mut drop), 0);
+    error::clear(&bdev);
+    assert_eq!(channel.poll(0, &mut drop), DEPTH);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+#[test]
+fn a_part_allocates_nothing() {
+    let parts = split::create(&malloc_of(2 * BLOCKS), SplitOptions { split_count: 2, ..SplitOptions::default() });
+    assert_eq!(allocations(&parts.expect("split")[1], false), 0);
+}
+
+#[test]
+fn rate_limits_allocate_nothing() {
+    let bdev = malloc_of(BLOCKS);
+    bdev.set_qos_limits(QosLimits { rw_ios_per_sec: 3_000_000, r_bytes_per_sec: 1 << 30, ..QosLimits::default() });
+    assert_eq!(allocations(&bdev, false), 0);
+}
+
+/// Every operation, good and bad, at full depth and beyond, from the first submit on.
 fn allocations_of_a_run(bdev: &Arc<Bdev>) -> usize {
     allocations(bdev, false)
 }
@@ -108,7 +164,8 @@ fn allocations(bdev: &Arc<Bdev>, registered: bool) -> usize {
     let regions = if registered { std::slice::from_ref(&region) } else { &[] };
     let mut channel = bdev.open_channel_with(ChannelOptions { depth: DEPTH, regions }).expect("a channel");
     let before = ALLOCATIONS.get();
-    for round in 0..50 {
+    let mut now_ns = 0;
+    for _ in 0..50 {
         for n in 0..=DEPTH as u64 {
             let op = [
                 Op::Read,
@@ -122,11 +179,12 @@ fn allocations(bdev: &Arc<Bdev>, registered: bool) -> usize {
             let data = matches!(op, Op::Read | Op::Write { .. } | Op::LbaStatus)
                 .then(|| IoBuf::new(pool.get().expect("as many as the channel is deep"), 0..8 * 512));
             let lba = if n == 12 { u64::MAX } else { 8 * n };
-            let refused = channel.submit(BlockIo { op, lba, blocks: 8, data, tag: n }, round);
+            let refused = channel.submit(BlockIo { op, lba, blocks: 8, data, tag: n }, now_ns);
             assert_eq!(refused.is_err(), n == DEPTH as u64);
         }
         while channel.in_flight() > 0 {
-            channel.poll(round, &mut drop);
+            now_ns += 1000;
+            channel.poll(now_ns, &mut drop);
         }
     }
     ALLOCATIONS.get() - before

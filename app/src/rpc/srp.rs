@@ -97,6 +97,10 @@ struct AddLun {
 fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
     let missing = || RpcError::errno(Errno::NODEV, format!("bdev_name: there is no bdev {}", params.bdev_name));
     let bdev = Arc::clone(appliance.bdevs.get(&params.bdev_name).ok_or_else(missing)?);
+    if let Some(user) = appliance.bdev_above(&params.bdev_name) {
+        let text = format!("bdev_name: bdev {} is in use by {user}: export that one", params.bdev_name);
+        return Err(RpcError::errno(Errno::BUSY, text));
+    }
     let eui64 = params.eui64.map(|text| text.parse()).transpose();
     let options = LunOptions {
         lun: params.lun,

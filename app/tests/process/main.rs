@@ -5,6 +5,7 @@ mod engine;
 #[cfg(feature = "rbd")]
 mod rbd;
 mod roce;
+mod wrappers;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -20,11 +20,16 @@ pub(super) fn fresh_address() -> Ipv4Addr {
 
 /// A target with a RAM disk as LUN 0 and a null device as LUN 1, listening over both fabrics, of which only RoCE needs nothing.
 fn serve(target: &Target) -> SocketAddr {
-    let at = SocketAddr::from((fresh_address(), 5555));
     target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 2048, "block_size": 512}));
     target.call("bdev_null_create", json!({"name": "null0", "num_blocks": 2048, "block_size": 512}));
+    serve_bdevs(target, &["ram0", "null0"])
+}
+
+/// Exports bdevs as LUNs 0, 1 and so on.
+pub(crate) fn serve_bdevs(target: &Target, bdevs: &[&str]) -> SocketAddr {
+    let at = SocketAddr::from((fresh_address(), 5555));
     target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "11", "ioc_guid": "22"}));
-    for bdev in ["ram0", "null0"] {
+    for bdev in bdevs {
         target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": bdev}));
     }
     for fabric in ["verbs", "roce"] {
@@ -41,7 +46,7 @@ pub(super) fn options(at: SocketAddr, arguments: &[&str]) -> Options {
     Options::parse_from(always.iter().chain(arguments))
 }
 
-pub(super) fn run(at: SocketAddr, arguments: &[&str]) -> Results {
+pub(crate) fn run(at: SocketAddr, arguments: &[&str]) -> Results {
     srpt_perf::run(&options(at, arguments)).unwrap_or_else(|error| panic!("{arguments:?}: {error:#}"))
 }
 
@@ -108,7 +113,7 @@ fn a_session_is_listed_while_it_lasts_and_gone_afterwards() {
     wait_until("no session is left", || sessions() == json!([]));
 }
 
-pub(super) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + PATIENCE;
     while !happened() {
         assert!(std::time::Instant::now() < end, "waited in vain until {what}");

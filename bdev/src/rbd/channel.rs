@@ -66,8 +66,11 @@ impl RbdChannel {
         }
     }
 
-    /// Starts an operation whose range is checked; one that cannot even be started ends at once.
+    /// Starts an operation whose range is checked; one of nothing, or that cannot even be started, ends at once.
     pub(crate) fn start(&mut self, io: BlockIo, range: ByteRange, submitted_ns: u64) -> Option<Finished> {
+        if range.len == 0 && io.op != Op::Flush {
+            return Some(Finished { io, submitted_ns, result: Ok(()) });
+        }
         let slot = self.free.pop().expect("the channel lets in no more operations than there are slots");
         self.slots[slot as usize] = Some(Slot { io, range, submitted_ns, flushing: false });
         match self.ask(slot) {

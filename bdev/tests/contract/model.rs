@@ -98,8 +98,9 @@ impl Model {
     }
 
     fn poll(&mut self) {
+        let now_ns = self.rig.tick();
         let (in_flight, unmap) = (&mut self.in_flight, self.rig.bdev().info().unmap);
-        self.rig.channel().poll(0, &mut |done| {
+        self.rig.channel().poll(now_ns, &mut |done| {
             let (step, expected) = in_flight.remove(&done.tag).expect("in flight, and once only");
             assert_eq!(done.result.is_ok(), step.op != Op::Unmap || unmap, "{step:?}: {:?}", done.result);
             if step.op == Op::Read {

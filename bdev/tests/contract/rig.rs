@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bdev::delay::{self, DelayOptions, Latencies};
+use bdev::error;
 use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
+use bdev::split::{self, SplitOptions};
 use bdev::uring::{self, Allocate, Engine, Product, UringOptions};
-use bdev::{Bdev, BlockIo, Channel, ChannelOptions, Done, IoError, Op};
+use bdev::{Bdev, BlockIo, Channel, ChannelOptions, Done, IoError, Op, QosLimits};
 use mem::{IoBuf, Pool, PoolLayout, Region};
 use tempfile::TempDir;
 
@@ -109,6 +112,51 @@ const DEVICES: &[Device] = &[
         make: |dir| make_uring(dir, 512, UringOptions { write_through: true, direct: Some(false), ..aio() }),
     },
     Device { name: "aio on tmpfs", stores: true, regions: false, make: |dir| on_tmpfs(dir, aio()) },
+    Device {
+        name: "delay of nothing",
+        stores: true,
+        regions: false,
+        make: |_| make_delay(&make_malloc(512), Latencies::default()),
+    },
+    Device {
+        name: "delay on uring",
+        stores: true,
+        regions: false,
+        make: |dir| make_delay(&make_uring(dir, 4096, UringOptions::default()), SLOW),
+    },
+    Device { name: "error, none injected", stores: true, regions: false, make: |_| make_error(&make_malloc(4096)) },
+    Device {
+        name: "split, the middle part",
+        stores: true,
+        regions: false,
+        make: |_| make_split(&malloc_of(3 * BLOCKS, 512)),
+    },
+    Device {
+        name: "split, the middle part, on uring",
+        stores: true,
+        regions: false,
+        make: |dir| make_split(&uring_of(3 * BLOCKS, dir, 512, UringOptions::default())),
+    },
+    Device {
+        name: "high rate limits",
+        stores: true,
+        regions: false,
+        make: |_| {
+            let bdev = make_malloc(512);
+            bdev.set_qos_limits(HIGH);
+            bdev
+        },
+    },
+    Device {
+        name: "delay on error on split on a limited device",
+        stores: true,
+        regions: false,
+        make: |_| {
+            let base = malloc_of(3 * BLOCKS, 512);
+            base.set_qos_limits(HIGH);
+            make_delay(&make_error(&make_split(&base)), SLOW)
+        },
+    },
 ];
 
 fn aio() -> UringOptions {
@@ -122,23 +170,55 @@ fn on_tmpfs(dir: &Path, options: UringOptions) -> Arc<Bdev> {
     make_uring(shm.as_ref().map_or(dir, TempDir::path), 512, options)
 }
 
+/// In microseconds: the clock of the devices that need one moves by one with each poll.
+const SLOW: Latencies = Latencies { avg_read: 2, p99_read: 5, avg_write: 3, p99_write: 5 };
+
+/// So high that a microsecond lets a few operations through, and so low that others wait.
+const HIGH: QosLimits = QosLimits {
+    rw_ios_per_sec: 5_000_000,
+    r_ios_per_sec: 4_000_000,
+    w_ios_per_sec: 3_000_000,
+    rw_bytes_per_sec: 10_000_000_000,
+    r_bytes_per_sec: 8_000_000_000,
+    w_bytes_per_sec: 6_000_000_000,
+};
+
+fn make_delay(base: &Arc<Bdev>, latencies: Latencies) -> Arc<Bdev> {
+    delay::create(base, DelayOptions { name: "delay".to_owned(), uuid: None, latencies }).expect("delay")
+}
+
+fn make_error(base: &Arc<Bdev>) -> Arc<Bdev> {
+    error::create(base, None).expect("error")
+}
+
+fn make_split(base: &Arc<Bdev>) -> Arc<Bdev> {
+    split::create(base, SplitOptions { split_count: 3, ..SplitOptions::default() }).expect("split").swap_remove(1)
+}
+
 fn make_null() -> Arc<Bdev> {
     let options = NullOptions { name: "null".to_owned(), num_blocks: BLOCKS, ..NullOptions::default() };
     null::create(options).expect("null")
 }
 
 fn make_malloc(block_size: u32) -> Arc<Bdev> {
-    let options =
-        MallocOptions { name: "malloc".to_owned(), num_blocks: BLOCKS, block_size, ..MallocOptions::default() };
-    malloc::create(options).expect("malloc")
+    malloc_of(BLOCKS, block_size)
+}
+
+fn malloc_of(num_blocks: u64, block_size: u32) -> Arc<Bdev> {
+    malloc::create(MallocOptions { name: "malloc".to_owned(), num_blocks, block_size, ..MallocOptions::default() })
+        .expect("malloc")
 }
 
 fn make_uring(dir: &Path, block_size: u32, options: UringOptions) -> Arc<Bdev> {
+    uring_of(BLOCKS, dir, block_size, options)
+}
+
+fn uring_of(num_blocks: u64, dir: &Path, block_size: u32, options: UringOptions) -> Arc<Bdev> {
     let options = UringOptions {
         name: "uring".to_owned(),
         filename: dir.join("disk"),
         block_size: Some(block_size),
-        size: Some(BLOCKS * u64::from(block_size)),
+        size: Some(num_blocks * u64::from(block_size)),
         ..options
     };
     uring::create(options).expect("uring")
@@ -226,6 +306,14 @@ pub struct Rig {
     /// What channels are told of where the buffers lie.
     regions: Vec<Arc<Region>>,
     now_ns: u64,
+    /// What a poll adds to the clock: devices that hold operations back would wait for ever for a clock that stands.
+    tick_ns: u64,
+}
+
+/// Whether a device, or one that it stands on, holds operations back for a time.
+fn needs_time(bdev: &Bdev) -> bool {
+    let slow = delay::latencies(bdev).is_some_and(|latencies| latencies != Latencies::default());
+    slow || bdev.qos_limits() != QosLimits::default() || bdev.base().is_some_and(|base| needs_time(base))
 }
 
 impl Rig {
@@ -238,7 +326,8 @@ impl Rig {
         let (small, small_region) = pool(block_size, DEPTH + 1);
         let (large, large_region) = pool(block_size * BLOCKS as usize, 2);
         let regions = if regions { vec![large_region, small_region] } else { Vec::new() };
-        let mut rig = Rig { bdev, channel: None, small, large, stores, regions, now_ns: 0 };
+        let tick_ns = if needs_time(&bdev) { 1000 } else { 0 };
+        let mut rig = Rig { bdev, channel: None, small, large, stores, regions, now_ns: 0, tick_ns };
         rig.reopen();
         rig
     }
@@ -274,6 +363,17 @@ impl Rig {
     pub fn at(&mut self, now_ns: u64) -> &mut Rig {
         self.now_ns = now_ns;
         self
+    }
+
+    /// The time of the next poll.
+    pub fn tick(&mut self) -> u64 {
+        self.now_ns += self.tick_ns;
+        self.now_ns
+    }
+
+    /// Whether operations take time by the clock.
+    pub fn needs_time(&self) -> bool {
+        self.tick_ns > 0
     }
 
     /// Buffers that are not in their pools.
@@ -362,11 +462,10 @@ impl Rig {
 
     /// Polls until something ended.
     fn wait(&mut self) -> Vec<Done> {
-        let now_ns = self.now_ns;
         let started = Instant::now();
         let mut ended = Vec::new();
         loop {
-            let before = self.channel().in_flight();
+            let (before, now_ns) = (self.channel().in_flight(), self.tick());
             let count = self.channel().poll(now_ns, &mut |done| ended.push(done));
             assert_eq!((count, before - self.channel().in_flight()), (ended.len(), ended.len()));
             if !ended.is_empty() {

@@ -161,7 +161,7 @@ pub(crate) fn finish_exchanges(appliance: &mut Appliance) {
         let Exchange { bdev, replacement, before, pending, .. } = exchange;
         replacement.finish(&bdev);
         // Whatever it is like, it is another medium.
-        let attentions = follow(appliance, &bdev, State { ready: false, ..before });
+        let attentions = attentions(&bdev, State { ready: false, ..before });
         appliance.controller.end_exchange(&name, &attentions);
         set_recipe_after_rescan(appliance, &bdev, before);
         tracing::info!("bdev {name}: another file is in its place, of {} blocks", bdev.num_blocks());
@@ -200,7 +200,7 @@ impl State {
 
 /// The initiators of a bdev, and of all that stand on it, learn what has changed.
 fn tell(appliance: &mut Appliance, bdev: &Arc<Bdev>, before: State) {
-    for attention in follow(appliance, bdev, before) {
+    for attention in attentions(bdev, before) {
         appliance.controller.bdev_changed(&bdev.info().name, attention);
     }
 }
@@ -222,11 +222,8 @@ fn tell_of_rescan(appliance: &mut Appliance, bdev: &Arc<Bdev>, before: State) {
     }
 }
 
-/// Lets the bdevs that stand on a changed one follow it, and says what initiators have to know.
-fn follow(appliance: &Appliance, bdev: &Bdev, before: State) -> Vec<UnitAttention> {
-    let name = &bdev.info().name;
-    // In the order of creation, so a base comes before what stands on it.
-    appliance.bdevs.iter().filter(|other| other.stands_on(name)).for_each(|other| other.follow_base());
+/// What initiators have to know, also those of bdevs that stand on it.
+fn attentions(bdev: &Bdev, before: State) -> Vec<UnitAttention> {
     let now = State::of(bdev);
     let ready = (now.ready && !before.ready).then_some(UnitAttention::NotReadyToReady);
     let capacity = (now.num_blocks != before.num_blocks).then_some(UnitAttention::CapacityChanged);

@@ -3,9 +3,11 @@
 pub(crate) mod change;
 mod file;
 mod memory;
+mod qos;
 #[cfg(feature = "rbd")]
 pub(crate) mod rbd;
 mod statistics;
+mod wrappers;
 
 use std::sync::Arc;
 
@@ -17,6 +19,9 @@ use serde_json::{Value, json};
 use super::{Methods, registry_error};
 use crate::appliance::Appliance;
 
+pub(crate) use qos::save as save_qos;
+pub(crate) use wrappers::save_changes;
+
 pub(super) fn add(methods: &mut Methods) {
     memory::add(methods);
     file::add(methods);
@@ -24,6 +29,8 @@ pub(super) fn add(methods: &mut Methods) {
     rbd::add(methods);
     statistics::add(methods);
     change::add(methods);
+    wrappers::add(methods);
+    qos::add(methods);
     methods.add("bdev_get_bdevs", get_bdevs);
 }
 
@@ -113,7 +120,7 @@ struct GetBdevs {
 
 fn get_bdevs(appliance: &mut Appliance, params: GetBdevs) -> Result<Vec<Value>, RpcError> {
     let found = select(appliance, params.name.as_slice())?;
-    Ok(found.iter().map(|bdev| describe(bdev, appliance.controller.bdev_user(&bdev.info().name).is_some())).collect())
+    Ok(found.iter().map(|bdev| describe(bdev, appliance.bdev_user(&bdev.info().name).is_some())).collect())
 }
 
 fn select<'a>(appliance: &'a Appliance, names: &[String]) -> Result<Vec<&'a Arc<Bdev>>, RpcError> {
@@ -126,13 +133,11 @@ fn select<'a>(appliance: &'a Appliance, names: &[String]) -> Result<Vec<&'a Arc<
 fn describe(bdev: &Bdev, claimed: bool) -> Value {
     let info = bdev.info();
     let writable = !bdev.is_read_only();
-    let specific = info.filename.as_ref().map_or_else(
-        || json!({}),
-        |filename| {
-            let (engine, gone_ops) = (info.engine.map(uring::Engine::name), bdev.num_gone_ops());
-            json!({"uring": {"filename": filename, "engine": engine, "gone_ops": gone_ops}})
-        },
-    );
+    let file = info.filename.as_ref().map(|filename| {
+        let (engine, gone_ops) = (info.engine.map(uring::Engine::name), bdev.num_gone_ops());
+        json!({"uring": {"filename": filename, "engine": engine, "gone_ops": gone_ops}})
+    });
+    let specific = file.or_else(|| wrappers::driver_specific(bdev)).unwrap_or_else(|| json!({}));
     json!({
         "name": info.name,
         "aliases": [info.uuid],
@@ -141,7 +146,7 @@ fn describe(bdev: &Bdev, claimed: bool) -> Value {
         "physical_block_size": info.physical_block_size,
         "num_blocks": bdev.num_blocks(),
         "uuid": info.uuid,
-        "assigned_rate_limits": {"rw_ios_per_sec": 0, "rw_mbytes_per_sec": 0, "r_mbytes_per_sec": 0, "w_mbytes_per_sec": 0},
+        "assigned_rate_limits": qos::assigned(bdev),
         "claimed": claimed,
         "zoned": false,
         "supported_io_types": {

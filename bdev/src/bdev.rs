@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use uuid::Uuid;
 
 use crate::channel::{Channel, ChannelError, ChannelOptions};
+use crate::histogram::{HistogramError, HistogramOptions, HistogramSnapshot};
 use crate::malloc::Memory;
-use crate::stats::{IoStatSnapshot, StatsBook};
+use crate::stats::{ChannelIoStat, IoStatSnapshot, ResetMode, StatsBook};
 use crate::{passthrough, uring};
 
 /// The facts of a device. They do not change while it lives.
@@ -159,6 +160,43 @@ impl Bdev {
 
     /// What all channels ever opened have done, from any thread.
     pub fn io_stat(&self) -> IoStatSnapshot {
-        self.stats.snapshot()
+        self.stats.take(ResetMode::None)
+    }
+
+    /// As [`Bdev::io_stat`], and resets what `mode` says: what is counted meanwhile is in this reading or in the next.
+    pub fn take_io_stat(&self, mode: ResetMode) -> IoStatSnapshot {
+        self.stats.take(mode)
+    }
+
+    /// As [`Bdev::take_io_stat`], of each open channel alone.
+    pub fn take_channel_io_stats(&self, mode: ResetMode) -> Vec<ChannelIoStat> {
+        self.stats.take_per_channel(mode)
+    }
+
+    /// Has every channel, also those to come, count latencies in a histogram; with the same options as before it goes
+    /// on, with others it starts again. Costs a channel its memory (see [`HistogramOptions`]) and a few instructions per
+    /// operation.
+    ///
+    /// # Errors
+    /// Names the option that is out of range.
+    pub fn enable_histogram(&self, options: HistogramOptions) -> Result<(), HistogramError> {
+        options.check()?;
+        self.stats.set_histogram(Some(options));
+        Ok(())
+    }
+
+    /// Ends that, and forgets what was counted.
+    pub fn disable_histogram(&self) {
+        self.stats.set_histogram(None);
+    }
+
+    /// How the histogram was enabled; `None` if it is not.
+    pub fn histogram_options(&self) -> Option<HistogramOptions> {
+        self.stats.histogram_options()
+    }
+
+    /// What the histograms of all channels come to since they were enabled; `None` if they are not.
+    pub fn histogram(&self) -> Option<HistogramSnapshot> {
+        self.stats.histogram()
     }
 }

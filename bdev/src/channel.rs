@@ -8,7 +8,7 @@ use crate::bdev::{Bdev, Kind};
 use crate::io::{BlockIo, Done, IoError, Op};
 use crate::malloc::MallocChannel;
 use crate::null;
-use crate::stats::ChannelStats;
+use crate::stats::Recorder;
 use crate::uring::{self, Ring};
 
 /// Most operations in flight on one channel: what a kernel ring can hold.
@@ -33,7 +33,7 @@ pub struct Channel {
     kind: ChannelKind,
     /// Operations that ended within `submit`, waiting for `poll`; has room for `depth` from the start.
     finished: Vec<Finished>,
-    stats: Arc<ChannelStats>,
+    stats: Recorder,
 }
 
 /// What a channel needs of its kind of device.
@@ -140,12 +140,12 @@ impl Channel {
         if self.in_flight == 0 {
             return 0;
         }
-        let (bdev, stats) = (&self.bdev, &self.stats);
+        let block_size = self.bdev.info().block_size;
+        let stats = &mut self.stats;
         let mut count = 0;
         let mut finish = |finished: Finished| {
             let Finished { io, submitted_ns, result } = finished;
-            // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
-            let bytes = io.blocks.wrapping_mul(u64::from(bdev.info().block_size));
+            let bytes = bytes_moved(&io, block_size);
             stats.record(io.op, bytes, now_ns.saturating_sub(submitted_ns), result);
             count += 1;
             done(Done { tag: io.tag, data: io.data, result });
@@ -174,6 +174,17 @@ impl Channel {
 impl Drop for Channel {
     fn drop(&mut self) {
         self.bdev.stats.close(&self.stats);
+    }
+}
+
+/// What an operation that succeeded counts for, in bytes.
+#[inline]
+fn bytes_moved(io: &BlockIo, block_size: u32) -> u64 {
+    match io.op {
+        // Its blocks are 0: only the device behind knows what moved.
+        Op::Scsi { .. } => 0,
+        // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
+        _ => io.blocks.wrapping_mul(u64::from(block_size)),
     }
 }
 

@@ -25,13 +25,14 @@
 //! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
-//! `null.rs`, `malloc.rs`, `uring/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
+//! `null.rs`, `malloc.rs`, `uring/`, then `registry.rs`, `create.rs` (what all constructors check), `stats.rs` and `histogram.rs`.
 
 #![deny(unsafe_code)]
 
 mod bdev;
 mod channel;
 mod create;
+mod histogram;
 mod io;
 pub mod malloc;
 pub mod null;
@@ -43,6 +44,7 @@ pub mod uring;
 pub use bdev::{Bdev, Info};
 pub use channel::{Channel, ChannelError, ChannelOptions};
 pub use create::CreateError;
+pub use histogram::{HistogramError, HistogramOptions, HistogramSnapshot, OpKind};
 pub use io::{BlockIo, Direction, Done, IoError, Op};
 pub use registry::{Registry, RegistryError};
-pub use stats::IoStatSnapshot;
+pub use stats::{ChannelIoStat, IoStatSnapshot, Place, ResetMode};

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::channel::{Channel, ChannelError, ChannelOptions};
 use crate::histogram::{HistogramError, HistogramOptions, HistogramSnapshot};
-use crate::malloc::Memory;
+use crate::malloc::{self, Memory};
+use crate::null::pattern::Pattern;
 use crate::stats::{ChannelIoStat, IoStatSnapshot, ResetMode, StatsBook};
 use crate::{passthrough, uring};
 
@@ -91,6 +92,7 @@ pub struct Bdev {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Null,
+    Pattern(Arc<Pattern>),
     Malloc(Arc<Memory>),
     Uring(Arc<uring::BackingFile>),
 }
@@ -130,10 +132,26 @@ impl Bdev {
         self.read_only.load(Ordering::Relaxed)
     }
 
+    /// The pattern that its blocks hold, for a null device that has one.
+    pub fn pattern(&self) -> Option<&Pattern> {
+        match &self.kind {
+            Kind::Pattern(pattern) => Some(pattern),
+            _ => None,
+        }
+    }
+
+    /// What it stands on, for a disk in memory.
+    pub fn memory(&self) -> Option<malloc::Placement> {
+        match &self.kind {
+            Kind::Malloc(memory) => Some(memory.placement()),
+            _ => None,
+        }
+    }
+
     /// The device that this one is a view of, for those that stand on another.
     pub fn base(&self) -> Option<&Arc<Bdev>> {
         match &self.kind {
-            Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => None,
+            Kind::Null | Kind::Pattern(_) | Kind::Malloc(_) | Kind::Uring(_) => None,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::bdev::{Bdev, Kind};
 use crate::io::{BlockIo, Done, IoError, Op};
 use crate::malloc::MallocChannel;
 use crate::null;
+use crate::null::pattern::{Complaints, Pattern};
 use crate::stats::Recorder;
 use crate::uring::{self, Ring};
 
@@ -40,6 +41,7 @@ pub struct Channel {
 #[derive(Debug)]
 enum ChannelKind {
     Null,
+    Pattern(Arc<Pattern>, Complaints),
     Malloc(MallocChannel),
     Uring(Box<Ring>),
 }
@@ -82,6 +84,7 @@ impl Channel {
         }
         let kind = match &bdev.kind {
             Kind::Null => ChannelKind::Null,
+            Kind::Pattern(pattern) => ChannelKind::Pattern(Arc::clone(pattern), Complaints::default()),
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
             Kind::Uring(file) => {
                 let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
@@ -114,28 +117,32 @@ impl Channel {
                 return Ok(());
             }
         };
-        let finished = match &mut self.kind {
-            ChannelKind::Null => {
-                null::execute(&mut io);
-                Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
+        match &mut self.kind {
+            ChannelKind::Null => null::execute(&mut io),
+            ChannelKind::Pattern(pattern, complaints) => {
+                let result = pattern.execute(&mut io, range, complaints, now_ns);
+                self.finished.push(Finished { io, submitted_ns: now_ns, result });
+                return Ok(());
             }
-            ChannelKind::Malloc(malloc) => malloc.start(io, range, now_ns),
-            ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {
-                Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
+            ChannelKind::Malloc(malloc) => {
+                if let Some(finished) = malloc.start(io, range, now_ns) {
+                    self.finished.push(finished);
+                }
+                return Ok(());
             }
+            ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {}
             ChannelKind::Uring(ring) => {
                 ring.start(uring::Operation::new(io, range, now_ns));
-                None
+                return Ok(());
             }
-        };
-        if let Some(finished) = finished {
-            self.finished.push(finished);
         }
+        self.finished.push(Finished { io, submitted_ns: now_ns, result: Ok(()) });
         Ok(())
     }
 
     /// Hands every operation that has ended to `done`, after giving the kernel what was submitted since the last poll.
     /// Returns how many ended. Never blocks; makes no system call when there is nothing to hand over or to fetch.
+    #[inline]
     pub fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(Done)) -> usize {
         if self.in_flight == 0 {
             return 0;
@@ -143,16 +150,16 @@ impl Channel {
         let block_size = self.bdev.info().block_size;
         let stats = &mut self.stats;
         let mut count = 0;
-        let mut finish = |finished: Finished| {
-            let Finished { io, submitted_ns, result } = finished;
-            let bytes = bytes_moved(&io, block_size);
-            stats.record(io.op, bytes, now_ns.saturating_sub(submitted_ns), result);
+        for finished in self.finished.drain(..) {
+            hand_out(finished, block_size, now_ns, stats, done);
             count += 1;
-            done(Done { tag: io.tag, data: io.data, result });
+        }
+        let finish = |finished| {
+            hand_out(finished, block_size, now_ns, stats, done);
+            count += 1;
         };
-        self.finished.drain(..).for_each(&mut finish);
         match &mut self.kind {
-            ChannelKind::Null => {}
+            ChannelKind::Null | ChannelKind::Pattern(..) => {}
             ChannelKind::Malloc(malloc) => malloc.poll(finish),
             ChannelKind::Uring(ring) => ring.poll(now_ns, finish),
         }
@@ -175,6 +182,14 @@ impl Drop for Channel {
     fn drop(&mut self) {
         self.bdev.stats.close(&self.stats);
     }
+}
+
+/// Counts an operation that ended, and hands it out.
+#[inline]
+fn hand_out(finished: Finished, block_size: u32, now_ns: u64, stats: &mut Recorder, done: &mut dyn FnMut(Done)) {
+    let Finished { io, submitted_ns, result } = finished;
+    stats.record(io.op, bytes_moved(&io, block_size), now_ns.saturating_sub(submitted_ns), result);
+    done(Done { tag: io.tag, data: io.data, result });
 }
 
 /// What an operation that succeeded counts for, in bytes.

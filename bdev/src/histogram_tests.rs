@@ -4,11 +4,9 @@ use super::*;
 
 const ALL: HistogramOptions = HistogramOptions { granularity: 7, min_ns: 0, max_ns: u64::MAX, op: None };
 
-/// SPDK's arithmetic as its header spells it, with 64 - granularity as the lowest range's number of leading zeroes.
+/// SPDK's arithmetic, step by step: ranges by leading zeroes, then the bits below the highest.
 fn bucket_by_the_book(value: u64, granularity: u32) -> (u32, u64) {
-    let leading = if value > 0 { value.leading_zeros() } else { 64 };
-    let lsb = 64 - granularity;
-    let range = if leading <= lsb { lsb - leading } else { 0 };
+    let range = (64 - granularity).saturating_sub(value.leading_zeros());
     let shift = if range == 0 { 0 } else { range - 1 };
     (range, (value >> shift) & ((1 << granularity) - 1))
 }

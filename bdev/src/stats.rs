@@ -8,6 +8,8 @@ mod recorder;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::thread::CpuSet;
+
 use self::counters::{ERROR_NAMES, ERRORS, Totals};
 pub(crate) use self::recorder::Recorder;
 use self::recorder::Shared;
@@ -84,8 +86,8 @@ pub struct Place {
     pub thread_id: i32,
     /// Its name.
     pub thread: String,
-    /// The core that it ran on when it opened the channel: a reactor stays there.
-    pub core: usize,
+    /// The core that it is held to; `None` if it may run on several.
+    pub core: Option<u32>,
 }
 
 impl Place {
@@ -93,9 +95,15 @@ impl Place {
         Place {
             thread_id: rustix::thread::gettid().as_raw_nonzero().get(),
             thread: std::thread::current().name().unwrap_or_default().to_owned(),
-            core: rustix::thread::sched_getcpu(),
+            core: only_core(),
         }
     }
+}
+
+fn only_core() -> Option<u32> {
+    let cores = rustix::thread::sched_getaffinity(None).ok()?;
+    let mut set = (0..CpuSet::MAX_CPU).filter(|&core| cores.is_set(core));
+    set.next().filter(|_| set.next().is_none()).and_then(|core| u32::try_from(core).ok())
 }
 
 /// What reading the statistics leaves behind, with the meanings of SPDK's `reset_mode`.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::appliance::Appliance;
 use crate::rpc::Methods;
+use crate::rpc::bdev::statistics;
 
 /// One request of a configuration.
 #[derive(Debug, Clone)]
@@ -117,7 +118,8 @@ fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
         let (method, params) = appliance.recipes.get(&bdev.info().name)?;
         Some(json!({"method": method, "params": params}))
     };
-    appliance.bdevs.iter().filter_map(recipe).collect()
+    let histograms = appliance.bdevs.iter().filter_map(|bdev| statistics::histogram_recipe(bdev));
+    appliance.bdevs.iter().filter_map(recipe).chain(histograms).collect()
 }
 
 fn save_srp(appliance: &Appliance) -> Vec<Value> {

@@ -48,14 +48,19 @@ pub enum OpKind {
 impl OpKind {
     /// The kind that SPDK calls so (`read`, `write`, `flush`, `unmap`, `write_zeroes`); `None`: no device of ours has it.
     pub fn from_name(name: &str) -> Option<OpKind> {
-        Some(match name {
-            "read" => OpKind::Read,
-            "write" => OpKind::Write,
-            "flush" => OpKind::Flush,
-            "unmap" => OpKind::Unmap,
-            "write_zeroes" => OpKind::WriteZeroes,
-            _ => return None,
-        })
+        let all = [OpKind::Read, OpKind::Write, OpKind::Flush, OpKind::Unmap, OpKind::WriteZeroes];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// SPDK's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OpKind::Read => "read",
+            OpKind::Write => "write",
+            OpKind::Flush => "flush",
+            OpKind::Unmap => "unmap",
+            OpKind::WriteZeroes => "write_zeroes",
+        }
     }
 
     fn of(op: Op) -> Option<OpKind> {

@@ -1,6 +1,7 @@
 //! The methods, by what they are about. Names and parameters are SPDK's where SPDK has the method.
 
-mod bdev;
+mod base64;
+pub(crate) mod bdev;
 mod framework;
 mod srp;
 

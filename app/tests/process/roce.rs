@@ -19,7 +19,7 @@ fn fresh_address() -> Ipv4Addr {
 }
 
 /// A target with a RAM disk as LUN 0 and a null device as LUN 1, listening over both fabrics, of which only RoCE needs nothing.
-fn serve(target: &Target) -> SocketAddr {
+pub(super) fn serve(target: &Target) -> SocketAddr {
     let at = SocketAddr::from((fresh_address(), 5555));
     target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 2048, "block_size": 512}));
     target.call("bdev_null_create", json!({"name": "null0", "num_blocks": 2048, "block_size": 512}));
@@ -41,7 +41,7 @@ fn options(at: SocketAddr, arguments: &[&str]) -> Options {
     Options::parse_from(always.iter().chain(arguments))
 }
 
-fn run(at: SocketAddr, arguments: &[&str]) -> Results {
+pub(super) fn run(at: SocketAddr, arguments: &[&str]) -> Results {
     srpt_perf::run(&options(at, arguments)).unwrap_or_else(|error| panic!("{arguments:?}: {error:#}"))
 }
 

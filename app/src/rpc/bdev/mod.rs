@@ -2,7 +2,7 @@
 
 mod file;
 mod memory;
-mod statistics;
+pub(crate) mod statistics;
 
 use std::sync::Arc;
 
@@ -100,8 +100,8 @@ fn select<'a>(appliance: &'a Appliance, names: &[String]) -> Result<Vec<&'a Arc<
 fn describe(bdev: &Bdev, claimed: bool) -> Value {
     let info = bdev.info();
     let writable = !info.read_only;
-    let specific =
-        info.filename.as_ref().map_or_else(|| json!({}), |filename| json!({"uring": {"filename": filename}}));
+    let file = || info.filename.as_ref().map_or_else(|| json!({}), |filename| json!({"uring": {"filename": filename}}));
+    let specific = memory::specific(bdev).unwrap_or_else(file);
     json!({
         "name": info.name,
         "aliases": [info.uuid],

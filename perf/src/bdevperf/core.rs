@@ -24,7 +24,7 @@ pub(super) struct CoreResult {
     pub(super) jobs: Vec<JobResult>,
     /// Time that the thread ran, by the kernel's account.
     pub(super) cpu: Duration,
-    /// Time of the rounds in which something was submitted or ended.
+    /// The share of that in rounds in which something was submitted or ended.
     pub(super) busy: Duration,
 }
 
@@ -76,7 +76,9 @@ fn measure(mut jobs: Vec<Job>, time: Duration) -> CoreResult {
         now = next;
     }
     let cpu = cpu_time().saturating_sub(cpu);
-    CoreResult { jobs: jobs.into_iter().map(Job::finish).collect(), cpu, busy: Duration::from_nanos(busy_ns) }
+    // By the clock, rounds also last while another thread has the core; that is no more likely in one than in another.
+    let busy = cpu.mul_f64(busy_ns as f64 / (now - start.0).max(1) as f64);
+    CoreResult { jobs: jobs.into_iter().map(Job::finish).collect(), cpu, busy }
 }
 
 /// Time that this thread ran so far, exact to a tick of the kernel's. From a file and not from a clock, since that way the program also runs

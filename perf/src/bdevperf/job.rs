@@ -193,11 +193,17 @@ impl Job {
     #[inline]
     fn begin(&mut self, tag: usize, mut data: Option<IoBuf>, now_ns: u64) {
         let operation = self.workload.next_operation();
-        if let (Kind::Verify, Some(data)) = (self.kind, &mut data) {
-            pattern::fill(self.stamp(operation), self.block_bytes(), data.bytes_mut());
+        if self.kind == Kind::Verify {
+            self.fill(operation, &mut data);
         }
         self.slots[tag] = Slot { operation, started_ns: now_ns, reads_back: false };
         self.submit(self.op(operation), operation, tag, data, now_ns);
+    }
+
+    #[inline(never)] // keeps it out of the way of the others
+    fn fill(&self, operation: Operation, data: &mut Option<IoBuf>) {
+        let (stamp, block_bytes) = (self.stamp(operation), self.block_bytes());
+        data.iter_mut().for_each(|data| pattern::fill(stamp, block_bytes, data.bytes_mut()));
     }
 
     /// What an operation of this job starts with.
@@ -239,6 +245,7 @@ impl Job {
     }
 
     /// Reads back what was written, or compares what was read back and goes on.
+    #[inline(never)]
     fn on_verified(&mut self, slot: Slot, tag: usize, mut data: Option<IoBuf>, now_ns: u64) {
         if !slot.reads_back {
             data.iter_mut().for_each(|data| data.bytes_mut().fill(STALE));

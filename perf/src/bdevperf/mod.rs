@@ -15,8 +15,8 @@
 //! of the round in which it was found. I/Os that end within the time of `-t` count, whatever their kind.
 //!
 //! A core that polls is always busy, whether there is work or not. So two figures stand for its cost per I/O: `cpu`, the time of
-//! its thread (user and system) by the kernel's account; and `busy`, the time of the rounds in which something was submitted or ended,
-//! which is what the I/Os themselves took.
+//! its thread (user and system) by the kernel's account; and `busy`, its share in rounds in which something was submitted or
+//! ended, which is what the I/Os themselves took.
 
 mod config;
 mod core;

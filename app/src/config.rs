@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::appliance::Appliance;
 use crate::rpc::Methods;
+use crate::rpc::bdev::statistics;
 
 /// One request of a configuration.
 #[derive(Debug, Clone)]
@@ -123,6 +124,7 @@ fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
             config.extend(crate::rpc::bdev::save_changes(bdev, params));
         }
         config.extend(crate::rpc::bdev::save_qos(bdev));
+        config.extend(statistics::histogram_recipe(bdev));
         // Not by `readonly` of the creation: that would open a file for reading only, and could not be taken back.
         if bdev.is_write_protected() && !bdev.info().read_only {
             let params = json!({"name": bdev.info().name, "read_only": true});

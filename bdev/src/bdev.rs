@@ -9,11 +9,13 @@ use uuid::Uuid;
 use crate::channel::{Channel, ChannelError, ChannelOptions};
 use crate::delay::Delay;
 use crate::error::Faulty;
+use crate::histogram::{HistogramError, HistogramOptions, HistogramSnapshot};
 use crate::io::IoError;
-use crate::malloc::Memory;
+use crate::malloc::{self, Memory};
+use crate::null::pattern::Pattern;
 use crate::qos::Qos;
 use crate::split::Split;
-use crate::stats::{IoStatSnapshot, StatsBook};
+use crate::stats::{ChannelIoStat, IoStatSnapshot, ResetMode, StatsBook};
 use crate::{passthrough, uring};
 
 /// The facts of a device. They do not change while it lives.
@@ -133,6 +135,7 @@ pub struct Bdev {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Null,
+    Pattern(Arc<Pattern>),
     Malloc(Arc<Memory>),
     Uring(uring::Backing),
     #[cfg(feature = "rbd")]
@@ -197,6 +200,14 @@ impl Bdev {
         }
     }
 
+    /// The pattern that its blocks hold, for a null device that has one.
+    pub fn pattern(&self) -> Option<&Pattern> {
+        match &self.kind {
+            Kind::Pattern(pattern) => Some(pattern),
+            _ => None,
+        }
+    }
+
     /// Refuses writes from now on, or takes them again; operations in flight end as they would have. The caller tells the
     /// initiators (SPC-4: MODE PARAMETERS CHANGED).
     ///
@@ -240,13 +251,21 @@ impl Bdev {
         }
     }
 
+    /// What it stands on, for a disk in memory.
+    pub fn memory(&self) -> Option<malloc::Placement> {
+        match &self.kind {
+            Kind::Malloc(memory) => Some(memory.placement()),
+            _ => None,
+        }
+    }
+
     /// The device that this one is a view of, for those that stand on another.
     #[inline]
     pub fn base(&self) -> Option<&Arc<Bdev>> {
         match &self.kind {
             Kind::Delay(Delay { base, .. }) | Kind::Error(Faulty { base, .. }) => Some(base),
             Kind::Split(Split { base, .. }) => Some(base),
-            Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => None,
+            Kind::Null | Kind::Pattern(_) | Kind::Malloc(_) | Kind::Uring(_) => None,
             #[cfg(feature = "rbd")]
             Kind::Rbd(_) => None,
         }
@@ -275,6 +294,43 @@ impl Bdev {
 
     /// What all channels ever opened have done, from any thread.
     pub fn io_stat(&self) -> IoStatSnapshot {
-        self.stats.snapshot()
+        self.stats.take(ResetMode::None)
+    }
+
+    /// As [`Bdev::io_stat`], and resets what `mode` says: what is counted meanwhile is in this reading or in the next.
+    pub fn take_io_stat(&self, mode: ResetMode) -> IoStatSnapshot {
+        self.stats.take(mode)
+    }
+
+    /// As [`Bdev::take_io_stat`], of each open channel alone.
+    pub fn take_channel_io_stats(&self, mode: ResetMode) -> Vec<ChannelIoStat> {
+        self.stats.take_per_channel(mode)
+    }
+
+    /// Has every channel, also those to come, count latencies in a histogram; with the same options as before it goes
+    /// on, with others it starts again. Costs a channel its memory (see [`HistogramOptions`]) and a few instructions per
+    /// operation.
+    ///
+    /// # Errors
+    /// Names the option that is out of range.
+    pub fn enable_histogram(&self, options: HistogramOptions) -> Result<(), HistogramError> {
+        options.check()?;
+        self.stats.set_histogram(Some(options));
+        Ok(())
+    }
+
+    /// Ends that, and forgets what was counted.
+    pub fn disable_histogram(&self) {
+        self.stats.set_histogram(None);
+    }
+
+    /// How the histogram was enabled; `None` if it is not.
+    pub fn histogram_options(&self) -> Option<HistogramOptions> {
+        self.stats.histogram_options()
+    }
+
+    /// What the histograms of all channels come to since they were enabled; `None` if they are not.
+    pub fn histogram(&self) -> Option<HistogramSnapshot> {
+        self.stats.histogram()
     }
 }

@@ -10,9 +10,10 @@ use crate::error::ErrorChannel;
 use crate::io::{BlockIo, Done, IoError, Op};
 use crate::malloc::MallocChannel;
 use crate::null;
+use crate::null::pattern::{Complaints, Pattern};
 use crate::qos::{Gate, Waiting};
 use crate::split::SplitChannel;
-use crate::stats::ChannelStats;
+use crate::stats::Recorder;
 use crate::uring::FileChannel;
 
 /// Most operations in flight on one channel: what a kernel ring can hold.
@@ -39,13 +40,14 @@ pub struct Channel {
     finished: Vec<Finished>,
     /// Operations that wait for the device's rate limits.
     gate: Gate,
-    stats: Arc<ChannelStats>,
+    stats: Recorder,
 }
 
 /// What a channel needs of its kind of device.
 #[derive(Debug)]
 enum ChannelKind {
     Null,
+    Pattern(Arc<Pattern>, Complaints),
     Malloc(MallocChannel),
     Uring(Box<FileChannel>),
     /// Its file was missing when the channel was opened.
@@ -112,6 +114,7 @@ impl Channel {
         }
         let kind = match &bdev.kind {
             Kind::Null => ChannelKind::Null,
+            Kind::Pattern(pattern) => ChannelKind::Pattern(Arc::clone(pattern), Complaints::default()),
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
             Kind::Uring(backing) => match backing.file() {
                 Some(file) => ChannelKind::Uring(Box::new(FileChannel::open(bdev, &file, options)?)),
@@ -157,7 +160,11 @@ impl Channel {
         let finished = match &mut self.kind {
             ChannelKind::Null => {
                 null::execute(&mut io);
-                Some(Finished { io, submitted_ns, result: Ok(()) })
+                return self.finished.push(Finished { io, submitted_ns, result: Ok(()) });
+            }
+            ChannelKind::Pattern(pattern, complaints) => {
+                let result = pattern.execute(&mut io, range, complaints, now_ns);
+                return self.finished.push(Finished { io, submitted_ns, result });
             }
             ChannelKind::Malloc(malloc) => malloc.start(io, range, submitted_ns),
             ChannelKind::Uring(file) => file.start(&self.bdev, io, range, submitted_ns),
@@ -168,15 +175,9 @@ impl Channel {
             }
             #[cfg(feature = "rbd")]
             ChannelKind::Rbd(rbd) => rbd.start(io, range, submitted_ns),
-            ChannelKind::Delay(delay) => {
-                delay.start(io, submitted_ns, now_ns);
-                None
-            }
+            ChannelKind::Delay(delay) => return delay.start(io, submitted_ns, now_ns),
             ChannelKind::Error(error) => error.start(io, submitted_ns, now_ns),
-            ChannelKind::Split(split) => {
-                split.start(io, submitted_ns, now_ns);
-                None
-            }
+            ChannelKind::Split(split) => return split.start(io, submitted_ns, now_ns),
         };
         if let Some(finished) = finished {
             self.finished.push(finished);
@@ -196,25 +197,24 @@ impl Channel {
 
     /// Hands every operation that has ended to `done`, after giving the kernel what was submitted since the last poll.
     /// Returns how many ended. Never blocks; makes no system call when there is nothing to hand over or to fetch.
+    #[inline]
     pub fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(Done)) -> usize {
         if self.in_flight == 0 {
             return 0;
         }
         self.start_waiting(now_ns);
-        let (bdev, stats) = (&self.bdev, &self.stats);
+        let (bdev, stats) = (&*self.bdev, &mut self.stats);
         let mut count = 0;
-        let mut finish = |finished: Finished| {
-            let Finished { io, submitted_ns, result } = finished;
-            let result = result.map_err(|error| bdev.diagnose(error));
-            // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
-            let bytes = io.blocks.wrapping_mul(u64::from(bdev.info().block_size));
-            stats.record(io.op, bytes, now_ns.saturating_sub(submitted_ns), result);
+        for finished in self.finished.drain(..) {
+            hand_out(finished, bdev, now_ns, stats, done);
             count += 1;
-            done(Done { tag: io.tag, data: io.data, result });
+        }
+        let finish = |finished| {
+            hand_out(finished, bdev, now_ns, stats, done);
+            count += 1;
         };
-        self.finished.drain(..).for_each(&mut finish);
         match &mut self.kind {
-            ChannelKind::Null | ChannelKind::Missing => {}
+            ChannelKind::Null | ChannelKind::Pattern(..) | ChannelKind::Missing => {}
             ChannelKind::Malloc(malloc) => malloc.poll(finish),
             ChannelKind::Uring(file) => file.poll(now_ns, finish),
             #[cfg(feature = "rbd")]
@@ -241,6 +241,26 @@ impl Channel {
 impl Drop for Channel {
     fn drop(&mut self) {
         self.bdev.stats.close(&self.stats);
+    }
+}
+
+/// Counts an operation that ended, and hands it out.
+#[inline]
+fn hand_out(finished: Finished, bdev: &Bdev, now_ns: u64, stats: &mut Recorder, done: &mut dyn FnMut(Done)) {
+    let Finished { io, submitted_ns, result } = finished;
+    let result = result.map_err(|error| bdev.diagnose(error));
+    stats.record(io.op, bytes_moved(&io, bdev.info().block_size), now_ns.saturating_sub(submitted_ns), result);
+    done(Done { tag: io.tag, data: io.data, result });
+}
+
+/// What an operation that succeeded counts for, in bytes.
+#[inline]
+fn bytes_moved(io: &BlockIo, block_size: u32) -> u64 {
+    match io.op {
+        // Its blocks are 0: only the device behind knows what moved.
+        Op::Scsi { .. } => 0,
+        // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
+        _ => io.blocks.wrapping_mul(u64::from(block_size)),
     }
 }
 

@@ -29,7 +29,7 @@
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
 //! `null.rs`, `malloc.rs`, `uring/`, `rbd/`, those that stand on others (`wrapper.rs`, `delay.rs`, `error.rs`, `split.rs`), `qos.rs`
-//! (rate limits of any device), then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
+//! (rate limits of any device), then `registry.rs`, `create.rs` (what all constructors check), `stats.rs` and `histogram.rs`.
 
 #![deny(unsafe_code)]
 
@@ -38,6 +38,7 @@ mod channel;
 mod create;
 pub mod delay;
 pub mod error;
+mod histogram;
 mod io;
 pub mod malloc;
 pub mod null;
@@ -56,7 +57,8 @@ mod wrapper;
 pub use bdev::{Bdev, Info, ReadOnlyError, Space};
 pub use channel::{Channel, ChannelError, ChannelOptions};
 pub use create::CreateError;
+pub use histogram::{HistogramError, HistogramOptions, HistogramSnapshot, OpKind};
 pub use io::{BlockIo, Direction, Done, IoError, Op};
 pub use qos::QosLimits;
 pub use registry::{Registry, RegistryError};
-pub use stats::IoStatSnapshot;
+pub use stats::{ChannelIoStat, IoStatSnapshot, Place, ResetMode};

@@ -1,12 +1,17 @@
 //! A device without a medium: reads give zeroes, writes are dropped. It measures everything above it.
 //!
 //! SPDK's null bdev leaves a read's buffer as it is. Ours fills it with zeroes: the buffer may last have held another
-//! initiator's data, which must never be shown.
+//! initiator's data, which must never be shown. That costs what clearing memory costs, some 30 ns for 4 KiB.
+//!
+//! With the option `pattern` it checks everything above it as well: see [`pattern`].
+
+pub mod pattern;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use self::pattern::Pattern;
 use crate::bdev::{Bdev, Info, Kind};
 use crate::create::{self, CreateError};
 use crate::io::{BlockIo, Op};
@@ -24,12 +29,21 @@ pub struct NullOptions {
     pub physical_block_size: Option<u32>,
     /// Identity; `None`: derived from this machine's id and the name.
     pub uuid: Option<Uuid>,
+    /// Blocks hold a pattern, which reads give and writes are compared with (see [`pattern`]). Ours, not SPDK's.
+    pub pattern: bool,
 }
 
 impl Default for NullOptions {
     /// 512-byte blocks; the name and the size are still to be given.
     fn default() -> NullOptions {
-        NullOptions { name: String::new(), num_blocks: 0, block_size: 512, physical_block_size: None, uuid: None }
+        NullOptions {
+            name: String::new(),
+            num_blocks: 0,
+            block_size: 512,
+            physical_block_size: None,
+            uuid: None,
+            pattern: false,
+        }
     }
 }
 
@@ -45,12 +59,16 @@ pub fn create(options: NullOptions) -> Result<Arc<Bdev>, CreateError> {
     let uuid = options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None));
     let info = Info {
         physical_block_size: create::physical_block_size(options.physical_block_size, options.block_size)?,
-        unmap: true,
-        unmap_zeroes: true,
-        write_zeroes: true,
+        unmap: !options.pattern,
+        unmap_zeroes: !options.pattern,
+        write_zeroes: !options.pattern,
         ..Info::disk(options.name, uuid, PRODUCT, options.block_size)
     };
-    Ok(Bdev::new(info, options.num_blocks, Kind::Null))
+    let kind = match options.pattern {
+        true => Kind::Pattern(Arc::new(Pattern::new(&info.name, info.block_size, uuid))),
+        false => Kind::Null,
+    };
+    Ok(Bdev::new(info, options.num_blocks, kind))
 }
 
 /// Gives a null device another number of blocks (SPDK: `bdev_null_resize`). It has nothing to lose, but initiators have: as in

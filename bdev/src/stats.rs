@@ -1,14 +1,22 @@
 //! What the channels of a device have done: counted by each core for itself, added up when somebody asks.
+//!
+//! `counters.rs` is what a core counts, `recorder.rs` how it does and how it learns what else is wanted; this file adds up,
+//! resets, and keeps what closed channels had done.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+mod counters;
+mod recorder;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use metrics::{CacheAligned, Counter};
+use rustix::thread::CpuSet;
 
-use crate::io::{Direction, IoError, Op};
+use self::counters::{ERROR_NAMES, ERRORS, Totals};
+pub(crate) use self::recorder::Recorder;
+use self::recorder::Shared;
+use crate::histogram::{Histogram, HistogramOptions, HistogramSnapshot};
 
-/// Sums over all channels that a device ever had. An operation counts once it is done; a failed one counts in
-/// `num_failed_ops` only. Latencies run from `submit` to the `poll` that handed the result out, by the clock that the
+/// Sums over all channels that a device ever had, or those of one channel, since they were reset. An operation counts once it
+/// is done; a failed one counts in `num_failed_ops` and [`IoStatSnapshot::errors`] only. Latencies run from `submit` to the `poll` that handed the result out, by the clock that the
 /// callers of both passed in.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct IoStatSnapshot {
@@ -52,6 +60,64 @@ pub struct IoStatSnapshot {
     pub flush_latency_ns: u64,
     /// Operations that ended with an error.
     pub num_failed_ops: u64,
+    errors: [u64; ERRORS],
+}
+
+impl IoStatSnapshot {
+    /// The operations that ended with an error, by the name of the error; only those that happened.
+    pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ERROR_NAMES.into_iter().zip(self.errors).filter(|&(_, count)| count > 0)
+    }
+}
+
+/// What the statistics of one channel say, and where it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChannelIoStat {
+    /// The thread that opened it.
+    pub place: Place,
+    /// What it has done.
+    pub stat: IoStatSnapshot,
+}
+
+/// The thread of a channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The thread's number in the system.
+    pub thread_id: i32,
+    /// Its name.
+    pub thread: String,
+    /// The core that it is held to; `None` if it may run on several.
+    pub core: Option<u32>,
+}
+
+impl Place {
+    fn here() -> Place {
+        Place {
+            thread_id: rustix::thread::gettid().as_raw_nonzero().get(),
+            thread: std::thread::current().name().unwrap_or_default().to_owned(),
+            core: only_core(),
+        }
+    }
+}
+
+fn only_core() -> Option<u32> {
+    let cores = rustix::thread::sched_getaffinity(None).ok()?;
+    let mut set = (0..CpuSet::MAX_CPU).filter(|&core| cores.is_set(core));
+    set.next().filter(|_| set.next().is_none()).and_then(|core| u32::try_from(core).ok())
+}
+
+/// What reading the statistics leaves behind, with the meanings of SPDK's `reset_mode`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum ResetMode {
+    /// Everything.
+    #[default]
+    None,
+    /// Everything but the longest and shortest latencies.
+    MaxMin,
+    /// Everything but the errors.
+    Errors,
+    /// Nothing.
+    All,
 }
 
 /// All channels' statistics of one device. The locks are taken when a channel is opened or closed and by a reader,
@@ -63,94 +129,100 @@ pub(crate) struct StatsBook {
 
 #[derive(Debug, Default)]
 struct Channels {
-    open: Vec<Arc<ChannelStats>>,
+    open: Vec<Entry>,
     /// What the channels that were closed had done.
     closed: Totals,
+    histogram: Option<BookHistogram>,
 }
 
-/// One channel's statistics: written by its core, read by anybody; no cache line is shared with another core's.
-pub(crate) type ChannelStats = CacheAligned<Block>;
-
-#[derive(Debug, Default)]
-pub(crate) struct Block {
-    read: PerOp,
-    write: PerOp,
-    unmap: PerOp,
-    write_zeroes: PerOp,
-    flush: PerOp,
-    failed: Counter,
+/// An open channel. Its counters are its core's; a reset is done by remembering what they stood at.
+#[derive(Debug)]
+struct Entry {
+    shared: Arc<Shared>,
+    place: Place,
+    baseline: Totals,
+    /// Number of the last order to forget the extremes.
+    extremes_from: u64,
+    histogram: Option<Arc<Histogram>>,
 }
 
-#[derive(Debug, Default)]
-struct PerOp {
-    ops: Counter,
-    bytes: Counter,
-    latency_ns: Counter,
-    max_latency_ns: AtomicU64,
-    /// Shortest latency plus one; 0 while there is none.
-    min_latency_ns_plus_1: AtomicU64,
-}
-
-impl Block {
-    /// Counts a finished operation on `bytes` bytes. Called by the channel's core only.
-    #[inline]
-    pub(crate) fn record(&self, op: Op, bytes: u64, latency_ns: u64, result: Result<(), IoError>) {
-        if result.is_err() {
-            return self.failed.increment();
-        }
-        match op {
-            Op::Read => self.read.record(bytes, latency_ns),
-            Op::Write { .. } => self.write.record(bytes, latency_ns),
-            Op::Unmap => self.unmap.record(bytes, latency_ns),
-            Op::WriteZeroes { .. } => self.write_zeroes.record(bytes, latency_ns),
-            Op::Flush => self.flush.record(0, latency_ns),
-            Op::Scsi { direction: Direction::In } => self.read.record(bytes, latency_ns),
-            Op::Scsi { direction: Direction::Out } => self.write.record(bytes, latency_ns),
-            Op::Scsi { direction: Direction::None } | Op::LbaStatus => {}
-        }
-    }
-}
-
-impl PerOp {
-    #[inline]
-    fn record(&self, bytes: u64, latency_ns: u64) {
-        self.ops.increment();
-        self.bytes.add(bytes);
-        self.latency_ns.add(latency_ns);
-        // One writer: a load and a store do, no locked instruction is needed.
-        if latency_ns > self.max_latency_ns.load(Relaxed) {
-            self.max_latency_ns.store(latency_ns, Relaxed);
-        }
-        let plus_1 = latency_ns.saturating_add(1);
-        let min = self.min_latency_ns_plus_1.load(Relaxed);
-        if min == 0 || plus_1 < min {
-            self.min_latency_ns_plus_1.store(plus_1, Relaxed);
-        }
-    }
+#[derive(Debug)]
+struct BookHistogram {
+    options: HistogramOptions,
+    closed: HistogramSnapshot,
 }
 
 impl StatsBook {
-    /// Statistics for a new channel.
-    pub(crate) fn open(&self) -> Arc<ChannelStats> {
-        let stats = Arc::new(ChannelStats::default());
-        self.lock().open.push(Arc::clone(&stats));
-        stats
+    /// Statistics for a new channel of the calling thread.
+    pub(crate) fn open(&self) -> Recorder {
+        let mut channels = self.lock();
+        let histogram = channels.histogram.as_ref().map(|histogram| Arc::new(Histogram::new(&histogram.options)));
+        let recorder = Recorder::new(histogram.clone());
+        channels.open.push(Entry {
+            shared: Arc::clone(&recorder.shared),
+            place: Place::here(),
+            baseline: Totals::default(),
+            extremes_from: 0,
+            histogram,
+        });
+        recorder
     }
 
     /// Keeps what a channel did and forgets the channel, so that channels may come and go for ever.
-    pub(crate) fn close(&self, stats: &Arc<ChannelStats>) {
+    pub(crate) fn close(&self, recorder: &Recorder) {
         let mut channels = self.lock();
-        channels.closed.add(stats);
-        channels.open.retain(|other| !Arc::ptr_eq(other, stats));
+        let Some(at) = channels.open.iter().position(|entry| Arc::ptr_eq(&entry.shared, &recorder.shared)) else {
+            return;
+        };
+        let entry = channels.open.swap_remove(at);
+        let totals = entry.read().since(&entry.baseline);
+        channels.closed.add(&totals);
+        if let (Some(kept), Some(histogram)) = (&mut channels.histogram, &entry.histogram) {
+            kept.closed.add(histogram);
+        }
     }
 
-    pub(crate) fn snapshot(&self) -> IoStatSnapshot {
-        let channels = self.lock();
-        let mut totals = channels.closed;
-        for stats in &channels.open {
-            totals.add(stats);
+    /// Reads the sums, and resets what `mode` says. What is counted meanwhile is in this reading or in the next, never
+    /// in both or none.
+    pub(crate) fn take(&self, mode: ResetMode) -> IoStatSnapshot {
+        let mut channels = self.lock();
+        let mut sum = channels.closed;
+        reset(&mut channels.closed, mode);
+        for entry in &mut channels.open {
+            sum.add(&entry.take(mode));
         }
-        totals.into()
+        sum.into()
+    }
+
+    /// As [`StatsBook::take`], for each open channel alone.
+    pub(crate) fn take_per_channel(&self, mode: ResetMode) -> Vec<ChannelIoStat> {
+        let mut channels = self.lock();
+        let take = |entry: &mut Entry| ChannelIoStat { place: entry.place.clone(), stat: entry.take(mode).into() };
+        channels.open.iter_mut().map(take).collect()
+    }
+
+    /// Has all channels, also those to come, count in histograms; or ends that.
+    pub(crate) fn set_histogram(&self, options: Option<HistogramOptions>) {
+        let mut channels = self.lock();
+        if options.is_some() && channels.histogram.as_ref().map(|histogram| histogram.options) == options {
+            return;
+        }
+        channels.histogram = options.map(|options| BookHistogram { options, closed: HistogramSnapshot::new(&options) });
+        for entry in &mut channels.open {
+            entry.histogram = options.map(|options| Arc::new(Histogram::new(&options)));
+            entry.shared.order_histogram(entry.histogram.clone());
+        }
+    }
+
+    pub(crate) fn histogram_options(&self) -> Option<HistogramOptions> {
+        self.lock().histogram.as_ref().map(|histogram| histogram.options)
+    }
+
+    pub(crate) fn histogram(&self) -> Option<HistogramSnapshot> {
+        let channels = self.lock();
+        let mut sum = channels.histogram.as_ref()?.closed.clone();
+        channels.open.iter().filter_map(|entry| entry.histogram.as_ref()).for_each(|histogram| sum.add(histogram));
+        Some(sum)
     }
 
     #[cfg(test)]
@@ -163,121 +235,36 @@ impl StatsBook {
     }
 }
 
-/// Sums, as plain numbers.
-#[derive(Clone, Copy, Debug, Default)]
-struct Totals {
-    read: Total,
-    write: Total,
-    unmap: Total,
-    write_zeroes: Total,
-    flush: Total,
-    failed: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Total {
-    ops: u64,
-    bytes: u64,
-    latency_ns: u64,
-    max_latency_ns: u64,
-    min_latency_ns_plus_1: u64,
-}
-
-impl Totals {
-    fn add(&mut self, stats: &Block) {
-        self.read.add(&stats.read);
-        self.write.add(&stats.write);
-        self.unmap.add(&stats.unmap);
-        self.write_zeroes.add(&stats.write_zeroes);
-        self.flush.add(&stats.flush);
-        self.failed = self.failed.wrapping_add(stats.failed.get());
-    }
-}
-
-impl Total {
-    fn add(&mut self, stats: &PerOp) {
-        self.ops = self.ops.wrapping_add(stats.ops.get());
-        self.bytes = self.bytes.wrapping_add(stats.bytes.get());
-        self.latency_ns = self.latency_ns.wrapping_add(stats.latency_ns.get());
-        self.max_latency_ns = self.max_latency_ns.max(stats.max_latency_ns.load(Relaxed));
-        self.min_latency_ns_plus_1 = match (self.min_latency_ns_plus_1, stats.min_latency_ns_plus_1.load(Relaxed)) {
-            (0, min) | (min, 0) => min,
-            (a, b) => a.min(b),
-        };
+impl Entry {
+    fn read(&self) -> Totals {
+        self.shared.read(self.extremes_from)
     }
 
-    fn min_latency_ns(&self) -> u64 {
-        self.min_latency_ns_plus_1.saturating_sub(1)
-    }
-}
-
-impl From<Totals> for IoStatSnapshot {
-    fn from(totals: Totals) -> IoStatSnapshot {
-        IoStatSnapshot {
-            bytes_read: totals.read.bytes,
-            num_read_ops: totals.read.ops,
-            read_latency_ns: totals.read.latency_ns,
-            max_read_latency_ns: totals.read.max_latency_ns,
-            min_read_latency_ns: totals.read.min_latency_ns(),
-            bytes_written: totals.write.bytes,
-            num_write_ops: totals.write.ops,
-            write_latency_ns: totals.write.latency_ns,
-            max_write_latency_ns: totals.write.max_latency_ns,
-            min_write_latency_ns: totals.write.min_latency_ns(),
-            bytes_unmapped: totals.unmap.bytes,
-            num_unmap_ops: totals.unmap.ops,
-            unmap_latency_ns: totals.unmap.latency_ns,
-            max_unmap_latency_ns: totals.unmap.max_latency_ns,
-            min_unmap_latency_ns: totals.unmap.min_latency_ns(),
-            bytes_zeroed: totals.write_zeroes.bytes,
-            num_write_zeroes_ops: totals.write_zeroes.ops,
-            num_flush_ops: totals.flush.ops,
-            flush_latency_ns: totals.flush.latency_ns,
-            num_failed_ops: totals.failed,
+    /// One reading serves as the answer and as the new baseline, so that nothing is lost between them.
+    fn take(&mut self, mode: ResetMode) -> Totals {
+        let now = self.read();
+        let totals = now.since(&self.baseline);
+        match mode {
+            ResetMode::None | ResetMode::MaxMin => {}
+            ResetMode::Errors => self.baseline.set_errors(&now),
+            ResetMode::All => self.baseline = now,
         }
+        if matches!(mode, ResetMode::MaxMin | ResetMode::All) {
+            self.extremes_from = self.shared.order_to_forget_extremes();
+        }
+        totals
+    }
+}
+
+fn reset(totals: &mut Totals, mode: ResetMode) {
+    match mode {
+        ResetMode::None => {}
+        ResetMode::MaxMin => totals.forget_extremes(),
+        ResetMode::Errors => totals.set_errors(&Totals::default()),
+        ResetMode::All => *totals = Totals::default(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn channels_add_up_and_closed_ones_stay_counted() {
-        let book = StatsBook::default();
-        let (a, b) = (book.open(), book.open());
-        a.record(Op::Read, 4096, 300, Ok(()));
-        a.record(Op::Write { fua: true }, 512, 70, Ok(()));
-        b.record(Op::Read, 512, 100, Ok(()));
-        b.record(Op::Read, 512, 5, Err(IoError::Medium));
-        b.record(Op::Unmap, 1024, 0, Ok(()));
-        b.record(Op::WriteZeroes { unmap: false, fua: false }, 2048, 9, Ok(()));
-        b.record(Op::Flush, 777, 11, Ok(()));
-        let expected = IoStatSnapshot {
-            bytes_read: 4608,
-            num_read_ops: 2,
-            read_latency_ns: 400,
-            max_read_latency_ns: 300,
-            min_read_latency_ns: 100,
-            bytes_written: 512,
-            num_write_ops: 1,
-            write_latency_ns: 70,
-            max_write_latency_ns: 70,
-            min_write_latency_ns: 70,
-            bytes_unmapped: 1024,
-            num_unmap_ops: 1,
-            bytes_zeroed: 2048,
-            num_write_zeroes_ops: 1,
-            num_flush_ops: 1,
-            flush_latency_ns: 11,
-            num_failed_ops: 1,
-            ..IoStatSnapshot::default()
-        };
-        assert_eq!(book.snapshot(), expected);
-        book.close(&b);
-        assert_eq!(book.snapshot(), expected);
-        assert_eq!(book.open_channels(), 1);
-        book.close(&a);
-        assert_eq!(book.snapshot(), expected);
-    }
-}
+#[path = "stats/tests.rs"]
+mod tests;

@@ -103,7 +103,7 @@ fn second_lines(options: &Options, start: Instant) -> impl FnMut(Instant, u64) {
 }
 
 /// A number that no other run has.
-fn fresh_number() -> u64 {
+pub(crate) fn fresh_number() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     scramble(time.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(40))
 }

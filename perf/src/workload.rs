@@ -93,6 +93,11 @@ impl Workload {
         }
     }
 
+    /// The positions that it uses.
+    pub fn range(&self) -> Range<u64> {
+        self.range.clone()
+    }
+
     /// Whether reads are to be compared.
     pub fn verifies(&self) -> bool {
         self.ledger.is_some()

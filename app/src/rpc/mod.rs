@@ -1,5 +1,6 @@
 //! The methods, by what they are about. Names and parameters are SPDK's where SPDK has the method.
 
+mod base64;
 pub(crate) mod bdev;
 mod framework;
 mod srp;

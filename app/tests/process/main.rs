@@ -5,6 +5,7 @@ mod engine;
 #[cfg(feature = "rbd")]
 mod rbd;
 mod roce;
+mod statistics;
 mod wrappers;
 
 use std::io::Read;
@@ -154,6 +155,18 @@ fn what_is_wrong_is_named() {
         ("bdev_null_create", json!({"name": "n", "num_blocks": 1, "block_size": 500}), "block_size"),
         ("bdev_null_create", json!({"name": "n", "num_blocks": 1, "blocksize": 512}), "blocksize"),
         ("bdev_malloc_create", json!({"num_blocks": 1, "block_size": 512, "md_size": 8}), "md_size"),
+        ("bdev_malloc_create", json!({"num_blocks": 1, "block_size": 512, "numa_id": -2}), "numa_id"),
+        ("bdev_get_iostat", json!({"name": "null0", "names": ["null0"]}), "names"),
+        ("bdev_get_iostat", json!({"names": ["nobody"]}), "nobody"),
+        ("bdev_get_iostat", json!({"per_channel": true}), "per_channel"),
+        ("bdev_get_iostat", json!({"reset_mode": "some"}), "reset_mode"),
+        ("bdev_reset_iostat", json!({"name": "nobody"}), "nobody"),
+        ("bdev_enable_histogram", json!({"name": "nobody", "enable": true}), "nobody"),
+        ("bdev_enable_histogram", json!({"name": "null0", "enable": true, "opc": "copy"}), "opc"),
+        ("bdev_enable_histogram", json!({"name": "null0", "enable": true, "granularity": 64}), "granularity"),
+        ("bdev_enable_histogram", json!({"name": "null0", "enable": true, "max_nsec": 1000}), "max_nsec"),
+        ("bdev_get_histogram", json!({"name": "null0"}), "bdev_enable_histogram"),
+        ("bdev_get_histogram_borders", json!({"name": "null0", "borders": [1]}), "bdev_enable_histogram"),
         ("bdev_uring_create", json!({"name": "d", "filename": "/nonexistent/file"}), "filename"),
         ("bdev_uring_create", json!({"name": "d", "filename": file, "size": 4096, "allocate": "half"}), "allocate: "),
         ("bdev_uring_create", json!({"name": "d", "filename": file, "size": 4096, "nowait": false}), "nowait"),

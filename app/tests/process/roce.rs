@@ -19,7 +19,7 @@ pub(super) fn fresh_address() -> Ipv4Addr {
 }
 
 /// A target with a RAM disk as LUN 0 and a null device as LUN 1, listening over both fabrics, of which only RoCE needs nothing.
-fn serve(target: &Target) -> SocketAddr {
+pub(super) fn serve(target: &Target) -> SocketAddr {
     target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 2048, "block_size": 512}));
     target.call("bdev_null_create", json!({"name": "null0", "num_blocks": 2048, "block_size": 512}));
     serve_bdevs(target, &["ram0", "null0"])

@@ -7,6 +7,8 @@
 use hugepage_setup::Mapping;
 use libc::{c_void, memcpy, memset};
 
+use super::Placement;
+
 /// Zeroed memory that all cores may read and write at once.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -20,6 +22,16 @@ impl Memory {
     pub(crate) fn new(mapping: Mapping, len: usize) -> Memory {
         assert!(len <= mapping.len(), "{len} bytes in a mapping of {}", mapping.len());
         Memory { mapping, len }
+    }
+
+    pub(crate) fn placement(&self) -> Placement {
+        let mapping = &self.mapping;
+        Placement { page_kind: mapping.page_kind(), locked: mapping.locked(), numa_node: mapping.numa_node() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn address(&self) -> usize {
+        self.mapping.base().as_ptr().addr()
     }
 
     /// Copies from the memory at `offset` to all of `to`.

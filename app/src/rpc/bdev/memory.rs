@@ -1,9 +1,9 @@
 //! `bdev_null_*`, `bdev_malloc_*`: devices without a medium, and in RAM.
 
-use bdev::{malloc, null};
+use bdev::{Bdev, malloc, null};
 use rpc::RpcError;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{add_delete, check_new, create_error, enter};
@@ -53,6 +53,9 @@ struct CreateNull {
     optimal_write_size: Option<u32>,
     preferred_unmap_alignment: Option<u32>,
     preferred_unmap_granularity: Option<u32>,
+    /// Ours: blocks hold a pattern that reads give and writes are compared with.
+    #[serde(default)]
+    pattern: bool,
 }
 
 fn create_null(appliance: &mut Appliance, params: CreateNull) -> Result<String, RpcError> {
@@ -76,10 +79,14 @@ fn create_null(appliance: &mut Appliance, params: CreateNull) -> Result<String, 
         block_size: params.block_size,
         physical_block_size: params.physical_block_size,
         uuid: params.uuid,
+        pattern: params.pattern,
     });
     let bdev = bdev.map_err(create_error)?;
-    let recipe = json!({"name": bdev.info().name, "num_blocks": bdev.num_blocks(), "block_size": bdev.info().block_size,
+    let mut recipe = json!({"name": bdev.info().name, "num_blocks": bdev.num_blocks(), "block_size": bdev.info().block_size,
         "physical_block_size": bdev.info().physical_block_size, "uuid": bdev.info().uuid});
+    if params.pattern {
+        recipe["pattern"] = true.into();
+    }
     enter(appliance, bdev, "bdev_null_create", recipe)
 }
 
@@ -109,7 +116,12 @@ fn create_malloc(appliance: &mut Appliance, params: CreateMalloc) -> Result<Stri
         dif_pi_format: params.dif_pi_format,
     };
     metadata.check()?;
-    refuse("optimal_io_boundary", params.optimal_io_boundary.is_some_and(|value| value != 0))?;
+    let numa_node = match params.numa_id {
+        None | Some(-1) => None,
+        Some(node) => Some(u32::try_from(node).map_err(|_| {
+            RpcError::invalid_params(format!("numa_id: {node} is no node: give its number, or -1 for any"))
+        })?),
+    };
     // As in SPDK: without a name the lowest free Malloc<n>.
     let free = |name: &String| appliance.bdevs.get(name).is_none();
     let name = params.name.or_else(|| (0..).map(|n| format!("Malloc{n}")).find(free)).unwrap_or_default();
@@ -120,7 +132,8 @@ fn create_malloc(appliance: &mut Appliance, params: CreateMalloc) -> Result<Stri
         block_size: params.block_size,
         physical_block_size: params.physical_block_size,
         uuid: params.uuid,
-        numa_node: params.numa_id.and_then(|node| u32::try_from(node).ok()),
+        numa_node,
+        optimal_io_boundary: params.optimal_io_boundary.unwrap_or(0),
     });
     let bdev = bdev.map_err(create_error)?;
     let mut recipe = json!({"name": bdev.info().name, "num_blocks": bdev.num_blocks(), "block_size": bdev.info().block_size,
@@ -128,5 +141,19 @@ fn create_malloc(appliance: &mut Appliance, params: CreateMalloc) -> Result<Stri
     if let Some(node) = params.numa_id {
         recipe["numa_id"] = node.into();
     }
+    if bdev.info().optimal_blocks != 0 {
+        recipe["optimal_io_boundary"] = bdev.info().optimal_blocks.into();
+    }
     enter(appliance, bdev, "bdev_malloc_create", recipe)
+}
+
+/// What bdev_get_bdevs says in `driver_specific`; `None` for devices of other kinds.
+pub(super) fn specific(bdev: &Bdev) -> Option<Value> {
+    if let Some(malloc::Placement { page_kind, locked, numa_node }) = bdev.memory() {
+        let node = numa_node.map_or(-1, i64::from);
+        let memory = json!({"pages": page_kind.to_string(), "page_size": page_kind.granule(), "locked": locked, "numa_id": node});
+        return Some(json!({"malloc": memory}));
+    }
+    let pattern = bdev.pattern()?;
+    Some(json!({"null": {"pattern": true, "fio_verify_pattern": pattern.for_fio()}}))
 }

@@ -6,7 +6,7 @@ mod memory;
 mod qos;
 #[cfg(feature = "rbd")]
 pub(crate) mod rbd;
-mod statistics;
+pub(crate) mod statistics;
 mod wrappers;
 
 use std::sync::Arc;
@@ -137,7 +137,10 @@ fn describe(bdev: &Bdev, claimed: bool) -> Value {
         let (engine, gone_ops) = (info.engine.map(uring::Engine::name), bdev.num_gone_ops());
         json!({"uring": {"filename": filename, "engine": engine, "gone_ops": gone_ops}})
     });
-    let specific = file.or_else(|| wrappers::driver_specific(bdev)).unwrap_or_else(|| json!({}));
+    let specific = file
+        .or_else(|| memory::specific(bdev))
+        .or_else(|| wrappers::driver_specific(bdev))
+        .unwrap_or_else(|| json!({}));
     json!({
         "name": info.name,
         "aliases": [info.uuid],

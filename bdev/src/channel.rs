@@ -286,6 +286,8 @@ fn check(bdev: &Bdev, io: &BlockIo) -> Result<ByteRange, IoError> {
     let range = ByteRange { offset: io.lba * block_size, len: io.blocks * block_size };
     let has_data = match io.op {
         Op::Flush => return Ok(ByteRange { offset: 0, len: 0 }),
+        // A list begins with a block.
+        Op::LbaStatus if info.lba_status && io.lba >= bdev.num_blocks() => return Err(IoError::OutOfRange),
         Op::LbaStatus if info.lba_status => return Ok(range),
         Op::Scsi { .. } if info.passthrough.is_some() => return Ok(ByteRange { offset: 0, len: 0 }),
         Op::LbaStatus | Op::Scsi { .. } => return Err(IoError::Unsupported),

@@ -92,6 +92,7 @@ pub(crate) enum Kind {
     Null,
     Malloc(Arc<Memory>),
     Uring(Arc<uring::BackingFile>),
+    Passthrough(Arc<passthrough::Device>),
 }
 
 impl Bdev {
@@ -132,7 +133,7 @@ impl Bdev {
     /// The device that this one is a view of, for those that stand on another.
     pub fn base(&self) -> Option<&Arc<Bdev>> {
         match &self.kind {
-            Kind::Null | Kind::Malloc(_) | Kind::Uring(_) => None,
+            Kind::Null | Kind::Malloc(_) | Kind::Uring(_) | Kind::Passthrough(_) => None,
         }
     }
 
@@ -155,6 +156,19 @@ impl Bdev {
     /// As there.
     pub fn open_channel_with(self: &Arc<Self>, options: ChannelOptions<'_>) -> Result<Channel, ChannelError> {
         Channel::open(self, options)
+    }
+
+    /// Resets the SCSI device that it is or stands on (SAM-5 LOGICAL UNIT RESET), and waits until that is done, which may take
+    /// many seconds; for any other there is nothing to do.
+    ///
+    /// # Errors
+    /// The system's answer.
+    pub fn reset_device(&self) -> std::io::Result<()> {
+        match (&self.kind, self.base()) {
+            (Kind::Passthrough(device), _) => device.reset(),
+            (_, Some(base)) => base.reset_device(),
+            (_, None) => Ok(()),
+        }
     }
 
     /// What all channels ever opened have done, from any thread.

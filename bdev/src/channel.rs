@@ -8,6 +8,7 @@ use crate::bdev::{Bdev, Kind};
 use crate::io::{BlockIo, Done, IoError, Op};
 use crate::malloc::MallocChannel;
 use crate::null;
+use crate::passthrough::{self, ThroughChannel};
 use crate::stats::ChannelStats;
 use crate::uring::{self, Ring};
 
@@ -42,6 +43,7 @@ enum ChannelKind {
     Null,
     Malloc(MallocChannel),
     Uring(Box<Ring>),
+    Passthrough(Box<ThroughChannel>),
 }
 
 /// An operation that ended.
@@ -71,6 +73,14 @@ pub enum ChannelError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The device's files cannot be opened any more.
+    #[error("no channel to bdev {bdev}: its device cannot be opened: {source}")]
+    Device {
+        /// The device's name.
+        bdev: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
 }
 
 impl Channel {
@@ -86,6 +96,11 @@ impl Channel {
             Kind::Uring(file) => {
                 let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
                 ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
+            }
+            Kind::Passthrough(device) => {
+                let refused = |source| ChannelError::Device { bdev: bdev.info().name.clone(), source };
+                let channel = ThroughChannel::new(Arc::clone(device), depth).map_err(refused)?;
+                ChannelKind::Passthrough(Box::new(channel))
             }
         };
         let stats = bdev.stats.open();
@@ -127,6 +142,10 @@ impl Channel {
                 ring.start(uring::Operation::new(io, range, now_ns));
                 None
             }
+            ChannelKind::Passthrough(through) => {
+                through.start(io, now_ns);
+                None
+            }
         };
         if let Some(finished) = finished {
             self.finished.push(finished);
@@ -145,7 +164,12 @@ impl Channel {
         let mut finish = |finished: Finished| {
             let Finished { io, submitted_ns, result } = finished;
             // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
-            let bytes = io.blocks.wrapping_mul(u64::from(bdev.info().block_size));
+            let bytes = match (io.op, &io.data) {
+                (Op::Scsi { .. }, Some(data)) => {
+                    passthrough::Outcome::parse(data.bytes()).map_or(0, |end| end.moved.into())
+                }
+                _ => io.blocks.wrapping_mul(u64::from(bdev.info().block_size)),
+            };
             stats.record(io.op, bytes, now_ns.saturating_sub(submitted_ns), result);
             count += 1;
             done(Done { tag: io.tag, data: io.data, result });
@@ -155,6 +179,7 @@ impl Channel {
             ChannelKind::Null => {}
             ChannelKind::Malloc(malloc) => malloc.poll(finish),
             ChannelKind::Uring(ring) => ring.poll(now_ns, finish),
+            ChannelKind::Passthrough(through) => through.poll(finish),
         }
         self.in_flight -= count;
         count
@@ -198,10 +223,15 @@ fn check(bdev: &Bdev, io: &BlockIo) -> Result<ByteRange, IoError> {
     // The constructors saw to it that num_blocks * block_size does not overflow, and neither number exceeds num_blocks.
     let range = ByteRange { offset: io.lba * block_size, len: io.blocks * block_size };
     let has_data = match io.op {
-        Op::Flush => return Ok(ByteRange { offset: 0, len: 0 }),
+        Op::Flush if info.passthrough.is_none() => return Ok(ByteRange { offset: 0, len: 0 }),
         Op::LbaStatus if info.lba_status => return Ok(range),
-        Op::Scsi { .. } if info.passthrough.is_some() => return Ok(ByteRange { offset: 0, len: 0 }),
-        Op::LbaStatus | Op::Scsi { .. } => return Err(IoError::Unsupported),
+        Op::Scsi { .. } if info.passthrough.is_some() => {
+            let buffer = io.data.as_ref().map_or(&[][..], |data| data.bytes());
+            return passthrough::Request::parse(buffer)
+                .map(|_| ByteRange { offset: 0, len: 0 })
+                .ok_or(IoError::Unsupported);
+        }
+        Op::LbaStatus | Op::Scsi { .. } | Op::Flush => return Err(IoError::Unsupported),
         _ if info.passthrough.is_some() => return Err(IoError::Unsupported),
         Op::Read | Op::Write { .. } => true,
         Op::Unmap | Op::WriteZeroes { .. } => false,

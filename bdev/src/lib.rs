@@ -25,7 +25,7 @@
 //! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
-//! `null.rs`, `malloc.rs`, `uring/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
+//! `null.rs`, `malloc.rs`, `uring/`, `passthrough/`, then `registry.rs`, `create.rs` (what all constructors check) and `stats.rs`.
 
 #![deny(unsafe_code)]
 

@@ -17,7 +17,7 @@
 //!
 //! Reading order: this file, `open.rs`, `lock.rs`, `operation.rs`, `ring.rs` (the only one with `unsafe`).
 
-mod lock;
+pub(crate) mod lock;
 mod open;
 mod operation;
 mod ring;
@@ -31,7 +31,7 @@ use uuid::Uuid;
 use self::open::Opened;
 use self::operation::Abilities;
 pub(crate) use self::operation::Operation;
-pub(crate) use self::ring::Ring;
+pub(crate) use self::ring::{Ring, set_up};
 use crate::bdev::{Bdev, Info, Kind};
 use crate::create::{self, CreateError};
 

@@ -166,7 +166,7 @@ impl std::fmt::Debug for Ring {
 
 /// The best ring that the kernel has: completions only when we ask for them (Linux 6.1), without an interrupt (5.19), or
 /// as ever. Each tells us by a flag in memory when a system call is needed to get at them.
-fn set_up(entries: u32) -> io::Result<IoUring> {
+pub(crate) fn set_up(entries: u32) -> io::Result<IoUring> {
     let deferred = IoUring::builder()
         .setup_submit_all()
         .setup_single_issuer()

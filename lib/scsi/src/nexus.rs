@@ -27,11 +27,15 @@ pub enum UnitAttention {
     ModeParametersChanged,
     /// 38h/07h THIN PROVISIONING SOFT THRESHOLD REACHED.
     ThinProvisioningThreshold,
+    /// 28h/00h NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED.
+    NotReadyToReady,
+    /// 28h/01h IMPORT OR EXPORT ELEMENT ACCESSED.
+    ImportExportAccessed,
 }
 
 impl UnitAttention {
     /// All of them, highest precedence first.
-    pub const ALL: [UnitAttention; 9] = [
+    pub const ALL: [UnitAttention; 11] = [
         UnitAttention::PowerOnReset,
         UnitAttention::BusDeviceReset,
         UnitAttention::NexusLoss,
@@ -41,6 +45,8 @@ impl UnitAttention {
         UnitAttention::CapacityChanged,
         UnitAttention::ModeParametersChanged,
         UnitAttention::ThinProvisioningThreshold,
+        UnitAttention::NotReadyToReady,
+        UnitAttention::ImportExportAccessed,
     ];
 
     /// What reporting it takes away with it: one reset tells the initiator all that the lesser ones would, cleared
@@ -62,6 +68,8 @@ impl UnitAttention {
             UnitAttention::CapacityChanged => (0x2a, 0x09),
             UnitAttention::ModeParametersChanged => (0x2a, 0x01),
             UnitAttention::ThinProvisioningThreshold => (0x38, 0x07),
+            UnitAttention::NotReadyToReady => (0x28, 0x00),
+            UnitAttention::ImportExportAccessed => (0x28, 0x01),
         };
         Sense::unit_attention(asc, ascq)
     }

@@ -180,14 +180,12 @@ impl Job {
     #[inline]
     pub fn is_read(&self) -> bool {
         matches!(self.command, Command::Read { .. })
-            || matches!(self.command, Command::Through(_)) && through::is_read(self.opcode)
     }
 
     /// It is a WRITE.
     #[inline]
     pub fn is_write(&self) -> bool {
         matches!(self.command, Command::Write { .. })
-            || matches!(self.command, Command::Through(_)) && through::is_write(self.opcode)
     }
 
     /// Goes on. `last` is `None` the first time, then the result of the I/O that the step before asked for. `buffer`

@@ -53,9 +53,6 @@ pub(crate) struct Through {
     piece_len: u32,
 }
 
-/// Whether an operation code is that of a READ or WRITE, for statistics.
-pub(crate) use split::{is_read, is_write};
-
 /// Variable-length and extended CDBs (SPC-4).
 const VARIABLE_LENGTH: u8 = 0x7f;
 const EXTENDED: u8 = 0x7e;

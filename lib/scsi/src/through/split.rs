@@ -17,16 +17,6 @@ fn moves(operation: u8) -> Option<Direction> {
     }
 }
 
-/// READ, of 6 to 16 bytes.
-pub(crate) fn is_read(operation: u8) -> bool {
-    moves(operation) == Some(Direction::In)
-}
-
-/// WRITE, of 6 to 16 bytes.
-pub(crate) fn is_write(operation: u8) -> bool {
-    moves(operation) == Some(Direction::Out)
-}
-
 /// How long the pieces of a command are: all its data for one that needs no splitting, or cannot be split.
 ///
 /// # Errors

@@ -252,7 +252,7 @@ proptest! {
                     let request = Request::parse(&buffer).expect("a request");
                     prop_assert!(request.data.len() <= LIMIT as usize);
                     let len = request.data.len() as u32;
-                    Outcome { status: status & 2, moved: (*moved).min(len).max(len * u32::from(moved % 2)), sense }.emit(&mut buffer);
+                    Outcome { status: status & 2, moved: (*moved).min(len).max(len * (moved % 2)), sense }.emit(&mut buffer);
                     last = Some(Ok(()));
                 }
                 Step::Io { .. } => return Ok(()),

@@ -4,6 +4,7 @@ mod data;
 mod logins;
 mod management;
 mod orphans;
+mod passthrough;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod file;
 mod memory;
+mod scsi;
 mod statistics;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::appliance::Appliance;
 pub(super) fn add(methods: &mut Methods) {
     memory::add(methods);
     file::add(methods);
+    scsi::add(methods);
     statistics::add(methods);
     methods.add("bdev_get_bdevs", get_bdevs);
 }
@@ -40,7 +42,7 @@ fn create_error(error: CreateError) -> RpcError {
         CreateError::Parameter { .. } => RpcError::invalid_params(&error),
         CreateError::Memory { .. } => RpcError::errno(Errno::NOMEM, error.to_string()),
         CreateError::InUse { .. } => RpcError::errno(Errno::BUSY, error.to_string()),
-        CreateError::File { source, .. } | CreateError::Ring { source } => {
+        CreateError::File { source, .. } | CreateError::Device { source, .. } | CreateError::Ring { source } => {
             let number = source.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
             RpcError::errno(number, error.to_string())
         }
@@ -100,8 +102,14 @@ fn select<'a>(appliance: &'a Appliance, names: &[String]) -> Result<Vec<&'a Arc<
 fn describe(bdev: &Bdev, claimed: bool) -> Value {
     let info = bdev.info();
     let writable = !info.read_only;
-    let specific =
-        info.filename.as_ref().map_or_else(|| json!({}), |filename| json!({"uring": {"filename": filename}}));
+    // Whose blocks are the device's own affair: it takes SCSI commands and nothing else.
+    let scsi = info.passthrough.is_some();
+    let writable = writable && !scsi;
+    let specific = match (&info.passthrough, &info.filename) {
+        (Some(device), _) => scsi::describe(device, info.filename.as_deref()),
+        (None, Some(filename)) => json!({"uring": {"filename": filename}}),
+        (None, None) => json!({}),
+    };
     json!({
         "name": info.name,
         "aliases": [info.uuid],
@@ -114,7 +122,7 @@ fn describe(bdev: &Bdev, claimed: bool) -> Value {
         "claimed": claimed,
         "zoned": false,
         "supported_io_types": {
-            "read": true, "write": writable, "unmap": writable && info.unmap, "flush": true, "reset": false, "nvme_admin": false,
+            "read": !scsi, "write": writable, "unmap": writable && info.unmap, "flush": !scsi, "reset": scsi, "nvme_admin": false,
             "nvme_io": false, "nvme_io_md": false, "write_zeroes": writable, "zcopy": false, "get_zone_info": false,
             "zone_management": false, "zone_append": false, "compare": false, "compare_and_write": false, "abort": false,
             "seek_hole": false, "seek_data": false, "copy": false, "nvme_iov_md": false,

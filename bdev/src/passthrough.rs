@@ -34,7 +34,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
@@ -109,6 +110,9 @@ pub(crate) struct Device {
     /// It vanished, and the log says so.
     gone: AtomicBool,
     resetting: AtomicBool,
+    /// Bounds what failing commands can have written: the second, since `made`, of the last line.
+    logged: AtomicU64,
+    made: Instant,
 }
 
 #[derive(Debug)]
@@ -194,6 +198,8 @@ fn make(options: &ScsiOptions, found: &Found, driver_max: u32, source: Source, d
         at_device: AtomicU32::new(0),
         gone: AtomicBool::new(false),
         resetting: AtomicBool::new(false),
+        logged: AtomicU64::new(u64::MAX),
+        made: Instant::now(),
     };
     Bdev::new(info, found.num_blocks, Kind::Passthrough(Arc::new(device)))
 }
@@ -305,6 +311,12 @@ impl Device {
 
     fn leave(&self) {
         self.at_device.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a line about a failed command may be written: one a second.
+    fn may_log(&self) -> bool {
+        let now = self.made.elapsed().as_secs();
+        self.logged.swap(now, Ordering::Relaxed) != now
     }
 
     /// Says once that the device is gone.

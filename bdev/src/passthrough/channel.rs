@@ -129,12 +129,14 @@ fn ended(mut operation: Operation, raw: Raw, device: &Device) -> Finished {
     match outcome::judge(raw, data_len) {
         Ok(Verdict { status, moved, sense: Sense::Device(len) }) => set(buffer, status, moved, usize::from(len)),
         Ok(Verdict { status, moved, sense: Sense::Made(sense) }) => {
-            tracing::warn!(
-                "bdev {}: command {:02x}h did not end as it should: host status {:02x}h",
-                device.name,
-                Request::parse(buffer).map_or(0, |request| request.cdb[0]),
-                raw.host_status
-            );
+            if device.may_log() {
+                tracing::warn!(
+                    "bdev {}: command {:02x}h did not end as it should: host status {:02x}h",
+                    device.name,
+                    Request::parse(buffer).map_or(0, |request| request.cdb[0]),
+                    raw.host_status
+                );
+            }
             Outcome { status, moved, sense: &sense }.emit(buffer);
         }
         Err(error) => {
@@ -162,8 +164,11 @@ fn of_errno(error: &io::Error, device: &Device) -> IoError {
         device.is_gone(&error.to_string());
         return IoError::Gone;
     }
-    tracing::warn!("bdev {}: the sg driver refuses a command: {error}", device.name);
-    IoError::Failed
+    if device.may_log() {
+        tracing::warn!("bdev {}: the sg driver refuses a command: {error}", device.name);
+    }
+    // Without CAP_SYS_RAWIO it has a list of commands that it lets through.
+    if is(error, Errno::PERM) || is(error, Errno::ACCESS) { IoError::Unsupported } else { IoError::Failed }
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {

@@ -165,6 +165,8 @@ fn no_memory_makes_the_device_busy_and_other_refusals_fail() {
     assert_eq!((done.result, outcome(&done)), (Ok(()), (8, 0, vec![])));
     rig.device.refuse(Some(libc::EINVAL));
     assert_eq!(rig.run(&INQUIRY, Direction::In, 36).result, Err(IoError::Failed));
+    rig.device.refuse(Some(libc::EPERM));
+    assert_eq!(rig.run(&INQUIRY, Direction::In, 36).result, Err(IoError::Unsupported));
     rig.device.refuse(None);
     assert_eq!(outcome(&rig.run(&INQUIRY, Direction::In, 36)), (0, 36, vec![]));
 }

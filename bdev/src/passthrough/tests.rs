@@ -69,6 +69,12 @@ impl Rig {
         panic!("{} commands do not end", self.channel.in_flight());
     }
 
+    /// How many commands the device counts as its own, from all channels.
+    fn at_device(&self) -> u32 {
+        let Kind::Passthrough(device) = &self.bdev.kind else { panic!("another kind") };
+        device.at_device.load(Ordering::Relaxed)
+    }
+
     fn run(&mut self, cdb: &[u8], direction: Direction, data_len: usize) -> Done {
         let io = self.io(cdb, direction, data_len, 1);
         self.channel.submit(io, 0).expect("room");
@@ -150,6 +156,7 @@ fn an_unplugged_device_ends_everything_once_and_for_all() {
     assert_eq!(ended.len(), 50);
     assert!(ended.iter().all(|done| done.result == Err(IoError::Gone) && done.data.is_some()));
     drop(ended);
+    assert_eq!(rig.at_device(), 0, "other channels have the room back");
     assert_eq!(rig.run(&INQUIRY, Direction::In, 36).result, Err(IoError::Gone));
     let bdev = Arc::downgrade(&rig.bdev);
     let Rig { pool, channel, bdev: last, .. } = rig;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -64,6 +65,7 @@ struct State {
     gone: bool,
     refuse: Option<Errno>,
     resets: usize,
+    resets_stuck: bool,
     started: usize,
     lanes: usize,
 }
@@ -71,8 +73,16 @@ struct State {
 impl FakeDevice {
     /// A device that answers so; `lanes` files per channel.
     pub fn new(lanes: usize, answer: impl FnMut(Command<'_>) -> Reply + Send + 'static) -> FakeDevice {
-        let state =
-            State { answer: Box::new(answer), held: false, gone: false, refuse: None, resets: 0, started: 0, lanes };
+        let state = State {
+            answer: Box::new(answer),
+            held: false,
+            gone: false,
+            refuse: None,
+            resets: 0,
+            resets_stuck: false,
+            started: 0,
+            lanes,
+        };
         FakeDevice { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -116,12 +126,20 @@ impl FakeDevice {
         self.lock().resets
     }
 
+    /// Whether a reset does not end for now.
+    pub fn stick_resets(&self, stuck: bool) {
+        self.lock().resets_stuck = stuck;
+    }
+
     /// Commands that have been given to it.
     pub fn started(&self) -> usize {
         self.lock().started
     }
 
     pub(super) fn reset(&self) -> io::Result<()> {
+        while self.lock().resets_stuck {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let mut state = self.lock();
         state.resets += 1;
         state.held = false;

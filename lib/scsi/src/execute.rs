@@ -205,7 +205,9 @@ impl Job {
             Command::StartStop { flush: true } => on_unit(context, |unit| cache::flush(cache::EVERYTHING, unit, turn)),
             Command::StartStop { flush: false } | Command::TestUnitReady | Command::PreventAllow => Step::GOOD,
             Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),
-            Command::Through(ref through) => on_unit(context, |unit| through::step(through, unit, turn)),
+            Command::Through(ref through) => {
+                on_unit(context, |unit| through::step(through, unit, context.read_only, turn))
+            }
         }
     }
 }

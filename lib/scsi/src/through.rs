@@ -12,6 +12,7 @@
 //! | REPORT and SET TARGET PORT GROUPS | refused, 20h/00h | they are about the device's ports, which the initiator does not see |
 //! | ACCESS CONTROL IN/OUT | refused, 20h/00h | they are about our adapter, not the initiator |
 //! | INQUIRY | the device; NORMACA, ACC, TPGS and 3PC are cleared | these go with the commands refused above |
+//! | MODE SENSE through a read-only LUN | the device; WP is set | so that nobody tries |
 //! | VPD page B0h (disks), READ BLOCK LIMITS (tapes) | the device; the limits are lowered to what gets through | |
 //! | READ, WRITE 6/10/12/16 of more bytes than the adapter takes | the device, in pieces | |
 //! | any other that moves more than the adapter takes | refused, 24h/00h | |
@@ -150,8 +151,8 @@ impl Through {
     }
 }
 
-/// One piece after the other; the cursor is the piece's first byte.
-pub(crate) fn step(through: &Through, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+/// One piece after the other; the cursor is the piece's first byte. `read_only`: the initiator's LUN map forbids writes.
+pub(crate) fn step(through: &Through, unit: &LogicalUnit, read_only: bool, turn: Turn<'_>) -> Step {
     let Some(facts) = unit.bdev().info().passthrough.as_ref() else { return out_of_turn() };
     let op = Op::Scsi { direction: through.direction };
     let piece = through.piece(*turn.cursor as u32);
@@ -165,7 +166,8 @@ pub(crate) fn step(through: &Through, unit: &LogicalUnit, turn: Turn<'_>) -> Ste
                 let next = through.piece(piece.end as u32);
                 return ask(through, facts, next, turn);
             }
-            Step::Done(end(through, unit, facts, piece.start + moved as usize, turn.buffer))
+            let seen = Seen { facts, unit, read_only: read_only || unit.is_read_only() };
+            Step::Done(end(through, &seen, piece.start + moved as usize, turn.buffer))
         }
         (Stage::Moving, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, op, 0, 0)),
         _ => out_of_turn(),
@@ -183,13 +185,24 @@ fn ask(through: &Through, facts: &passthrough::Facts, piece: Range<usize>, turn:
     Step::Io { op: Op::Scsi { direction: through.direction }, lba: 0, blocks: 0, data: 0..turn.buffer.len() }
 }
 
+/// The device as the initiator shall see it.
+struct Seen<'a> {
+    facts: &'a passthrough::Facts,
+    unit: &'a LogicalUnit,
+    read_only: bool,
+}
+
 /// The device's answer, after `moved` bytes in all.
-fn end(through: &Through, unit: &LogicalUnit, facts: &passthrough::Facts, moved: usize, buffer: &mut [u8]) -> Ending {
+fn end(through: &Through, seen: &Seen<'_>, moved: usize, buffer: &mut [u8]) -> Ending {
     let status = Outcome::parse(buffer).map_or(0, |outcome| outcome.status);
     let changed = attention::of_command(through.cdb(), through.direction, moved, buffer);
     if status == ScsiStatus::Good as u8 && through.direction == Direction::In {
-        let limit = facts.transfer_bytes_max.min(unit.transfer_bytes_max());
-        amend::amend(facts.device_type, through.cdb(), limit, unit.block_size(), &mut buffer[..moved]);
+        let device_type = seen.facts.device_type;
+        let limit = seen.facts.transfer_bytes_max.min(seen.unit.transfer_bytes_max());
+        amend::amend(device_type, through.cdb(), limit, seen.unit.block_size(), &mut buffer[..moved]);
+        if seen.read_only {
+            amend::protect(device_type, through.cdb(), &mut buffer[..moved]);
+        }
     }
     let (data_in, taken) = match through.direction {
         Direction::In => (0..moved, 0),

@@ -139,6 +139,26 @@ fn a_reset_reaches_the_device_and_frees_what_is_stuck_there() {
 }
 
 #[test]
+fn a_reset_that_the_device_does_not_end_is_answered_in_time() {
+    let device = tape();
+    let mut rig = rig(&device, 1);
+    let (mut initiator, channel) = login(&mut rig, 1);
+    device.stick_resets(true);
+    let reset = initiator.manage(channel, Function::LunReset, lun(0), None).expect("a credit");
+    let mut answered = |rig: &mut Rig, time: Duration| {
+        rig.network.advance(time);
+        rig.run(20);
+        initiator.poll();
+        initiator.take(reset)
+    };
+    assert_eq!(answered(&mut rig, Duration::ZERO), None);
+    assert_eq!(answered(&mut rig, crate::limits::DEVICE_RESET_MAX / 2), None);
+    let code = answered(&mut rig, crate::limits::DEVICE_RESET_MAX / 2).expect("answered").answer().code;
+    assert_eq!((code, device.resets()), (Some(0), 0));
+    device.stick_resets(false);
+}
+
+#[test]
 fn an_unplugged_device_ends_what_it_had_and_can_be_taken_away() {
     let device = FakeDevice::new(2, |command| {
         if command.direction == Direction::In {

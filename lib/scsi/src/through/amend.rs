@@ -38,6 +38,19 @@ pub(super) fn amend(device_type: u8, cdb: &[u8], limit: u32, block_size: u32, da
     }
 }
 
+/// What a device says of write protection through a read-only LUN: the WP bit of the mode parameter header (SBC, SSC).
+pub(super) fn protect(device_type: u8, cdb: &[u8], data: &mut [u8]) {
+    const WP: u8 = 0x80;
+    let at = match cdb[0] {
+        MODE_SENSE_6 => 2,
+        MODE_SENSE_10 => 3,
+        _ => return,
+    };
+    if let (0x00 | TAPE | 0x04 | 0x07 | 0x0e | 0x14, Some(byte)) = (device_type, data.get_mut(at)) {
+        *byte |= WP;
+    }
+}
+
 fn clear(data: &mut [u8], at: usize, bits: u8) {
     if let Some(byte) = data.get_mut(at) {
         *byte &= !bits;
@@ -83,6 +96,20 @@ mod tests {
         assert_eq!(page(u32::MAX, 1000), (128, 128));
         assert_eq!(page(64, 32), (64, 32));
         amend(0, &[INQUIRY, 1, 0xb0, 0, 64, 0], 65536, 512, &mut [0; 11]);
+    }
+
+    #[test]
+    fn a_read_only_lun_is_write_protected() {
+        let protected = |device_type, cdb: &[u8]| {
+            let mut data = [0; 8];
+            protect(device_type, cdb, &mut data);
+            data
+        };
+        assert_eq!(protected(0, &[MODE_SENSE_6, 0, 0x3f, 0, 8, 0]), [0, 0, 0x80, 0, 0, 0, 0, 0]);
+        assert_eq!(protected(1, &[MODE_SENSE_10, 0, 0x3f, 0, 0, 0, 0, 0, 8, 0]), [0, 0, 0, 0x80, 0, 0, 0, 0]);
+        assert_eq!(protected(8, &[MODE_SENSE_6, 0, 0x3f, 0, 8, 0]), [0; 8], "a changer has no such bit");
+        assert_eq!(protected(0, &[0x12, 0, 0, 0, 8, 0]), [0; 8]);
+        protect(0, &[MODE_SENSE_6, 0, 0x3f, 0, 2, 0], &mut [0; 2]);
     }
 
     #[test]

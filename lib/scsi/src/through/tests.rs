@@ -208,6 +208,18 @@ fn data_out_that_was_not_taken_is_told() {
 }
 
 #[test]
+fn a_read_only_lun_says_that_it_is() {
+    let unit = unit(0);
+    let context = Context { read_only: true, data_in_len: 4, ..context(&unit) };
+    let mut job = crate::begin(&[0x1a, 0, 0x3f, 0, 4, 0], &context).expect("let through");
+    let mut buffer = vec![0; job.buffer_len()];
+    assert!(matches!(job.step(&context, None, &mut buffer), Step::Io { .. }));
+    Outcome { status: 0, moved: 4, sense: &[] }.emit(&mut buffer);
+    assert!(matches!(job.step(&context, Some(Ok(())), &mut buffer), Step::Done(Ending::Device { status: 0, .. })));
+    assert_eq!(buffer[..4], [0, 0, 0x80, 0]);
+}
+
+#[test]
 fn a_device_that_is_gone_is_not_ready() {
     let unit = unit(0);
     let context = context(&unit);

@@ -143,6 +143,7 @@ pub(crate) enum Kind {
     Delay(Delay),
     Error(Faulty),
     Split(Split),
+    Passthrough(Arc<passthrough::Device>),
 }
 
 impl Bdev {
@@ -265,7 +266,7 @@ impl Bdev {
         match &self.kind {
             Kind::Delay(Delay { base, .. }) | Kind::Error(Faulty { base, .. }) => Some(base),
             Kind::Split(Split { base, .. }) => Some(base),
-            Kind::Null | Kind::Pattern(_) | Kind::Malloc(_) | Kind::Uring(_) => None,
+            Kind::Null | Kind::Pattern(_) | Kind::Malloc(_) | Kind::Uring(_) | Kind::Passthrough(_) => None,
             #[cfg(feature = "rbd")]
             Kind::Rbd(_) => None,
         }
@@ -290,6 +291,19 @@ impl Bdev {
     /// As there.
     pub fn open_channel_with(self: &Arc<Self>, options: ChannelOptions<'_>) -> Result<Channel, ChannelError> {
         Channel::open(self, options)
+    }
+
+    /// Resets the SCSI device that it is or stands on (SAM-5 LOGICAL UNIT RESET), and waits until that is done, which may take
+    /// many seconds; for any other there is nothing to do.
+    ///
+    /// # Errors
+    /// The system's answer.
+    pub fn reset_device(&self) -> std::io::Result<()> {
+        match (&self.kind, self.base()) {
+            (Kind::Passthrough(device), _) => device.reset(),
+            (_, Some(base)) => base.reset_device(),
+            (_, None) => Ok(()),
+        }
     }
 
     /// What all channels ever opened have done, from any thread.

@@ -11,6 +11,7 @@ use crate::io::{BlockIo, Done, IoError, Op};
 use crate::malloc::MallocChannel;
 use crate::null;
 use crate::null::pattern::{Complaints, Pattern};
+use crate::passthrough::{self, ThroughChannel};
 use crate::qos::{Gate, Waiting};
 use crate::split::SplitChannel;
 use crate::stats::Recorder;
@@ -57,6 +58,7 @@ enum ChannelKind {
     Delay(Box<DelayChannel>),
     Error(Box<ErrorChannel>),
     Split(Box<SplitChannel>),
+    Passthrough(Box<ThroughChannel>),
 }
 
 /// An operation that ended.
@@ -103,6 +105,14 @@ pub enum ChannelError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The device's files cannot be opened any more.
+    #[error("no channel to bdev {bdev}: its device cannot be opened: {source}")]
+    Device {
+        /// The device's name.
+        bdev: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
 }
 
 impl Channel {
@@ -125,6 +135,11 @@ impl Channel {
             Kind::Delay(delay) => ChannelKind::Delay(Box::new(DelayChannel::open(delay, options)?)),
             Kind::Error(faulty) => ChannelKind::Error(Box::new(ErrorChannel::open(faulty, options)?)),
             Kind::Split(split) => ChannelKind::Split(Box::new(SplitChannel::open(split, bdev.num_blocks(), options)?)),
+            Kind::Passthrough(device) => {
+                let refused = |source| ChannelError::Device { bdev: bdev.info().name.clone(), source };
+                let channel = ThroughChannel::new(Arc::clone(device), depth).map_err(refused)?;
+                ChannelKind::Passthrough(Box::new(channel))
+            }
         };
         let stats = bdev.stats.open();
         let (bdev, finished, gate) = (Arc::clone(bdev), Vec::with_capacity(depth), Gate::new(depth));
@@ -178,6 +193,7 @@ impl Channel {
             ChannelKind::Delay(delay) => return delay.start(io, submitted_ns, now_ns),
             ChannelKind::Error(error) => error.start(io, submitted_ns, now_ns),
             ChannelKind::Split(split) => return split.start(io, submitted_ns, now_ns),
+            ChannelKind::Passthrough(through) => return through.start(io, submitted_ns),
         };
         if let Some(finished) = finished {
             self.finished.push(finished);
@@ -222,6 +238,7 @@ impl Channel {
             ChannelKind::Delay(delay) => delay.poll(now_ns, finish),
             ChannelKind::Error(error) => error.poll(now_ns, finish),
             ChannelKind::Split(split) => split.poll(now_ns, finish),
+            ChannelKind::Passthrough(through) => through.poll(finish),
         }
         self.in_flight -= count;
         count
@@ -257,8 +274,11 @@ fn hand_out(finished: Finished, bdev: &Bdev, now_ns: u64, stats: &mut Recorder, 
 #[inline]
 fn bytes_moved(io: &BlockIo, block_size: u32) -> u64 {
     match io.op {
-        // Its blocks are 0: only the device behind knows what moved.
-        Op::Scsi { .. } => 0,
+        // Its blocks are 0: the device behind says what moved.
+        Op::Scsi { .. } => {
+            let outcome = io.data.as_ref().and_then(|data| passthrough::Outcome::parse(data.bytes()));
+            outcome.map_or(0, |outcome| outcome.moved.into())
+        }
         // The product was checked by `check`, unless the operation failed there, and then nobody counts it.
         _ => io.blocks.wrapping_mul(u64::from(block_size)),
     }
@@ -285,12 +305,17 @@ fn check(bdev: &Bdev, io: &BlockIo) -> Result<ByteRange, IoError> {
     // The constructors saw to it that num_blocks * block_size does not overflow, and neither number exceeds num_blocks.
     let range = ByteRange { offset: io.lba * block_size, len: io.blocks * block_size };
     let has_data = match io.op {
-        Op::Flush => return Ok(ByteRange { offset: 0, len: 0 }),
+        Op::Flush if info.passthrough.is_none() => return Ok(ByteRange { offset: 0, len: 0 }),
         // A list begins with a block.
         Op::LbaStatus if info.lba_status && io.lba >= bdev.num_blocks() => return Err(IoError::OutOfRange),
         Op::LbaStatus if info.lba_status => return Ok(range),
-        Op::Scsi { .. } if info.passthrough.is_some() => return Ok(ByteRange { offset: 0, len: 0 }),
-        Op::LbaStatus | Op::Scsi { .. } => return Err(IoError::Unsupported),
+        Op::Scsi { .. } if info.passthrough.is_some() => {
+            let buffer = io.data.as_ref().map_or(&[][..], |data| data.bytes());
+            return passthrough::Request::parse(buffer)
+                .map(|_| ByteRange { offset: 0, len: 0 })
+                .ok_or(IoError::Unsupported);
+        }
+        Op::LbaStatus | Op::Scsi { .. } | Op::Flush => return Err(IoError::Unsupported),
         _ if info.passthrough.is_some() => return Err(IoError::Unsupported),
         Op::Read | Op::Write { .. } => true,
         Op::Unmap | Op::WriteZeroes { .. } => false,

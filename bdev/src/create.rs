@@ -45,6 +45,16 @@ pub enum CreateError {
         /// Who has it, as far as the system says.
         holder: String,
     },
+    /// A SCSI device cannot be had.
+    #[error("device: {device}: {problem}: {source}")]
+    Device {
+        /// The device as it was named.
+        device: String,
+        /// What could not be done, and what may help.
+        problem: String,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The kernel gives this process no io_uring.
     #[error(
         "io_uring is refused by the system: {source}. It needs Linux 5.6 or later, kernel.io_uring_disabled=0 (sysctl), \

@@ -28,7 +28,7 @@
 //! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
-//! `null.rs`, `malloc.rs`, `uring/`, `rbd/`, those that stand on others (`wrapper.rs`, `delay.rs`, `error.rs`, `split.rs`), `qos.rs`
+//! `null.rs`, `malloc.rs`, `uring/`, `rbd/`, `passthrough/`, those that stand on others (`wrapper.rs`, `delay.rs`, `error.rs`, `split.rs`), `qos.rs`
 //! (rate limits of any device), then `registry.rs`, `create.rs` (what all constructors check), `stats.rs` and `histogram.rs`.
 
 #![deny(unsafe_code)]

@@ -1,12 +1,14 @@
 //! What the tests of the devices that stand on others work with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mem::{IoBuf, Pool};
 
 use crate::io::{BlockIo, Done, Op};
 use crate::malloc::{self, MallocOptions};
 use crate::null::{self, NullOptions};
+use crate::passthrough::{RECORD_BYTES, Request};
 use crate::{Bdev, Channel};
 
 pub(crate) const BLOCK: usize = 512;
@@ -51,6 +53,14 @@ impl Bench {
 
     pub(crate) fn submit_io(&mut self, io: BlockIo) {
         self.channel.submit(io, self.now_ns).expect("room");
+    }
+
+    /// The buffer of a SCSI command that moves so many bytes.
+    pub(crate) fn scsi_data(&self, len: usize, fill: u8) -> IoBuf {
+        let mut data = self.data(len + RECORD_BYTES, fill);
+        let request = Request { cdb: &[0; 6], time_limit: Duration::from_secs(1), data: 0..len };
+        request.emit(data.bytes_mut());
+        data
     }
 
     /// What has ended by then.

@@ -29,7 +29,7 @@ mod aio;
 mod direct;
 mod engine;
 mod helper;
-mod lock;
+pub(crate) mod lock;
 mod open;
 mod operation;
 mod options;
@@ -59,6 +59,7 @@ pub use self::options::{Allocate, Product, UringOptions};
 use self::polling::Polling;
 pub(crate) use self::rescan::Backing;
 pub use self::rescan::{Replacement, rescan, resize};
+pub(crate) use self::ring::set_up;
 use crate::bdev::{Bdev, Info, Kind, Space};
 use crate::create::{self, CreateError};
 

@@ -304,12 +304,20 @@ impl Controller {
             }
             return Ok(unit);
         }
+        let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
+        if bdev.info().passthrough.is_some() && (identity.iter().any(|given| given.is_some()) || options.naa.is_some())
+        {
+            let text = format!(
+                "product, vendor, revision, serial, naa: bdev {name} is a SCSI device with its own; leave them out"
+            );
+            return Err(AdminError::Invalid(text));
+        }
         let defaults = UnitOptions::new(Arc::clone(bdev));
         let unit = UnitOptions {
             name: options.product.clone().unwrap_or(defaults.name),
             vendor: options.vendor.clone().unwrap_or(defaults.vendor),
             revision: options.revision.clone().unwrap_or(defaults.revision),
-            serial: options.serial.clone(),
+            serial: options.serial.clone().or(defaults.serial),
             naa: options.naa,
             eui64: options.eui64,
             read_only: false,

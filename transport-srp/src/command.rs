@@ -21,10 +21,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
+use bdev::passthrough::SENSE_BYTES_MAX;
 use bdev::{IoError, Op};
 use fabric::Segments;
 use mem::{Buf, IoBuf};
-use scsi::{Address, Context, Ending, Job, Sense, Step};
+use scsi::{Address, Context, Ending, Job, Sense, Step, UnitAttention};
 
 use crate::channel::Channel;
 use crate::management::Order;
@@ -51,6 +52,8 @@ impl View {
             luns: self.luns.luns(),
             ports: &self.nexus.ports,
             read_only: entry.is_some_and(|entry| entry.read_only),
+            data_out_len: 0,
+            data_in_len: 0,
         }
     }
 }
@@ -136,6 +139,10 @@ pub(crate) struct Command {
     pub(crate) receive: Option<Buf>,
     /// What the device is doing.
     pub(crate) executing: Option<Op>,
+    /// What the device told this initiator and the others have to know.
+    pub(crate) changed: Option<UnitAttention>,
+    /// Sense data that a SCSI device made.
+    sense: ArrayVec<u8, SENSE_BYTES_MAX>,
     view: Rc<View>,
     entry: Option<usize>,
     address: Address,
@@ -171,6 +178,8 @@ impl Command {
             orphan_of: None,
             receive,
             executing: None,
+            changed: None,
+            sense: ArrayVec::new(),
             view,
             entry,
             address,
@@ -263,7 +272,8 @@ impl Command {
         let reply = self.reply.as_ref().unwrap_or(&task_aborted);
         match &self.request {
             Request::Command(command) => {
-                respond::command(reply, command, self.job.as_ref().map_or(0, Job::data_out_len), delta, out)
+                let data_out_len = self.job.as_ref().map_or(0, Job::data_out_len);
+                respond::command(reply, command, data_out_len, &self.sense, delta, out)
             }
             Request::Management(management) => {
                 let Reply::Management(status) = reply else { unreachable!("task management is answered as such") };
@@ -275,7 +285,7 @@ impl Command {
 
     /// Whether the response should raise a solicited event at the initiator.
     pub(crate) fn solicited(&self) -> bool {
-        let good = matches!(self.reply, Some(Reply::Ended(Ending::Good { .. }) | Reply::Management(_)));
+        let good = !self.failed();
         let wish = match &self.request {
             Request::Command(command) => command.solicited,
             Request::Management(management) => management.solicited,
@@ -286,7 +296,11 @@ impl Command {
 
     /// Whether the reply reports anything but success, for statistics.
     pub(crate) fn failed(&self) -> bool {
-        matches!(self.reply, Some(Reply::Ended(Ending::CheckCondition(_) | Ending::Status(_)) | Reply::TaskAborted))
+        match &self.reply {
+            Some(Reply::Ended(Ending::Good { .. }) | Reply::Management(_)) => false,
+            Some(Reply::Ended(Ending::Device { status, .. })) => *status != 0,
+            Some(Reply::Ended(Ending::CheckCondition(_) | Ending::Status(_)) | Reply::TaskAborted) | None => true,
+        }
     }
 
     fn arrived(&mut self) -> Action {
@@ -296,7 +310,12 @@ impl Command {
             return self.refuse();
         }
         let Some(receive) = self.receive.as_ref() else { return self.refuse() };
-        let job = match scsi::begin(command.cdb(receive.bytes()), &self.view.context(self.entry, self.address)) {
+        let context = Context {
+            data_out_len: command.data_out.len(),
+            data_in_len: command.data_in.len(),
+            ..self.view.context(self.entry, self.address)
+        };
+        let job = match scsi::begin(command.cdb(receive.bytes()), &context) {
             Ok(job) => job,
             Err(ending) => return self.answer(Reply::Ended(ending)),
         };
@@ -421,6 +440,10 @@ impl Command {
     }
 
     fn end(&mut self, ending: Ending, buf: Option<Buf>) -> Action {
+        if let (Ending::Device { sense, changed, .. }, Some(buf)) = (&ending, &buf) {
+            self.sense = buf.bytes()[sense.clone()].iter().copied().take(SENSE_BYTES_MAX).collect();
+            self.changed = *changed;
+        }
         let reply = Reply::Ended(ending);
         if self.in_place.is_some() {
             self.receive = buf;
@@ -429,7 +452,7 @@ impl Command {
         let Request::Command(command) = &self.request else { return self.refuse() };
         let moved = respond::data_in_moved(&reply, command);
         let data = match (&reply, buf) {
-            (Reply::Ended(Ending::Good { data_in }), Some(buf)) if moved > 0 => {
+            (Reply::Ended(Ending::Good { data_in } | Ending::Device { data_in, .. }), Some(buf)) if moved > 0 => {
                 Some(IoBuf::new(buf, data_in.start..data_in.start + moved as usize))
             }
             _ => None,

@@ -64,6 +64,8 @@ pub struct Controller {
     orders: HashMap<u64, ManagementOrder>,
     pub(crate) exchanges: Vec<Exchange>,
     inbox: Receiver<ToControl>,
+    /// To itself, for threads of its own.
+    outbox: Sender<ToControl>,
 }
 
 /// The way to one poll group.
@@ -96,6 +98,8 @@ struct ManagementOrder {
     group: usize,
     request: u64,
     remaining: usize,
+    /// Since when a SCSI device is being reset.
+    resetting: Option<Instant>,
 }
 
 impl Controller {
@@ -146,6 +150,7 @@ impl Controller {
             orders: HashMap::new(),
             exchanges: Vec::new(),
             inbox,
+            outbox,
         };
         (controller, seeds)
     }
@@ -167,6 +172,7 @@ impl Controller {
             self.on_message(message);
         }
         self.check_time_limits();
+        self.check_resets();
         for group in &mut self.groups {
             group.send_unsent();
         }
@@ -200,6 +206,7 @@ impl Controller {
                 self.on_management_request(channel, request, function, unit, tag);
             }
             ToControl::UnitChanged { unit, attention, told } => self.on_unit_changed(unit, attention, told),
+            ToControl::DeviceReset { id } => self.on_device_reset(id),
             ToControl::OrderDone { id } => self.on_order_done(id),
         }
     }
@@ -246,6 +253,9 @@ impl Controller {
                 return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::NotSupported });
             }
         };
+        let id = self.next_order;
+        self.next_order += 1;
+        let mut resetting = None;
         if function == TmfFunction::LunReset {
             // SAM-5 6.3.3: mode parameters go back, and every nexus is told, the one that asked included.
             if let Some(unit) = self.units.get(unit) {
@@ -254,24 +264,66 @@ impl Controller {
             for session in self.sessions.values() {
                 session.establish(unit, UnitAttention::BusDeviceReset);
             }
+            resetting = self.reset_device(unit, id).then_some(self.now);
         }
-        let id = self.next_order;
-        self.next_order += 1;
-        self.orders.insert(id, ManagementOrder { group, request, remaining: self.groups.len() });
+        self.orders.insert(id, ManagementOrder { group, request, remaining: self.groups.len(), resetting });
         self.tell_all(|| ToGroup::Order { id, scope });
     }
 
     /// Everybody but the session that knows already is told.
-    fn on_unit_changed(&self, unit: UnitId, attention: UnitAttention, told: SessionId) {
-        for (_, session) in self.sessions.iter().filter(|(id, _)| **id != told) {
+    fn on_unit_changed(&self, unit: UnitId, attention: UnitAttention, told: Option<SessionId>) {
+        for (_, session) in self.sessions.iter().filter(|(id, _)| Some(**id) != told) {
             session.establish(unit, attention);
         }
     }
 
     fn on_order_done(&mut self, id: u64) {
-        let Some(order) = self.orders.get_mut(&id) else { return };
-        order.remaining -= 1;
-        if order.remaining == 0 {
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.remaining -= 1;
+        }
+        self.settle_order(id);
+    }
+
+    /// Resets the SCSI device behind a unit, in a thread, because that may take many seconds; false if there is none.
+    fn reset_device(&self, unit: UnitId, id: u64) -> bool {
+        let Some(unit) = self.units.get(unit) else { return false };
+        let bdev = Arc::clone(unit.logical_unit.bdev());
+        if bdev.info().passthrough.is_none() {
+            return false;
+        }
+        let outbox = self.outbox.clone();
+        let reset = move || {
+            match bdev.reset_device() {
+                Ok(()) => tracing::info!(bdev = bdev.info().name, "the SCSI device was reset"),
+                Err(error) => tracing::warn!(bdev = bdev.info().name, %error, "the SCSI device was not reset"),
+            }
+            // Should the mailbox be full, the order's time limit answers.
+            let _ = outbox.send(ToControl::DeviceReset { id });
+        };
+        let spawned = std::thread::Builder::new().name("scsi-reset".into()).spawn(reset);
+        spawned.inspect_err(|error| tracing::error!(%error, "no thread to reset a SCSI device")).is_ok()
+    }
+
+    fn on_device_reset(&mut self, id: u64) {
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.resetting = None;
+        }
+        self.settle_order(id);
+    }
+
+    /// Orders wait for a device no longer than their initiator does for the answer.
+    fn check_resets(&mut self) {
+        let now = self.now;
+        let late =
+            |order: &ManagementOrder| order.resetting.is_some_and(|since| now.since(since) >= limits::DEVICE_RESET_MAX);
+        let late: Vec<u64> = self.orders.iter().filter(|(_, order)| late(order)).map(|(&id, _)| id).collect();
+        late.into_iter().for_each(|id| self.on_device_reset(id));
+    }
+
+    /// Answers an order that nothing is awaited for any more.
+    fn settle_order(&mut self, id: u64) {
+        let Some(order) = self.orders.get(&id) else { return };
+        if order.remaining == 0 && order.resetting.is_none() {
             let (group, request) = (order.group, order.request);
             self.orders.remove(&id);
             self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::Complete });

@@ -66,6 +66,9 @@ pub const KEEPALIVE_PERIOD: Duration = Duration::from_secs(10);
 /// How long a login may wait for the initiator to complete the handshake, or for the channels it replaces to end.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long the answer to a LOGICAL UNIT RESET waits for the SCSI device behind the unit: less than the 5 s that Linux waits for it.
+pub const DEVICE_RESET_MAX: Duration = Duration::from_secs(4);
+
 /// How long a drain waits for commands under way before it closes channels anyway.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

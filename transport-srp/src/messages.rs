@@ -76,9 +76,10 @@ pub(crate) enum ToControl {
     UnitReopened { unit: UnitId, opened: bool },
     /// Task management that concerns other cores too; answered by `ManagementDone`.
     ManagementRequest { channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag },
-    /// A device told one session what all of them have to know.
-    #[expect(dead_code, reason = "SCSI pass-through sends it")]
-    UnitChanged { unit: UnitId, attention: UnitAttention, told: SessionId },
+    /// A device told one session, if any, what all of them have to know.
+    UnitChanged { unit: UnitId, attention: UnitAttention, told: Option<SessionId> },
+    /// A LOGICAL UNIT RESET has reached the SCSI device behind its unit.
+    DeviceReset { id: u64 },
     /// Nothing that the order matched can reach an initiator any more.
     OrderDone { id: u64 },
 }

@@ -7,9 +7,10 @@ use mem::{Buf, IoBuf};
 
 use crate::channel::{Channel, ChannelState};
 use crate::command::{Abort, Action, Command, Event, Request, Stage};
-use crate::messages::ChannelFailure;
+use crate::messages::{ChannelFailure, ToControl};
 use crate::poll_group::{PollGroup, Unit};
 use crate::respond::Reply;
+use crate::session::LunEntry;
 use crate::slab::Key;
 
 /// What became of an action.
@@ -256,10 +257,26 @@ impl PollGroup {
     pub(crate) fn on_executed(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.channel.is_none() {
+            // What a SCSI device told a command that nobody waits for concerns its own initiator as well.
+            let device = command.executing.is_some_and(|op| matches!(op, Op::Scsi { .. }));
+            let attention = data.as_ref().filter(|_| device && result.is_ok()).map(IoBuf::bytes);
+            if let (Some(attention), Some(unit)) = (attention.and_then(scsi::unit_attention_of), command.unit_id()) {
+                self.send(ToControl::UnitChanged { unit, attention, told: None });
+            }
             drop(data);
             return self.finish_orphan(key);
         }
         self.run(key, Event::Executed(data, result));
+        self.tell_others(key);
+    }
+
+    /// What a SCSI device told one initiator goes to the others of its unit.
+    fn tell_others(&mut self, key: Key<Command>) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        let (changed, unit, told) = (command.changed.take(), command.unit_id(), command.nexus().session);
+        if let (Some(attention), Some(unit)) = (changed, unit) {
+            self.send(ToControl::UnitChanged { unit, attention, told: Some(told) });
+        }
     }
 
     /// A command is over: its slot and whatever it still holds become free.
@@ -304,8 +321,8 @@ impl PollGroup {
         let command = self.commands.get_mut(key)?;
         let channel = command.channel.take()?;
         let receive = command.receive.take();
-        if command.executing.is_some_and(changes_medium)
-            && let Some(unit) = command.unit()
+        if let Some(unit) = command.unit()
+            && command.executing.is_some_and(|op| changes_medium(op) || moves_medium(op, unit))
         {
             unit.fence.raise();
             command.fenced = true;
@@ -380,6 +397,12 @@ fn changes_medium(op: Op) -> bool {
         Op::Scsi { direction } => direction != Direction::In,
         Op::Read | Op::Flush | Op::LbaStatus => false,
     }
+}
+
+/// Whether it changes where a tape, or what moves the media of a library, stands: the next command finds another place then.
+fn moves_medium(op: Op, unit: &LunEntry) -> bool {
+    let device = unit.logical_unit.bdev().info().passthrough.as_ref();
+    matches!(op, Op::Scsi { .. }) && device.is_some_and(|device| !device.has_blocks())
 }
 
 fn command_and_channel<'a>(

@@ -21,27 +21,37 @@ pub(crate) enum Reply {
 /// How many bytes of data-in go to the initiator: what the command returned, cut to the initiator's buffer.
 pub(crate) fn data_in_moved(reply: &Reply, command: &Command) -> u32 {
     match reply {
-        Reply::Ended(Ending::Good { data_in }) => {
+        Reply::Ended(Ending::Good { data_in } | Ending::Device { data_in, .. }) => {
             u32::try_from(data_in.len()).unwrap_or(u32::MAX).min(command.data_in.len())
         }
         _ => 0,
     }
 }
 
-/// Writes the response of a command into `out` and returns its length. `data_out_len` is what the CDB takes from the initiator.
-pub(crate) fn command(reply: &Reply, command: &Command, data_out_len: u32, delta: i32, out: &mut [u8]) -> usize {
-    let mut sense = [0; scsi::limits::SENSE_BYTES_MAX];
-    let (status, sense_len) = match reply {
-        Reply::Ended(Ending::Good { .. }) => (0, 0),
+/// Writes the response of a command into `out` and returns its length. `data_out_len` is what the CDB takes from the initiator,
+/// `device_sense` what a SCSI device said.
+pub(crate) fn command(
+    reply: &Reply,
+    command: &Command,
+    data_out_len: u32,
+    device_sense: &[u8],
+    delta: i32,
+    out: &mut [u8],
+) -> usize {
+    let mut room = [0; scsi::limits::SENSE_BYTES_MAX];
+    let (status, sense) = match reply {
+        Reply::Ended(Ending::Good { .. }) => (0, &[][..]),
         Reply::Ended(Ending::CheckCondition(found)) => {
-            (ScsiStatus::CheckCondition as u8, found.write(false, &mut sense))
+            let len = found.write(false, &mut room);
+            (ScsiStatus::CheckCondition as u8, &room[..len])
         }
-        Reply::Ended(Ending::Status(status)) => (*status as u8, 0),
-        Reply::TaskAborted | Reply::Management(_) => (ScsiStatus::TaskAborted as u8, 0),
+        Reply::Ended(Ending::Status(status)) => (*status as u8, &[][..]),
+        Reply::Ended(Ending::Device { status, .. }) => (*status, device_sense),
+        Reply::TaskAborted | Reply::Management(_) => (ScsiStatus::TaskAborted as u8, &[][..]),
     };
     let residuals = residuals(reply, command, data_out_len);
     let solicited = if status == 0 { command.solicited.on_success } else { command.solicited.on_failure };
-    let body = ResponseBody::Status { status, residuals, sense: &sense[..sense_len] };
+    let body = ResponseBody::Status { status, residuals, sense };
     Response { tag: command.tag, request_limit_delta: delta, solicited, body }.emit(out)
 }
 
@@ -69,6 +79,10 @@ pub(crate) fn management(status: TmfStatus, tag: Tag, solicited: bool, delta: i3
 fn residuals(reply: &Reply, command: &Command, data_out_len: u32) -> Residuals {
     let (taken, returned) = match reply {
         Reply::Ended(Ending::Good { data_in }) => (data_out_len, u32::try_from(data_in.len()).unwrap_or(u32::MAX)),
+        // A device says itself how much it moved, also of a command that failed.
+        Reply::Ended(Ending::Device { data_in, taken, .. }) => {
+            (*taken, u32::try_from(data_in.len()).unwrap_or(u32::MAX))
+        }
         _ => (0, 0),
     };
     Residuals {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::passthrough::{Facts, RECORD_BYTES};
+use crate::passthrough::Facts;
 use crate::testing::{Bench, WRITE, malloc, null};
 
 fn delay(base: &Arc<Bdev>, latencies: Latencies) -> Result<Arc<Bdev>, CreateError> {
@@ -162,12 +162,12 @@ fn it_has_the_facts_of_the_device_beneath_and_an_identity_of_its_own() {
 #[test]
 fn scsi_commands_that_move_data_are_held_back() {
     let mut base = null(1);
-    let facts = Facts { device_type: 1, transfer_bytes_max: 1 << 20 };
+    let facts = Facts { device_type: 1, transfer_bytes_max: 1 << 20, ..Default::default() };
     Arc::get_mut(&mut base).expect("mine").info_mut().passthrough = Some(facts);
     let bdev = delay(&base, even()).expect("a delay");
     let mut bench = Bench::on(&bdev, 4);
     for (tag, direction) in [(1, Direction::In), (2, Direction::Out), (3, Direction::None)] {
-        let data = Some(bench.data(8 + RECORD_BYTES, 0));
+        let data = Some(bench.scsi_data(8, 0));
         bench.submit_io(BlockIo { op: Op::Scsi { direction }, lba: 0, blocks: 0, data, tag });
     }
     assert_eq!(bench.tags_at(0), [3]);

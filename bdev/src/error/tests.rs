@@ -210,12 +210,14 @@ fn errors_wait_for_the_depth_that_they_are_for() {
 #[test]
 fn scsi_commands_fail_as_reads_and_writes_and_their_record_is_left_alone() {
     let mut base = null(1);
-    let facts = Facts { device_type: 0, transfer_bytes_max: 1 << 20 };
+    let facts = Facts { device_type: 0, transfer_bytes_max: 1 << 20, ..Default::default() };
     Arc::get_mut(&mut base).expect("mine").info_mut().passthrough = Some(facts);
     let bdev = create(&base, None).expect("an error device");
     let mut bench = Bench::on(&bdev, 4);
     let mut run = |direction| {
-        let data = Some(bench.data(16 + RECORD_BYTES, 7));
+        let data = bench.scsi_data(16, 7);
+        let before = data.bytes().to_vec();
+        let data = Some(data);
         bench.submit_io(BlockIo { op: Op::Scsi { direction }, lba: 0, blocks: 0, data, tag: 0 });
         let done = bench.at(0).pop().expect("it ended");
         let changed: Vec<usize> = done
@@ -224,7 +226,7 @@ fn scsi_commands_fail_as_reads_and_writes_and_their_record_is_left_alone() {
             .bytes()
             .iter()
             .enumerate()
-            .filter(|(_, byte)| **byte != 7)
+            .filter(|(at, byte)| **byte != before[*at])
             .map(|(at, _)| at)
             .collect();
         (done.result, changed)

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error;
-use crate::passthrough::{Facts, RECORD_BYTES};
+use crate::passthrough::Facts;
 use crate::testing::{BLOCK, Bench, WRITE, null};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -266,13 +266,13 @@ fn what_goes_on_late_is_charged_beneath_when_it_goes() {
 #[test]
 fn scsi_commands_count_by_the_data_they_move() {
     let mut base = null(1);
-    let facts = Facts { device_type: 0, transfer_bytes_max: 1 << 20 };
+    let facts = Facts { device_type: 0, transfer_bytes_max: 1 << 20, ..Default::default() };
     Arc::get_mut(&mut base).expect("mine").info_mut().passthrough = Some(facts);
     base.set_qos_limits(QosLimits { r_bytes_per_sec: 512, w_ios_per_sec: 1, ..QosLimits::default() });
     let mut bench = Bench::on(&base, 8);
     let directions = [Direction::In, Direction::In, Direction::Out, Direction::Out, Direction::None];
     for (tag, direction) in directions.into_iter().enumerate() {
-        let data = Some(bench.data(512 + RECORD_BYTES, 0));
+        let data = Some(bench.scsi_data(512, 0));
         bench.submit_io(BlockIo { op: Op::Scsi { direction }, lba: 0, blocks: 0, data, tag: tag as u64 });
     }
     assert_eq!(bench.tags_at(0), [0, 2, 4]);

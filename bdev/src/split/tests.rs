@@ -88,7 +88,7 @@ fn a_size_in_blocks_places_parts_whatever_the_size_of_the_device_has_become() {
 #[test]
 fn a_scsi_device_has_no_parts() {
     let mut base = null(1000);
-    let facts = crate::passthrough::Facts { device_type: 0, transfer_bytes_max: 1 << 20 };
+    let facts = crate::passthrough::Facts { device_type: 0, transfer_bytes_max: 1 << 20, ..Default::default() };
     Arc::get_mut(&mut base).expect("mine").info_mut().passthrough = Some(facts);
     let error = split(&base, 2, None).expect_err("no parts").to_string();
     assert!(error.starts_with("base_bdev: "), "{error}");

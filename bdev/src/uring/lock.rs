@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::create::CreateError;
 
 /// How long to wait for a holder that is about to end: after a kill, the kernel finishes the old process' writes first.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(3);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// How long to wait for a device of this process, which goes by command only: as long as a child that is being started
 /// may hold on to a file that was closed meanwhile.
@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// Locks a file, shared for a read-only device, else exclusively. The lock is flock(2)'s: it belongs to the open file
 /// and ends with the last reference to it, also that of an io_uring of a killed process. So nobody gets the file while a
 /// write of its last owner may still land in it.
-pub(super) fn lock(fd: impl AsFd, stat: &Stat, path: &Path, read_only: bool) -> Result<(), CreateError> {
+pub(crate) fn lock(fd: impl AsFd, stat: &Stat, path: &Path, read_only: bool) -> Result<(), CreateError> {
     let operation = match read_only {
         true => FlockOperation::NonBlockingLockShared,
         false => FlockOperation::NonBlockingLockExclusive,
@@ -44,7 +44,7 @@ pub(super) fn lock(fd: impl AsFd, stat: &Stat, path: &Path, read_only: bool) -> 
 }
 
 /// Repeats `attempt` while it fails with `errno`, for `wait_max`.
-pub(super) fn retry<T>(
+pub(crate) fn retry<T>(
     wait_max: Duration,
     errno: Errno,
     mut attempt: impl FnMut() -> rustix::io::Result<T>,

@@ -327,7 +327,7 @@ impl std::fmt::Debug for Ring {
 
 /// The best ring that the kernel has: completions only when we ask for them (Linux 6.1), without an interrupt (5.19), or
 /// as ever. Each tells us by a flag in memory when a system call is needed to get at them. A polled one asks the device.
-fn set_up(entries: u32, polled: bool) -> io::Result<IoUring> {
+pub(crate) fn set_up(entries: u32, polled: bool) -> io::Result<IoUring> {
     let builder = || {
         let mut builder = IoUring::builder();
         if polled {

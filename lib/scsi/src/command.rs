@@ -5,6 +5,7 @@ use crate::answer::{capacity, mode_sense, vpd};
 use crate::command_table::{self, OpcodeKind};
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
+use crate::through::Through;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{self, BlockRange, CONTROL_NACA, Form, be16, be32, be64, opcode, service_action};
 use crate::wire::sense::Sense;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
         query: Query,
         allocation: u32,
     },
+    /// For a device that is a SCSI device itself.
+    Through(Through),
 }
 
 /// What a command that only asks wants to know; each has its file in [`crate::answer`].

@@ -8,7 +8,8 @@ use crate::answer;
 use crate::command::{self, Command};
 use crate::lun::{Address, Lun};
 use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, unmap, verify, write_same};
-use crate::nexus::UnitNexus;
+use crate::nexus::{UnitAttention, UnitNexus};
+use crate::through;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::opcode;
 use crate::wire::sense::{ScsiStatus, Sense};
@@ -39,6 +40,11 @@ pub struct Context<'a> {
     pub ports: &'a PortIds,
     /// The initiator's LUN map forbids writes.
     pub read_only: bool,
+    /// Bytes of the buffer that the initiator takes data-out from, 0 if there is none. Only [`begin`] looks at it, and only for a
+    /// device that is a SCSI device itself.
+    pub data_out_len: u32,
+    /// Bytes of the buffer that it wants data-in to be put to, likewise.
+    pub data_in_len: u32,
 }
 
 /// How a command ended.
@@ -53,6 +59,19 @@ pub enum Ending {
     CheckCondition(Sense),
     /// Any other status. Nothing is delivered.
     Status(ScsiStatus),
+    /// As a SCSI device itself ended the command: data and sense may come together.
+    Device {
+        /// SCSI status (SAM-5).
+        status: u8,
+        /// The part of the buffer that is for the initiator; never more than its own.
+        data_in: Range<usize>,
+        /// Bytes of data-out that the device took.
+        taken: u32,
+        /// The part of the buffer that is sense data, as the device made it.
+        sense: Range<usize>,
+        /// What all other initiators have to be told now.
+        changed: Option<UnitAttention>,
+    },
 }
 
 /// What a job wants next.
@@ -67,7 +86,8 @@ pub enum Step {
         /// Number of blocks; 0 only for a flush of everything.
         blocks: u64,
         /// The part of the buffer that `Read` and `Write` move, `blocks` long, or that `LbaStatus` fills; it starts at a multiple
-        /// of [`crate::limits::BUFFER_ALIGN`]. Empty for the other operations.
+        /// of [`crate::limits::BUFFER_ALIGN`]. The whole buffer for `Scsi`. Empty for the
+        /// other operations.
         data: Range<usize>,
     },
     /// Answer.
@@ -93,7 +113,7 @@ struct Lengths {
     buffer: u32,
 }
 
-const _: () = assert!(size_of::<Job>() <= 64);
+const _: () = assert!(size_of::<Job>() <= 80);
 
 /// Decides what a command is. `cdb` may hold anything, of any length; bytes after the command's own are ignored.
 ///
@@ -104,7 +124,11 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     if let Some(sense) = attention(cdb, context) {
         return Err(Ending::CheckCondition(sense));
     }
-    match command::parse(cdb, context) {
+    let parsed = match through::device(cdb, context) {
+        Some(device) => through::begin(cdb, context, device).map(Command::Through),
+        None => command::parse(cdb, context),
+    };
+    match parsed {
         Ok(command) => Ok(Job::new(command, cdb[0], context)),
         Err(sense) => Err(Ending::CheckCondition(sense)),
     }
@@ -191,6 +215,9 @@ impl Job {
                 Step::GOOD
             }
             Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),
+            Command::Through(ref through) => {
+                on_unit(context, |unit| through::step(through, unit, context.read_only, turn))
+            }
         }
     }
 }
@@ -226,6 +253,7 @@ impl Lengths {
             }
             (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
             (Command::TestUnitReady { probe: true }, _) => (0, 0, block_size as usize),
+            (Command::Through(ref through), _) => through.lengths(),
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
             (Command::Verify { .. } | Command::WriteSame { .. }, None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)

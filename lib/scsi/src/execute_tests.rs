@@ -499,7 +499,7 @@ proptest! {
         attentions.iter().for_each(|&attention| nexus.establish(attention));
         let luns = [Lun(0), Lun(3)];
         let context =
-            Context { unit: unit.as_ref(), address, nexus: Some(&nexus), luns: &luns, ports: &PORTS, read_only };
+            Context { nexus: Some(&nexus), luns: &luns, read_only, unit: unit.as_ref(), ..no_unit(address) };
         let mut disk = Disk { results: results.into(), ..Disk::default() };
         let outcome = run(&cdb, &data_out, &context, &mut disk);
         match outcome.ending {
@@ -519,7 +519,7 @@ proptest! {
                 let descriptors = sense.write(true, &mut out);
                 prop_assert!(out[0] == 0x72 && usize::from(out[7]) + 8 == descriptors);
             }
-            Ending::Status(status) => prop_assert!(false, "{status:?}"),
+            Ending::Status(_) | Ending::Device { .. } => prop_assert!(false, "{:?}", outcome.ending),
         }
         if read_only && unit.is_some() {
             let wrote = disk.asked.iter().any(|(op, ..)| !matches!(op, Op::Read | Op::Flush));

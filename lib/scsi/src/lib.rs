@@ -22,7 +22,7 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -41,6 +41,7 @@ mod medium;
 mod nexus;
 #[cfg(test)]
 mod testing;
+mod through;
 mod unit;
 pub mod wire;
 
@@ -50,13 +51,14 @@ pub use execute::{Context, Ending, Job, PortIds, Step, begin};
 pub use limits::SCRATCH_BYTES;
 pub use lun::{Address, Lun};
 pub use nexus::{UnitAttention, UnitNexus};
+pub use through::unit_attention_of;
 pub use unit::{LogicalUnit, UnitError, UnitOptions};
 pub use wire::sense::{FieldPointer, ScsiStatus, Sense, SenseKey};
 
 use command_table::{LONG, QUICK, action, disk};
 use wire::cdb::{opcode::*, service_action::*};
 
-/// All supported commands by operation code. A test compares it with the dispatcher, both ways.
+/// All supported commands by operation code, for units that are not SCSI devices themselves (`through.rs`). A test compares it with the dispatcher, both ways.
 #[rustfmt::skip]
 pub const COMMANDS: &[CommandInfo] = &[
     disk(TEST_UNIT_READY, "TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], QUICK),

@@ -29,11 +29,13 @@ pub enum UnitAttention {
     ModeParametersChanged,
     /// 38h/07h THIN PROVISIONING SOFT THRESHOLD REACHED.
     ThinProvisioningThreshold,
+    /// 28h/01h IMPORT OR EXPORT ELEMENT ACCESSED.
+    ImportExportAccessed,
 }
 
 impl UnitAttention {
     /// All of them, highest precedence first.
-    pub const ALL: [UnitAttention; 10] = [
+    pub const ALL: [UnitAttention; 11] = [
         UnitAttention::PowerOnReset,
         UnitAttention::BusDeviceReset,
         UnitAttention::NexusLoss,
@@ -44,6 +46,7 @@ impl UnitAttention {
         UnitAttention::CapacityChanged,
         UnitAttention::ModeParametersChanged,
         UnitAttention::ThinProvisioningThreshold,
+        UnitAttention::ImportExportAccessed,
     ];
 
     /// What reporting it takes away with it: one reset tells the initiator all that the lesser ones would, cleared
@@ -66,6 +69,7 @@ impl UnitAttention {
             UnitAttention::CapacityChanged => (0x2a, 0x09),
             UnitAttention::ModeParametersChanged => (0x2a, 0x01),
             UnitAttention::ThinProvisioningThreshold => (0x38, 0x07),
+            UnitAttention::ImportExportAccessed => (0x28, 0x01),
         };
         Sense::unit_attention(asc, ascq)
     }

@@ -45,6 +45,8 @@ pub(crate) fn context(unit: &LogicalUnit) -> Context<'_> {
         luns: &[],
         ports: &PORTS,
         read_only: false,
+        data_out_len: 0,
+        data_in_len: 0,
     }
 }
 
@@ -53,7 +55,16 @@ pub(crate) fn with_nexus<'a>(unit: &'a LogicalUnit, nexus: &'a UnitNexus) -> Con
 }
 
 pub(crate) fn no_unit(address: Address) -> Context<'static> {
-    Context { unit: None, address, nexus: None, luns: &[], ports: &PORTS, read_only: false }
+    Context {
+        unit: None,
+        address,
+        nexus: None,
+        luns: &[],
+        ports: &PORTS,
+        read_only: false,
+        data_out_len: 0,
+        data_in_len: 0,
+    }
 }
 
 /// A medium: the blocks that have ever been written (the rest are zero), what was asked, and errors to give.

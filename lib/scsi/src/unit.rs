@@ -143,11 +143,33 @@ impl UnitOptions {
     /// A unit on `bdev` with all defaults: named like the device, as far as 16 printable characters go.
     pub fn new(bdev: Arc<Bdev>) -> UnitOptions {
         let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+        if let Some(device) = &bdev.info().passthrough {
+            return UnitOptions::of_device(Arc::clone(&bdev), device);
+        }
         UnitOptions {
             name: bdev.info().name.chars().map(printable).take(NAME_CHARACTERS_MAX).collect(),
             vendor: "SRPT".to_owned(),
             revision: REVISION_DEFAULT.to_owned(),
             serial: None,
+            naa: None,
+            eui64: None,
+            bdev,
+            read_only: false,
+            transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
+        }
+    }
+
+    /// A SCSI device says itself what it is; this is only what we call it.
+    fn of_device(bdev: Arc<Bdev>, device: &bdev::passthrough::Facts) -> UnitOptions {
+        let known = |text: &str, most: usize| {
+            let text: String = text.trim().chars().take(most).collect();
+            if text.trim().is_empty() { "unknown"[..most.min(7)].to_owned() } else { text.trim().to_owned() }
+        };
+        UnitOptions {
+            name: known(&device.product, NAME_CHARACTERS_MAX),
+            vendor: known(&device.vendor, VENDOR_CHARACTERS_MAX),
+            revision: known(&device.revision, REVISION_CHARACTERS_MAX),
+            serial: device.serial.as_ref().map(|serial| known(serial, SERIAL_BYTES_MAX)),
             naa: None,
             eui64: None,
             bdev,
@@ -165,7 +187,7 @@ impl LogicalUnit {
     pub fn new(options: UnitOptions) -> Result<LogicalUnit, UnitError> {
         let facts = Facts::new(&options)?;
         // One that waits for its file is made all the same, and is not ready.
-        if options.bdev.num_blocks() == 0 && options.bdev.is_ready() {
+        if options.bdev.num_blocks() == 0 && options.bdev.is_ready() && options.bdev.info().passthrough.is_none() {
             return Err(UnitError::Empty);
         }
         let identity = Identity::new(&options)?;

@@ -5,6 +5,7 @@ mod data;
 mod logins;
 mod management;
 mod orphans;
+mod passthrough;
 mod units;
 
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@ mod memory;
 mod qos;
 #[cfg(feature = "rbd")]
 pub(crate) mod rbd;
+mod scsi;
 pub(crate) mod statistics;
 mod wrappers;
 
@@ -27,6 +28,7 @@ pub(super) fn add(methods: &mut Methods) {
     file::add(methods);
     #[cfg(feature = "rbd")]
     rbd::add(methods);
+    scsi::add(methods);
     statistics::add(methods);
     change::add(methods);
     wrappers::add(methods);
@@ -54,6 +56,7 @@ fn create_error(error: CreateError) -> RpcError {
         CreateError::Memory { .. } => RpcError::errno(Errno::NOMEM, error.to_string()),
         CreateError::InUse { .. } => RpcError::errno(Errno::BUSY, error.to_string()),
         CreateError::File { source, .. }
+        | CreateError::Device { source, .. }
         | CreateError::Ring { source }
         | CreateError::Aio { source, .. }
         | CreateError::Thread { source } => {
@@ -132,12 +135,18 @@ fn select<'a>(appliance: &'a Appliance, names: &[String]) -> Result<Vec<&'a Arc<
 
 fn describe(bdev: &Bdev, claimed: bool) -> Value {
     let info = bdev.info();
-    let writable = !bdev.is_read_only();
-    let file = info.filename.as_ref().map(|filename| {
-        let (engine, gone_ops) = (info.engine.map(uring::Engine::name), bdev.num_gone_ops());
-        json!({"uring": {"filename": filename, "engine": engine, "gone_ops": gone_ops}})
-    });
-    let specific = file
+    // Whose blocks are the device's own affair: it takes SCSI commands and nothing else.
+    let scsi = info.passthrough.is_some();
+    let writable = !bdev.is_read_only() && !scsi;
+    let through = info.passthrough.as_ref().map(|device| scsi::describe(device, info.filename.as_deref()));
+    let file = || {
+        info.filename.as_ref().map(|filename| {
+            let (engine, gone_ops) = (info.engine.map(uring::Engine::name), bdev.num_gone_ops());
+            json!({"uring": {"filename": filename, "engine": engine, "gone_ops": gone_ops}})
+        })
+    };
+    let specific = through
+        .or_else(file)
         .or_else(|| memory::specific(bdev))
         .or_else(|| wrappers::driver_specific(bdev))
         .unwrap_or_else(|| json!({}));
@@ -153,7 +162,7 @@ fn describe(bdev: &Bdev, claimed: bool) -> Value {
         "claimed": claimed,
         "zoned": false,
         "supported_io_types": {
-            "read": true, "write": writable, "unmap": writable && info.unmap, "flush": true, "reset": false, "nvme_admin": false,
+            "read": !scsi, "write": writable, "unmap": writable && info.unmap, "flush": !scsi, "reset": scsi, "nvme_admin": false,
             "nvme_io": false, "nvme_io_md": false, "write_zeroes": writable, "zcopy": false, "get_zone_info": false,
             "zone_management": false, "zone_append": false, "compare": false, "compare_and_write": false, "abort": false,
             "seek_hole": false, "seek_data": false, "copy": false, "nvme_iov_md": false,

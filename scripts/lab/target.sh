@@ -23,7 +23,9 @@ esac
 CONFIG=$TARGET_FOLDER/config.json
 DISK_FILE=$TARGET_FOLDER/disk01.img # what stands behind disk01
 
+# write_config [CALL...]: the three disks, or the bdevs that these calls make (`uring …`). File names may be relative to $TARGET_FOLDER.
 write_config() {
+  (($# == 0)) || { disks_config "$FABRIC" "$ADDRESS" "$@" >"$CONFIG"; return; }
   [ -e "$DISK_FILE" ] || truncate -s 256M "$DISK_FILE"
   three_disks_config "$FABRIC" "$ADDRESS" "$DISK_FILE" >"$CONFIG"
 }
@@ -48,7 +50,7 @@ target_answers() {
 }
 launch() {
   TARGET_LOG=$SHARED/$SCENARIO.target$(($(target_logs | wc -l) + 1)).log
-  "${LEASH[@]}" "$@" >"$TARGET_LOG" 2>&1 3>&- &
+  "${LEASH[@]}" env -C "$TARGET_FOLDER" "$@" >"$TARGET_LOG" 2>&1 3>&- &
   TARGET_PID=$!
   echo "$TARGET_PID" >"$TARGET_FOLDER/target.pid"
 }

@@ -5,7 +5,7 @@
 
 # What a scenario calls, and guest/on-host.sh passes on when the target is not in the guest.
 TARGET_HELPERS=(write_config start_target end_target stop_target kill_target target_is_gone rpc target_rss_kib
-  target_open_files target_log_has start_example clear_target)
+  target_open_files target_log_has start_example compare_records clear_target)
 
 case $FABRIC in
 verbs)
@@ -75,6 +75,9 @@ rpc() { /usr/bin/python3 -S -E "$LAB/rpc.py" "$SOCKET" "$@"; }
 target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
 target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }
 target_log_has() { grep -isE -- "$1" "$TARGET_LOG"; }
+
+# compare_records FILE LOG BLOCK_BYTES SEED: what records.py says of a file of $TARGET_FOLDER and a log in the run's folder.
+compare_records() { /usr/bin/python3 -S -E "$LAB/records.py" compare "$TARGET_FOLDER/$1" "$SHARED/$2" "$3" "$4"; }
 
 # start_example NAME ARGUMENT...: in the target's place, one of the fabric's examples, the other end of an RDMA tool.
 start_example() {

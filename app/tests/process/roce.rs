@@ -12,7 +12,7 @@ use srpt_perf::{Options, Results};
 use super::{PATIENCE, Target, folder};
 
 /// An address on loopback that no other test uses, of this process or of others: each device is one address with one UDP port.
-fn fresh_address() -> Ipv4Addr {
+pub(super) fn fresh_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 | high & 0x3f, low, NEXT.fetch_add(1, Ordering::Relaxed))

@@ -19,7 +19,7 @@ start_of() { dd if="$1" bs=1M count=4 iflag=direct status=none | md5sum; }
 must "an XFS" file_system xfs xfs 320 -s size=512
 truncate -s ${MIB}M /srv/lab/{direct,cached,loop}.img /mnt/target/xfs/{512,4096}.img
 loop=$(loop_disk /srv/lab/loop.img) nullb=$(null_disk nullb $MIB discard=1) nullb4k=$(null_disk nullb4k $MIB blocksize=4096)
-debug=$(debug_disk $MIB physblk_exp=3 lbpu=1 lbpws=1)
+spare4k=$(null_disk spare4k $MIB blocksize=4096) debug=$(debug_disk $MIB physblk_exp=3 lbpu=1 lbpws=1)
 must "devices: loop, null_blk with blocks of 512 and of 4096, scsi_debug" test -b "$loop" -a -b "$nullb" -a -b "$nullb4k" -a -b "$debug"
 
 write_config \
@@ -58,7 +58,7 @@ for name in "${NAMES[@]}"; do seen[$name]=$(start_of "${DISK[$name]}"); done
 # What cannot be used is refused by the name of the parameter, and leaves nothing behind.
 refusals=()
 create() { calls+=(bdev_uring_create "{\"name\": \"no\", $1}") refusals+=("$2"); }
-truncate -s 1M /srv/lab/{fixed,locked}.img && chattr +i /srv/lab/fixed.img
+truncate -s 1M /srv/lab/{fixed,locked,other}.img && chattr +i /srv/lab/fixed.img
 flock /srv/lab/locked.img sleep 600 &
 until_true 10 grep -q ":$(stat -c %i /srv/lab/locked.img) " /proc/locks
 calls=(bdev_get_bdevs '{}')
@@ -70,14 +70,14 @@ create '"filename": "/dev/null"' "filename: /dev/null is a CharacterDevice"
 create '"filename": "/srv/lab/fixed.img"' "filename: /srv/lab/fixed.img: cannot be opened for writing"
 create '"filename": "/srv/lab/locked.img"' "filename: /srv/lab/locked.img is in use by process [0-9]+ \(flock\)"
 create '"filename": "/srv/lab/direct.img"' "filename: /srv/lab/direct.img is in use by another bdev"
-create "\"filename\": \"$nullb4k\"" "filename: $nullb4k is in use"
+create "\"filename\": \"$spare4k\", \"block_size\": 512" "block_size: 512 is no multiple of the device's own"
 create '"filename": "/srv/lab/none.img", "size": 1000' "size: 1000 is no multiple of block_size"
-create '"filename": "/srv/lab/none.img", "size": 512, "block_size": 500' "block_size: 500"
-create "\"filename\": \"/srv/lab/made.img\", \"size\": 512" "filename|size: 512"
+create '"filename": "/srv/lab/none.img", "size": 512, "block_size": 500' "block_size: 500 is none of"
+create '"filename": "/srv/lab/other.img", "size": 512' "size: 512, but /srv/lab/other.img has 1048576 bytes"
 calls+=(bdev_get_bdevs '{}')
 rpc "${calls[@]}" >/tmp/bdevs 2>/tmp/refusals
 check_equal "${#refusals[@]} refusals" "${#refusals[@]}" "$(wc -l </tmp/refusals)"
-for refusal in "${refusals[@]}"; do check "refused: $refusal" grep -E -- "\"message\": \"($refusal)" /tmp/refusals; done
+for refusal in "${refusals[@]}"; do check "refused: $refusal" grep -E -- "\"message\": \"(Invalid parameters: )?$refusal" /tmp/refusals; done
 check_equal "there are no other bdevs than before" $((2 * ${#NAMES[@]})) "$(grep -c '"name"' /tmp/bdevs)"
 check "and no new file" test ! -e /srv/lab/none.img
 check "a file that may not be written will do for a read-only disk" rpc bdev_uring_create '{"name": "fixed", "filename": "/srv/lab/fixed.img", "readonly": true}'

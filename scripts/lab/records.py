@@ -3,8 +3,8 @@
 records.py write DEVICE LOG BLOCK_BYTES SEED    writes until SIGTERM; status 1 if a write, an fdatasync or a read of the device failed
 records.py compare FILE LOG BLOCK_BYTES SEED    status 1 if FILE (or a device) holds a block other than it must
 
-Each block is a record: its number, a sequence number that counts its writes, and bytes that follow from these and the seed. Eight writers have
-every eighth block each. Four write and then call fdatasync, four write with RWF_DSYNC, which the kernel makes FUA. LOG, eight bytes a
+Each block is a record: its number, a sequence number that counts its writes, and bytes that follow from these and the seed. Four writers have
+every fourth block each. Two write and then call fdatasync, two write with RWF_DSYNC, which the kernel makes FUA. LOG, eight bytes a
 block, has the sequence number of the last write that was acknowledged so. A writer has one write under way: a block may hold that one, too,
 whole, but nothing older, newer or torn.
 """
@@ -20,8 +20,9 @@ import sys
 import threading
 import time
 
-WRITERS = 8
+WRITERS = 4
 BLOCKS = WRITERS * 16
+PAUSE_MAX_S = 0.01  # an emulated CPU has more to do than this
 HEADER = struct.Struct("<8sQQQ")  # magic, seed, block, sequence
 
 
@@ -58,6 +59,7 @@ def write(device, log_path, size, seed):
             if not fua:
                 os.fdatasync(fd)
             log.numbers[block] = sequence
+            time.sleep(choose.random() * PAUSE_MAX_S)
 
     def guarded(number):
         try:

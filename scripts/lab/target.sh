@@ -76,8 +76,16 @@ target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
 target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }
 target_log_has() { grep -isE -- "$1" "$TARGET_LOG"; }
 
-# compare_records FILE LOG BLOCK_BYTES SEED: what records.py says of a file of $TARGET_FOLDER and a log in the run's folder.
-compare_records() { /usr/bin/python3 -S -E "$LAB/records.py" compare "$TARGET_FOLDER/$1" "$SHARED/$2" "$3" "$4"; }
+# compare_records SEED NAME BLOCK_BYTES...: what records.py says of NAME.img in $TARGET_FOLDER and NAME.acknowledged in the run's folder.
+compare_records() {
+  local seed=$1 status=0
+  shift
+  while (($#)); do
+    /usr/bin/python3 -S -E "$LAB/records.py" compare "$TARGET_FOLDER/$1.img" "$SHARED/$1.acknowledged" "$2" "$seed" || status=1
+    shift 2
+  done
+  return $status
+}
 
 # start_example NAME ARGUMENT...: in the target's place, one of the fabric's examples, the other end of an RDMA tool.
 start_example() {

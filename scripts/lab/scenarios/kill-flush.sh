@@ -19,11 +19,12 @@ from_now() { local name; for name in "${!SIZE[@]}"; do cp $LOGS/$name $LOGS/$nam
 
 # kept: the host compares the files behind the target with what was acknowledged.
 kept() {
-  local name
+  local name disks=()
   for name in "${!SIZE[@]}"; do
     cp $LOGS/$name "$SHARED/$name.acknowledged"
-    compare_records "$name.img" "$name.acknowledged" "${SIZE[$name]}" "$SEED" || return
+    disks+=("$name" "${SIZE[$name]}")
   done
+  compare_records "$SEED" "${disks[@]}"
 }
 
 must "a target with a file with O_DIRECT and one through the page cache" write_config \
@@ -46,11 +47,11 @@ until_true 30 test -s $LOGS/direct -a -s $LOGS/cached
 
 for kill in $(seq $KILLS); do
   from_now
-  until_true 60 progress || { fail "kill $kill: the writers go on"; break; }
+  until_true 60 progress || must "kill $kill: before it, the writers go on" false
   sleep "0.$((RANDOM % 900 + 100))"
-  kill_target || { fail "kill $kill: kill -9"; break; }
-  check "kill $kill: what was acknowledged is there" kept || break
-  start_target 0x3 || { fail "kill $kill: the target starts again"; break; }
+  kill_target || must "kill $kill: kill -9" false
+  must "kill $kill: what was acknowledged is there" kept
+  start_target 0x3 || must "kill $kill: the target starts again" false
   # The initiator would find out by a command's timeout, 30 s later. An administrator need not wait for that.
   timeout 60 sg_reset --host "${DISK[direct]}"
 done

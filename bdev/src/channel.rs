@@ -85,7 +85,7 @@ impl Channel {
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
             Kind::Uring(file) => {
                 let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
-                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
+                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth, options.regions).map_err(refused)?))
             }
         };
         let stats = bdev.stats.open();
@@ -120,7 +120,7 @@ impl Channel {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
             ChannelKind::Malloc(malloc) => malloc.start(io, range, now_ns),
-            ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {
+            ChannelKind::Uring(ring) if range.len == 0 && !(io.op == Op::Flush && ring.flushes()) => {
                 Some(Finished { io, submitted_ns: now_ns, result: Ok(()) })
             }
             ChannelKind::Uring(ring) => {

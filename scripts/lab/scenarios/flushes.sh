@@ -1,4 +1,4 @@
-# flushes: the flushes and FUA writes that reach the device, counted: write back, write_through, FUA of the initiator
+# flushes: the flushes and FUA writes that reach the device, counted: write back, write_through, nv_cache, FUA of the initiator
 # seconds: 400
 
 N=16 # of each
@@ -19,7 +19,7 @@ fsyncs() { fio --name=fsyncs --filename="$1" --rw=write --bs=4k --size=$((N * 4)
 writes() { sg_dd if=/dev/zero of="$1" bs=512 count=$N bpt=1 blk_sgio=1 oflag="${2:-sgio}" 2>&1; }
 syncs() { local i; for i in $(seq $N); do sg_sync "$1" || return; done; }
 
-for name in back through; do must "a device with a volatile cache for $name" test -b "$(null_disk "$name" 16 cache_size=4)"; done
+for name in back through nv; do must "a device with a volatile cache for $name" test -b "$(null_disk "$name" 16 cache_size=4)"; done
 must "ext4 on a third, and a file there" eval 'test -b $(null_disk below 64 cache_size=4) && mkfs.ext4 -q /dev/below && mkdir -p /mnt/target/below &&
   mount /dev/below /mnt/target/below && fallocate -l 16M /mnt/target/below/file.img'
 must "the kernel's trace of block requests" eval 'mount -t tracefs tracefs $trace && echo 1 >$trace/events/block/block_rq_issue/enable'
@@ -27,10 +27,11 @@ must "the kernel's trace of block requests" eval 'mount -t tracefs tracefs $trac
 write_config \
   "$(uring back /dev/back)" \
   "$(uring through /dev/through '"write_through": true')" \
+  "$(uring nv /dev/nv '"nv_cache": true')" \
   "$(uring file /mnt/target/below/file.img)" \
   "$(uring filewt /mnt/target/below/filewt.img '"size": 16777216, "write_through": true')"
 must "the target starts" start_target 0x3
-must "login" login_to back through file filewt
+must "login" login_to back through nv file filewt
 
 device=${DISK[back]}
 check_equal "write back: the initiator sees a write cache" "write back" "$(write_cache "$device")"
@@ -73,4 +74,13 @@ check_equal "a file, write_through: the initiator sees no write cache" "write th
 forget_trace
 check "a file, write_through: $N writes" writes "$device"
 check "a file, write_through: each is durable at the device below" at_least $N "$(durable /dev/below)"
+
+device=${DISK[nv]}
+check_equal "nv_cache: the initiator sees no write cache" "write through" "$(write_cache "$device")"
+forget_trace
+check "nv_cache: $N writes with an fsync each" fsyncs "$device"
+check "nv_cache: $N SYNCHRONIZE CACHE" syncs "$device"
+check "nv_cache: $N writes with FUA" writes "$device" fua
+check "nv_cache: the writes reach the device" at_least $((2 * N)) "$(issued /dev/nv W)"
+check_equal "nv_cache: no flush and no FUA does" 0 "$(durable /dev/nv)"
 check "SIGTERM ends the target with status 0" stop_target

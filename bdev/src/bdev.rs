@@ -197,7 +197,7 @@ impl Bdev {
     pub fn space(&self) -> Option<Space> {
         match &self.kind {
             Kind::Uring(backing) => backing.file()?.space(),
-            _ => None,
+            _ => self.base()?.space(),
         }
     }
 

@@ -7,7 +7,7 @@
 
 # What a scenario calls, and guest/on-host.sh passes on when the target is not in the guest.
 TARGET_HELPERS=(write_config start_target end_target stop_target kill_target target_is_gone rpc target_rss_kib
-  target_open_files target_log_has start_example start_ceph rbd_sha256 clear_target)
+  target_open_files target_log_has start_example start_ceph rbd_sha256 compare_records clear_target)
 
 case $FABRIC in
 verbs)
@@ -25,7 +25,9 @@ esac
 CONFIG=$TARGET_FOLDER/config.json
 DISK_FILE=$TARGET_FOLDER/disk01.img # what stands behind disk01
 
+# write_config [CALL...]: the three disks, or the bdevs that these calls make (`uring …`). File names may be relative to $TARGET_FOLDER.
 write_config() {
+  (($# == 0)) || { disks_config "$FABRIC" "$ADDRESS" "$@" >"$CONFIG"; return; }
   [ -e "$DISK_FILE" ] || truncate -s 256M "$DISK_FILE"
   three_disks_config "$FABRIC" "$ADDRESS" "$DISK_FILE" >"$CONFIG"
 }
@@ -50,7 +52,7 @@ target_answers() {
 }
 launch() {
   TARGET_LOG=$SHARED/$SCENARIO.target$(($(target_logs | wc -l) + 1)).log
-  "${LEASH[@]}" "$@" >"$TARGET_LOG" 2>&1 3>&- &
+  "${LEASH[@]}" env -C "$TARGET_FOLDER" "$@" >"$TARGET_LOG" 2>&1 3>&- &
   TARGET_PID=$!
   echo "$TARGET_PID" >"$TARGET_FOLDER/target.pid"
 }
@@ -75,6 +77,17 @@ rpc() { /usr/bin/python3 -S -E "$LAB/rpc.py" "$SOCKET" "$@"; }
 target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
 target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }
 target_log_has() { grep -isE -- "$1" "$TARGET_LOG"; }
+
+# compare_records SEED NAME BLOCK_BYTES...: what records.py says of NAME.img in $TARGET_FOLDER and NAME.acknowledged in the run's folder.
+compare_records() {
+  local seed=$1 status=0
+  shift
+  while (($#)); do
+    /usr/bin/python3 -S -E "$LAB/records.py" compare "$TARGET_FOLDER/$1.img" "$SHARED/$1.acknowledged" "$2" "$seed" || status=1
+    shift 2
+  done
+  return $status
+}
 
 # start_example NAME ARGUMENT...: in the target's place, one of the fabric's examples, the other end of an RDMA tool.
 start_example() {

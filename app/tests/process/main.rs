@@ -2,6 +2,7 @@
 
 mod change;
 mod engine;
+mod kill;
 #[cfg(feature = "rbd")]
 mod rbd;
 mod roce;

@@ -30,7 +30,7 @@ impl Watch {
     /// Watches files, which the caller keeps open.
     pub(super) fn new<'a>(files: impl Iterator<Item = BorrowedFd<'a>>) -> Watch {
         let files: Vec<RawFd> = files.map(|file| file.as_raw_fd()).collect();
-        let ring = uring::set_up(files.len().next_power_of_two() as u32 * 2, false);
+        let ring = uring::set_up(files.len().next_power_of_two() as u32 * 2);
         let (Ok(ring), false) = (ring, files.is_empty()) else { return Watch::Timed { next: None } };
         let mut ring = Box::new(ring);
         (0..files.len()).for_each(|number| arm(&mut ring, files[number], number));

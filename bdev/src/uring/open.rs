@@ -128,7 +128,7 @@ fn open_existing(path: &Path, found: FileType, read_only: bool) -> Result<OwnedF
         flags |= OFlags::EXCL;
     }
     let outcome = lock::retry(lock::WAIT_MAX, Errno::BUSY, || rustix::fs::open(path, flags, Mode::empty()));
-    outcome.map_err(|errno| match errno {
+    let fd = outcome.map_err(|errno| match errno {
         Errno::BUSY => CreateError::InUse {
             path: path.to_owned(),
             holder: "a mounted file system, a volume manager or another process".to_owned(),
@@ -137,7 +137,11 @@ fn open_existing(path: &Path, found: FileType, read_only: bool) -> Result<OwnedF
             failed(path, "cannot be opened for writing; allow it, or set read_only")(errno)
         }
         errno => failed(path, "cannot be opened")(errno),
-    })
+    })?;
+    // It was for the opening only. Where the layers beneath cannot promise not to wait (some of the device mapper's), io_uring
+    // takes it for a wish never to wait, and answers every read and write with EAGAIN.
+    rustix::fs::fcntl_setfl(&fd, access).map_err(failed(path, "does not take file status flags"))?;
+    Ok(fd)
 }
 
 fn create_file(options: &UringOptions) -> Result<OwnedFd, CreateError> {

@@ -222,6 +222,18 @@ pub(super) fn backing(bdev: &mut Arc<Bdev>) -> &mut BackingFile {
     backing.file_mut().and_then(Arc::get_mut).expect("not shared yet")
 }
 
+/// A disk on the device mapper's `error` target never answered: with O_NONBLOCK, io_uring answers EAGAIN at once where the
+/// device cannot promise not to wait, and we asked again and again.
+#[test]
+fn the_kernel_may_wait_for_the_device() {
+    let dir = folder();
+    for direct in [None, Some(false)] {
+        let mut bdev = create(UringOptions { direct, ..options(file(&dir, 4096)) }).expect("there");
+        let flags = rustix::fs::fcntl_getfl(&backing(&mut bdev).fd).expect("flags");
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK), "{flags:?}");
+    }
+}
+
 #[test]
 fn a_transfer_in_parts_arrives_whole() {
     let dir = folder();

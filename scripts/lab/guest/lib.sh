@@ -5,6 +5,7 @@
 . "$LAB/target.sh"
 [ "$FABRIC" = verbs ] || . "$LAB/guest/on-host.sh"
 . "$LAB/guest/network.sh"
+. "$LAB/guest/devices.sh"
 
 CHECKS=/run/lab/$SCENARIO.checks
 SRP_HOST=/sys/class/infiniband_srp/srp-rxe0-1
@@ -78,6 +79,16 @@ login_disks() {
 }
 all_disks_there() { disk null01 && disk ram01 && disk disk01; } >/dev/null
 
+# login_to NAME...: logs in, waits for the disks of these names, and sets ${DISK[NAME]} to their device nodes.
+declare -A DISK
+login_to() {
+  local name
+  login || return 1
+  until_true 60 disks_are_there "$@" || { lsscsi; return 1; }
+  for name; do DISK[$name]=$(disk "$name"); done
+}
+disks_are_there() { local name; for name; do disk "$name" || return 1; done; } >/dev/null
+
 # disk PRODUCT: the device node of the disk that INQUIRY names so.
 disk() {
   local entry model
@@ -96,7 +107,7 @@ logout() {
   done
   until_true 60 logged_out
 }
-logged_out() { ! compgen -G '/sys/class/srp_remote_ports/port-*' >/dev/null && ! compgen -G '/sys/block/sd*' >/dev/null; }
+logged_out() { ! compgen -G '/sys/class/srp_remote_ports/port-*' && ! grep -sx ib_srp /sys/class/scsi_host/*/proc_name; } >/dev/null
 
 # gid_index ADDRESS: which GID of the initiator's RDMA device that is, for tools that are told no address; an IPv4 address as ::ffff:a.b.c.d.
 gid_index() {
@@ -115,15 +126,21 @@ grep_kernel_log() { kernel_log | grep -E -- "$1"; }
 verify_with_fio() {
   local amount=$1 device jobs=()
   shift
-  for device in "$@"; do jobs+=("--name=${device##*/}" "--filename=$device"); done
+  for device in "$@"; do
+    jobs+=("--name=${device##*/}" "--filename=$device")
+    [ "$(</sys/block/"${device##*/}"/queue/logical_block_size)" = 512 ] || jobs+=(--bssplit=4k/60:8k/10:32k/10:128k/10:512k/6:1m/4)
+  done
   # More room than is written: fio cuts blocks short that would overlap, and in a full range only small ones would be left.
   fio --ioengine=libaio --direct=1 --iodepth=16 --rw=randwrite --bssplit=512/30:4k/30:8k/10:32k/10:128k/10:512k/6:1m/4 \
-    --size=192M --io_size="$amount" --verify=crc32c --verify_fatal=1 --verify_dump=0 --do_verify=1 ${FIO_OPTIONS[@]+"${FIO_OPTIONS[@]}"} "${jobs[@]}"
+    --size=192M --io_size="$amount" --verify=crc32c --verify_fatal=1 --verify_dump=0 --do_verify=1 --verify_state_save=0 ${FIO_OPTIONS[@]+"${FIO_OPTIONS[@]}"} "${jobs[@]}"
 }
+
+# reads_again_with_fio AMOUNT DEVICE...: the same bytes are still there, after a verify_with_fio of that AMOUNT to as many devices in that order.
+reads_again_with_fio() { FIO_OPTIONS+=(--verify_only) && verify_with_fio "$@"; }
 
 # ── Everything ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# take_down: no process, no mount, no session, no target, no initiator, no files. Fails when something will not go.
+# take_down: no process, no mount, no session, no target, no initiator, no files, no devices. Fails when something will not go.
 take_down() {
   local pid mount
   restore_network
@@ -131,5 +148,5 @@ take_down() {
   for mount in $(awk '$2 ~ "^/mnt/lab" { print $2 }' /proc/mounts); do umount "$mount" || umount -l "$mount"; done
   logout # while the target is there to hear of it
   rm -f /tmp/jobs
-  clear_target && unload_initiator && logged_out
+  clear_target && unload_initiator && logged_out && remove_devices
 }

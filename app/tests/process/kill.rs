@@ -1,0 +1,315 @@
+//! kill -9 at random moments: what an initiator was told is durable is in the file, byte for byte.
+//!
+//! A record fills a block: its number, how often the block was written, and bytes that follow from these. Each lane has blocks
+//! of its own and one write under way; so a block holds the last record that was acknowledged, or the one after it, whole.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fabric::roce::packet_io::Way;
+use fabric::{Completion, Connect, Control, ControlEvent, GroupId, PollGroup, QueuePairSizes};
+use hugepage_setup::AllocationRequest;
+use reactor::{Clock, SystemClock};
+use scsi::Lun;
+use scsi::wire::cdb::opcode;
+use serde_json::json;
+use srpt_perf::initiator::cdb::{self, Cdb};
+use srpt_perf::initiator::{Answer, Channel, Event, Login, MemoryLayout, Slot, Transfer, Verdict};
+use srpt_perf::random::{Xorshift, scramble};
+use srpt_perf::workload::Direction;
+use transport_srp::wire::PortId;
+
+use super::roce::fresh_address;
+use super::{PATIENCE, Target, folder};
+
+const KILLS: u64 = 20;
+/// Longest life of a target under load.
+const LIFE_MAX: Duration = Duration::from_millis(60);
+const LANES: usize = 8;
+const BLOCKS: usize = 16 * LANES;
+
+#[test]
+fn what_was_acknowledged_as_durable_survives_kill_9() {
+    let seed =
+        std::env::var("SRPT_SEED").map_or_else(|_| fresh_seed(), |seed| seed.parse().expect("SRPT_SEED: a number"));
+    println!("SRPT_SEED={seed} does it again");
+    let mut random = Xorshift::new(seed);
+    let folder = folder();
+    let mut disks = [
+        Disk::new(folder.path(), "direct", 512, json!({})),
+        Disk::new(folder.path(), "cached", 4096, json!({"direct": false})),
+    ];
+    for kill in 0..KILLS {
+        let (mut target, at) = serve(folder.path(), &disks);
+        let lun = kill % disks.len() as u64;
+        let disk = &mut disks[lun as usize];
+        let mut initiator = Initiator::login(at, lun, disk.block_bytes);
+        let life = Duration::from_micros(random.below(LIFE_MAX.as_micros() as u64));
+        initiator.write(disk, &mut random, life);
+        target.child.kill().expect("kill -9");
+        target.wait();
+        // What arrived before the end was acknowledged, too.
+        initiator.poll(disk);
+        disk.compare_file(kill);
+    }
+    let (_target, at) = serve(folder.path(), &disks);
+    for (lun, disk) in (0..).zip(&disks) {
+        assert!(disk.acknowledged.iter().sum::<u64>() > KILLS, "{}: hardly anything was written", disk.name);
+        Initiator::login(at, lun, disk.block_bytes).compare(disk);
+    }
+}
+
+fn fresh_seed() -> u64 {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    scramble(time.as_nanos() as u64) >> 16
+}
+
+/// A target with these disks, and where it listens.
+fn serve(folder: &Path, disks: &[Disk]) -> (Target, SocketAddr) {
+    let at = SocketAddr::from((fresh_address(), 5555));
+    let target = Target::start(folder, &[]);
+    target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "11", "ioc_guid": "22"}));
+    for disk in disks {
+        let mut params = disk.params.clone();
+        params["name"] = disk.name.into();
+        params["filename"] = json!(disk.path);
+        params["block_size"] = disk.block_bytes.into();
+        params["size"] = (BLOCKS * disk.block_bytes as usize).into();
+        target.call("bdev_uring_create", params);
+        target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": disk.name}));
+    }
+    target.call("srp_create_listener", json!({"fabric": "roce", "address": at.ip().to_string(), "port": at.port()}));
+    (target, at)
+}
+
+/// A file disk, and what is known of its blocks.
+struct Disk {
+    name: &'static str,
+    path: PathBuf,
+    block_bytes: u32,
+    params: serde_json::Value,
+    /// By block: the number of its last durable write that was acknowledged.
+    acknowledged: [u64; BLOCKS],
+}
+
+impl Disk {
+    fn new(folder: &Path, name: &'static str, block_bytes: u32, params: serde_json::Value) -> Disk {
+        Disk { name, path: folder.join(name), block_bytes, params, acknowledged: [0; BLOCKS] }
+    }
+
+    fn record(&self, block: usize, sequence: u64) -> Vec<u8> {
+        if sequence == 0 {
+            return vec![0; self.block_bytes as usize];
+        }
+        let word = |index: u64| match index {
+            0 => block as u64,
+            1 => sequence,
+            _ => scramble((block as u64) << 48 ^ sequence << 16 ^ index),
+        };
+        (0..u64::from(self.block_bytes) / 8).flat_map(|index| word(index).to_le_bytes()).collect()
+    }
+
+    fn check(&self, block: usize, found: &[u8], place: &str) {
+        let acknowledged = self.acknowledged[block];
+        let holds = |sequence| found == self.record(block, sequence);
+        let (of, sequence) = (&found[..8], &found[8..16]);
+        assert!(
+            holds(acknowledged) || holds(acknowledged + 1),
+            "{place}: block {block} of {}: write {acknowledged} was acknowledged, found: {of:02x?} {sequence:02x?} …",
+            self.name
+        );
+    }
+
+    /// Directly, as the target left it: its lock goes with its last write in the kernel.
+    fn compare_file(&self, kill: u64) {
+        let file = File::open(&self.path).expect("the file");
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockShared).expect("its lock");
+        let mut found = vec![0; self.block_bytes as usize];
+        for block in 0..BLOCKS {
+            file.read_exact_at(&mut found, block as u64 * u64::from(self.block_bytes)).expect("a read");
+            self.check(block, &found, &format!("after kill {kill}"));
+        }
+    }
+}
+
+/// One channel, on this thread.
+struct Initiator {
+    control: Control,
+    group: PollGroup,
+    channel: Channel,
+    clock: SystemClock,
+    lanes: [Lane; LANES],
+    answers: Vec<Answer>,
+}
+
+/// What is under way on a slot. Lanes with an even number write with FUA, the others flush after each write.
+#[derive(Clone, Copy)]
+struct Lane {
+    block: usize,
+    doing: Doing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Nothing,
+    Writing,
+    Flushing,
+}
+
+impl Initiator {
+    fn login(at: SocketAddr, lun: u64, block_bytes: u32) -> Initiator {
+        let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize };
+        let mapping = hugepage_setup::allocate(&AllocationRequest::new(layout.region_bytes())).expect("memory");
+        let region = mem::Region::new(mapping);
+        let mut control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: Way::default() }));
+        control.add_region(Arc::clone(&region));
+        let mut group = control.create_poll_group(GroupId(0));
+        let login = Login { initiator_port: PortId::new(0, 7), target_port: PortId::new(0x11, 0x22), immediate: true };
+        let sizes = QueuePairSizes {
+            receives: layout.receives() as u32,
+            sends: layout.messages().max(fabric::SEGMENTS_MAX + 1) as u32,
+        };
+        let local = IpAddr::from(fresh_address());
+        let private_data = login.request(true);
+        let connect = Connect { local, to: at, group: GroupId(0), sizes, reads_served: 4, private_data };
+        let (connection, queue_pair) = control.connect(&connect).expect("a connection");
+        let lun = Lun(lun as u16).to_wire();
+        let channel = Channel::open(&mut group, queue_pair, &layout.cut(&region), &layout, lun, 1);
+        let lanes = [Lane { block: 0, doing: Doing::Nothing }; LANES];
+        let mut this =
+            Initiator { control, group, channel, clock: SystemClock::new(), lanes, answers: Vec::with_capacity(LANES) };
+        this.group.ring();
+        let terms = this.until("the login", |this| {
+            let mut terms = None;
+            this.control.poll(this.clock.now().0, &mut |event| match event {
+                ControlEvent::Connected { connection: of, private_data } if of == connection => {
+                    terms = Some(login.accepted(&private_data).expect("accepted"));
+                }
+                ControlEvent::Rejected { .. } | ControlEvent::Disconnected { .. } => panic!("{event:?}"),
+                _ => {}
+            });
+            terms
+        });
+        this.channel.logged_in(&terms);
+        this.command(&cdb::test_unit_ready(), Transfer::None);
+        this
+    }
+
+    /// Writes for that long, as fast as it can.
+    fn write(&mut self, disk: &mut Disk, random: &mut Xorshift, life: Duration) {
+        let end = Instant::now() + life;
+        while Instant::now() < end {
+            while let Some(slot) = self.channel.take() {
+                let number = slot.0 as usize;
+                let block = random.below((BLOCKS / LANES) as u64) as usize * LANES + number;
+                self.lanes[number].block = block;
+                let record = disk.record(block, disk.acknowledged[block] + 1);
+                self.channel.data_mut(slot).copy_from_slice(&record);
+                self.send_write(slot, disk);
+            }
+            self.poll(disk);
+        }
+    }
+
+    fn send_write(&mut self, slot: Slot, disk: &Disk) {
+        let lane = &mut self.lanes[slot.0 as usize];
+        lane.doing = Doing::Writing;
+        let mut cdb = cdb::transfer(Direction::Write, lane.block as u64, 1);
+        cdb[1] = if flushes(slot) { 0 } else { 0x08 }; // FUA (SBC-3, WRITE(10))
+        self.channel.send(&mut self.group, slot, &cdb, Transfer::Out(disk.block_bytes));
+    }
+
+    fn send_flush(&mut self, slot: Slot) {
+        self.lanes[slot.0 as usize].doing = Doing::Flushing;
+        let mut cdb: Cdb = [0; 16];
+        cdb[0] = opcode::SYNCHRONIZE_CACHE_10;
+        self.channel.send(&mut self.group, slot, &cdb, Transfer::None);
+    }
+
+    /// Takes answers, and notes what they acknowledge.
+    fn poll(&mut self, disk: &mut Disk) {
+        self.poll_fabric();
+        for answer in std::mem::take(&mut self.answers) {
+            let slot = answer.slot;
+            let lane = self.lanes[slot.0 as usize];
+            match (answer.verdict(), lane.doing) {
+                (Verdict::Good, Doing::Writing) if flushes(slot) => self.send_flush(slot),
+                (Verdict::Good, Doing::Writing | Doing::Flushing) => {
+                    disk.acknowledged[lane.block] += 1;
+                    self.channel.give_back(slot);
+                }
+                (Verdict::Again, Doing::Writing) => self.send_write(slot, disk),
+                (Verdict::Again, Doing::Flushing) => self.send_flush(slot),
+                _ => panic!("{answer:?}"),
+            }
+        }
+    }
+
+    fn poll_fabric(&mut self) {
+        let now_ns = self.clock.now().0;
+        self.control.poll(now_ns, &mut |_| {});
+        let mut completions = Vec::new();
+        self.group.poll(now_ns, &mut |completion| completions.push(completion));
+        for completion in completions {
+            let event = match completion {
+                Completion::Received { buf, len, .. } => self.channel.on_received(&mut self.group, buf, len),
+                Completion::Delivered { message, result, .. } => {
+                    self.channel.on_delivered(&mut self.group, message, result)
+                }
+                // Of a target that was killed.
+                Completion::ReceiveFlushed { .. } | Completion::Fetched { .. } => Event::Nothing,
+            };
+            if let Event::Answered(answer) = event {
+                self.answers.push(answer);
+            }
+        }
+        self.group.ring();
+    }
+
+    /// Reads every block.
+    fn compare(mut self, disk: &Disk) {
+        for block in 0..BLOCKS {
+            let cdb = cdb::transfer(Direction::Read, block as u64, 1);
+            let found = self.command(&cdb, Transfer::In(disk.block_bytes));
+            disk.check(block, &found, "through the initiator");
+        }
+    }
+
+    /// One command to its end, sent again for unit attentions; returns the slot's data.
+    fn command(&mut self, cdb: &Cdb, transfer: Transfer) -> Vec<u8> {
+        loop {
+            let slot = self.channel.take().expect("a slot");
+            self.channel.send(&mut self.group, slot, cdb, transfer);
+            let answer = self.until("an answer", |this| {
+                this.poll_fabric();
+                this.answers.pop()
+            });
+            let data = self.channel.data(slot).to_vec();
+            self.channel.give_back(slot);
+            match answer.verdict() {
+                Verdict::Good => return data,
+                Verdict::Again => {}
+                Verdict::Failed => panic!("{cdb:02x?}: {answer:?}"),
+            }
+        }
+    }
+
+    fn until<T>(&mut self, what: &str, mut step: impl FnMut(&mut Initiator) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(value) = step(self) {
+                return value;
+            }
+            assert!(Instant::now() < end, "waited in vain for {what}");
+        }
+    }
+}
+
+/// Slots with an odd number are lanes that flush.
+fn flushes(slot: Slot) -> bool {
+    slot.0 % 2 == 1
+}

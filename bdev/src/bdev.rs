@@ -44,6 +44,9 @@ pub struct Info {
     pub optimal_blocks: u32,
     /// The file or block device beneath, as it was named.
     pub filename: Option<PathBuf>,
+    /// Percentage of used space beneath ([`Bdev::space`]) at which initiators are to be warned (SBC-4: thin provisioning
+    /// soft threshold), 1 to 99.
+    pub thin_threshold_percent: Option<u8>,
     /// Whether the medium can be taken out (SPC-4: RMB).
     pub removable: bool,
     /// Whether `LbaStatus` tells mapped blocks from others. Without it everything counts as mapped, and nobody asks.
@@ -70,11 +73,23 @@ impl Info {
             buf_align: 1,
             optimal_blocks: 0,
             filename: None,
+            thin_threshold_percent: None,
             removable: false,
             lba_status: false,
             passthrough: None,
         }
     }
+}
+
+/// The space beneath a device that takes it only when it is written. All in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// All that this process could use, were everything else of it free.
+    pub total_bytes: u64,
+    /// What is left.
+    pub free_bytes: u64,
+    /// What the device itself takes now.
+    pub allocated_bytes: u64,
 }
 
 /// A block device, shared by all cores through an `Arc`. What lies beneath is let go of (a file closed and unlocked,
@@ -145,6 +160,15 @@ impl Bdev {
         match &self.kind {
             Kind::Malloc(memory) => Some(memory.placement()),
             _ => None,
+        }
+    }
+
+    /// The space beneath: a file's file system. `None` where nobody knows, as for a block device, or where there is no such
+    /// thing. A system call that may take long on a network file system: for the control thread.
+    pub fn space(&self) -> Option<Space> {
+        match &self.kind {
+            Kind::Null | Kind::Pattern(_) | Kind::Malloc(_) => None,
+            Kind::Uring(file) => file.space(),
         }
     }
 

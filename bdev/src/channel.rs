@@ -88,7 +88,7 @@ impl Channel {
             Kind::Malloc(memory) => ChannelKind::Malloc(MallocChannel::new(Arc::clone(memory), depth)),
             Kind::Uring(file) => {
                 let refused = |source| ChannelError::Ring { bdev: bdev.info().name.clone(), depth, source };
-                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth).map_err(refused)?))
+                ChannelKind::Uring(Box::new(Ring::new(Arc::clone(file), depth, options.regions).map_err(refused)?))
             }
         };
         let stats = bdev.stats.open();
@@ -130,7 +130,7 @@ impl Channel {
                 }
                 return Ok(());
             }
-            ChannelKind::Uring(_) if range.len == 0 && io.op != Op::Flush => {}
+            ChannelKind::Uring(ring) if range.len == 0 && !(io.op == Op::Flush && ring.flushes()) => {}
             ChannelKind::Uring(ring) => {
                 ring.start(uring::Operation::new(io, range, now_ns));
                 return Ok(());

@@ -41,7 +41,7 @@ mod registry;
 mod stats;
 pub mod uring;
 
-pub use bdev::{Bdev, Info};
+pub use bdev::{Bdev, Info, Space};
 pub use channel::{Channel, ChannelError, ChannelOptions};
 pub use create::CreateError;
 pub use histogram::{HistogramError, HistogramOptions, HistogramSnapshot, OpKind};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
 use bdev::uring::{self, UringOptions};
-use bdev::{Bdev, BlockIo, HistogramOptions, Op, ResetMode};
-use mem::IoBuf;
+use bdev::{Bdev, BlockIo, ChannelOptions, HistogramOptions, Op, ResetMode};
+use mem::{IoBuf, Pool, PoolLayout};
 
 struct Counting;
 
@@ -70,22 +70,33 @@ fn malloc_allocates_nothing() {
 #[test]
 fn uring_allocates_nothing() {
     let dir = tempfile::tempdir().expect("a folder for a test");
-    for direct in [None, Some(false)] {
+    for (direct, nv_cache) in [(None, false), (Some(false), false), (None, true)] {
         let options = UringOptions {
             name: "uring".to_owned(),
             filename: dir.path().join("disk"),
             size: Some(BLOCKS * 512),
             direct,
+            nv_cache,
             ..UringOptions::default()
         };
-        assert_eq!(allocations_of_a_run(&uring::create(options).expect("uring")), 0, "direct: {direct:?}");
+        let bdev = uring::create(options).expect("uring");
+        for registered in [false, true] {
+            assert_eq!(allocations(&bdev, registered), 0, "direct: {direct:?}, registered: {registered}, {nv_cache}");
+        }
     }
 }
 
-/// Every operation, good and bad, at full depth and beyond, from the first submit on.
 fn allocations_of_a_run(bdev: &Arc<Bdev>) -> usize {
-    let pool = mem::testing::pool(8 * 512, DEPTH + 1);
-    let mut channel = bdev.open_channel(DEPTH).expect("a channel");
+    allocations(bdev, false)
+}
+
+/// Every operation, good and bad, at full depth and beyond, from the first submit on.
+fn allocations(bdev: &Arc<Bdev>, registered: bool) -> usize {
+    let layout = PoolLayout { offset: 0, stride: 8 * 512, size: 8 * 512, count: DEPTH + 1 };
+    let region = mem::testing::region(layout.stride * layout.count);
+    let pool = Pool::new(Arc::clone(&region), layout);
+    let regions = if registered { std::slice::from_ref(&region) } else { &[] };
+    let mut channel = bdev.open_channel_with(ChannelOptions { depth: DEPTH, regions }).expect("a channel");
     let mut before = ALLOCATIONS.get();
     for round in 0..50 {
         before += allocations_of_the_control_thread(bdev, round);

@@ -141,6 +141,7 @@ fn bdevs_and_targets_come_and_go_by_rpc() {
 #[test]
 fn what_is_wrong_is_named() {
     let folder = folder();
+    let file = folder.path().join("disk.img");
     let target = Target::start(folder.path(), &[]);
     target.call("bdev_null_create", json!({"name": "null0", "num_blocks": 100, "block_size": 512}));
     target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "1", "ioc_guid": "2"}));
@@ -162,6 +163,23 @@ fn what_is_wrong_is_named() {
         ("bdev_get_histogram", json!({"name": "null0"}), "bdev_enable_histogram"),
         ("bdev_get_histogram_borders", json!({"name": "null0", "borders": [1]}), "bdev_enable_histogram"),
         ("bdev_uring_create", json!({"name": "d", "filename": "/nonexistent/file"}), "filename"),
+        ("bdev_uring_create", json!({"name": "d", "filename": file, "size": 4096, "allocate": "half"}), "allocate: "),
+        ("bdev_uring_create", json!({"name": "d", "filename": file, "size": 4096, "nowait": false}), "nowait"),
+        (
+            "bdev_uring_create",
+            json!({"name": "d", "filename": file, "size": 4096, "nv_cache": true, "write_through": true}),
+            "nv_cache: ",
+        ),
+        (
+            "bdev_aio_create",
+            json!({"name": "d", "filename": file, "size": 4096, "threshold_percent": 300}),
+            "threshold_percent: ",
+        ),
+        (
+            "bdev_aio_create",
+            json!({"name": "d", "filename": file, "size": 4096, "optimal_blocks": -1}),
+            "optimal_blocks: ",
+        ),
         ("bdev_null_delete", json!({"name": "nobody"}), "nobody"),
         ("bdev_malloc_delete", json!({"name": "null0"}), "Null disk"),
         ("srp_create_target", json!({"name": "tgt0", "id_ext": "3", "ioc_guid": "4"}), "tgt0"),
@@ -181,6 +199,7 @@ fn what_is_wrong_is_named() {
         let said = target.refusal(method, params.clone());
         assert!(said.contains(words), "{method} {params} was refused without a word of {words}: {said}");
     }
+    assert!(!file.exists(), "nothing half-made");
 }
 
 #[test]
@@ -192,6 +211,17 @@ fn a_saved_configuration_makes_the_same_target() {
         target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 2048, "block_size": 512}));
         target
             .call("bdev_aio_create", json!({"name": "disk01", "filename": file, "size": 1 << 20, "block_size": 4096}));
+        let options = json!({"name": "disk02", "filename": folder.path().join("thick.img"), "size": 1 << 20,
+            "allocate": "full", "nv_cache": true, "direct": false, "iopoll": false, "physical_block_size": 4096,
+            "optimal_blocks": 256, "rotational": true, "removable": true});
+        target.call("bdev_uring_create", options.clone());
+        let given = target.call("save_config", json!({}));
+        let text = given.to_string();
+        let disk = given["subsystems"][0]["config"].as_array().into_iter().flatten();
+        let disk = disk.map(|call| &call["params"]).find(|params| params["name"] == "disk02").expect(&text);
+        for (parameter, value) in options.as_object().expect("an object") {
+            assert_eq!(&disk[parameter], value, "{parameter}: {text}");
+        }
         target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "0xfedcba9876543210", "ioc_guid": "2"}));
         target.call(
             "srp_target_add_lun",

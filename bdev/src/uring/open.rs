@@ -5,14 +5,14 @@ use std::io;
 use std::path::Path;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom, Stat, StatxFlags};
+use rustix::fs::{FallocateFlags, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
-use super::{UringOptions, lock};
+use super::direct::Cache;
+use super::options::{Allocate, UringOptions};
+use super::polling::{self, Polling};
+use super::{direct, lock};
 use crate::create::{self, CreateError};
-
-/// No device or file system wants more of O_DIRECT's buffers, in bytes.
-pub(super) const DIRECT_ALIGN_MAX: usize = 4096;
 
 /// A file that is ours, and what is to be known of it.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) physical_block_size: u32,
-    pub(super) buf_align: usize,
+    pub(super) cache: Cache,
+    pub(super) polling: Option<Polling>,
     pub(super) punch_hole: bool,
     pub(super) write_zeroes: bool,
     pub(super) rotational: bool,
@@ -45,15 +46,54 @@ pub(super) fn open(options: &UringOptions) -> Result<Opened, CreateError> {
         }
     };
     let stat = rustix::fs::fstat(&fd).map_err(failed(path, "cannot be examined"))?;
-    let opened = match FileType::from_raw_mode(stat.st_mode) {
+    let mut opened = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => open_regular(options, fd, &stat),
         FileType::BlockDevice => open_block_device(options, fd, &stat),
         other => Err(wrong_type(path, other)),
     }?;
+    opened.facts = told_facts(opened.facts, options, opened.block_size, opened.num_blocks)?;
     if let Some(created) = created {
         created.keep();
     }
     Ok(opened)
+}
+
+/// What the options say instead of what was found.
+fn told_facts(found: Facts, options: &UringOptions, block_size: u32, num_blocks: u64) -> Result<Facts, CreateError> {
+    let mut facts = found;
+    if options.physical_block_size.is_some() {
+        facts.physical_block_size = create::physical_block_size(options.physical_block_size, block_size)?;
+    }
+    let unit = facts.physical_block_size / block_size;
+    if let Some(blocks) = options.optimal_blocks {
+        facts.optimal_blocks = blocks;
+        if u64::from(blocks) > num_blocks || !blocks.is_multiple_of(unit) {
+            let problem = format!("{blocks} is no multiple of {unit} (a physical block) from 0 to {num_blocks} (all)");
+            return Err(CreateError::parameter("optimal_blocks", problem));
+        }
+    } else if !facts.optimal_blocks.is_multiple_of(unit) {
+        // Initiators ignore such a value (Linux complains about it, too).
+        facts.optimal_blocks = 0;
+    }
+    facts.rotational = options.rotational.unwrap_or(facts.rotational);
+    facts.punch_hole = gives_space_back(options, facts.punch_hole)?;
+    Ok(facts)
+}
+
+/// Whether space is given back: where it can be, unless it is to stay.
+fn gives_space_back(options: &UringOptions, can: bool) -> Result<bool, CreateError> {
+    let path = options.filename.display();
+    if options.thin_provisioned == Some(true) && !can {
+        let problem = format!("{path} cannot give space back (no holes, no discard): leave thin_provisioned out");
+        return Err(CreateError::parameter("thin_provisioned", problem));
+    }
+    let thin = can && options.thin_provisioned.unwrap_or(options.allocate == Allocate::Sparse);
+    if options.threshold_percent.is_some() && !thin {
+        let problem =
+            format!("{path} is not thin provisioned, so nothing can be warned of: leave threshold_percent out");
+        return Err(CreateError::parameter("threshold_percent", problem));
+    }
+    Ok(thin)
 }
 
 /// `None`: nothing is there.
@@ -145,16 +185,20 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
             );
             return Err(CreateError::parameter("size", problem));
         }
-        grow_empty_file(fd.as_fd(), path, size)?;
+        grow_empty_file(fd.as_fd(), path, size, options.allocate)?;
         bytes = size;
+    } else if options.allocate == Allocate::Full {
+        take_space(fd.as_fd(), path, bytes)?;
     }
     let num_blocks = whole_blocks(path, bytes, block_size)?;
-    let buf_align = choose_cache(options, fd.as_fd(), block_size, None)?;
+    let cache = direct::choose_cache(options, fd.as_fd(), block_size, direct::unit_of_file(stat.st_dev))?;
+    let polling = polling::choose(options, fd.as_fd(), block_size, cache, stat.st_dev)?;
     let punch_hole = !options.read_only && can_punch_holes(fd.as_fd(), &stat, bytes);
     let file_system_block = u32::try_from(stat.st_blksize).unwrap_or(0).clamp(block_size, 4096);
     let facts = Facts {
         physical_block_size: if file_system_block.is_power_of_two() { file_system_block } else { block_size },
-        buf_align,
+        cache,
+        polling,
         punch_hole,
         // Every file system that zeroes ranges also punches holes, and this one can be tried without doing harm.
         write_zeroes: punch_hole,
@@ -176,9 +220,18 @@ fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateErr
 }
 
 /// The new length is on the disk before anybody relies on it, and so is the file's name.
-fn grow_empty_file(fd: BorrowedFd<'_>, path: &Path, size: u64) -> Result<(), CreateError> {
+fn grow_empty_file(fd: BorrowedFd<'_>, path: &Path, size: u64, allocate: Allocate) -> Result<(), CreateError> {
     let problem = || format!("cannot be made {size} bytes long");
-    rustix::fs::ftruncate(fd, size).map_err(|errno| failed(path, &problem())(errno))?;
+    let grown = match allocate {
+        Allocate::Sparse => Ok(()),
+        Allocate::Full => take_space(fd, path, size),
+    };
+    let grown = grown.and_then(|()| rustix::fs::ftruncate(fd, size).map_err(failed(path, &problem())));
+    if grown.is_err() {
+        // What was taken lies behind the end, where nobody would find it again. If even that fails, the file stays empty.
+        let _ = rustix::fs::ftruncate(fd, 0);
+    }
+    grown?;
     rustix::fs::fsync(fd).map_err(|errno| failed(path, &problem())(errno))?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -190,14 +243,62 @@ fn grow_empty_file(fd: BorrowedFd<'_>, path: &Path, size: u64) -> Result<(), Cre
         .map_err(failed(path, "its directory cannot be written to the disk"))
 }
 
+/// Gives every block of the file its space, whatever it holds; its length stays.
+fn take_space(fd: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<(), CreateError> {
+    let full = |errno| {
+        let problem =
+            format!("not all of its {bytes} bytes can be given space (allocate: full); free some, or make it smaller");
+        failed(path, &problem)(errno)
+    };
+    // Asked first, so that the usual refusal leaves no half of it behind.
+    let stat = rustix::fs::fstat(fd).map_err(failed(path, "cannot be examined"))?;
+    let taken = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+    if let Ok(system) = rustix::fs::fstatvfs(fd)
+        && bytes.saturating_sub(taken) > system.f_bfree.saturating_mul(system.f_frsize)
+    {
+        return Err(full(Errno::NOSPC));
+    }
+    loop {
+        match rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, 0, bytes) {
+            Ok(()) => break,
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                let problem = format!("full: the file system of {} sets no space aside: use sparse", path.display());
+                return Err(CreateError::parameter("allocate", problem));
+            }
+            Err(errno) => return Err(full(errno)),
+        }
+    }
+    if copies_on_write(fd) {
+        tracing::warn!(
+            "{}: its file system writes every block to a new place, so writes can find it full although allocate is full",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Btrfs, ZFS and bcachefs, by the numbers that statfs(2) gives.
+fn copies_on_write(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstatfs(fd).is_ok_and(|system| matches!(system.f_type as u32, 0x9123_683e | 0x2fc1_2fc1 | 0xca45_1a4e))
+}
+
 fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Opened, CreateError> {
     let path = options.filename.as_path();
+    if options.allocate == Allocate::Full {
+        let problem = format!("full: {} is a block device, which has its space: leave allocate out", path.display());
+        return Err(CreateError::parameter("allocate", problem));
+    }
     let logical = rustix::fs::ioctl_blksszget(&fd).map_err(failed(path, "does not tell its block size"))?;
     let block_size = options.block_size.unwrap_or(logical);
     create::check_block_size(block_size)?;
     if !block_size.is_multiple_of(logical) {
         let problem = format!("{block_size} is no multiple of the device's own block size: use {logical}");
         return Err(CreateError::parameter("block_size", problem));
+    }
+    if options.threshold_percent.is_some() {
+        let problem = format!("{} is a block device, whose free space nobody knows: leave it out", path.display());
+        return Err(CreateError::parameter("threshold_percent", problem));
     }
     let bytes = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(failed(path, "does not tell its size"))?;
     if let Some(size) = options.size
@@ -207,15 +308,17 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
         return Err(CreateError::parameter("size", problem));
     }
     let num_blocks = whole_blocks(path, bytes, block_size)?;
-    let buf_align = choose_cache(options, fd.as_fd(), block_size, Some(logical))?;
+    let cache = direct::choose_cache(options, fd.as_fd(), block_size, logical)?;
     let device = stat.st_rdev;
+    let polling = polling::choose(options, fd.as_fd(), block_size, cache, device)?;
     let write_zeroes = queue_attribute(device, "write_zeroes_max_bytes").is_some_and(|bytes| bytes > 0);
     let discard = queue_attribute(device, "discard_max_bytes").is_some_and(|bytes| bytes > 0);
     let physical = rustix::fs::ioctl_blkpbszget(&fd).unwrap_or(block_size).max(block_size);
     let optimal = queue_attribute(device, "optimal_io_size").unwrap_or(0) / u64::from(block_size);
     let facts = Facts {
         physical_block_size: if physical.is_power_of_two() { physical } else { block_size },
-        buf_align,
+        cache,
+        polling,
         // The kernel's hole in a block device is zeroes with their space given back: it takes both abilities.
         punch_hole: !options.read_only && write_zeroes && discard,
         write_zeroes,
@@ -238,87 +341,6 @@ fn whole_blocks(path: &Path, bytes: u64, block_size: u32) -> Result<u64, CreateE
     Ok(blocks)
 }
 
-/// O_DIRECT or the page cache, as the options and the file want; returns the alignment that buffers need, in bytes.
-fn choose_cache(
-    options: &UringOptions,
-    fd: BorrowedFd<'_>,
-    block_size: u32,
-    device_block: Option<u32>,
-) -> Result<usize, CreateError> {
-    let (name, path) = (&options.name, options.filename.display());
-    if options.direct == Some(false) {
-        tracing::info!("bdev {name}: {path} is used through the page cache, as asked for");
-        return Ok(1);
-    }
-    match set_direct(fd, block_size, device_block) {
-        Ok(buf_align) => {
-            tracing::info!("bdev {name}: {path} is used with O_DIRECT, buffers aligned to {buf_align} bytes");
-            Ok(buf_align)
-        }
-        Err(why) if options.direct == Some(true) => Err(CreateError::parameter(
-            "direct",
-            format!("{path} cannot be used with O_DIRECT: {why}; leave direct out"),
-        )),
-        Err(why) => {
-            tracing::info!("bdev {name}: {path} is used through the page cache: {why}");
-            Ok(1)
-        }
-    }
-}
-
-/// Switches the open file to O_DIRECT, or says why that is not possible.
-fn set_direct(fd: BorrowedFd<'_>, block_size: u32, device_block: Option<u32>) -> Result<usize, String> {
-    let wanted = direct_alignment(fd, block_size, device_block)?;
-    let flags = rustix::fs::fcntl_getfl(fd).map_err(|errno| format!("its flags cannot be read: {errno}"))?;
-    rustix::fs::fcntl_setfl(fd, flags | OFlags::DIRECT)
-        .map_err(|errno| format!("the file system refuses it: {errno}"))?;
-    read_directly(fd, block_size, wanted).map_err(|errno| {
-        // Back to what the file was; if even that fails, the first read of the device will say so.
-        let _ = rustix::fs::fcntl_setfl(fd, flags);
-        format!("reading a block of {block_size} bytes gives {errno}")
-    })?;
-    Ok(wanted)
-}
-
-/// What O_DIRECT wants of buffers, as statx says (Linux 6.1 or later), or a safe guess.
-fn direct_alignment(fd: BorrowedFd<'_>, block_size: u32, device_block: Option<u32>) -> Result<usize, String> {
-    let statx = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok();
-    let told = statx.filter(|statx| StatxFlags::from_bits_retain(statx.stx_mask).contains(StatxFlags::DIOALIGN));
-    let (memory, offset) = match told {
-        Some(statx) => (statx.stx_dio_mem_align as usize, statx.stx_dio_offset_align),
-        None => (DIRECT_ALIGN_MAX, device_block.unwrap_or(block_size)),
-    };
-    if memory == 0 || offset == 0 {
-        return Err("the file system says that it does not do it for this file".to_owned());
-    }
-    if !block_size.is_multiple_of(offset) {
-        return Err(format!("it needs blocks of {offset} bytes, and block_size is {block_size}"));
-    }
-    if !memory.is_power_of_two() || memory > DIRECT_ALIGN_MAX {
-        return Err(format!("it needs buffers aligned to {memory} bytes"));
-    }
-    Ok(memory)
-}
-
-/// Reads the first two blocks, each by itself, into a buffer that is aligned as told and no better.
-fn read_directly(fd: BorrowedFd<'_>, block_size: u32, align: usize) -> rustix::io::Result<()> {
-    let block_size = block_size as usize;
-    let mut memory = vec![0; 2 * DIRECT_ALIGN_MAX + block_size];
-    let start = memory.as_ptr().align_offset(DIRECT_ALIGN_MAX) + align % DIRECT_ALIGN_MAX;
-    let buffer = &mut memory[start..start + block_size];
-    for block in 0..2 {
-        loop {
-            match rustix::io::pread(fd, &mut *buffer, block * block_size as u64) {
-                Err(Errno::INTR) => {}
-                // A bad block is no reason against O_DIRECT.
-                Ok(_) | Err(Errno::IO) => break,
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Punches a hole behind the end, where there is nothing to lose: only whether that is refused is of interest.
 fn can_punch_holes(fd: BorrowedFd<'_>, stat: &Stat, bytes: u64) -> bool {
     let unit = u64::try_from(stat.st_blksize).unwrap_or(4096).max(4096);
@@ -330,12 +352,19 @@ fn can_punch_holes(fd: BorrowedFd<'_>, stat: &Stat, bytes: u64) -> bool {
 }
 
 /// A number that the kernel shows of a block device's queue; partitions have their disk's.
-fn queue_attribute(device: u64, attribute: &str) -> Option<u64> {
+pub(super) fn queue_attribute(device: u64, attribute: &str) -> Option<u64> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let text = ["", "../"]
         .iter()
         .find_map(|up| fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/{up}queue/{attribute}")).ok())?;
     text.trim().parse().ok()
+}
+
+/// Whether a device is made of others, as those of dm and md are.
+pub(super) fn stands_on_others(device: u64) -> bool {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let slaves = |up| fs::read_dir(format!("/sys/dev/block/{major}:{minor}/{up}slaves")).ok();
+    ["", "../"].into_iter().find_map(slaves).is_some_and(|mut slaves| slaves.next().is_some())
 }
 
 /// The system's refusal as an error about the file.

@@ -1,12 +1,15 @@
 //! One operation's way through the kernel, sans-IO: what to ask next, and what an answer means.
 //!
 //! ```text
-//!   Read, Write      Transfer ────────────────────────────────────────────► done
+//!   Read, Write      Transfer ─(Write that lasts, through the page cache)─► Sync ► done
 //!   Flush            Sync ────────────────────────────────────────────────► done
 //!   Unmap            PunchHole ───────────────────────────┬─(write-through)─► Sync ► done
 //!   WriteZeroes      PunchHole ► ZeroRange ► WriteZeroes ─┴─(FUA)───────────► Sync ► done
 //!                    (each only if the one before is refused by the file system)
 //! ```
+//! Where the page cache is used, the two halves of a write with FUA are asked for one by one: if the file system was full,
+//! its errno alone would not tell whether the write found no space or data of others, written before, was lost for it.
+//!
 //! A step that was cut short is asked again for the rest; one that was interrupted is asked again.
 
 use std::ops::Range;
@@ -15,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 
 use super::Zeroes;
+use super::polling::Polling;
 use crate::channel::{ByteRange, Finished};
 use crate::io::{BlockIo, IoError, Op};
 
@@ -55,6 +59,8 @@ pub(super) enum Request {
     ZeroRange { offset: u64, len: u64 },
     /// fdatasync
     Sync,
+    /// The same for a range, as RWF_DSYNC does after a write.
+    SyncRange { offset: u64, len: u32 },
 }
 
 /// What an answer means.
@@ -75,6 +81,10 @@ pub(super) struct Abilities {
     /// Most bytes that one read or write moves; a multiple of every block size.
     pub(super) transfer_max: u64,
     write_through: bool,
+    /// Writes go through the page cache.
+    page_cache: bool,
+    /// Nothing has to be made durable.
+    nv_cache: bool,
     punch_hole: bool,
     zero_range_refused: AtomicBool,
     /// A flush failed: writes that were reported as done may be lost, for good.
@@ -90,10 +100,27 @@ impl Abilities {
             block_size,
             transfer_max: Abilities::TRANSFER_MAX,
             write_through,
+            page_cache: false,
+            nv_cache: false,
             punch_hole,
             zero_range_refused: AtomicBool::new(false),
             writes_lost: AtomicBool::new(false),
         }
+    }
+
+    /// The same with these caches below, see [`super::UringOptions`].
+    pub(super) fn with_caches(self, page_cache: bool, nv_cache: bool) -> Abilities {
+        Abilities { page_cache, nv_cache, ..self }
+    }
+
+    /// Whether a flush has anything to ask the kernel.
+    pub(super) fn flushes(&self) -> bool {
+        !self.nv_cache
+    }
+
+    /// Whether a write must be on stable media before it is done.
+    fn lasts(&self, fua: bool) -> bool {
+        (fua || self.write_through) && !self.nv_cache
     }
 
     #[cfg(test)]
@@ -113,6 +140,18 @@ impl Operation {
         Operation { io, range, submitted_ns, step: Step::Start, done: 0 }
     }
 
+    /// Whether completions of all its requests can be polled for: of reads and writes, but not of those that must last,
+    /// which the block layer may have to make several of.
+    #[inline]
+    pub(super) fn can_be_polled(&self, polling: Polling, abilities: &Abilities) -> bool {
+        let plain = match self.io.op {
+            Op::Read => true,
+            Op::Write { fua } => !abilities.lasts(fua),
+            _ => false,
+        };
+        plain && polling.takes(self.range)
+    }
+
     /// What to ask the kernel now.
     pub(super) fn request(&mut self, abilities: &Abilities) -> Request {
         if self.step == Step::Start {
@@ -124,12 +163,16 @@ impl Operation {
         let part = || self.done as usize..(self.done + rest.min(abilities.transfer_max)) as usize;
         match (self.step, self.io.op) {
             (Step::Transfer, Op::Write { fua }) => {
-                Request::Write { offset, part: part(), dsync: fua || abilities.write_through }
+                Request::Write { offset, part: part(), dsync: abilities.lasts(fua) && !abilities.page_cache }
             }
             (Step::Start | Step::Transfer, _) => Request::Read { offset, part: part() },
             (Step::PunchHole, _) => Request::PunchHole { offset, len: rest },
             (Step::ZeroRange, _) => Request::ZeroRange { offset, len: rest },
             (Step::WriteZeroes, _) => Request::WriteZeroes { offset, len: rest.min(Zeroes::LEN as u64) as usize },
+            // No more than its data, which lies in memory.
+            (Step::Sync, Op::Write { .. }) => {
+                Request::SyncRange { offset: self.range.offset, len: self.range.len as u32 }
+            }
             (Step::Sync, _) => Request::Sync,
         }
     }
@@ -167,6 +210,8 @@ impl Operation {
                 if self.done < self.range.len { Progress::Again } else { self.sync_or_done(abilities) }
             }
             Step::PunchHole | Step::ZeroRange => self.sync_or_done(abilities),
+            // It speaks for itself only.
+            Step::Sync if matches!(self.io.op, Op::Write { .. }) => Progress::Done,
             Step::Sync if abilities.writes_lost.load(Ordering::Relaxed) => {
                 Progress::Failed { error: IoError::Medium, errno: 0 }
             }
@@ -176,10 +221,11 @@ impl Operation {
 
     fn sync_or_done(&mut self, abilities: &Abilities) -> Progress {
         let sync = match self.io.op {
-            // Their transfers carry it themselves.
-            Op::Read | Op::Write { .. } | Op::Flush | Op::LbaStatus | Op::Scsi { .. } => false,
-            Op::Unmap => abilities.write_through,
-            Op::WriteZeroes { fua, .. } => fua || abilities.write_through,
+            Op::Read | Op::Flush | Op::LbaStatus | Op::Scsi { .. } => false,
+            // With O_DIRECT the transfer carries it itself.
+            Op::Write { fua } => abilities.lasts(fua) && abilities.page_cache,
+            Op::Unmap => abilities.lasts(false),
+            Op::WriteZeroes { fua, .. } => abilities.lasts(fua),
         };
         if !sync {
             return Progress::Done;
@@ -214,8 +260,11 @@ impl Operation {
     fn note_lost_writes(&self, error: IoError, abilities: &Abilities) {
         let synced = match (self.step, self.io.op) {
             (Step::Sync, _) => true,
-            // Its own part of the error is in its own answer; a full file system is no sign of a loss here.
-            (Step::Transfer, Op::Write { fua }) => (fua || abilities.write_through) && error == IoError::Medium,
+            // Its own part of the error is in its own answer. A full file system is no sign of a loss here: with O_DIRECT no
+            // data waits for its space.
+            (Step::Transfer, Op::Write { fua }) => {
+                abilities.lasts(fua) && !abilities.page_cache && error == IoError::Medium
+            }
             _ => false,
         };
         if synced {

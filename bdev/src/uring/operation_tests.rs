@@ -169,6 +169,48 @@ fn a_failed_fua_write_is_a_failed_flush_unless_the_file_system_was_only_full() {
     }
 }
 
+/// RWF_DSYNC gives one errno for two things: the write found no space, which loses nothing, or what was written before
+/// found none, which does. Through the page cache both happen, so each is asked for by itself.
+#[test]
+fn through_the_page_cache_a_write_that_finds_no_space_loses_nothing_but_its_sync_does() {
+    let abilities = |write_through| abilities(write_through, true).with_caches(true, false);
+    let write = || Request::Write { offset: 1024, part: 0..2048, dsync: false };
+    let sync = || Request::SyncRange { offset: 1024, len: 2048 };
+    let full = errno(Errno::NOSPC);
+    let no_space = Progress::Failed { error: IoError::NoSpace, errno: Errno::NOSPC.raw_os_error() };
+    for (write_through, fua) in [(false, true), (true, false)] {
+        let op = Op::Write { fua };
+        assert_eq!(run(&abilities(write_through), op, 4, &[2048, 0]), (vec![write(), sync()], Progress::Done));
+        let abilities = abilities(write_through);
+        assert_eq!(run(&abilities, op, 4, &[full]), (vec![write()], no_space));
+        assert_eq!(run(&abilities, Op::Flush, 0, &[0]).1, Progress::Done);
+        assert_eq!(run(&abilities, op, 4, &[2048, full]).1, no_space);
+        assert_eq!(run(&abilities, Op::Flush, 0, &[0]).1, Progress::Failed { error: IoError::Medium, errno: 0 });
+        assert_eq!(run(&abilities, op, 4, &[2048, 0]).1, Progress::Done, "it speaks for itself only");
+    }
+    let (asked, end) = run(&abilities(false), Op::Write { fua: false }, 4, &[2048]);
+    assert_eq!((asked, end), (vec![write()], Progress::Done));
+}
+
+#[test]
+fn with_a_cache_that_keeps_everything_nothing_is_synced() {
+    for page_cache in [false, true] {
+        for write_through in [false, true] {
+            let abilities = abilities(write_through, true).with_caches(page_cache, true);
+            assert!(!abilities.flushes());
+            let (asked, end) = run(&abilities, Op::Write { fua: true }, 4, &[2048]);
+            assert_eq!(
+                (asked, end),
+                (vec![Request::Write { offset: 1024, part: 0..2048, dsync: false }], Progress::Done)
+            );
+            for op in [Op::Unmap, Op::WriteZeroes { unmap: true, fua: true }] {
+                let hole = vec![Request::PunchHole { offset: 1024, len: 2048 }];
+                assert_eq!(run(&abilities, op, 4, &[0]), (hole, Progress::Done));
+            }
+        }
+    }
+}
+
 #[test]
 fn each_errno_is_told_as_what_it_is() {
     for (errno, error) in [
@@ -209,6 +251,8 @@ proptest! {
         blocks in 1..5000_u64,
         write_through: bool,
         punch_hole: bool,
+        page_cache: bool,
+        nv_cache: bool,
         answers in proptest::collection::vec(prop_oneof![
             Just(errno(Errno::INTR)),
             Just(errno(Errno::OPNOTSUPP)),
@@ -217,7 +261,7 @@ proptest! {
             0..3_000_000_i32,
         ], 1..60),
     ) {
-        let abilities = abilities(write_through, punch_hole);
+        let abilities = abilities(write_through, punch_hole).with_caches(page_cache, nv_cache);
         let mut operation = operation(op, blocks);
         let (start, end) = (2 * BLOCK, (2 + blocks) * BLOCK);
         let mut covered = start;
@@ -234,7 +278,7 @@ proptest! {
                     (offset, len as u64, true)
                 }
                 Request::PunchHole { offset, len } | Request::ZeroRange { offset, len } => (offset, len, false),
-                Request::Sync => (covered, 0, false),
+                Request::Sync | Request::SyncRange { .. } => (covered, 0, false),
             };
             prop_assert!(at == covered && at + len <= end, "{request:?} when {covered} are done");
             let answer = if moves { answer.min(len as i32) } else { answer.min(0) };

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
-use bdev::uring::{self, Product, UringOptions};
-use bdev::{Bdev, BlockIo, Channel, Done, IoError, Op};
-use mem::{IoBuf, Pool};
+use bdev::uring::{self, Allocate, Product, UringOptions};
+use bdev::{Bdev, BlockIo, Channel, ChannelOptions, Done, IoError, Op};
+use mem::{IoBuf, Pool, PoolLayout, Region};
 use tempfile::TempDir;
 
 /// Size of every device under test.
@@ -20,33 +20,77 @@ struct Device {
     name: &'static str,
     /// Whether it keeps what is written; otherwise it reads as zeroes.
     stores: bool,
+    /// Whether channels are told where the buffers lie.
+    regions: bool,
     make: fn(&Path) -> Arc<Bdev>,
 }
 
 /// Every device, in every mode that has code of its own.
 const DEVICES: &[Device] = &[
-    Device { name: "null", stores: false, make: |_| make_null() },
-    Device { name: "malloc 512", stores: true, make: |_| make_malloc(512) },
-    Device { name: "malloc 4096", stores: true, make: |_| make_malloc(4096) },
-    Device { name: "uring 512", stores: true, make: |dir| make_uring(dir, 512, UringOptions::default()) },
+    Device { name: "null", stores: false, regions: false, make: |_| make_null() },
+    Device { name: "malloc 512", stores: true, regions: false, make: |_| make_malloc(512) },
+    Device { name: "malloc 4096", stores: true, regions: false, make: |_| make_malloc(4096) },
+    Device {
+        name: "uring 512",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions::default()),
+    },
     Device {
         name: "uring 4096, as aio",
         stores: true,
+        regions: false,
         make: |dir| make_uring(dir, 4096, UringOptions { product: Product::Aio, ..UringOptions::default() }),
     },
     Device {
         name: "uring through the page cache",
         stores: true,
+        regions: false,
         make: |dir| make_uring(dir, 512, UringOptions { direct: Some(false), ..UringOptions::default() }),
     },
     Device {
         name: "uring write-through",
         stores: true,
+        regions: false,
         make: |dir| make_uring(dir, 1024, UringOptions { write_through: true, ..UringOptions::default() }),
+    },
+    Device {
+        name: "uring write-through and the page cache",
+        stores: true,
+        regions: false,
+        make: |dir| {
+            let options = UringOptions { write_through: true, direct: Some(false), ..UringOptions::default() };
+            make_uring(dir, 512, options)
+        },
+    },
+    Device {
+        name: "uring on a cache that is not volatile",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions { nv_cache: true, ..UringOptions::default() }),
+    },
+    Device {
+        name: "uring on a file that keeps its space",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 4096, UringOptions { allocate: Allocate::Full, ..UringOptions::default() }),
+    },
+    Device {
+        name: "uring with registered buffers",
+        stores: true,
+        regions: true,
+        make: |dir| make_uring(dir, 512, UringOptions::default()),
+    },
+    Device {
+        name: "uring with registered buffers through the page cache",
+        stores: true,
+        regions: true,
+        make: |dir| make_uring(dir, 512, UringOptions { direct: Some(false), ..UringOptions::default() }),
     },
     Device {
         name: "uring on tmpfs",
         stores: true,
+        regions: false,
         make: |dir| {
             let shm = Path::new("/dev/shm").is_dir().then(|| TempDir::new_in("/dev/shm").expect("a folder there"));
             // The file lives on, without its name, as long as the device.
@@ -81,6 +125,9 @@ fn make_uring(dir: &Path, block_size: u32, options: UringOptions) -> Arc<Bdev> {
 /// `losetup --find --show FILE`, then the tests with `--test-threads=1`, since it has one owner at a time.
 const BLOCK_DEVICE: &str = "BDEV_TEST_BLOCK_DEVICE";
 
+/// Set beside it, completions are polled for, which wants a device that has poll queues.
+const IOPOLL: &str = "BDEV_TEST_IOPOLL";
+
 /// Runs a test over every device; the name of the device is printed for the one that fails.
 pub fn for_each_device(test: impl Fn(&mut Rig)) {
     if let Some(device) = std::env::var_os(BLOCK_DEVICE) {
@@ -90,12 +137,14 @@ pub fn for_each_device(test: impl Fn(&mut Rig)) {
     for device in DEVICES {
         eprintln!("{}", device.name);
         let dir = TempDir::new().expect("a folder for a test");
-        test(&mut Rig::on((device.make)(dir.path()), device.stores));
+        test(&mut Rig::with((device.make)(dir.path()), device.stores, device.regions));
     }
 }
 
 fn on_block_device(device: &Path) -> Rig {
-    let options = UringOptions { name: "device".to_owned(), filename: device.to_owned(), ..UringOptions::default() };
+    let iopoll = std::env::var_os(IOPOLL).is_some();
+    let options =
+        UringOptions { name: "device".to_owned(), filename: device.to_owned(), iopoll, ..UringOptions::default() };
     let clean = Op::WriteZeroes { unmap: false, fua: false };
     Rig::on(uring::create(options.clone()).expect("a block device"), true).run(clean, 0, BLOCKS).expect("clean");
     let bdev = uring::create(options).expect("a block device");
@@ -112,16 +161,24 @@ pub struct Rig {
     /// One buffer as large as the device, and one to spare.
     large: Pool,
     stores: bool,
+    /// What channels are told of where the buffers lie.
+    regions: Vec<Arc<Region>>,
     now_ns: u64,
 }
 
 impl Rig {
     pub fn on(bdev: Arc<Bdev>, stores: bool) -> Rig {
+        Rig::with(bdev, stores, false)
+    }
+
+    fn with(bdev: Arc<Bdev>, stores: bool, regions: bool) -> Rig {
         let block_size = bdev.info().block_size as usize;
-        let channel = Some(bdev.open_channel(DEPTH).expect("a channel"));
-        let small = mem::testing::pool(block_size, DEPTH + 1);
-        let large = mem::testing::pool(block_size * BLOCKS as usize, 2);
-        Rig { bdev, channel, small, large, stores, now_ns: 0 }
+        let (small, small_region) = pool(block_size, DEPTH + 1);
+        let (large, large_region) = pool(block_size * BLOCKS as usize, 2);
+        let regions = if regions { vec![large_region, small_region] } else { Vec::new() };
+        let mut rig = Rig { bdev, channel: None, small, large, stores, regions, now_ns: 0 };
+        rig.reopen();
+        rig
     }
 
     pub fn null() -> Rig {
@@ -147,7 +204,8 @@ impl Rig {
     /// Drops the channel and opens another.
     pub fn reopen(&mut self) {
         self.channel = None;
-        self.channel = Some(self.bdev.open_channel(DEPTH).expect("a channel"));
+        let options = ChannelOptions { depth: DEPTH, regions: &self.regions };
+        self.channel = Some(self.bdev.open_channel_with(options).expect("a channel"));
     }
 
     /// Sets the clock.
@@ -239,6 +297,13 @@ impl Rig {
             std::thread::yield_now();
         }
     }
+}
+
+/// Buffers, and the region that they alone lie in.
+fn pool(size: usize, count: usize) -> (Pool, Arc<Region>) {
+    let stride = size.next_multiple_of(4096);
+    let region = mem::testing::region(stride * count);
+    (Pool::new(Arc::clone(&region), PoolLayout { offset: 0, stride, size, count }), region)
 }
 
 pub fn io(op: Op, lba: u64, blocks: u64, data: Option<IoBuf>) -> BlockIo {

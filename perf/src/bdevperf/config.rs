@@ -65,6 +65,8 @@ struct CreateFile {
     #[serde(default)]
     write_through: bool,
     direct: Option<bool>,
+    #[serde(default)]
+    iopoll: bool,
 }
 
 /// Makes the bdevs of a file, in its order.
@@ -126,7 +128,7 @@ fn create_malloc(params: CreateMalloc) -> anyhow::Result<Arc<Bdev>> {
 }
 
 fn create_file(params: CreateFile, product: uring::Product) -> anyhow::Result<Arc<Bdev>> {
-    let CreateFile { name, filename, block_size, uuid, size, readonly, write_through, direct } = params;
+    let CreateFile { name, filename, block_size, uuid, size, readonly, write_through, direct, iopoll } = params;
     let read_only = readonly;
     Ok(uring::create(uring::UringOptions {
         name,
@@ -137,7 +139,9 @@ fn create_file(params: CreateFile, product: uring::Product) -> anyhow::Result<Ar
         read_only,
         write_through,
         direct,
+        iopoll,
         product,
+        ..Default::default()
     })?)
 }
 

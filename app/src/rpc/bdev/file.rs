@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use bdev::uring;
-use rpc::RpcError;
-use serde::Deserialize;
-use serde_json::json;
+use bdev::uring::{self, Allocate, UringOptions};
+use rpc::{Errno, RpcError};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{add_delete, check_new, create_error, enter};
@@ -19,78 +18,110 @@ pub(super) fn add(methods: &mut Methods) {
     add_delete(methods, "bdev_aio_delete", "AIO disk");
 }
 
-/// SPDK's parameters, and ours: `size` makes the file, `readonly`, `write_through`, `direct`.
-#[derive(Deserialize)]
+/// SPDK's parameters, and ours, which have SCST's names where it has them; see [`UringOptions`] for what they do. What was
+/// given is what is saved.
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct CreateUring {
+struct CreateFile {
     filename: PathBuf,
     name: String,
-    block_size: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_size: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     uuid: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
+    /// `sparse` or `full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thin_provisioned: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold_percent: Option<i64>,
     #[serde(default)]
     readonly: bool,
     #[serde(default)]
     write_through: bool,
-    direct: Option<bool>,
-}
-
-fn create_uring(appliance: &mut Appliance, params: CreateUring) -> Result<String, RpcError> {
-    create_file(appliance, params, uring::Product::Uring, "bdev_uring_create")
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CreateAio {
-    filename: PathBuf,
-    name: String,
-    block_size: Option<u32>,
-    uuid: Option<Uuid>,
-    size: Option<u64>,
     #[serde(default)]
-    readonly: bool,
-    #[serde(default)]
-    write_through: bool,
+    nv_cache: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     direct: Option<bool>,
-    /// Unmap and write zeroes by fallocate: we always do.
-    #[serde(rename = "fallocate")]
-    _fallocate: Option<bool>,
+    #[serde(default)]
+    iopoll: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    physical_block_size: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    optimal_blocks: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotational: Option<bool>,
+    #[serde(default)]
+    removable: bool,
+    /// Of `bdev_aio_create` only: unmap and write zeroes by fallocate, which we always do.
+    #[serde(skip_serializing)]
+    fallocate: Option<bool>,
+    /// Of `bdev_aio_create` only.
+    #[serde(skip_serializing)]
     nowait: Option<bool>,
 }
 
-fn create_aio(appliance: &mut Appliance, params: CreateAio) -> Result<String, RpcError> {
+fn create_uring(appliance: &mut Appliance, params: CreateFile) -> Result<String, RpcError> {
+    refuse("fallocate", params.fallocate.is_some())?;
+    refuse("nowait", params.nowait.is_some())?;
+    create_file(appliance, params, uring::Product::Uring, "bdev_uring_create")
+}
+
+fn create_aio(appliance: &mut Appliance, params: CreateFile) -> Result<String, RpcError> {
     refuse("nowait", params.nowait == Some(true))?;
-    let CreateAio { filename, name, block_size, uuid, size, readonly, write_through, direct, .. } = params;
-    let params = CreateUring { filename, name, block_size, uuid, size, readonly, write_through, direct };
     create_file(appliance, params, uring::Product::Aio, "bdev_aio_create")
 }
 
 fn create_file(
     appliance: &mut Appliance,
-    params: CreateUring,
+    params: CreateFile,
     product: uring::Product,
     method: &'static str,
 ) -> Result<String, RpcError> {
     check_new(appliance, &params.name)?;
-    let bdev = uring::create(uring::UringOptions {
-        name: params.name,
+    let bdev = uring::create(options(&params, product)?).map_err(create_error)?;
+    // What was chosen or derived here stays as it is, also where another version would choose otherwise.
+    let info = bdev.info();
+    let params = CreateFile { block_size: Some(i64::from(info.block_size)), uuid: Some(info.uuid), ..params };
+    let recipe = serde_json::to_value(params).map_err(|error| RpcError::errno(Errno::IO, error.to_string()))?;
+    enter(appliance, bdev, method, recipe)
+}
+
+fn options(params: &CreateFile, product: uring::Product) -> Result<UringOptions, RpcError> {
+    let allocate = match params.allocate.as_deref() {
+        None | Some("sparse") => Allocate::Sparse,
+        Some("full") => Allocate::Full,
+        Some(other) => return Err(RpcError::invalid_params(format!("allocate: {other:?} is neither sparse nor full"))),
+    };
+    Ok(UringOptions {
+        name: params.name.clone(),
         filename: params.filename.clone(),
-        block_size: params.block_size,
+        block_size: number("block_size", params.block_size)?,
         uuid: params.uuid,
         size: params.size,
+        allocate,
+        thin_provisioned: params.thin_provisioned,
+        threshold_percent: number("threshold_percent", params.threshold_percent)?,
         read_only: params.readonly,
         write_through: params.write_through,
+        nv_cache: params.nv_cache,
         direct: params.direct,
+        iopoll: params.iopoll,
+        physical_block_size: number("physical_block_size", params.physical_block_size)?,
+        optimal_blocks: number("optimal_blocks", params.optimal_blocks)?,
+        rotational: params.rotational,
+        removable: params.removable,
         product,
-    });
-    let bdev = bdev.map_err(create_error)?;
-    let mut recipe = json!({"name": bdev.info().name, "filename": params.filename, "block_size": bdev.info().block_size,
-        "uuid": bdev.info().uuid, "readonly": params.readonly, "write_through": params.write_through});
-    if let Some(size) = params.size {
-        recipe["size"] = size.into();
-    }
-    if let Some(direct) = params.direct {
-        recipe["direct"] = direct.into();
-    }
-    enter(appliance, bdev, method, recipe)
+    })
+}
+
+/// A number that must not be cut off; what is in its range is for the device to say.
+fn number<T: TryFrom<i64>>(parameter: &str, value: Option<i64>) -> Result<Option<T>, RpcError> {
+    let narrow = |value| {
+        T::try_from(value).map_err(|_| RpcError::invalid_params(format!("{parameter}: {value} is out of range")))
+    };
+    value.map(narrow).transpose()
 }

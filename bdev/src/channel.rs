@@ -118,26 +118,34 @@ impl Channel {
             }
         };
         match &mut self.kind {
-            ChannelKind::Null => null::execute(&mut io),
-            ChannelKind::Pattern(pattern, complaints) => {
-                let result = pattern.execute(&mut io, range, complaints, now_ns);
-                self.finished.push(Finished { io, submitted_ns: now_ns, result });
-                return Ok(());
+            ChannelKind::Null => {
+                null::execute(&mut io);
+                self.finished.push(Finished { io, submitted_ns: now_ns, result: Ok(()) });
             }
+            _ => self.start(io, range, now_ns),
+        }
+        Ok(())
+    }
+
+    /// The devices that have more to do than a call costs: not inlined, so that what surrounds the call stays small.
+    #[inline(never)]
+    fn start(&mut self, mut io: BlockIo, range: ByteRange, submitted_ns: u64) {
+        let result = match &mut self.kind {
+            ChannelKind::Null => {
+                null::execute(&mut io);
+                Ok(())
+            }
+            ChannelKind::Pattern(pattern, complaints) => pattern.execute(&mut io, range, complaints, submitted_ns),
             ChannelKind::Malloc(malloc) => {
-                if let Some(finished) = malloc.start(io, range, now_ns) {
+                if let Some(finished) = malloc.start(io, range, submitted_ns) {
                     self.finished.push(finished);
                 }
-                return Ok(());
+                return;
             }
-            ChannelKind::Uring(ring) if range.len == 0 && !(io.op == Op::Flush && ring.flushes()) => {}
-            ChannelKind::Uring(ring) => {
-                ring.start(uring::Operation::new(io, range, now_ns));
-                return Ok(());
-            }
-        }
-        self.finished.push(Finished { io, submitted_ns: now_ns, result: Ok(()) });
-        Ok(())
+            ChannelKind::Uring(ring) if range.len == 0 && !(io.op == Op::Flush && ring.flushes()) => Ok(()),
+            ChannelKind::Uring(ring) => return ring.start(uring::Operation::new(io, range, submitted_ns)),
+        };
+        self.finished.push(Finished { io, submitted_ns, result });
     }
 
     /// Hands every operation that has ended to `done`, after giving the kernel what was submitted since the last poll.
@@ -148,12 +156,24 @@ impl Channel {
             return 0;
         }
         let block_size = self.bdev.info().block_size;
-        let stats = &mut self.stats;
         let mut count = 0;
         for finished in self.finished.drain(..) {
-            hand_out(finished, block_size, now_ns, stats, done);
+            hand_out(finished, block_size, now_ns, &mut self.stats, done);
             count += 1;
         }
+        if !matches!(self.kind, ChannelKind::Null) {
+            count += self.poll_device(now_ns, done);
+        }
+        self.in_flight -= count;
+        count
+    }
+
+    /// As [`Channel::start`], for polling.
+    #[inline(never)]
+    fn poll_device(&mut self, now_ns: u64, done: &mut dyn FnMut(Done)) -> usize {
+        let block_size = self.bdev.info().block_size;
+        let stats = &mut self.stats;
+        let mut count = 0;
         let finish = |finished| {
             hand_out(finished, block_size, now_ns, stats, done);
             count += 1;
@@ -163,7 +183,6 @@ impl Channel {
             ChannelKind::Malloc(malloc) => malloc.poll(finish),
             ChannelKind::Uring(ring) => ring.poll(now_ns, finish),
         }
-        self.in_flight -= count;
         count
     }
 

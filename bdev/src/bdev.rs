@@ -167,8 +167,8 @@ impl Bdev {
     /// thing. A system call that may take long on a network file system: for the control thread.
     pub fn space(&self) -> Option<Space> {
         match &self.kind {
-            Kind::Null | Kind::Pattern(_) | Kind::Malloc(_) => None,
             Kind::Uring(file) => file.space(),
+            _ => self.base()?.space(),
         }
     }
 

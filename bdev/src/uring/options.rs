@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::create::{self, CreateError};
 
-/// Parameters of [`create()`].
+/// Parameters of [`super::create()`].
 #[derive(Clone, Debug, Default)]
 pub struct UringOptions {
     /// Name of the new device.
@@ -46,7 +46,7 @@ pub struct UringOptions {
     pub rotational: Option<bool>,
     /// Whether initiators are told that the medium can be taken out (SPC-4: RMB).
     pub removable: bool,
-    /// See [`Info::thin_threshold_percent`]; for files whose device offers `Unmap`.
+    /// See [`crate::Info::thin_threshold_percent`]; for files whose device offers `Unmap`.
     pub threshold_percent: Option<u8>,
     /// Under which name users asked for it.
     pub product: Product,
@@ -63,7 +63,7 @@ pub enum Allocate {
     Full,
 }
 
-/// The two names of this device in SPDK; only [`Info::product_name`] differs.
+/// The two names of this device in SPDK; only [`crate::Info::product_name`] differs.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Product {
     /// `bdev_uring_create`

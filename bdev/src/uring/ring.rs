@@ -70,7 +70,7 @@ pub(super) fn probe() -> io::Result<()> {
 /// any file, and refuses every request where the device cannot be polled.
 pub(super) fn probe_polled(fd: BorrowedFd<'_>, block_size: usize) -> io::Result<()> {
     const WAIT_MAX: Duration = Duration::from_secs(2);
-    let mut ring = set_up(2, true)?;
+    let mut ring = set_up_polled(2)?;
     ring.submitter().register_files(&[fd.as_raw_fd()])?;
     let mut memory = vec![0_u8; DIRECT_ALIGN_MAX + block_size].into_boxed_slice();
     let start = memory.as_ptr().align_offset(DIRECT_ALIGN_MAX);
@@ -107,7 +107,8 @@ fn is_passing(error: &io::Error) -> bool {
 
 impl Lane {
     fn new(file: &BackingFile, depth: u32, regions: &[Arc<Region>], polled: bool) -> io::Result<Lane> {
-        let ring = set_up(depth.next_power_of_two(), polled)?;
+        let entries = depth.next_power_of_two();
+        let ring = if polled { set_up_polled(entries) } else { set_up(entries) }?;
         ring.submitter().register_files(&[file.fd.as_raw_fd()])?;
         let mut lane = Lane { ring, buffers: Registered::default(), in_flight: 0 };
         match lane.register(Registered::of(regions)) {
@@ -332,15 +333,21 @@ impl std::fmt::Debug for Ring {
 }
 
 /// The best ring that the kernel has: completions only when we ask for them (Linux 6.1), without an interrupt (5.19), or
-/// as ever. Each tells us by a flag in memory when a system call is needed to get at them. A polled one asks the device.
-fn set_up(entries: u32, polled: bool) -> io::Result<IoUring> {
-    let builder = || {
+/// as ever. Each tells us by a flag in memory when a system call is needed to get at them.
+fn set_up(entries: u32) -> io::Result<IoUring> {
+    set_up_with(entries, &IoUring::builder)
+}
+
+/// The same for requests whose completions are polled for in the device.
+fn set_up_polled(entries: u32) -> io::Result<IoUring> {
+    set_up_with(entries, &|| {
         let mut builder = IoUring::builder();
-        if polled {
-            builder.setup_iopoll();
-        }
+        builder.setup_iopoll();
         builder
-    };
+    })
+}
+
+fn set_up_with(entries: u32, builder: &dyn Fn() -> io_uring::Builder) -> io::Result<IoUring> {
     let refused = |error: &io::Error| error.raw_os_error() == Some(libc::EINVAL);
     let deferred =
         builder().setup_submit_all().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().build(entries);

@@ -167,7 +167,7 @@ impl Gate {
     /// Whether a new operation has to wait; if not, it is charged and goes.
     #[inline]
     pub(crate) fn stops(&self, qos: &Qos, io: &BlockIo, now_ns: u64) -> bool {
-        if !qos.limited.load(Ordering::Relaxed) && self.reads.is_empty() && self.writes.is_empty() {
+        if !qos.limited.load(Ordering::Relaxed) && !self.holds_any() {
             return false;
         }
         let Some(cost) = Cost::of(io) else { return false };
@@ -183,10 +183,16 @@ impl Gate {
         }
     }
 
+    /// Whether anything waits.
+    #[inline]
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.reads.is_empty() || !self.writes.is_empty()
+    }
+
     /// The next operation whose turn it is now, the oldest first; it is charged.
     #[inline]
     pub(crate) fn next(&mut self, qos: &Qos, now_ns: u64) -> Option<Waiting> {
-        if self.reads.is_empty() && self.writes.is_empty() {
+        if !self.holds_any() {
             return None;
         }
         let order = |queue: &VecDeque<Waiting>| queue.front().map_or(u64::MAX, |first| first.order);

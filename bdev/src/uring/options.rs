@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::engine::Engine;
 use crate::create::{self, CreateError};
 
-/// Parameters of [`create()`].
+/// Parameters of [`super::create()`].
 #[derive(Clone, Debug, Default)]
 pub struct UringOptions {
     /// Name of the new device.
@@ -52,7 +52,7 @@ pub struct UringOptions {
     /// Takes a file that is missing for one that will come: the device is made without it, with the block size given and, if
     /// `size` is given, that size; it is not ready until [`rescan()`](super::rescan()) finds the file. Nothing is ever made then.
     pub wait_for_file: bool,
-    /// See [`Info::thin_threshold_percent`]; for files whose device offers `Unmap`.
+    /// See [`crate::Info::thin_threshold_percent`]; for files whose device offers `Unmap`.
     pub threshold_percent: Option<u8>,
     /// Under which name users asked for it.
     pub product: Product,
@@ -69,7 +69,7 @@ pub enum Allocate {
     Full,
 }
 
-/// The two names of this device in SPDK; only [`Info::product_name`] differs.
+/// The two names of this device in SPDK; only [`crate::Info::product_name`] differs.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Product {
     /// `bdev_uring_create`

@@ -28,7 +28,7 @@ struct Device {
     make: fn(&Path) -> Arc<Bdev>,
 }
 
-/// Every device, in every mode that has code of its own.
+/// Every device, in every mode that has code of its own. (But not null with a pattern, which refuses what tests write: its tests are its own.)
 const DEVICES: &[Device] = &[
     Device { name: "null", stores: false, regions: false, make: |_| make_null() },
     Device { name: "malloc 512", stores: true, regions: false, make: |_| make_malloc(512) },

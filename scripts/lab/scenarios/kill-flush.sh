@@ -67,5 +67,6 @@ for name in "${!SIZE[@]}"; do
   blockdev --flushbufs "${DISK[$name]}"
   check "$name: through the initiator, it is all there" "${RECORDS[@]}" compare "${DISK[$name]}" $LOGS/$name "${SIZE[$name]}" "$SEED"
 done
+check "logout" logout
 check "SIGTERM ends the target with status 0" stop_target
 check "the files hold it, too" kept

@@ -1,7 +1,7 @@
-# vdisk: files on ext4 and XFS, with O_DIRECT and through the page cache, loop, null_blk and scsi_debug: identity, data, refusals
+# vdisk: files on ext4 and XFS, with O_DIRECT, through the page cache, by Linux AIO, loop, null_blk and scsi_debug: identity, data, refusals
 # seconds: 600
 
-NAMES=(direct cached made4k xfs xfs4k loop nullb nullb4k debug)
+NAMES=(direct cached aio made4k xfs xfs4k loop nullb nullb4k debug)
 MIB=64
 FIO_OPTIONS=(--size=60M)
 
@@ -17,7 +17,7 @@ devices() { local name; for name in "${NAMES[@]}"; do echo "${DISK[$name]}"; don
 start_of() { dd if="$1" bs=1M count=4 iflag=direct status=none | md5sum; }
 
 must "an XFS" file_system xfs xfs 320 -s size=512
-truncate -s ${MIB}M /srv/lab/{direct,cached,loop}.img /mnt/target/xfs/{512,4096}.img
+truncate -s ${MIB}M /srv/lab/{direct,cached,aio,loop}.img /mnt/target/xfs/{512,4096}.img
 loop=$(loop_disk /srv/lab/loop.img) nullb=$(null_disk nullb $MIB discard=1) nullb4k=$(null_disk nullb4k $MIB blocksize=4096)
 spare4k=$(null_disk spare4k $MIB blocksize=4096) debug=$(debug_disk $MIB physblk_exp=3 lbpu=1 lbpws=1)
 must "devices: loop, null_blk with blocks of 512 and of 4096, scsi_debug" test -b "$loop" -a -b "$nullb" -a -b "$nullb4k" -a -b "$debug"
@@ -25,18 +25,21 @@ must "devices: loop, null_blk with blocks of 512 and of 4096, scsi_debug" test -
 write_config \
   "$(uring direct direct.img '"direct": true')" \
   "$(uring cached cached.img '"direct": false')" \
+  "$(uring aio aio.img '"engine": "aio"')" \
   "$(uring made4k made.img "\"size\": $((MIB << 20)), \"block_size\": 4096, \"direct\": true")" \
   "$(uring xfs /mnt/target/xfs/512.img '"direct": true')" \
   "$(uring xfs4k /mnt/target/xfs/4096.img '"block_size": 4096, "direct": true')" \
   "$(uring loop "$loop")" "$(uring nullb "$nullb")" "$(uring nullb4k "$nullb4k")" "$(uring debug "$debug")"
 must "the target starts" start_target 0x3
 check "it made the file that was not there" test "$(stat -c %s /srv/lab/made.img)" = $((MIB << 20))
+check "Linux AIO does what was asked of it" eval 'rpc bdev_get_bdevs "{\"name\": \"aio\"}" | grep -q "\"engine\": \"aio\""'
 check "the log says how each file is used" eval 'target_log_has "cached: .*through the page cache, as asked" && target_log_has "direct: .*with O_DIRECT"'
 must "login" login_to "${NAMES[@]}"
 
 below_files=$(rotational vda) below_xfs=$(rotational "$(findmnt -no SOURCE /mnt/target/xfs)")
 check_equal "direct: facts" "$MIB MiB 512 4096 unmap rotational=$below_files write back" "$(facts direct)"
 check_equal "cached: facts" "$MIB MiB 512 4096 unmap rotational=$below_files write back" "$(facts cached)"
+check_equal "aio: facts" "$MIB MiB 512 4096 unmap rotational=$below_files write back" "$(facts aio)"
 check_equal "made4k: facts" "$MIB MiB 4096 4096 unmap rotational=$below_files write back" "$(facts made4k)"
 check_equal "xfs: facts" "$MIB MiB 512 4096 unmap rotational=$below_xfs write back" "$(facts xfs)"
 check_equal "xfs4k: facts" "$MIB MiB 4096 4096 unmap rotational=$below_xfs write back" "$(facts xfs4k)"
@@ -85,6 +88,6 @@ chattr -i /srv/lab/fixed.img
 
 must "logout" logout
 check "SIGTERM ends the target with status 0" stop_target
-declare -A below=([direct]=/srv/lab/direct.img [cached]=/srv/lab/cached.img [made4k]=/srv/lab/made.img [xfs]=/mnt/target/xfs/512.img
+declare -A below=([direct]=/srv/lab/direct.img [cached]=/srv/lab/cached.img [aio]=/srv/lab/aio.img [made4k]=/srv/lab/made.img [xfs]=/mnt/target/xfs/512.img
   [xfs4k]=/mnt/target/xfs/4096.img [loop]=$loop [nullb]=$nullb [nullb4k]=$nullb4k [debug]=$debug)
 for name in "${NAMES[@]}"; do check_equal "$name: what is below it holds the same" "${seen[$name]}" "$(start_of "${below[$name]}")"; done

@@ -64,7 +64,7 @@ check "what was written is on the device" same_bytes "$ABOVE" "$BELOW" 64
 echo 2 >$DEBUG/opts # a medium error from block 1234h on
 CDB=(28 00 00 00 12 30 00 00 08 00) && check "a medium error has all of the device's sense" same_answer -r 4096
 check "which says where" prints 'Medium Error' eval 'sg_raw -r 4096 "$THROUGH_SG" "${CDB[@]}" 2>&1 || true'
-check "and the initiator reports it" eval '! dd if="$ABOVE" of=/dev/null bs=4k skip=$((0x1230 / 8)) count=1 iflag=direct; initiator_says "critical medium error.*sector 4660"'
+check "and the initiator reports it" eval '! dd if="$ABOVE" of=/dev/null bs=4k skip=$((0x1230 / 8)) count=1 iflag=direct; initiator_says "critical medium error.*sector 4656"'
 echo 0 >$DEBUG/opts
 check "the rest reads" dd if="$ABOVE" of=/dev/null bs=1M count=2 iflag=direct
 

@@ -71,7 +71,7 @@ struct ResizeFile {
 fn resize_file(appliance: &mut Appliance, params: ResizeFile, product: &str) -> Result<bool, RpcError> {
     let bdev = find_of_kind(appliance, &params.name, product)?;
     check_not_exchanged(appliance, &params.name)?;
-    if let (true, Some(user)) = (params.allow_shrink, user_of(appliance, &params.name)) {
+    if let (true, Some(user)) = (params.allow_shrink, appliance.bdev_user(&params.name)) {
         let text = format!("allow_shrink: bdev {} is in use by {user}: remove that first", params.name);
         return Err(RpcError::errno(Errno::BUSY, text));
     }
@@ -81,12 +81,6 @@ fn resize_file(appliance: &mut Appliance, params: ResizeFile, product: &str) -> 
     set_recipe(appliance, &params.name, "size", None);
     tell(appliance, &bdev, before);
     Ok(true)
-}
-
-/// What uses a bdev, as text.
-fn user_of(appliance: &Appliance, name: &str) -> Option<String> {
-    let user = appliance.controller.bdev_user(name);
-    user.or_else(|| appliance.bdevs.user_of(name).map(|user| format!("bdev {}", user.info().name)))
 }
 
 #[derive(Deserialize)]

@@ -80,6 +80,7 @@ check "the log says it once" eval 'test "$(target_log_has "the SCSI device is go
 check "the other disks go on" dd if="$RAM" of=/dev/null bs=1M count=4 iflag=direct
 check "its LUN goes" rpc srp_target_remove_lun '{"target": "tgt0", "lun": 3}'
 check "its bdev goes" rpc bdev_scsi_delete '{"name": "disk"}'
+echo 1 >"/sys/block/${ABOVE##*/}/device/delete" # the initiator keeps what it knows of a LUN that is gone
 
 # An enclosure, a tape and a changer. scsi_debug's parameter is about all of its devices, so one after the other.
 for type in 13 1 8; do

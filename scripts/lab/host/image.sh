@@ -14,8 +14,6 @@ LAB_PACKAGES=(
   qemu-system-x86 busybox-static cpio kmod e2fsprogs util-linux python3 python3-venv # host
   iproute2 udev libibverbs1 ibverbs-providers librdmacm1                             # the guest's RDMA device, and the target
   fio lsscsi sg3-utils rdmacm-utils ibverbs-utils perftest                           # the initiator's tools
-  tgt open-iscsi mtx mt-st                                                           # a tape library and its tools, for SCSI pass-through
-  xfsprogs dmsetup                                                                   # what a target in the guest stands on
 )
 
 # The modules between an empty initrd and the host's root, by name; their dependencies come along.

@@ -1,5 +1,6 @@
 # media: bad blocks beneath a disk are medium errors, a full file system is a space allocation failure; everything else goes on
 # seconds: 400
+# packages: xfsprogs dmsetup
 
 read_at() { dd if="$1" of=/dev/null bs=4k skip="$2" count=1 iflag=direct; }
 write_at() { dd if=/dev/zero of="$1" bs=4k seek="$2" count=1 oflag=direct; }

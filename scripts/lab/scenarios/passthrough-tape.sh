@@ -1,5 +1,6 @@
 # passthrough-tape: a tape library (tgtd's, over iSCSI) through the target: tar, block lengths, mtx
 # seconds: 600
+# packages: tgt open-iscsi mtx mt-st
 
 # scsi_device DRIVER TYPE: the H:C:I:L of the SCSI device of this type behind this driver.
 scsi_device() {

@@ -1,5 +1,6 @@
 # vdisk: files on ext4 and XFS, with O_DIRECT, through the page cache, by Linux AIO, loop, null_blk and scsi_debug: identity, data, refusals
 # seconds: 600
+# packages: xfsprogs
 
 NAMES=(direct cached aio made4k xfs xfs4k loop nullb nullb4k debug)
 MIB=64

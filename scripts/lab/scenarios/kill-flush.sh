@@ -36,7 +36,7 @@ must "the initiator loads with never_register=1" load_initiator never_register=1
 must "login" login_to "${!SIZE[@]}"
 for port in /sys/class/srp_remote_ports/port-*; do
   echo 1 >"$port/reconnect_delay"
-  echo 120 >"$port/fast_io_fail_tmo"
+  echo 60 >"$port/fast_io_fail_tmo"
 done
 writers=()
 for name in "${!SIZE[@]}"; do

@@ -1,6 +1,5 @@
 # pattern: a null disk with a checked pattern: fio finds every byte in its place, both ways, and wrong data are found out; what was done is counted
 # seconds: 600
-# fabrics: verbs roce
 
 rpc_field() { rpc "$1" "$2" | sed -n "s/.*\"$3\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | head -n 1; }
 reads_counted() { rpc_field bdev_get_iostat '{"name": "pattern01"}' num_read_ops; }

@@ -134,7 +134,7 @@ fn open_existing(path: &Path, found: FileType, read_only: bool) -> Result<OwnedF
             holder: "a mounted file system, a volume manager or another process".to_owned(),
         },
         Errno::ROFS | Errno::ACCESS | Errno::PERM if !read_only => {
-            failed(path, "cannot be opened for writing; allow it, or set read_only")(errno)
+            failed(path, "cannot be opened for writing; allow it, or set readonly")(errno)
         }
         errno => failed(path, "cannot be opened")(errno),
     })?;

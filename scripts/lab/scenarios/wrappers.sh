@@ -1,6 +1,5 @@
 # wrappers: a slow disk, one that breaks on demand, two parts of one, and a rate limit, as the stock initiator sees them
 # seconds: 600
-# fabrics: verbs roce
 
 add_lun() { rpc srp_target_add_lun "{\"target\": \"tgt0\", \"bdev_name\": \"$1\"}"; }
 inject() { rpc bdev_error_inject_error "{\"name\": \"EE_brk01\", \"io_type\": \"$1\", \"error_type\": \"$2\"}"; }

@@ -23,10 +23,11 @@
 //!
 //! Reading order: this file, `options.rs`, `open.rs`, `direct.rs`, `lock.rs`, `rescan.rs` (another file
 //! while the device lives), `operation.rs`, `engine.rs`, `regions.rs`, `polling.rs`,
-//! `ring.rs`, `aio.rs` and `aio/context.rs`, `helper.rs` (these four have the `unsafe`), `status.rs`.
+//! `ring.rs`, `aio.rs` and `aio/context.rs`, `helper.rs` (these four have the `unsafe`), `status.rs`, `discard.rs`.
 
 mod aio;
 mod direct;
+mod discard;
 mod engine;
 mod helper;
 pub(crate) mod lock;
@@ -71,6 +72,8 @@ pub(crate) struct BackingFile {
     path: PathBuf,
     fd: Arc<OwnedFd>,
     block_device: bool,
+    /// `Unmap` is BLKDISCARD.
+    discards: bool,
     abilities: Abilities,
     zeroes: Zeroes,
     /// What is polled for, see [`UringOptions::iopoll`].
@@ -103,7 +106,7 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         removable: options.removable,
         write_cache: !options.write_through && !options.nv_cache && !options.read_only,
         read_only: options.read_only,
-        unmap: facts.punch_hole,
+        unmap: facts.punch_hole || facts.discard,
         unmap_zeroes: facts.punch_hole,
         write_zeroes: facts.write_zeroes,
         rotational: facts.rotational,
@@ -148,6 +151,7 @@ impl BackingFile {
             path: options.filename.clone(),
             fd: Arc::clone(&fd),
             block_device,
+            discards: facts.discard,
             abilities,
             zeroes: Zeroes::new(),
             polling: facts.polling,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::BackingFile;
 use super::aio::{self, Aio};
 use super::direct::Cache;
+use super::discard::Discards;
 use super::operation::Operation;
 use super::ring::Ring;
 use super::status::Surveys;
@@ -83,6 +84,7 @@ pub(super) fn warn_if_slow(engine: Engine, name: &str, cache: Cache) {
 pub(crate) struct FileChannel {
     engine: EngineChannel,
     surveys: Option<Surveys>,
+    discards: Option<Discards>,
     /// Whether a flush has anything to ask the kernel.
     flushes: bool,
 }
@@ -114,7 +116,8 @@ impl FileChannel {
             }
         };
         let surveys = bdev.info().lba_status.then(|| Surveys::new(file, depth));
-        Ok(FileChannel { engine, surveys, flushes: file.abilities.flushes() })
+        let discards = file.discards.then(|| Discards::new(file, depth));
+        Ok(FileChannel { engine, surveys, discards, flushes: file.abilities.flushes() })
     }
 
     /// Takes an operation on a checked range over; what needs no call of the kernel is handed back done.
@@ -125,6 +128,10 @@ impl FileChannel {
         }
         if range.len == 0 && !(io.op == Op::Flush && self.flushes) {
             return Some(Finished { io, submitted_ns: now_ns, result: Ok(()) });
+        }
+        if let (Op::Unmap, Some(discards)) = (io.op, &mut self.discards) {
+            discards.start(io, range, now_ns);
+            return None;
         }
         let operation = Operation::new(io, range, now_ns);
         match &mut self.engine {
@@ -140,6 +147,9 @@ impl FileChannel {
         match &mut self.engine {
             EngineChannel::Uring(ring) => ring.poll(now_ns, &mut finish),
             EngineChannel::Aio(aio) => aio.poll(now_ns, &mut finish),
+        }
+        if let Some(discards) = &mut self.discards {
+            discards.poll(&mut finish);
         }
         if let Some(surveys) = &mut self.surveys {
             surveys.poll(finish);

@@ -23,9 +23,12 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
+
+/// _IO(0x12, 119) of <linux/fs.h>.
+const BLKDISCARD: libc::c_ulong = 0x1277;
 
 /// Jobs of all channels that may wait at the thread; what is more waits at its channel.
 const JOBS_MAX: usize = 1024;
@@ -48,6 +51,8 @@ pub(super) enum Call {
     PunchHole { offset: u64, len: u64 },
     /// Make zeroes, keeping the space.
     ZeroRange { offset: u64, len: u64 },
+    /// Give the space of a block device's range back, whatever it reads as afterwards.
+    Discard { offset: u64, len: u64 },
     /// fdatasync
     Sync,
     /// Where the first data at or behind the offset begins; where there is none, the length of the file.
@@ -180,6 +185,14 @@ fn perform(fd: BorrowedFd<'_>, call: &Call) -> i64 {
         Call::ZeroRange { offset, len } => {
             let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
             rustix::fs::fallocate(fd, flags, offset, len).map(|()| 0)
+        }
+        Call::Discard { offset, len } => {
+            let range = [offset, len];
+            // SAFETY: this request reads two numbers of 64 bits, and `range` is two.
+            match unsafe { libc::ioctl(fd.as_raw_fd(), BLKDISCARD, range.as_ptr()) } {
+                0.. => Ok(0),
+                _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+            }
         }
         Call::Sync => rustix::fs::fdatasync(fd).map(|()| 0),
         Call::FindData { offset } => match rustix::fs::seek(fd, SeekFrom::Data(offset)) {

@@ -30,7 +30,10 @@ pub(super) struct Facts {
     pub(super) physical_block_size: u32,
     pub(super) cache: Cache,
     pub(super) polling: Option<Polling>,
+    /// Space is given back, and what it held reads as zeroes.
     pub(super) punch_hole: bool,
+    /// Space is given back by BLKDISCARD only, without a promise.
+    pub(super) discard: bool,
     pub(super) write_zeroes: bool,
     pub(super) rotational: bool,
     pub(super) optimal_blocks: u32,
@@ -82,7 +85,9 @@ pub(super) fn told_facts(
         facts.optimal_blocks = 0;
     }
     facts.rotational = options.rotational.unwrap_or(facts.rotational);
-    facts.punch_hole = gives_space_back(options, facts.punch_hole)?;
+    let thin = gives_space_back(options, facts.punch_hole || facts.discard)?;
+    facts.punch_hole &= thin;
+    facts.discard &= thin;
     Ok(facts)
 }
 
@@ -211,6 +216,7 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
         cache,
         polling,
         punch_hole,
+        discard: false,
         // Every file system that zeroes ranges also punches holes, and this one can be tried without doing harm.
         write_zeroes: punch_hole,
         rotational: queue_attribute(stat.st_dev, "rotational") == Some(1),
@@ -339,6 +345,7 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
         polling,
         // The kernel's hole in a block device is zeroes with their space given back: it takes both abilities.
         punch_hole: !options.read_only && write_zeroes && discard,
+        discard: !options.read_only && !write_zeroes && discard,
         write_zeroes,
         rotational: queue_attribute(device, "rotational") == Some(1),
         optimal_blocks: u32::try_from(optimal).unwrap_or(0),

@@ -180,6 +180,7 @@ fn without_file(options: &UringOptions) -> Result<Opened, CreateError> {
         cache: Cache::Direct { buf_align: DIRECT_ALIGN_MAX },
         polling: None,
         punch_hole: false,
+        discard: false,
         write_zeroes: false,
         rotational: false,
         optimal_blocks: 0,
@@ -208,7 +209,7 @@ fn check_facts(info: &Info, found: &Facts, finds_holes: bool) -> Result<(), Crea
         );
         return Err(CreateError::parameter("filename", problem));
     }
-    if info.unmap && !found.punch_hole {
+    if info.unmap && !(found.punch_hole || found.discard && !info.unmap_zeroes) {
         let problem = format!(
             "{path} cannot unmap blocks, which initiators were told of bdev {}: delete the bdev and create it anew",
             info.name

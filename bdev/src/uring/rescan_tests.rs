@@ -153,6 +153,7 @@ fn facts_that_initiators_rely_on_stay_true() {
         cache: Cache::Direct { buf_align },
         polling: None,
         punch_hole,
+        discard: false,
         write_zeroes: true,
         rotational: true,
         optimal_blocks: 8,

@@ -397,6 +397,31 @@ fn a_block_device_tells_its_size_and_blocks_and_has_one_owner() {
     }
 }
 
+/// SATA SSDs discard and do not zero. A loop device does both; told to do the first only, it shows that space is given back by
+/// the file's thread, and that a failure is an answer.
+#[test]
+fn devices_that_only_discard_do_so_by_their_thread() {
+    use std::os::unix::fs::MetadataExt;
+
+    let dir = folder();
+    let image = file(&dir, 1 << 20);
+    let Some(device) = Loop::over(&image, 512) else { return };
+    let allocated = || fs::metadata(&image).expect("the image").blocks();
+    for engine in [Engine::Uring, Engine::Aio] {
+        let mut bdev = create(UringOptions { engine, ..options(&device.0) }).expect("a block device");
+        backing(&mut bdev).discards = true;
+        let data = [0x55; 8 * 512];
+        assert_eq!(run(&bdev, Op::Write { fua: true }, 8, Some(&data)).0, Ok(()));
+        assert_eq!(allocated(), 8);
+        assert_eq!(run(&bdev, Op::Unmap, 8, None).0, Ok(()));
+        assert_eq!(allocated(), 0);
+        assert_eq!(run(&bdev, Op::Unmap, 0, None).0, Ok(()));
+    }
+    let mut bdev = create(UringOptions { size: Some(1 << 20), ..options(dir.path().join("plain")) }).expect("a file");
+    backing(&mut bdev).discards = true;
+    assert_eq!(run(&bdev, Op::Unmap, 8, None).0, Err(IoError::Failed), "a file knows no BLKDISCARD");
+}
+
 /// Counted where it matters: in the block layer, below the file system and io_uring.
 /// Skipped where the system gives no loop device.
 #[test]

@@ -45,12 +45,14 @@ check_equal "made4k: facts" "$MIB MiB 4096 4096 unmap rotational=$below_files wr
 check_equal "xfs: facts" "$MIB MiB 512 4096 unmap rotational=$below_xfs write back" "$(facts xfs)"
 check_equal "xfs4k: facts" "$MIB MiB 4096 4096 unmap rotational=$below_xfs write back" "$(facts xfs4k)"
 check_equal "loop: facts" "$MIB MiB 512 512 unmap rotational=$(rotational "$loop") write back" "$(facts loop)"
-check_equal "nullb: facts (null_blk cannot zero by itself)" "$MIB MiB 512 512 no-unmap rotational=0 write back" "$(facts nullb)"
+check_equal "nullb: facts" "$MIB MiB 512 512 unmap rotational=0 write back" "$(facts nullb)"
 check_equal "nullb4k: facts" "$MIB MiB 4096 4096 no-unmap rotational=0 write back" "$(facts nullb4k)"
 check_equal "debug: facts" "$MIB MiB 512 4096 unmap rotational=0 write back" "$(facts debug)"
 check "direct: READ CAPACITY(16) has LBPME, LBPRZ and the physical exponent" prints "lbpme=1, lbprz=1" sg_readcap --16 "${DISK[direct]}"
 check "debug: READ CAPACITY(16), too" prints "exponent=3" sg_readcap --16 "${DISK[debug]}"
-check "nullb: no LBPME" prints "lbpme=0" sg_readcap --16 "${DISK[nullb]}"
+check "nullb, which discards and does not zero: LBPME without LBPRZ" prints "lbpme=1, lbprz=0" sg_readcap --16 "${DISK[nullb]}"
+check "nullb: blkdiscard" blkdiscard --length 1M "${DISK[nullb]}"
+check "nullb4k: no LBPME" prints "lbpme=0" sg_readcap --16 "${DISK[nullb4k]}"
 
 check "every byte as written" verify_with_fio 2M $(devices)
 must "logout" logout

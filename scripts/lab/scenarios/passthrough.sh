@@ -76,6 +76,8 @@ echo 1 >"/sys/bus/scsi/devices/$ADDRESS_BELOW/delete"
 status=0
 wait $fio || status=$?
 check "the device is unplugged: fio ends with an error" test "$status" != 0
+# What the kernel took back while it removed the device ended as an error of the adapter; from now on it is gone.
+check "reads fail" eval '! dd if="$ABOVE" of=/dev/null bs=4k count=1 skip=99 iflag=direct && ! dd if="$ABOVE" of=/dev/null bs=4k count=1 skip=98 iflag=direct'
 check "the log says it once" eval 'test "$(target_log_has "the SCSI device is gone" | wc -l)" = 1'
 check "the other disks go on" dd if="$RAM" of=/dev/null bs=1M count=4 iflag=direct
 check "its LUN goes" rpc srp_target_remove_lun '{"target": "tgt0", "lun": 3}'

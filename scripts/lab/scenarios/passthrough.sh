@@ -15,7 +15,7 @@ scsi_device() {
 }
 node() { echo "/dev/$(ls "/sys/bus/scsi/devices/$1/$2")"; } # node H:C:I:L block|scsi_generic
 refuses() { local pattern=$1 said; shift; said=$("$@" 2>&1) && return 1; echo "$said"; grep -qE -- "$pattern" <<<"$said"; }
-export_device() { rpc bdev_scsi_create "{\"name\": \"$1\", \"device\": \"$2\"}" && rpc srp_target_add_lun "{\"target\": \"tgt0\", \"bdev_name\": \"$1\"}"; }
+export_device() { rpc bdev_scsi_create "{\"name\": \"$1\", \"device\": \"$2\"}" && rpc srp_target_add_lun "{\"target\": \"tgt0\", \"bdev_name\": \"$1\", \"lun\": $3}"; }
 srp_host() { local host; host=$(grep -lx ib_srp /sys/class/scsi_host/host*/proc_name | head -1) && host=${host%/proc_name} && echo "${host##*/host}"; }
 add_debug() { echo "$1" >"$DEBUG/ptype" && echo 1 >"$DEBUG/add_host" && until_true 10 scsi_device scsi_debug "$1"; }
 same_bytes() { cmp <(dd if="$1" bs=1M count="$3" iflag=direct 2>/dev/null) <(dd if="$2" bs=1M count="$3" iflag=direct 2>/dev/null); }
@@ -36,7 +36,7 @@ check "a device that is not there is refused" refuses 'device: 99:0:0:0: does no
 mkfs.ext4 -q "$BELOW" && mkdir -p /mnt/lab/below && mount "$BELOW" /mnt/lab/below
 check "a disk that is mounted is refused" refuses 'in use by a mounted' rpc bdev_scsi_create "{\"name\": \"s\", \"device\": \"$BELOW\"}"
 umount /mnt/lab/below
-must "the disk is exported by its address" export_device disk "$ADDRESS_BELOW"
+must "the disk is exported by its address" export_device disk "$ADDRESS_BELOW" 3
 check "and not twice" refuses 'another bdev of this process' rpc bdev_scsi_create "{\"name\": \"s\", \"device\": \"$SG\"}"
 check "nobody can mount it now" eval '! mount "$BELOW" /mnt/lab/below'
 check "bdev_get_bdevs names it" prints '"product": "scsi_debug"' rpc bdev_get_bdevs '{"name": "disk"}'
@@ -64,7 +64,7 @@ check "what was written is on the device" same_bytes "$ABOVE" "$BELOW" 64
 echo 2 >$DEBUG/opts # a medium error from block 1234h on
 CDB=(28 00 00 00 12 30 00 00 08 00) && check "a medium error has all of the device's sense" same_answer -r 4096
 check "which says where" prints 'Medium Error' eval 'sg_raw -r 4096 "$THROUGH_SG" "${CDB[@]}" 2>&1 || true'
-check "and the initiator reports it" eval '! dd if="$ABOVE" of=/dev/null bs=4k skip=$((0x1230 / 8)) count=1 iflag=direct; initiator_says "critical medium error.*sector 4656"'
+check "and the initiator reports it" eval '! dd if="$ABOVE" of=/dev/null bs=4k skip=$((0x1230 / 8)) count=1 iflag=direct; initiator_says "critical medium error, dev ${ABOVE#/dev/}, sector 46"'
 echo 0 >$DEBUG/opts
 check "the rest reads" dd if="$ABOVE" of=/dev/null bs=1M count=2 iflag=direct
 
@@ -76,21 +76,22 @@ echo 1 >"/sys/bus/scsi/devices/$ADDRESS_BELOW/delete"
 status=0
 wait $fio || status=$?
 check "the device is unplugged: fio ends with an error" test "$status" != 0
+# What the kernel took back while it removed the device ended as an error of the adapter; from now on it is gone.
+check "reads fail" eval '! dd if="$ABOVE" of=/dev/null bs=4k count=1 skip=99 iflag=direct && ! dd if="$ABOVE" of=/dev/null bs=4k count=1 skip=98 iflag=direct'
 check "the log says it once" eval 'test "$(target_log_has "the SCSI device is gone" | wc -l)" = 1'
 check "the other disks go on" dd if="$RAM" of=/dev/null bs=1M count=4 iflag=direct
 check "its LUN goes" rpc srp_target_remove_lun '{"target": "tgt0", "lun": 3}'
 check "its bdev goes" rpc bdev_scsi_delete '{"name": "disk"}'
-echo 1 >"/sys/block/${ABOVE##*/}/device/delete" # the initiator keeps what it knows of a LUN that is gone
 
 # An enclosure, a tape and a changer. scsi_debug's parameter is about all of its devices, so one after the other.
 for type in 13 1 8; do
   must "a device of type $type" add_debug $type
-  must "type $type is exported by its sg node" export_device "type$type" "$(node "$(scsi_device scsi_debug $type)" scsi_generic)"
+  must "type $type is exported by its sg node" export_device "type$type" "$(node "$(scsi_device scsi_debug $type)" scsi_generic)" $((20 + type))
   echo "- - -" >"/sys/class/scsi_host/host$(srp_host)/scan"
   must "type $type: the initiator finds it" until_true 20 scsi_device ib_srp $type
   sg=$(node "$(scsi_device ib_srp $type)" scsi_generic)
   check "type $type: INQUIRY names the device" prints 'Product identification: scsi_debug' sg_inq "$sg"
-  check "type $type: TEST UNIT READY, after the unit attentions" until_true 5 sg_turs "$sg"
+  check "type $type: it is ready when it has said that it is new" until_true 10 sg_turs "$sg"
 done
 check "logout" logout # with the first disk of scsi_debug gone, no disk is left
 check "SIGTERM ends the target with status 0" stop_target

@@ -5,10 +5,12 @@
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 . "$ROOT/scripts/lab/host/packages.sh"
+. "$ROOT/scripts/spdk-client.sh"
 cd "$ROOT"
 
 started=$SECONDS
 need_toolchain
+make_spdk_client
 VERBS_LOG=$(mktemp)
 ./scripts/lab.sh --fabric verbs all >"$VERBS_LOG" 2>&1 &
 VERBS_PID=$!

@@ -1,10 +1,8 @@
 //! Devices that stand on others and rate limits: their methods, and what they do to an initiator's commands.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
-use super::{Target, folder, roce, write_config};
+use super::{Target, folder, roce, spdk_client, write_config};
 
 /// A RAM disk of 4 MiB and a null device.
 fn start(folder: &std::path::Path) -> Target {
@@ -356,21 +354,13 @@ fn a_stuck_command_ends_when_it_is_let_go() {
     assert_eq!(target.call("bdev_error_delete", json!({"name": "EE_ram0"})), true);
 }
 
-/// SPDK's own client, where it is (see lib/rpc/tests/spdk_client.rs).
+/// SPDK's own client, where it is.
 #[test]
 fn spdk_s_own_client_makes_and_breaks_them() {
-    let client = std::env::var_os("SPDK_RPC").unwrap_or_else(|| "spdk-rpc".into());
-    if std::env::var_os("SPDK_RPC").is_none() && Command::new(&client).arg("-h").output().is_err() {
-        return eprintln!("skipped: spdk-rpc is not here (pip install spdk, then set SPDK_RPC to its path)");
-    }
+    let Some(client) = spdk_client::client() else { return };
     let folder = folder();
     let target = start(folder.path());
-    let run = |arguments: &str| {
-        let output = Command::new(&client).arg("-s").arg(target.socket()).args(arguments.split_whitespace()).output();
-        let output = output.expect("spdk-rpc");
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        (output.status.success(), text)
-    };
+    let run = |arguments: &str| spdk_client::run(&client, &target, arguments);
     for (arguments, printed) in [
         ("bdev_delay_create -b ram0 -d slow0 -r 1 -t 2 -w 3 -n 4", "slow0"),
         ("bdev_delay_update_latency slow0 p99_read 5", "true"),

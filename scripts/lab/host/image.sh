@@ -2,16 +2,14 @@
 #
 #   $LAB_CACHE/kernel/     Debian's stock kernel as its package has it: boot/vmlinuz-*, lib/modules/*
 #   $LAB_CACHE/initrd.gz   busybox, the few modules that reach the host's root, and host/initrd-init as /init
-#   $LAB_CACHE/spdk/       a Python environment with SPDK's own RPC client
 #   $LAB_CACHE/run/        one folder per run with its logs, the newest KEEP_RUNS of them
 
 LAB_CACHE=$SRPT_CACHE/lab
-SPDK_CLIENT_VERSION=26.9
 KEEP_RUNS=20
 
 # What runs on the host, and what the guest uses of the host's root: one list, as both are one file system.
 LAB_PACKAGES=(
-  qemu-system-x86 busybox-static cpio kmod e2fsprogs util-linux python3 python3-venv # host
+  qemu-system-x86 busybox-static cpio kmod e2fsprogs util-linux python3              # host
   iproute2 udev libibverbs1 ibverbs-providers librdmacm1                             # the guest's RDMA device, and the target
   fio lsscsi sg3-utils rdmacm-utils ibverbs-utils perftest                           # the initiator's tools
 )
@@ -28,7 +26,6 @@ make_image() {
   flock "$image_lock" # two runs may start at the same time, the image is made once
   make_kernel
   make_initrd
-  make_spdk_client
   exec {image_lock}>&-
 }
 
@@ -75,15 +72,3 @@ make_initrd() {
 }
 
 # A lab without it still runs; the one scenario that wants SPDK's client then says that it is missing.
-make_spdk_client() {
-  local folder=$LAB_CACHE/spdk
-  [ "$(cat "$folder/stamp" 2>/dev/null)" != "$SPDK_CLIENT_VERSION" ] || return 0
-  say "installing SPDK's RPC client $SPDK_CLIENT_VERSION from PyPI"
-  rm -rf "$folder"
-  # Debian's own interpreter: another one's folder might not be readable in the guest.
-  if /usr/bin/python3 -m venv "$folder" >&2 && "$folder/bin/pip" -q install "spdk==$SPDK_CLIENT_VERSION" >&2; then
-    printf '%s\n' "$SPDK_CLIENT_VERSION" >"$folder/stamp"
-  else
-    say "warning: pip could not install spdk==$SPDK_CLIENT_VERSION"
-  fi
-}

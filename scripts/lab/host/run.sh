@@ -29,8 +29,8 @@ guest_job() {
   local fabric=$1 job=$2 seconds=$3 status=0
   shift 3
   {
-    printf '%s=%q\n' FABRIC "$fabric" JOB "$job" SHARED /run/lab LAB /run/lab/scripts/lab APP /run/lab/srpt-app LAB_MTU "$LAB_MTU" LAB_NETEM "${LAB_NETEM:-}" LAB_SEED "${LAB_SEED:-}"
-    printf '%s=%q\n' MODULES "$LAB_CACHE/kernel/lib/modules" SPDK_CLIENT "$LAB_CACHE/spdk"
+    printf '%s=%q\n' FABRIC "$fabric" JOB "$job" SHARED /run/lab LAB /run/lab/scripts/lab APP /run/lab/srpt-app LAB_MTU "$LAB_MTU" LAB_NETEM "${LAB_NETEM:-}" LAB_SEED "${LAB_SEED:-}" LAB_KILLS "${LAB_KILLS:-}"
+    printf '%s=%q\n' MODULES "$LAB_CACHE/kernel/lib/modules"
     while (($#)); do printf '%s=%q\n' "${1%%=*}" "${1#*=}" && shift; done
   } >"$RUN/env"
   [ "$fabric" = verbs ] || start_network "$RUN"

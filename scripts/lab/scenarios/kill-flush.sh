@@ -1,8 +1,8 @@
-# kill-flush: the target is killed with -9 twenty times under writers with fdatasync and FUA; whatever was acknowledged is in the file
+# kill-flush: the target is killed with -9 eight times (LAB_KILLS=20: twenty) under writers with fdatasync and FUA; whatever was acknowledged is in the file
 # seconds: 600
 # fabrics: roce
 
-KILLS=20
+KILLS=${LAB_KILLS:-8}
 SEED=${LAB_SEED:-$(($(date +%s%N) % 2147483647))}
 note "       seed $SEED (LAB_SEED=$SEED does it again)"
 RANDOM=$((SEED % 32768))

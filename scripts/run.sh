@@ -93,7 +93,7 @@ start_target() {
   three_disks_config "$fabric" "$address" "$DATA/disk01.img" >"$DATA/config.json"
 
   ulimit -l unlimited 2>/dev/null || say "warning: the limit for locked memory stays at $(ulimit -l) KiB (ulimit -l)"
-  "$APP" -m "$MASK" -c "$DATA/config.json" -r "$SOCKET" &
+  "$APP" -m "$MASK" -c "$DATA/config.json" -r "$SOCKET" --state-dir "$DATA/state" &
   TARGET=$!
   trap 'stop_target' EXIT
   trap 'exit 0' INT TERM

@@ -1,5 +1,6 @@
 //! Puts the crates together and runs them: the only file that names them all.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -13,6 +14,7 @@ use transport_srp::{Controller, ControllerOptions, MemoryOptions, limits};
 
 use crate::appliance::Appliance;
 use crate::options::Options;
+use crate::state_dir::StateDir;
 use crate::{config, log, rpc, shutdown};
 
 /// How often the control thread looks for connection events when nothing wakes it.
@@ -43,7 +45,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         stall_after: Duration::MAX,
     };
     let mut control = Reactor::new(control, clock);
-    let controller = start_target(options, &threads, control.waker())?;
+    let mut controller = start_target(options, &threads, control.waker())?;
+    open_state_dir(&options.state_dir, &mut controller);
 
     let (requests_in, requests) = mpsc::channel();
     let reactors = threads.iter().map(ReactorThread::handle).collect();
@@ -119,6 +122,17 @@ fn start_target(options: &Options, threads: &[ReactorThread], waker: Waker) -> a
         thread.handle().add_poller(Box::new(move || Box::new(seed.settle())));
     }
     Ok(controller)
+}
+
+/// Without the directory nothing is kept over restarts, and initiators that want it are refused; all else works.
+fn open_state_dir(path: &Path, controller: &mut Controller) {
+    match StateDir::open(path) {
+        Ok(store) => controller.set_store(Box::new(store)),
+        Err(error) => {
+            let path = path.display();
+            tracing::warn!(%path, %error, "cannot keep state there, so reservations will not survive a restart: make it writable, or see --state-dir");
+        }
+    }
 }
 
 /// The NUMA node that a core belongs to, where the machine has nodes.

@@ -13,6 +13,7 @@ mod log;
 mod options;
 mod rpc;
 mod shutdown;
+mod state_dir;
 mod thresholds;
 
 use clap::Parser;

@@ -21,6 +21,10 @@ pub(crate) struct Options {
     #[arg(short = 'r', long = "rpc-socket", default_value = "/var/tmp/srpt.sock", value_name = "PATH")]
     pub(crate) rpc_socket: PathBuf,
 
+    /// Where units keep what initiators want kept over restarts (persistent reservations, saved mode pages)
+    #[arg(long, default_value = "/var/lib/srpt", value_name = "DIRECTORY")]
+    pub(crate) state_dir: PathBuf,
+
     /// Let idle reactors sleep for short times, for machines without cores to spare
     #[arg(long)]
     pub(crate) adaptive: bool,

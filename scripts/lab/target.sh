@@ -39,7 +39,7 @@ start_target() {
   shift || true
   [ -e "$CONFIG" ] || write_config
   # The guest's CPUs also run the initiator, and the host's the guest: a target that only polls would starve them.
-  launch "$APP" -m "$mask" -c "$CONFIG" -r "$SOCKET" --adaptive --stall-us 500000 "$@"
+  launch "$APP" -m "$mask" -c "$CONFIG" -r "$SOCKET" --state-dir state --adaptive --stall-us 500000 "$@"
   until_true 60 target_answers && rpc srp_get_listeners | grep -q "$PORT" || {
     echo "the target does not come up:"
     tail -20 "$TARGET_LOG"

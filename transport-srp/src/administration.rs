@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bdev::Bdev;
-use scsi::{Eui64, LogicalUnit, Lun, UnitAttention, UnitError, UnitOptions};
+use scsi::{Eui64, LogicalUnit, Lun, Saved, UnitAttention, UnitError, UnitOptions};
 
 use crate::connection::{Connection, ConnectionState};
 use crate::controller::{Controller, Listener};
@@ -329,7 +329,13 @@ impl Controller {
         if let (Some(_), Some(space)) = (bdev.info().thin_threshold_percent, bdev.space()) {
             unit.set_space(space.total_bytes);
         }
-        let unit = self.units.insert(unit);
+        let saved = match &self.store {
+            Some(store) => {
+                store.load(unit.naa()).map_err(|error| AdminError::Invalid(format!("bdev_name: {error}")))?
+            }
+            None => Saved::default(),
+        };
+        let unit = self.units.insert(unit, saved);
         if let Some(exported) = self.units.get(unit) {
             let (logical_unit, fence) = (Arc::clone(&exported.logical_unit), Arc::clone(&exported.fence));
             self.tell_all(|| ToGroup::AddUnit {

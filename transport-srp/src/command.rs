@@ -15,6 +15,7 @@
 //! | any, `parked` | a buffer, send slots, the device's depth, a fence | being resumed | freed at once: nothing of it is under way |
 //! | `FetchTable`, `FetchData` | RDMA READs | `Fetched` | freed when the READs came back: they cannot be cut |
 //! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered |
+//! | `Control` | the control plane | `Controlled` | freed when it has answered |
 //! | `Deliver` | RDMA WRITEs, the send | `Delivered` | not posted yet: freed after the piece under way; response posted: goes first |
 
 use std::rc::Rc;
@@ -25,7 +26,7 @@ use bdev::passthrough::SENSE_BYTES_MAX;
 use bdev::{IoError, Op};
 use fabric::Segments;
 use mem::{Buf, IoBuf};
-use scsi::{Address, Context, Ending, Job, Sense, Step, UnitAttention};
+use scsi::{Address, Context, ControlReply, ControlRequest, Ending, Job, Peer, Sense, Step, UnitAttention};
 
 use crate::channel::Channel;
 use crate::management::Order;
@@ -51,6 +52,7 @@ impl View {
             address,
             luns: self.luns.luns(),
             ports: &self.nexus.ports,
+            peers: &*self.luns,
             read_only: entry.is_some_and(|entry| entry.read_only),
             data_out_len: 0,
             data_in_len: 0,
@@ -76,6 +78,8 @@ pub(crate) enum Stage {
     FetchTable,
     FetchData,
     Execute,
+    /// The control plane carries it out.
+    Control,
     Deliver,
     /// The response is posted.
     Responding,
@@ -90,8 +94,10 @@ pub(crate) enum Action {
     NeedData(usize),
     /// Fetch the next segments into it, then [`Event::Fetched`].
     Fetch(IoBuf),
-    /// Give it to the unit's device, then [`Event::Executed`].
-    Submit { op: Op, lba: u64, blocks: u64, data: Option<IoBuf> },
+    /// Give it to a device (`None`: that of the command's own unit), then [`Event::Executed`].
+    Submit { on: Option<Peer>, op: Op, lba: u64, blocks: u64, data: Option<IoBuf> },
+    /// Have the control plane carry it out, then [`Event::Controlled`].
+    Control { request: ControlRequest, parameters: Box<[u8]> },
     /// Deliver the next segments from it, with the response behind the last.
     Deliver(Option<IoBuf>),
 }
@@ -104,6 +110,7 @@ pub(crate) enum Event {
     DataBuffer(Buf),
     Fetched(IoBuf),
     Executed(Option<IoBuf>, Result<(), IoError>),
+    Controlled(ControlReply),
 }
 
 /// An abort that waits for the command to come to rest.
@@ -137,8 +144,10 @@ pub(crate) struct Command {
     pub(crate) orphan_of: Option<Key<Channel>>,
     /// The IU, until its buffer is posted again.
     pub(crate) receive: Option<Buf>,
-    /// What the device is doing.
+    /// What a device is doing.
     pub(crate) executing: Option<Op>,
+    /// Whose device, if not that of the command's own unit.
+    pub(crate) executing_on: Option<Peer>,
     /// What the device told this initiator and the others have to know.
     pub(crate) changed: Option<UnitAttention>,
     /// Sense data that a SCSI device made.
@@ -178,6 +187,7 @@ impl Command {
             orphan_of: None,
             receive,
             executing: None,
+            executing_on: None,
             changed: None,
             sense: ArrayVec::new(),
             view,
@@ -199,6 +209,7 @@ impl Command {
             Event::DataBuffer(buf) => self.fill(buf),
             Event::Fetched(data) => self.fetched(data),
             Event::Executed(data, result) => self.executed(data, result),
+            Event::Controlled(reply) => self.controlled(reply),
         }
     }
 
@@ -226,6 +237,25 @@ impl Command {
     /// As [`Command::unit`], its number.
     pub(crate) fn unit_id(&self) -> Option<UnitId> {
         self.unit().map(|entry| entry.unit)
+    }
+
+    /// The unit that a device operation is for.
+    pub(crate) fn unit_of(&self, on: Option<Peer>) -> Option<&LunEntry> {
+        match on {
+            Some(peer) => self.view.luns.entries().get(usize::from(peer.0)),
+            None => self.unit(),
+        }
+    }
+
+    /// The unit whose device is at work.
+    pub(crate) fn executing_unit(&self) -> Option<&LunEntry> {
+        self.unit_of(self.executing_on)
+    }
+
+    /// Whether the command is for the unit, or at its device.
+    pub(crate) fn is_using(&self, unit: UnitId) -> bool {
+        let at_device = || self.executing.and(self.executing_unit()).map(|entry| entry.unit);
+        self.unit_id() == Some(unit) || at_device() == Some(unit)
     }
 
     pub(crate) fn nexus(&self) -> &Nexus {
@@ -424,7 +454,7 @@ impl Command {
         let len = job.buffer_len();
         let buffer = buf.as_mut().map_or(&mut [][..], |buf| &mut buf.bytes_mut()[base..base + len]);
         match job.step(&self.view.context(self.entry, self.address), last, buffer) {
-            Step::Io { op, lba, blocks, data } => {
+            Step::Io { on, op, lba, blocks, data } => {
                 self.stage = Stage::Execute;
                 let part = base + data.start..base + data.end;
                 let data = if data.is_empty() {
@@ -433,10 +463,34 @@ impl Command {
                 } else {
                     buf.map(|buf| IoBuf::new(buf, part))
                 };
-                Action::Submit { op, lba, blocks, data }
+                Action::Submit { on, op, lba, blocks, data }
+            }
+            Step::Control { request, parameters } => {
+                self.stage = Stage::Control;
+                let parameters = buffer_of(buf.as_ref(), base + parameters.start..base + parameters.end).into();
+                self.aside = buf;
+                Action::Control { request, parameters }
             }
             Step::Done(ending) => self.end(ending, buf),
         }
+    }
+
+    /// Puts the data of the control plane's reply to the start of the job's buffer, cut to what the CDB allows.
+    fn controlled(&mut self, reply: ControlReply) -> Action {
+        let mut buf = self.aside.take();
+        let most = self.job.as_ref().map_or(0, |job| job.buffer_len().min(job.data_in_len() as usize));
+        let ending = match reply {
+            ControlReply::Good(data) => {
+                let len = data.len().min(most);
+                if let Some(buf) = buf.as_mut() {
+                    buf.bytes_mut()[..len].copy_from_slice(&data[..len]);
+                }
+                Ending::Good { data_in: 0..len }
+            }
+            ControlReply::CheckCondition(sense) => Ending::CheckCondition(sense),
+            ControlReply::Status(status) => Ending::Status(status),
+        };
+        self.end(ending, buf)
     }
 
     fn end(&mut self, ending: Ending, buf: Option<Buf>) -> Action {
@@ -467,6 +521,10 @@ impl Command {
     pub(crate) fn refuse(&mut self) -> Action {
         self.answer(Reply::Ended(Ending::CheckCondition(Sense::INVALID_FIELD_IN_CDB)))
     }
+}
+
+fn buffer_of(buf: Option<&Buf>, part: std::ops::Range<usize>) -> &[u8] {
+    buf.map_or(&[], |buf| &buf.bytes()[part])
 }
 
 fn descriptors<'a>(buffer: &DataBuffer, receive: Option<&'a Buf>, table: Option<&'a IoBuf>) -> Descriptors<'a> {

@@ -383,6 +383,8 @@ impl Controller {
                 .zip(session.luns.entries())
                 .all(|(a, b)| (a.lun, a.unit, a.read_only) == (b.lun, b.unit, b.read_only));
         session.luns = luns;
+        let units: Vec<UnitId> = session.units.keys().copied().collect();
+        units.into_iter().for_each(|unit| self.restrict(unit));
         !same
     }
 

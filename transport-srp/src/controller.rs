@@ -10,7 +10,7 @@ use std::time::Duration;
 use fabric::{ConnectionId, ControlEvent, GroupId, ListenerId};
 use mem::Region;
 use reactor::{Instant, Progress, Receiver, Sender, Waker};
-use scsi::UnitAttention;
+use scsi::{Store, UnitAttention};
 
 use crate::connection::Connection;
 use crate::exchange::Exchange;
@@ -63,6 +63,8 @@ pub struct Controller {
     next_order: u64,
     orders: HashMap<u64, ManagementOrder>,
     pub(crate) exchanges: Vec<Exchange>,
+    /// Where units keep what is to survive a restart.
+    pub(crate) store: Option<Box<dyn Store>>,
     inbox: Receiver<ToControl>,
     /// To itself, for threads of its own.
     outbox: Sender<ToControl>,
@@ -149,10 +151,16 @@ impl Controller {
             next_order: 1,
             orders: HashMap::new(),
             exchanges: Vec::new(),
+            store: None,
             inbox,
             outbox,
         };
         (controller, seeds)
+    }
+
+    /// Says where units keep what is to survive a restart; without it nothing does. To be called before the first LUN is added.
+    pub fn set_store(&mut self, store: Box<dyn Store>) {
+        self.store = Some(store);
     }
 
     /// Does what there is to do: connection events, messages of the poll groups, time limits. Never blocks.
@@ -204,6 +212,9 @@ impl Controller {
             ToControl::UnitReopened { unit, opened } => self.on_unit_reopened(unit, opened),
             ToControl::ManagementRequest { channel, request, function, unit, tag } => {
                 self.on_management_request(channel, request, function, unit, tag);
+            }
+            ToControl::Control { channel, command, unit, request, parameters } => {
+                self.on_control(channel, command, unit, request, &parameters);
             }
             ToControl::UnitChanged { unit, attention, told } => self.on_unit_changed(unit, attention, told),
             ToControl::DeviceReset { id } => self.on_device_reset(id),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use scsi::{LogicalUnit, UnitAttention};
+use scsi::{ControlReply, ControlRequest, LogicalUnit, UnitAttention};
 
 use crate::fence::Fence;
 use crate::session::{ChannelId, LunMap, Nexus, SessionId, UnitId};
@@ -31,6 +31,8 @@ pub(crate) enum ToGroup {
     Order { id: u64, scope: AbortScope },
     /// The answer to a `ManagementRequest`.
     ManagementDone { request: u64, status: TmfStatus },
+    /// The answer to a `Control`.
+    ControlDone { command: u64, reply: ControlReply },
 }
 
 /// Which commands a task management function is about.
@@ -76,6 +78,8 @@ pub(crate) enum ToControl {
     UnitReopened { unit: UnitId, opened: bool },
     /// Task management that concerns other cores too; answered by `ManagementDone`.
     ManagementRequest { channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag },
+    /// A SCSI command that the control plane carries out; answered by `ControlDone`.
+    Control { channel: ChannelId, command: u64, unit: UnitId, request: ControlRequest, parameters: Box<[u8]> },
     /// A device told one session, if any, what all of them have to know.
     UnitChanged { unit: UnitId, attention: UnitAttention, told: Option<SessionId> },
     /// A LOGICAL UNIT RESET has reached the SCSI device behind its unit.

@@ -4,6 +4,7 @@
 use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
 use mem::{Buf, IoBuf};
+use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
 use crate::command::{Abort, Action, Command, Event, Request, Stage};
@@ -47,7 +48,8 @@ impl PollGroup {
                 Action::NeedTable => self.take_table(),
                 Action::NeedData(len) => self.take_data(len),
                 Action::Fetch(data) => self.fetch(key, data),
-                Action::Submit { op, lba, blocks, data } => self.submit(key, op, lba, blocks, data),
+                Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
+                Action::Control { request, parameters } => self.ask_control(key, request, parameters),
                 Action::Deliver(data) => self.deliver(key, data),
             };
             match performed {
@@ -102,26 +104,47 @@ impl PollGroup {
         Performed::Started
     }
 
-    /// Hands an operation to the unit's device.
-    fn submit(&mut self, key: Key<Command>, op: Op, lba: u64, blocks: u64, data: Option<IoBuf>) -> Performed {
+    /// Hands a command to the control plane.
+    fn ask_control(&mut self, key: Key<Command>, request: ControlRequest, parameters: Box<[u8]>) -> Performed {
+        let Some(command) = self.commands.get(key) else { return Performed::Started };
+        let channel = command.channel.and_then(|channel| self.channels.get(channel)).map(|channel| channel.id);
+        let (Some(channel), Some(unit)) = (channel, command.unit_id()) else {
+            let reply = ControlReply::CheckCondition(Sense::LOGICAL_UNIT_NOT_SUPPORTED);
+            return Performed::Followed(Event::Controlled(reply));
+        };
+        self.send(ToControl::Control { channel, command: key.to_bits(), unit, request, parameters });
+        Performed::Started
+    }
+
+    /// Hands an operation to a unit's device.
+    fn submit(
+        &mut self,
+        key: Key<Command>,
+        on: Option<Peer>,
+        op: Op,
+        lba: u64,
+        blocks: u64,
+        data: Option<IoBuf>,
+    ) -> Performed {
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
-        let unit_id = command.unit_id();
+        let unit_id = command.unit_of(on).map(|entry| entry.unit);
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
         let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         };
         if fence.is_raised() {
-            return Performed::Parked(Action::Submit { op, lba, blocks, data }, Queue::Device);
+            return Performed::Parked(Action::Submit { on, op, lba, blocks, data }, Queue::Device);
         }
         match device.submit(BlockIo { op, lba, blocks, data, tag: key.to_bits() }, self.now.0) {
             Ok(()) => {
                 command.executing = Some(op);
+                command.executing_on = on;
                 if !std::mem::replace(busy, true) {
                     self.busy_units.push(unit_id);
                 }
                 Performed::Started
             }
-            Err(BlockIo { data, .. }) => Performed::Parked(Action::Submit { op, lba, blocks, data }, Queue::Device),
+            Err(BlockIo { data, .. }) => Performed::Parked(Action::Submit { on, op, lba, blocks, data }, Queue::Device),
         }
     }
 
@@ -321,7 +344,7 @@ impl PollGroup {
         let command = self.commands.get_mut(key)?;
         let channel = command.channel.take()?;
         let receive = command.receive.take();
-        if let Some(unit) = command.unit()
+        if let Some(unit) = command.executing_unit()
             && command.executing.is_some_and(|op| changes_medium(op) || moves_medium(op, unit))
         {
             unit.fence.raise();
@@ -339,7 +362,7 @@ impl PollGroup {
     fn finish_orphan(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.fenced
-            && let Some(unit) = command.unit()
+            && let Some(unit) = command.executing_unit()
         {
             unit.fence.lower();
         }
@@ -361,7 +384,8 @@ impl PollGroup {
         let Some(commands) = self.channels.get(key).map(|channel| channel.commands.clone()) else { return };
         for command in commands {
             let Some(entry) = self.commands.get_mut(command) else { continue };
-            let waits = matches!(entry.request, Request::Management(_)) && entry.stage == Stage::Arrived;
+            let waits = matches!(entry.request, Request::Management(_)) && entry.stage == Stage::Arrived
+                || entry.stage == Stage::Control;
             if entry.parked.take().is_some() || waits {
                 self.finish(command);
             } else if entry.executing.is_some() {
@@ -371,7 +395,7 @@ impl PollGroup {
         }
     }
 
-    fn is_serving(&self, key: Key<Channel>) -> bool {
+    pub(crate) fn is_serving(&self, key: Key<Channel>) -> bool {
         self.channels
             .get(key)
             .is_some_and(|channel| matches!(channel.state, ChannelState::Live | ChannelState::Draining(_)))

@@ -155,6 +155,7 @@ impl PollGroup {
             ToGroup::SetLuns { channel, luns } => self.set_luns(channel, luns),
             ToGroup::Order { id, scope } => self.take_order(id, scope),
             ToGroup::ManagementDone { request, status } => self.management_done(Key::from_bits(request), status),
+            ToGroup::ControlDone { command, reply } => self.on_controlled(Key::from_bits(command), reply),
         }
     }
 
@@ -327,7 +328,7 @@ impl PollGroup {
     /// Closes a unit that is being removed as soon as no command refers to it.
     pub(crate) fn close_if_unused(&mut self, id: UnitId) {
         let Some(Some(unit)) = self.units.get(id.0 as usize) else { return };
-        if unit.removing && !self.commands.iter().any(|(_, command)| command.unit_id() == Some(id)) {
+        if unit.removing && !self.commands.iter().any(|(_, command)| command.is_using(id)) {
             self.units[id.0 as usize] = None;
             self.busy_units.retain(|&busy| busy != id);
             self.send(ToControl::UnitRemoved { unit: id });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use scsi::{Address, LogicalUnit, Lun, PortIds, UnitNexus};
+use scsi::{Address, Designation, LogicalUnit, Lun, Peer, PeerUnit, Peers, PortIds, UnitNexus};
 
 use crate::fence::Fence;
 use crate::wire::port_id::PortId;
@@ -90,5 +90,21 @@ impl LunMap {
             return Some(guess);
         }
         self.luns.binary_search(&lun).ok()
+    }
+}
+
+impl Peers for LunMap {
+    fn find(&self, descriptor: &Designation<'_>) -> Option<Peer> {
+        const NAA: u8 = 3;
+        let has = |entry: &LunEntry| match descriptor.kind {
+            NAA => entry.logical_unit.naa().to_be_bytes() == descriptor.designator,
+            _ => false,
+        };
+        self.entries.iter().position(has).and_then(|index| u16::try_from(index).ok()).map(Peer)
+    }
+
+    fn unit(&self, peer: Peer) -> Option<PeerUnit<'_>> {
+        let entry = self.entries.get(usize::from(peer.0))?;
+        Some(PeerUnit { unit: &entry.logical_unit, nexus: &entry.nexus, read_only: entry.read_only })
     }
 }

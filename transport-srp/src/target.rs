@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use scsi::LogicalUnit;
+use scsi::{LogicalUnit, Saved};
 
 use crate::fence::Fence;
 use crate::session::UnitId;
@@ -37,6 +37,8 @@ impl Target {
 pub(crate) struct ExportedUnit {
     pub(crate) logical_unit: Arc<LogicalUnit>,
     pub(crate) fence: Arc<Fence>,
+    /// What it keeps over restarts.
+    pub(crate) saved: Saved,
     /// LUNs that refer to it.
     pub(crate) references: usize,
     /// Poll groups that still have to close it, once nothing refers to it.
@@ -56,10 +58,10 @@ impl Units {
         self.units.iter().find(|(_, unit)| live(unit)).map(|(&id, _)| UnitId(id))
     }
 
-    pub(crate) fn insert(&mut self, logical_unit: LogicalUnit) -> UnitId {
+    pub(crate) fn insert(&mut self, logical_unit: LogicalUnit, saved: Saved) -> UnitId {
         let id = (0..).find(|id| !self.units.contains_key(id)).unwrap_or_default();
-        let unit =
-            ExportedUnit { logical_unit: Arc::new(logical_unit), fence: Arc::default(), references: 0, closing: 0 };
+        let logical_unit = Arc::new(logical_unit);
+        let unit = ExportedUnit { logical_unit, fence: Arc::default(), saved, references: 0, closing: 0 };
         self.units.insert(id, unit);
         UnitId(id)
     }

@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_srpt-app"));
-    command.arg("-r").arg(folder.join("srpt.sock")).args(["--adaptive", "--channels", "2"]).args(arguments);
+    command.arg("-r").arg(folder.join("srpt.sock")).arg("--state-dir").arg(folder.join("state"));
+    command.args(["--adaptive", "--channels", "2"]).args(arguments);
     command.stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }

@@ -3,6 +3,7 @@
 use crate::Context;
 use crate::answer::{capacity, mode_sense, vpd};
 use crate::command_table::{self, OpcodeKind};
+use crate::control::ControlRequest;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
 use crate::through::Through;
@@ -52,6 +53,12 @@ pub(crate) enum Command {
     /// Answered with at most `allocation` bytes.
     Query {
         query: Query,
+        allocation: u32,
+    },
+    /// For the control plane: `list_bytes` of parameters go there, at most `allocation` bytes come back.
+    Control {
+        request: ControlRequest,
+        list_bytes: u32,
         allocation: u32,
     },
     /// For a device that is a SCSI device itself.
@@ -181,6 +188,7 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::READ_CAPACITY_10 => read_capacity_10(cdb),
         opcode::SERVICE_ACTION_IN_16 => service_action_in_16(cdb, unit),
         opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => mode_sense(cdb, unit),
+        opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 => mode_select(cdb),
         opcode::MAINTENANCE_IN => maintenance_in(cdb),
         opcode::START_STOP_UNIT => start_stop(cdb),
         opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
@@ -482,6 +490,19 @@ fn report_opcodes(cdb: &[u8]) -> Result<Command, Sense> {
     };
     let query = Query::ReportOpcodes { opcodes, timeouts: cdb[2] & RCTD != 0 };
     Ok(Command::Query { query, allocation: be32(cdb, 6) })
+}
+
+/// MODE SELECT (SPC-4): pages in the standard's format (PF) only.
+fn mode_select(cdb: &[u8]) -> Result<Command, Sense> {
+    const PF: u8 = 0x10;
+    const SP: u8 = 0x01;
+    let ten = cdb[0] == opcode::MODE_SELECT_10;
+    if cdb[1] & PF == 0 {
+        return Err(Sense::invalid_field_in_cdb(1, Some(4)));
+    }
+    let list_bytes = if ten { u32::from(be16(cdb, 7)) } else { u32::from(cdb[4]) };
+    let request = ControlRequest::ModeSelect { ten, save: cdb[1] & SP != 0 };
+    Ok(Command::Control { request, list_bytes, allocation: 0 })
 }
 
 /// MODE SENSE (SPC-4).

@@ -27,7 +27,6 @@ fn cdb_10(opcode: u8, options: u8, lba: u32, blocks: u16) -> Vec<u8> {
 fn refusals_name_the_field() {
     let unit = unit();
     let cases: &[(&[u8], Sense)] = &[
-        (&[0x15], Sense::INVALID_COMMAND_OPERATION_CODE), // MODE SELECT(6)
         (&[0x7f, 0, 0, 0, 0, 0, 0, 0x18], Sense::INVALID_COMMAND_OPERATION_CODE),
         (&[0xc0], Sense::INVALID_COMMAND_OPERATION_CODE),
         (&[0x00, 0, 0, 0, 0, 0x04], field(5, Some(2))), // NACA

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use bdev::{IoError, Op};
 
-use crate::answer;
 use crate::command::{self, Command};
+use crate::control::ControlRequest;
+use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Lun};
 use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, unmap, verify, write_same};
 use crate::nexus::{UnitAttention, UnitNexus};
@@ -13,6 +14,7 @@ use crate::through;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::opcode;
 use crate::wire::sense::{ScsiStatus, Sense};
+use crate::{access, answer};
 
 /// Names of the two ports of a nexus (SRP, SPC-4 TransportID).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +40,8 @@ pub struct Context<'a> {
     pub luns: &'a [Lun],
     /// Both ports.
     pub ports: &'a PortIds,
+    /// The other units that it can name by a designator.
+    pub peers: &'a dyn Peers,
     /// The initiator's LUN map forbids writes.
     pub read_only: bool,
     /// Bytes of the buffer that the initiator takes data-out from, 0 if there is none. Only [`begin`] looks at it, and only for a
@@ -45,6 +49,54 @@ pub struct Context<'a> {
     pub data_out_len: u32,
     /// Bytes of the buffer that it wants data-in to be put to, likewise.
     pub data_in_len: u32,
+}
+
+/// The units that an initiator sees, for commands that name others than the one they are addressed to.
+pub trait Peers {
+    /// The unit that has this designation descriptor (SPC-4: code set, type and designator as in VPD page 83h, without the
+    /// header of 4 bytes), if the initiator sees it.
+    fn find(&self, descriptor: &Designation<'_>) -> Option<Peer>;
+
+    /// A unit that was found before; `None` if it was taken away meanwhile.
+    fn unit(&self, peer: Peer) -> Option<PeerUnit<'_>>;
+}
+
+/// A unit among [`Peers`]; good for the life of one command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer(pub u16);
+
+/// One of [`Peers`], as its initiator sees it.
+#[derive(Clone, Copy)]
+pub struct PeerUnit<'a> {
+    /// The unit.
+    pub unit: &'a LogicalUnit,
+    /// The initiator's state there.
+    pub nexus: &'a UnitNexus,
+    /// The initiator's LUN map forbids writes.
+    pub read_only: bool,
+}
+
+/// What a designation descriptor says (SPC-4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Designation<'a> {
+    /// DESIGNATOR TYPE, 0 to 15.
+    pub kind: u8,
+    /// DESIGNATOR.
+    pub designator: &'a [u8],
+}
+
+/// Nobody to be named.
+#[derive(Clone, Copy, Debug)]
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn find(&self, _: &Designation<'_>) -> Option<Peer> {
+        None
+    }
+
+    fn unit(&self, _: Peer) -> Option<PeerUnit<'_>> {
+        None
+    }
 }
 
 /// How a command ended.
@@ -77,8 +129,10 @@ pub enum Ending {
 /// What a job wants next.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Do this on the unit's device, then call [`Job::step`] with its result.
+    /// Do this on a device, then call [`Job::step`] with its result.
     Io {
+        /// Whose device; `None`: that of the unit which the command is addressed to.
+        on: Option<Peer>,
         /// Operation.
         op: Op,
         /// First block.
@@ -89,6 +143,14 @@ pub enum Step {
         /// of [`crate::limits::BUFFER_ALIGN`]. The whole buffer for `Scsi`. Empty for the
         /// other operations.
         data: Range<usize>,
+    },
+    /// Only the control plane can do it: give it these parameters, and end the command with its [`crate::ControlReply`], whose data
+    /// is put to the start of the buffer. The job is not stepped again.
+    Control {
+        /// What to do.
+        request: ControlRequest,
+        /// The part of the buffer that holds the parameter list.
+        parameters: Range<usize>,
     },
     /// Answer.
     Done(Ending),
@@ -121,8 +183,13 @@ const _: () = assert!(size_of::<Job>() <= 80);
 /// The command is refused and was not started: answer it with that ending.
 #[inline]
 pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
-    if let Some(sense) = attention(cdb, context) {
-        return Err(Ending::CheckCondition(sense));
+    if let Some(nexus) = context.nexus.filter(|nexus| context.unit.is_some() && !nexus.is_clear()) {
+        if let Some(sense) = attention(cdb, nexus) {
+            return Err(Ending::CheckCondition(sense));
+        }
+        if let Some(ending) = access::obstacle(cdb, nexus) {
+            return Err(ending);
+        }
     }
     let parsed = match through::device(cdb, context) {
         Some(device) => through::begin(cdb, context, device).map(Command::Through),
@@ -135,10 +202,8 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
 }
 
 /// A unit's pending attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it.
-#[inline]
-fn attention(cdb: &[u8], context: &Context<'_>) -> Option<Sense> {
-    context.unit?;
-    let nexus = context.nexus.filter(|nexus| nexus.has_pending())?;
+#[cold]
+fn attention(cdb: &[u8], nexus: &UnitNexus) -> Option<Sense> {
     match cdb.first() {
         Some(&(opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)) => None,
         _ => Some(nexus.take()?.sense()),
@@ -175,6 +240,11 @@ impl Job {
     #[inline]
     pub fn opcode(&self) -> u8 {
         self.opcode
+    }
+
+    /// The blocks that no other command may touch from its first step to its end, on any core; `None` for most commands.
+    pub fn exclusive(&self) -> Option<std::ops::Range<u64>> {
+        None
     }
 
     /// It is a READ.
@@ -215,6 +285,9 @@ impl Job {
                 Step::GOOD
             }
             Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),
+            Command::Control { request, list_bytes, .. } => {
+                Step::Control { request, parameters: 0..list_bytes as usize }
+            }
             Command::Through(ref through) => {
                 on_unit(context, |unit| through::step(through, unit, context.read_only, turn))
             }
@@ -250,6 +323,9 @@ impl Lengths {
             (Command::Unmap { list_bytes }, _) => (u32::from(list_bytes), 0, usize::from(list_bytes)),
             (Command::Query { query, allocation }, _) => {
                 (0, allocation, answer::buffer_bytes(query, allocation, context))
+            }
+            (Command::Control { list_bytes, allocation, .. }, _) => {
+                (list_bytes, allocation, list_bytes.max(allocation.min(SCRATCH_BYTES as u32)) as usize)
             }
             (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
             (Command::TestUnitReady { probe: true }, _) => (0, 0, block_size as usize),

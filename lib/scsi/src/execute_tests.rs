@@ -354,7 +354,7 @@ fn one_supported_operation_code() {
     assert_eq!(opcodes(2, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
     assert_eq!(opcodes(3, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
     for (options, opcode, action) in
-        [(1, 0x15, 0), (0x81, 0x85, 0), (2, 0x9e, 0x13), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 9)]
+        [(1, 0x02, 0), (0x81, 0x85, 0), (2, 0x9e, 0x13), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 9)]
     {
         assert_eq!(opcodes(options, opcode, action, &unit), [0, 1, 0, 0], "{options:x} {opcode:x} {action:x}");
     }

@@ -22,7 +22,7 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -30,15 +30,18 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod answer;
 mod command;
 mod command_table;
+pub mod control;
 mod eui64;
 mod execute;
 pub mod limits;
 mod lun;
 mod medium;
 mod nexus;
+mod saved;
 #[cfg(test)]
 mod testing;
 mod through;
@@ -46,11 +49,13 @@ mod unit;
 pub mod wire;
 
 pub use command_table::{CommandInfo, Needs};
+pub use control::{ControlReply, ControlRequest};
 pub use eui64::{Eui64, Eui64Error};
-pub use execute::{Context, Ending, Job, PortIds, Step, begin};
+pub use execute::{Context, Designation, Ending, Job, NoPeers, Peer, PeerUnit, Peers, PortIds, Step, begin};
 pub use limits::SCRATCH_BYTES;
 pub use lun::{Address, Lun};
-pub use nexus::{UnitAttention, UnitNexus};
+pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
+pub use saved::{Saved, Store, StoreError};
 pub use through::unit_attention_of;
 pub use unit::{LogicalUnit, UnitError, UnitOptions};
 pub use wire::sense::{FieldPointer, ScsiStatus, Sense, SenseKey};
@@ -66,6 +71,7 @@ pub const COMMANDS: &[CommandInfo] = &[
     disk(READ_6, "READ(6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(WRITE_6, "WRITE(6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(INQUIRY, "INQUIRY", &[0x12, 0x03, 0xff, 0xff, 0xff, 0x04], QUICK),
+    disk(MODE_SELECT_6, "MODE SELECT(6)", &[0x15, 0x11, 0, 0, 0xff, 0x04], QUICK),
     disk(MODE_SENSE_6, "MODE SENSE(6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(START_STOP_UNIT, "START STOP UNIT", &[0x1b, 0, 0, 0x0f, 0xf7, 0x04], QUICK),
     disk(PREVENT_ALLOW_MEDIUM_REMOVAL, "PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x02, 0x04], QUICK),
@@ -76,6 +82,7 @@ pub const COMMANDS: &[CommandInfo] = &[
     disk(SYNCHRONIZE_CACHE_10, "SYNCHRONIZE CACHE(10)", &[0x35, 0, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], LONG),
     disk(WRITE_SAME_10, "WRITE SAME(10)", &[0x41, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], LONG),
     CommandInfo { needs: Needs::Unmap, ..disk(UNMAP, "UNMAP", &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], LONG) },
+    disk(MODE_SELECT_10, "MODE SELECT(10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
     disk(MODE_SENSE_10, "MODE SENSE(10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
     disk(READ_16, "READ(16)", &[0x88, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(WRITE_16, "WRITE(16)", &[0x8a, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),

@@ -1,6 +1,7 @@
-//! Unit attention conditions of one initiator at one unit (SAM-5 5.14).
+//! What stands between one initiator and one unit: unit attentions (SAM-5 5.14), reservations of others (SPC-4 5.13), the
+//! access state of the path (SPC-4 5.16).
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::wire::sense::Sense;
 
@@ -51,7 +52,7 @@ impl UnitAttention {
 
     /// What reporting it takes away with it: one reset tells the initiator all that the lesser ones would, cleared
     /// commands included.
-    const RESETS: u32 = UnitAttention::PowerOnReset.bit()
+    const RESETS: u64 = UnitAttention::PowerOnReset.bit()
         | UnitAttention::BusDeviceReset.bit()
         | UnitAttention::NexusLoss.bit()
         | UnitAttention::CommandsCleared.bit();
@@ -74,19 +75,56 @@ impl UnitAttention {
         Sense::unit_attention(asc, ascq)
     }
 
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << self as u8
     }
 }
 
-/// What one initiator port (an I_T_L nexus) has at one unit: the unit attentions that it was not told yet. Shared by
-/// all cores; asking whether there is one costs a relaxed load.
+/// What a reservation lets this initiator do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum ReservedFor {
+    /// It may do anything: there is no reservation, it holds it, or it is registered with one for registrants.
+    Us = 0,
+    /// Others may write: commands that change the medium or the unit conflict (SPC-4, write exclusive).
+    Writers = 1,
+    /// Others may do anything, this one next to nothing (SPC-4, exclusive access).
+    Others = 2,
+    /// As `Others`, by RESERVE of SPC-2, which lets even less pass.
+    Spc2 = 3,
+}
+
+/// Asymmetric access state of the path from this initiator (SPC-4 5.16.2), as far as it stands in a command's way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum PathState {
+    /// Active, optimized or not.
+    Active = 0,
+    /// Standby.
+    Standby = 1,
+    /// Unavailable.
+    Unavailable = 2,
+    /// Offline.
+    Offline = 3,
+    /// Transitioning between states.
+    Transitioning = 4,
+}
+
+/// What one initiator port (an I_T_L nexus) has at one unit: the unit attentions that it was not told yet, and what stands in
+/// its way. Shared by all cores; asking whether there is anything at all costs a relaxed load.
 ///
 /// SAM-5 queues one condition of each kind, so a set of bits is the whole queue.
 #[derive(Debug, Default)]
 pub struct UnitNexus {
-    pending: AtomicU32,
+    /// Bits 0 to 47: attentions. 48 and 49: [`ReservedFor`]. 52 to 54: [`PathState`].
+    state: AtomicU64,
 }
+
+const ATTENTIONS: u64 = (1 << 48) - 1;
+const RESERVED_AT: u32 = 48;
+const RESERVED_BITS: u64 = 0b11;
+const PATH_AT: u32 = 52;
+const PATH_BITS: u64 = 0b111;
 
 impl UnitNexus {
     /// A nexus with nothing pending.
@@ -94,15 +132,57 @@ impl UnitNexus {
         UnitNexus::default()
     }
 
+    /// Nothing is pending and nothing stands in the way: what nearly every command finds.
+    #[inline]
+    pub fn is_clear(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == 0
+    }
+
     /// Adds a condition; one that is pending already stays single.
     pub fn establish(&self, attention: UnitAttention) {
-        self.pending.fetch_or(attention.bit(), Ordering::Relaxed);
+        self.state.fetch_or(attention.bit(), Ordering::Relaxed);
+    }
+
+    /// What the reservation of its unit means to it.
+    pub fn reserved_for(&self) -> ReservedFor {
+        match self.state.load(Ordering::Relaxed) >> RESERVED_AT & RESERVED_BITS {
+            0 => ReservedFor::Us,
+            1 => ReservedFor::Writers,
+            2 => ReservedFor::Others,
+            _ => ReservedFor::Spc2,
+        }
+    }
+
+    /// Says what the reservation of its unit means to it from now on.
+    pub fn set_reserved_for(&self, reserved: ReservedFor) {
+        self.replace(RESERVED_AT, RESERVED_BITS, reserved as u64);
+    }
+
+    /// The access state of its path.
+    pub fn path_state(&self) -> PathState {
+        match self.state.load(Ordering::Relaxed) >> PATH_AT & PATH_BITS {
+            0 => PathState::Active,
+            1 => PathState::Standby,
+            2 => PathState::Unavailable,
+            3 => PathState::Offline,
+            _ => PathState::Transitioning,
+        }
+    }
+
+    /// Sets the access state of its path.
+    pub fn set_path_state(&self, state: PathState) {
+        self.replace(PATH_AT, PATH_BITS, state as u64);
+    }
+
+    fn replace(&self, at: u32, bits: u64, value: u64) {
+        let put = |state: u64| Some(state & !(bits << at) | value << at);
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, put);
     }
 
     /// Whether the next command has to report something.
     #[inline]
     pub fn has_pending(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) != 0
+        self.state.load(Ordering::Relaxed) & ATTENTIONS != 0
     }
 
     /// Takes the condition of highest precedence; of several callers exactly one gets it. A reset takes the lesser
@@ -110,7 +190,7 @@ impl UnitNexus {
     pub fn take(&self) -> Option<UnitAttention> {
         let mut taken = None;
         // No other memory hangs on the bits, so no ordering is needed: each bit is the whole message.
-        let _ = self.pending.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
             let attention = *UnitAttention::ALL.iter().find(|attention| pending & attention.bit() != 0)?;
             taken = Some(attention);
             let cleared = match attention.bit() & UnitAttention::RESETS {
@@ -124,7 +204,7 @@ impl UnitNexus {
 
     /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4).
     pub fn clear(&self, attention: UnitAttention) {
-        self.pending.fetch_and(!attention.bit(), Ordering::Relaxed);
+        self.state.fetch_and(!attention.bit(), Ordering::Relaxed);
     }
 }
 
@@ -155,6 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_the_way_is_apart_from_what_is_pending() {
+        let nexus = UnitNexus::new();
+        nexus.set_reserved_for(ReservedFor::Spc2);
+        nexus.set_path_state(PathState::Transitioning);
+        assert!(!nexus.has_pending() && !nexus.is_clear());
+        nexus.establish(UnitAttention::CapacityChanged);
+        nexus.set_reserved_for(ReservedFor::Writers);
+        assert_eq!((nexus.reserved_for(), nexus.path_state()), (ReservedFor::Writers, PathState::Transitioning));
+        assert_eq!(nexus.take(), Some(UnitAttention::CapacityChanged));
+        nexus.set_reserved_for(ReservedFor::Us);
+        nexus.set_path_state(PathState::Active);
+        assert!(nexus.is_clear());
+    }
+
+    #[test]
     fn a_lesser_condition_leaves_the_others() {
         let nexus = UnitNexus::new();
         nexus.establish(UnitAttention::ModeParametersChanged);
@@ -167,6 +262,7 @@ mod tests {
     fn precedence_is_the_order_of_the_list_and_bits_are_distinct() {
         assert!(UnitAttention::ALL.is_sorted());
         let all = UnitAttention::ALL.iter().fold(0, |bits, attention| bits | attention.bit());
+        assert_eq!(all & !ATTENTIONS, 0);
         assert_eq!(all.count_ones() as usize, UnitAttention::ALL.len());
     }
 

@@ -7,7 +7,10 @@ use uuid::Uuid;
 use crate::limits::SCRATCH_BYTES;
 use crate::medium;
 use crate::unit::Facts;
-use crate::{Address, Context, Ending, LogicalUnit, Lun, PortIds, Sense, Step, UnitNexus, UnitOptions, begin};
+use crate::{
+    Address, Context, ControlReply, Ending, LogicalUnit, Lun, NoPeers, PortIds, Sense, Step, UnitNexus, UnitOptions,
+    begin,
+};
 
 pub(crate) const BLOCK: usize = 512;
 /// Blocks of the unit; enough to exceed what one WRITE SAME may cover.
@@ -44,6 +47,7 @@ pub(crate) fn context(unit: &LogicalUnit) -> Context<'_> {
         nexus: None,
         luns: &[],
         ports: &PORTS,
+        peers: &NoPeers,
         read_only: false,
         data_out_len: 0,
         data_in_len: 0,
@@ -61,6 +65,7 @@ pub(crate) fn no_unit(address: Address) -> Context<'static> {
         nexus: None,
         luns: &[],
         ports: &PORTS,
+        peers: &NoPeers,
         read_only: false,
         data_out_len: 0,
         data_in_len: 0,
@@ -88,7 +93,7 @@ impl Disk {
     }
 
     fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
-        let Step::Io { op, lba, blocks, data } = step else { unreachable!("only I/O is executed") };
+        let Step::Io { on: None, op, lba, blocks, data } = step else { unreachable!("only I/O is executed") };
         let size = unit.block_size() as usize;
         assert!(lba.checked_add(blocks).is_some_and(|end| end <= unit.num_blocks()), "{op:?} {lba}+{blocks}");
         assert!(blocks > 0 || op == Op::Flush, "{op:?} of nothing");
@@ -180,6 +185,19 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
                     _ => Vec::new(),
                 };
                 assert!(data_in.len() <= job.data_in_len() as usize, "{job:?} returned {}", data_in.len());
+                return Outcome { ending, data_in, data_out_len };
+            }
+            Step::Control { request, parameters } => {
+                let unit = context.unit.expect("the control plane needs a unit");
+                let reply = crate::control::perform(request, &buffer[parameters], unit).reply;
+                let (ending, data_in) = match reply {
+                    ControlReply::Good(data) => {
+                        let len = data.len().min(job.data_in_len() as usize);
+                        (Ending::Good { data_in: 0..len }, data[..len].to_vec())
+                    }
+                    ControlReply::CheckCondition(sense) => (Ending::CheckCondition(sense), Vec::new()),
+                    ControlReply::Status(status) => (Ending::Status(status), Vec::new()),
+                };
                 return Outcome { ending, data_in, data_out_len };
             }
             step => last = Some(disk.execute(context.unit.expect("I/O needs a unit"), step, &mut buffer)),

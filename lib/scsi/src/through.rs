@@ -182,7 +182,7 @@ fn ask(through: &Through, facts: &passthrough::Facts, piece: Range<usize>, turn:
     let time_limit = time_limit::of(facts.device_type, through.cdb());
     Request { cdb: &cdb[..through.cdb().len()], time_limit, data: piece }.emit(turn.buffer);
     *turn.stage = Stage::Moving;
-    Step::Io { op: Op::Scsi { direction: through.direction }, lba: 0, blocks: 0, data: 0..turn.buffer.len() }
+    Step::Io { on: None, op: Op::Scsi { direction: through.direction }, lba: 0, blocks: 0, data: 0..turn.buffer.len() }
 }
 
 /// The device as the initiator shall see it.

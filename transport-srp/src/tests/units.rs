@@ -104,3 +104,27 @@ fn two_units_never_have_one_identity() {
     rig.controller.remove_lun("tgt0", 1).expect("it is there");
     rig.controller.add_lun("tgt0", &second, &same_naa).expect("nobody has it any more");
 }
+
+/// MODE SELECT goes to the control plane and back; the other initiator is told, the one that asked is not.
+#[test]
+fn mode_select_is_told_to_the_others() {
+    let mut rig = Rig::new(33, 2, SimOptions::jittery(), 16);
+    rig.export(&malloc("ram0", 100));
+    let mut initiators = [rig.initiator(1), rig.initiator(2)];
+    let channels = [0, 1].map(|index| rig.login(&mut initiators[index], MultiChannel::Single));
+    for (initiator, channel) in initiators.iter_mut().zip(channels) {
+        rig.clear_attention(initiator, channel, 0);
+    }
+    let mut list = vec![0, 0, 0, 0, 0x0a, 0x0a, 0x04];
+    list.resize(4 + 12, 0);
+    let select =
+        Request::new(lun(0), vec![0x15, 0x10, 0, 0, u8::try_from(list.len()).expect("short"), 0]).data_out(list);
+    rig.execute(&mut initiators[0], channels[0], &select).good();
+    assert_eq!(rig.execute(&mut initiators[0], channels[0], &Request::test_unit_ready(lun(0))).answer().status, 0);
+    let told = rig.execute(&mut initiators[1], channels[1], &Request::test_unit_ready(lun(0))).answer();
+    assert_eq!(told.key_and_code(), Some((6, 0x2a, 0x01)));
+    for (initiator, channel) in initiators.iter_mut().zip(channels) {
+        initiator.disconnect(channel);
+    }
+    rig.check_nothing_leaked();
+}

@@ -54,7 +54,7 @@ impl Turn<'_> {
     #[inline]
     pub(crate) fn ask_data(self, stage: Stage, op: Op, range: BlockRange, data: std::ops::Range<usize>) -> Step {
         *self.stage = stage;
-        Step::Io { op, lba: range.lba, blocks: range.blocks, data }
+        Step::Io { on: None, op, lba: range.lba, blocks: range.blocks, data }
     }
 }
 

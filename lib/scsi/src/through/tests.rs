@@ -43,7 +43,7 @@ fn run(
     loop {
         match job.step(&context, last, &mut buffer) {
             Step::Done(ending) => return (ending, buffer),
-            Step::Io { op: Op::Scsi { direction }, lba: 0, blocks: 0, data } => {
+            Step::Io { on: None, op: Op::Scsi { direction }, lba: 0, blocks: 0, data } => {
                 assert_eq!(data, 0..buffer.len());
                 assert_eq!(direction != Direction::None, data_out_len + data_in_len > 0);
                 let request = Request::parse(&buffer).expect("a request");
@@ -267,7 +267,7 @@ proptest! {
                     Outcome { status: status & 2, moved: (*moved).min(len).max(len * (moved % 2)), sense }.emit(&mut buffer);
                     last = Some(Ok(()));
                 }
-                Step::Io { .. } => return Ok(()),
+                Step::Io { .. } | Step::Control { .. } => return Ok(()),
             }
         }
         prop_assert!(false, "it does not end");

@@ -1,0 +1,86 @@
+//! The state directory: what units keep over restarts, a JSON file each, named after the unit's NAA designator.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use scsi::{Saved, Store, StoreError};
+
+/// Files of this size are ours; anything larger is not.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// A directory that exists and can be written.
+pub(crate) struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Makes the directory if need be.
+    ///
+    /// # Errors
+    /// It cannot be made or written.
+    pub(crate) fn open(path: &Path) -> io::Result<StateDir> {
+        fs::create_dir_all(path)?;
+        let probe = path.join(format!(".probe-{}", std::process::id()));
+        File::create(&probe)?;
+        fs::remove_file(&probe)?;
+        Ok(StateDir { path: path.to_owned() })
+    }
+
+    fn file(&self, naa: u64) -> PathBuf {
+        self.path.join(format!("unit-{naa:016x}.json"))
+    }
+
+    /// Written beside, made durable, and put in place: the old file or the new one is there at any time.
+    fn replace(&self, file: &Path, text: &[u8]) -> io::Result<()> {
+        let beside = file.with_extension("json.new");
+        let mut new = File::create(&beside)?;
+        new.write_all(text)?;
+        new.sync_all()?;
+        fs::rename(&beside, file)?;
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+impl Store for StateDir {
+    fn load(&self, naa: u64) -> Result<Saved, StoreError> {
+        let file = self.file(naa);
+        let wrong = |what: String| {
+            StoreError(format!("{}: {what}: restore the file, or remove it to begin with nothing", file.display()))
+        };
+        match fs::metadata(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
+            Err(error) => return Err(wrong(error.to_string())),
+            Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(wrong("it is too large".to_owned())),
+            Ok(_) => (),
+        }
+        let text = fs::read(&file).map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
+    }
+
+    fn save(&self, naa: u64, saved: &Saved) -> Result<(), StoreError> {
+        let file = self.file(naa);
+        let wrong = |error: io::Error| StoreError(format!("{}: {error}", file.display()));
+        let mut text = serde_json::to_vec_pretty(saved).map_err(|error| wrong(error.into()))?;
+        text.push(b'\n');
+        self.replace(&file, &text).map_err(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_found_again_and_what_is_damaged_is_named() {
+        let folder = std::env::temp_dir().join(format!("srpt-state-{}", std::process::id()));
+        let state = StateDir::open(&folder.join("a/b")).expect("a directory");
+        assert_eq!(state.load(7).expect("nothing yet"), Saved::default());
+        state.save(7, &Saved::default()).expect("room");
+        assert_eq!(state.load(7).expect("the same"), Saved::default());
+        fs::write(state.file(7), "{").expect("written");
+        let error = state.load(7).expect_err("damaged").to_string();
+        assert!(error.contains("unit-0000000000000007.json"), "{error}");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use fabric::{Deliver, QpIndex};
 use mem::{Buf, IoBuf};
 
-use crate::command::{Command, Event, Request, View};
+use crate::command::{Command, Request, View};
 use crate::limits;
 use crate::messages::{ChannelFailure, ChannelStart, ToControl};
 use crate::poll_group::PollGroup;
@@ -130,6 +130,7 @@ impl PollGroup {
         for waiters in [&mut self.table_waiters, &mut self.data_waiters, &mut self.device_waiters] {
             waiters.reserve(needed);
         }
+        self.ordered.reserve(needed);
         let owners = &mut self.fabrics[start.fabric].owners;
         if owners.len() <= qp.0 as usize {
             owners.resize(qp.0 as usize + 1, None);
@@ -174,7 +175,7 @@ impl PollGroup {
         let view = Rc::clone(&channel.view);
         let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
         match request {
-            Request::Command(_) => self.run(command, Event::Arrived),
+            Request::Command(_) => self.admit(command),
             Request::Management(management) => self.manage(key, command, &management),
             Request::Answer(_) => {
                 if let Some(action) = self.commands.get_mut(command).map(Command::refuse) {

@@ -29,12 +29,14 @@ use mem::{Buf, IoBuf};
 use scsi::{Address, Context, ControlReply, ControlRequest, Ending, Job, Peer, Sense, Step, UnitAttention};
 
 use crate::channel::Channel;
+use crate::exclusion::Extent;
 use crate::management::Order;
 use crate::respond::{self, Reply};
 use crate::session::{LunEntry, LunMap, Nexus, UnitId};
 use crate::slab::Key;
+use crate::task_set::Place;
 use crate::transfer::{self, Cursor, Descriptors};
-use crate::wire::cmd::{self, DataBuffer};
+use crate::wire::cmd::{self, DataBuffer, TaskAttribute};
 use crate::wire::{Tag, tmf};
 
 /// What a channel's commands are seen against; replaced whole when the LUNs change, while older commands keep theirs.
@@ -88,10 +90,14 @@ pub(crate) enum Stage {
 /// What has to be done for a command next.
 #[derive(Debug)]
 pub(crate) enum Action {
+    /// Let it into its task set, then [`Event::Arrived`] or [`Event::Refused`].
+    Start,
     /// Take a buffer for the descriptor table, then [`Event::TableBuffer`].
     NeedTable,
     /// Take a data buffer of this many bytes, then [`Event::DataBuffer`].
     NeedData(usize),
+    /// Keep all others off these blocks, in which everything lies that it reads and writes; then [`Event::Claimed`].
+    Claim(Extent, Option<Buf>),
     /// Fetch the next segments into it, then [`Event::Fetched`].
     Fetch(IoBuf),
     /// Give it to a device (`None`: that of the command's own unit), then [`Event::Executed`].
@@ -106,9 +112,11 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) enum Event {
     Arrived,
+    Refused(Reply),
     TableBuffer(Buf),
     DataBuffer(Buf),
     Fetched(IoBuf),
+    Claimed(Option<Buf>),
     Executed(Option<IoBuf>, Result<(), IoError>),
     Controlled(ControlReply),
 }
@@ -132,6 +140,7 @@ pub(crate) struct Command {
     pub(crate) stage: Stage,
     /// An action that waits for a resource.
     pub(crate) parked: Option<Action>,
+    pub(crate) place: Place,
     pub(crate) reply: Option<Reply>,
     pub(crate) abort: Option<Abort>,
     /// Orders of task management that wait for this command.
@@ -146,6 +155,8 @@ pub(crate) struct Command {
     pub(crate) receive: Option<Buf>,
     /// What a device is doing.
     pub(crate) executing: Option<Op>,
+    /// The blocks that it is about.
+    pub(crate) extent: Extent,
     /// Whose device, if not that of the command's own unit.
     pub(crate) executing_on: Option<Peer>,
     /// What the device told this initiator and the others have to know.
@@ -179,6 +190,7 @@ impl Command {
             request,
             stage: Stage::Arrived,
             parked: None,
+            place: Place::default(),
             reply: None,
             abort: None,
             orders: ArrayVec::new(),
@@ -187,6 +199,7 @@ impl Command {
             orphan_of: None,
             receive,
             executing: None,
+            extent: Extent::default(),
             executing_on: None,
             changed: None,
             sense: ArrayVec::new(),
@@ -205,9 +218,11 @@ impl Command {
     pub(crate) fn handle(&mut self, event: Event) -> Action {
         match event {
             Event::Arrived => self.arrived(),
+            Event::Refused(reply) => self.answer(reply),
             Event::TableBuffer(buf) => self.fetch_table(buf),
             Event::DataBuffer(buf) => self.fill(buf),
             Event::Fetched(data) => self.fetched(data),
+            Event::Claimed(buf) => self.step(None, buf),
             Event::Executed(data, result) => self.executed(data, result),
             Event::Controlled(reply) => self.controlled(reply),
         }
@@ -260,6 +275,14 @@ impl Command {
 
     pub(crate) fn nexus(&self) -> &Nexus {
         &self.view.nexus
+    }
+
+    /// The task attribute of a command.
+    pub(crate) fn attribute(&self) -> Option<TaskAttribute> {
+        match &self.request {
+            Request::Command(command) => Some(command.task_attribute),
+            Request::Management(_) | Request::Answer(_) => None,
+        }
     }
 
     pub(crate) fn tag(&self) -> Tag {
@@ -390,7 +413,7 @@ impl Command {
             return Action::Fetch(data);
         }
         if self.stage == Stage::FetchData {
-            return self.step(None, Some(data.into_buf()));
+            return self.first_step(Some(data.into_buf()));
         }
         let Request::Command(command) = &self.request else { return self.refuse() };
         let total = command.data_out.len().max(command.data_in.len());
@@ -406,7 +429,7 @@ impl Command {
         let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
         let (need, out) = (job.buffer_len(), job.data_out_len() as usize);
         if need == 0 {
-            return self.step(None, None);
+            return self.first_step(None);
         }
         if let (DataBuffer::Immediate { offset, .. }, true, Some(receive)) =
             (&command.data_out, need == out, &self.receive)
@@ -416,7 +439,7 @@ impl Command {
             if (receive.addr() + offset as u64).is_multiple_of(align as u64) && offset + need <= receive.len() {
                 self.in_place = Some(offset);
                 let receive = self.receive.take();
-                return self.step(None, receive);
+                return self.first_step(receive);
             }
         }
         Action::NeedData(need)
@@ -427,11 +450,11 @@ impl Command {
         let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
         let out = job.data_out_len() as usize;
         match (&command.data_out, &self.receive) {
-            (_, _) if out == 0 => self.step(None, Some(buf)),
+            (_, _) if out == 0 => self.first_step(Some(buf)),
             (DataBuffer::Immediate { offset, .. }, Some(receive)) => {
                 let from = usize::from(*offset);
                 buf.bytes_mut()[..out].copy_from_slice(&receive.bytes()[from..from + out]);
-                self.step(None, Some(buf))
+                self.first_step(Some(buf))
             }
             _ => {
                 self.stage = Stage::FetchData;
@@ -445,6 +468,31 @@ impl Command {
         self.executing = None;
         let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
         self.step(Some(result), buf)
+    }
+
+    /// The first step, once the blocks are its own that must be.
+    fn first_step(&mut self, buf: Option<Buf>) -> Action {
+        match self.exclusive() {
+            Some(blocks) => Action::Claim(Extent { start: blocks.start, end: blocks.end }, buf),
+            None => self.step(None, buf),
+        }
+    }
+
+    fn exclusive(&self) -> Option<std::ops::Range<u64>> {
+        #[cfg(test)]
+        if let Some(blocks) = self.exclusive_for_test() {
+            return Some(blocks);
+        }
+        self.job.as_ref()?.exclusive()
+    }
+
+    /// Tests: a command with this GROUP NUMBER has its eight blocks to itself.
+    #[cfg(test)]
+    fn exclusive_for_test(&self) -> Option<std::ops::Range<u64>> {
+        let (Request::Command(command), Some(receive)) = (&self.request, &self.receive) else { return None };
+        let cdb = command.cdb(receive.bytes());
+        let lba = u64::from(u32::from_be_bytes(*cdb.get(2..)?.first_chunk()?));
+        (matches!(cdb[0], 0x28 | 0x2a | 0x2f) && cdb[6] == 0x1f).then(|| lba..lba + 8)
     }
 
     /// Lets the job decide what comes next.

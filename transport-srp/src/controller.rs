@@ -14,6 +14,7 @@ use scsi::{Store, UnitAttention};
 
 use crate::connection::Connection;
 use crate::exchange::Exchange;
+use crate::exclusion::Board;
 use crate::initiator_group::InitiatorGroup;
 use crate::limits;
 use crate::memory::MemoryOptions;
@@ -115,6 +116,7 @@ impl Controller {
     ) -> (Controller, Vec<PollGroupSeed>) {
         let (outbox, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
         let (mut groups, mut seeds) = (Vec::new(), Vec::new());
+        let board = Board::new(reactors.iter().map(|(waker, _)| waker.clone()).collect());
         for (number, (waker, region)) in (0..).zip(reactors) {
             let (sender, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
             for fabric in &mut fabrics {
@@ -126,6 +128,7 @@ impl Controller {
                 fabrics: fabric_groups,
                 region,
                 memory: options.memory,
+                board: Arc::clone(&board),
                 inbox,
                 outbox: outbox.clone(),
             });

@@ -63,6 +63,7 @@ mod connection;
 mod control;
 mod controller;
 mod exchange;
+mod exclusion;
 mod fence;
 mod initiator_group;
 mod inspection;
@@ -77,6 +78,7 @@ mod session;
 mod slab;
 mod statistics;
 mod target;
+mod task_set;
 mod transfer;
 
 #[cfg(any(test, feature = "test-utils"))]

@@ -8,6 +8,7 @@ use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
 use crate::command::{Abort, Action, Command, Event, Request, Stage};
+use crate::exclusion::Extent;
 use crate::messages::{ChannelFailure, ToControl};
 use crate::poll_group::{PollGroup, Unit};
 use crate::respond::Reply;
@@ -15,7 +16,7 @@ use crate::session::LunEntry;
 use crate::slab::Key;
 
 /// What became of an action.
-enum Performed {
+pub(crate) enum Performed {
     /// It goes on by itself: a completion will come.
     Started,
     /// It is done; this follows at once.
@@ -26,7 +27,7 @@ enum Performed {
 
 /// What a parked command waits for.
 #[derive(Clone, Copy)]
-enum Queue {
+pub(crate) enum Queue {
     Table,
     Data,
     Send,
@@ -45,9 +46,11 @@ impl PollGroup {
     pub(crate) fn carry_out(&mut self, key: Key<Command>, mut action: Action) {
         loop {
             let performed = match action {
+                Action::Start => self.start(key),
                 Action::NeedTable => self.take_table(),
                 Action::NeedData(len) => self.take_data(len),
                 Action::Fetch(data) => self.fetch(key, data),
+                Action::Claim(extent, buf) => self.claim(key, extent, buf),
                 Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
                 Action::Control { request, parameters } => self.ask_control(key, request, parameters),
                 Action::Deliver(data) => self.deliver(key, data),
@@ -132,12 +135,16 @@ impl PollGroup {
         let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         };
-        if fence.is_raised() {
+        let extent = touched(op, lba, blocks);
+        if fence.is_raised() || self.claims.forbids(unit_id, extent, command.place.range) {
             return Performed::Parked(Action::Submit { on, op, lba, blocks, data }, Queue::Device);
         }
         match device.submit(BlockIo { op, lba, blocks, data, tag: key.to_bits() }, self.now.0) {
             Ok(()) => {
                 command.executing = Some(op);
+                command.extent = extent;
+                #[cfg(test)]
+                crate::tests::witness::submitted(self.number, key, unit_id, extent);
                 command.executing_on = on;
                 if !std::mem::replace(busy, true) {
                     self.busy_units.push(unit_id);
@@ -187,6 +194,8 @@ impl PollGroup {
         });
         command.stage = Stage::Responding;
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
+        let place = std::mem::take(&mut command.place);
+        self.leave_task_set(key, place);
         Performed::Started
     }
 
@@ -278,6 +287,8 @@ impl PollGroup {
 
     /// The device is done with an operation.
     pub(crate) fn on_executed(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
+        #[cfg(test)]
+        crate::tests::witness::executed(self.number, key);
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.channel.is_none() {
             // What a SCSI device told a command that nobody waits for concerns its own initiator as well.
@@ -308,6 +319,7 @@ impl PollGroup {
         if let Some(channel) = command.channel {
             self.unlist_command(channel, command.position);
         }
+        self.leave_task_set(key, command.place);
         for &order in &command.orders {
             self.order_progressed(order);
         }
@@ -324,6 +336,10 @@ impl PollGroup {
     /// An aborted command came to rest with nothing of it under way.
     pub(crate) fn finish_aborted(&mut self, key: Key<Command>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
+        if command.receive.is_none() {
+            // It had its data where they arrived, and the buffer went with the action that it waited for.
+            command.receive = self.memory.receives.get();
+        }
         match (abort, command.channel) {
             (Abort::WithStatus, Some(_)) => {
                 let action = command.answer(Reply::TaskAborted);
@@ -352,6 +368,9 @@ impl PollGroup {
         }
         let position = command.position;
         command.orphan_of = Some(channel);
+        // Its blocks stay its own while the device is at them. Its turn is over: else a stuck device would hold up INQUIRY.
+        let turn = command.place.leave();
+        self.leave_task_set(key, turn);
         self.unlist_command(channel, position);
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.orphans += 1;
@@ -411,6 +430,17 @@ impl PollGroup {
 impl From<WorkError> for ChannelFailure {
     fn from(error: WorkError) -> ChannelFailure {
         ChannelFailure::Work(error)
+    }
+}
+
+/// The blocks that an operation reads or changes: all of them, where the device alone knows; none, where it does neither.
+fn touched(op: Op, lba: u64, blocks: u64) -> Extent {
+    match op {
+        Op::Scsi { .. } => Extent::ALL,
+        Op::Flush => Extent::default(),
+        Op::Read | Op::Write { .. } | Op::Unmap | Op::WriteZeroes { .. } | Op::LbaStatus => {
+            Extent { start: lba, end: lba.saturating_add(blocks) }
+        }
     }
 }
 

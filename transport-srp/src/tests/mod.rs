@@ -6,7 +6,9 @@ mod logins;
 mod management;
 mod orphans;
 mod passthrough;
+mod task_set;
 mod units;
+pub(crate) mod witness;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -53,7 +55,9 @@ impl Rig {
             Controller::new(ControllerOptions { credits, memory }, fabrics, reactors, Waker::new());
         controller.create_target("tgt0", ID_EXT, IOC_GUID).expect("a target");
         controller.create_listener("sim", address()).expect("a listener");
-        let mut rig = Rig { network, controller, groups: seeds.into_iter().map(|seed| seed.settle()).collect() };
+        let mut groups: Vec<PollGroup> = seeds.into_iter().map(|seed| seed.settle()).collect();
+        groups.iter_mut().zip(0..).for_each(|(group, number)| group.number = number);
+        let mut rig = Rig { network, controller, groups };
         rig.run(20);
         rig
     }

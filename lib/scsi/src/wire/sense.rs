@@ -108,6 +108,8 @@ impl Sense {
     pub const INVALID_FIELD_IN_PARAMETER_LIST: Sense = Sense::new(SenseKey::IllegalRequest, 0x26, 0x00);
     /// 05h 39h/00h SAVING PARAMETERS NOT SUPPORTED.
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x39, 0x00);
+    /// 05h 49h/00h INVALID MESSAGE ERROR: for the transport.
+    pub const INVALID_MESSAGE: Sense = Sense::new(SenseKey::IllegalRequest, 0x49, 0x00);
     /// 07h 27h/00h WRITE PROTECTED.
     pub const WRITE_PROTECTED: Sense = Sense::new(SenseKey::DataProtect, 0x27, 0x00);
     /// 07h 27h/02h LOGICAL UNIT SOFTWARE WRITE PROTECTED: the SWP bit of the control mode page.

@@ -18,6 +18,9 @@ use crate::target::{Target, TargetLun};
 /// Largest LUN (SAM-5: flat space addressing).
 const LUN_MAX: u16 = Lun::MAX.0;
 
+/// Most commands that a unit can be told to take at one time.
+pub const QUEUE_DEPTH_MAX: u32 = 65535;
+
 /// Why a request of an administrator was refused; the message names the parameter and the fix.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
@@ -57,6 +60,9 @@ pub struct LunOptions {
     pub naa: Option<u64>,
     /// EUI-64 designator.
     pub eui64: Option<Eui64>,
+    /// Most commands that the unit takes at one time, of all initiators together, 1 to [`QUEUE_DEPTH_MAX`]; `None`: as many as come. More end
+    /// with TASK SET FULL, or BUSY.
+    pub queue_depth: Option<u32>,
 }
 
 impl Controller {
@@ -294,7 +300,14 @@ impl Controller {
     /// The unit over a bdev; made, and opened on every core, if it is the first use.
     fn unit_over(&mut self, bdev: &Arc<Bdev>, options: &LunOptions) -> Result<UnitId, AdminError> {
         let name = &bdev.info().name;
+        if options.queue_depth.is_some_and(|depth| !(1..=QUEUE_DEPTH_MAX).contains(&depth)) {
+            return Err(AdminError::Invalid(format!("queue_depth: 1 to {QUEUE_DEPTH_MAX}; leave it out for no limit")));
+        }
         if let Some(unit) = self.units.find(name) {
+            if options.queue_depth.is_some() {
+                let text = format!("queue_depth: bdev {name} is exported already, with its own; leave it out");
+                return Err(AdminError::Invalid(text));
+            }
             let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
             if identity.iter().any(|given| given.is_some()) || options.naa.is_some() || options.eui64.is_some() {
                 let text = format!(
@@ -322,6 +335,7 @@ impl Controller {
             eui64: options.eui64,
             read_only: false,
             transfer_bytes_max: limits::TRANSFER_BYTES_MAX as u32,
+            queue_depth: options.queue_depth,
             bdev: defaults.bdev,
         };
         let unit = LogicalUnit::new(unit).map_err(unit_error)?;

@@ -16,7 +16,10 @@
 //! | `FetchTable`, `FetchData` | RDMA READs | `Fetched` | freed when the READs came back: they cannot be cut |
 //! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered |
 //! | `Control` | the control plane | `Controlled` | freed when it has answered |
+//! | `Clearing` | other cores (`clearing.rs`) | the answer of the control plane | freed at once |
 //! | `Deliver` | RDMA WRITEs, the send | `Delivered` | not posted yet: freed after the piece under way; response posted: goes first |
+
+mod exclusive;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,6 +86,8 @@ pub(crate) enum Stage {
     /// The control plane carries it out.
     Control,
     Deliver,
+    /// It has ended; its response waits until the commands are aborted that it takes with it.
+    Clearing,
     /// The response is posted.
     Responding,
 }
@@ -142,6 +147,8 @@ pub(crate) struct Command {
     pub(crate) parked: Option<Action>,
     pub(crate) place: Place,
     pub(crate) reply: Option<Reply>,
+    /// The commands are gone that its end took with it.
+    pub(crate) has_cleared: bool,
     pub(crate) abort: Option<Abort>,
     /// Orders of task management that wait for this command.
     pub(crate) orders: ArrayVec<Key<Order>, 4>,
@@ -192,6 +199,7 @@ impl Command {
             parked: None,
             place: Place::default(),
             reply: None,
+            has_cleared: false,
             abort: None,
             orders: ArrayVec::new(),
             fenced: false,
@@ -326,7 +334,8 @@ impl Command {
         match &self.request {
             Request::Command(command) => {
                 let data_out_len = self.job.as_ref().map_or(0, Job::data_out_len);
-                respond::command(reply, command, data_out_len, &self.sense, delta, out)
+                let descriptor_sense = self.unit().is_some_and(|entry| entry.logical_unit.descriptor_sense());
+                respond::command(reply, command, data_out_len, &self.sense, descriptor_sense, delta, out)
             }
             Request::Management(management) => {
                 let Reply::Management(status) = reply else { unreachable!("task management is answered as such") };
@@ -468,31 +477,6 @@ impl Command {
         self.executing = None;
         let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
         self.step(Some(result), buf)
-    }
-
-    /// The first step, once the blocks are its own that must be.
-    fn first_step(&mut self, buf: Option<Buf>) -> Action {
-        match self.exclusive() {
-            Some(blocks) => Action::Claim(Extent { start: blocks.start, end: blocks.end }, buf),
-            None => self.step(None, buf),
-        }
-    }
-
-    fn exclusive(&self) -> Option<std::ops::Range<u64>> {
-        #[cfg(test)]
-        if let Some(blocks) = self.exclusive_for_test() {
-            return Some(blocks);
-        }
-        self.job.as_ref()?.exclusive()
-    }
-
-    /// Tests: a command with this GROUP NUMBER has its eight blocks to itself.
-    #[cfg(test)]
-    fn exclusive_for_test(&self) -> Option<std::ops::Range<u64>> {
-        let (Request::Command(command), Some(receive)) = (&self.request, &self.receive) else { return None };
-        let cdb = command.cdb(receive.bytes());
-        let lba = u64::from(u32::from_be_bytes(*cdb.get(2..)?.first_chunk()?));
-        (matches!(cdb[0], 0x28 | 0x2a | 0x2f) && cdb[6] == 0x1f).then(|| lba..lba + 8)
     }
 
     /// Lets the job decide what comes next.

@@ -219,6 +219,7 @@ impl Controller {
             ToControl::Control { channel, command, unit, request, parameters } => {
                 self.on_control(channel, command, unit, request, &parameters);
             }
+            ToControl::Clear { channel, command, unit, everybody } => self.on_clear(channel, command, unit, everybody),
             ToControl::UnitChanged { unit, attention, told } => self.on_unit_changed(unit, attention, told),
             ToControl::DeviceReset { id } => self.on_device_reset(id),
             ToControl::OrderDone { id } => self.on_order_done(id),
@@ -262,7 +263,8 @@ impl Controller {
         let scope = match function {
             TmfFunction::AbortTask => AbortScope::Task { session, unit, tag },
             TmfFunction::AbortTaskSet => AbortScope::TaskSet { session, unit },
-            TmfFunction::ClearTaskSet | TmfFunction::LunReset => AbortScope::Unit { session, unit },
+            TmfFunction::ClearTaskSet => AbortScope::Cleared { session, unit },
+            TmfFunction::LunReset => AbortScope::Unit { session, unit },
             TmfFunction::ClearAca => {
                 return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::NotSupported });
             }
@@ -282,6 +284,17 @@ impl Controller {
         }
         self.orders.insert(id, ManagementOrder { group, request, remaining: self.groups.len(), resetting });
         self.tell_all(|| ToGroup::Order { id, scope });
+    }
+
+    /// A command ended that takes others with it: as ABORT TASK SET, or CLEAR TASK SET if it takes those of `everybody`.
+    fn on_clear(&mut self, channel: ChannelId, command: u64, unit: UnitId, everybody: bool) {
+        let Some(connection) = self.connections.get(&channel) else { return };
+        let (group, Some(session)) = (connection.group, connection.session) else { return };
+        let id = self.next_order;
+        self.next_order += 1;
+        let remaining = self.groups.len();
+        self.orders.insert(id, ManagementOrder { group, request: command, remaining, resetting: None });
+        self.tell_all(|| ToGroup::Order { id, scope: AbortScope::Others { session, unit, everybody } });
     }
 
     /// Everybody but the session that knows already is told.

@@ -58,6 +58,7 @@ pub mod wire;
 
 mod administration;
 mod channel;
+mod clearing;
 mod command;
 mod connection;
 mod control;
@@ -77,6 +78,7 @@ mod respond;
 mod session;
 mod slab;
 mod statistics;
+mod tags;
 mod target;
 mod task_set;
 mod transfer;
@@ -84,7 +86,7 @@ mod transfer;
 #[cfg(any(test, feature = "test-utils"))]
 pub mod testing;
 
-pub use administration::{AdminError, LunOptions};
+pub use administration::{AdminError, LunOptions, QUEUE_DEPTH_MAX};
 pub use controller::{Controller, ControllerOptions, LoginCounts};
 pub use exchange::ExchangeState;
 pub use initiator_group::{InitiatorGroup, Pattern, PatternError};

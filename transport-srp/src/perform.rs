@@ -160,6 +160,9 @@ impl PollGroup {
         let Some((command, channel)) = command_and_channel(&mut self.commands, &mut self.channels, key) else {
             return Performed::Started;
         };
+        if command.has_to_clear() {
+            return self.clear_others(key);
+        }
         let fabric = &mut self.fabrics[channel.fabric].group;
         let slots = fabric.send_slots_free(channel.qp);
         let needed = if command.remaining() > 0 { 2 } else { 1 };
@@ -187,6 +190,7 @@ impl PollGroup {
         channel.credits_used -= delta;
         if command.failed() {
             channel.statistics.failures.increment();
+            command.note_status();
         }
         let message = channel.messages.pop().map(|mut buf| {
             let len = command.build_response(delta.cast_signed(), buf.bytes_mut());
@@ -194,8 +198,7 @@ impl PollGroup {
         });
         command.stage = Stage::Responding;
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
-        let place = std::mem::take(&mut command.place);
-        self.leave_task_set(key, place);
+        self.leave_task_set(key, false);
         Performed::Started
     }
 
@@ -315,11 +318,11 @@ impl PollGroup {
 
     /// A command is over: its slot and whatever it still holds become free.
     pub(crate) fn finish(&mut self, key: Key<Command>) {
+        self.leave_task_set(key, false);
         let Some(command) = self.commands.remove(key) else { return };
         if let Some(channel) = command.channel {
             self.unlist_command(channel, command.position);
         }
-        self.leave_task_set(key, command.place);
         for &order in &command.orders {
             self.order_progressed(order);
         }
@@ -358,7 +361,7 @@ impl PollGroup {
     /// Detaches a command from its channel while the device works on it. Its initiator may be answered as if it were over.
     pub(crate) fn orphan(&mut self, key: Key<Command>) -> Option<Buf> {
         let command = self.commands.get_mut(key)?;
-        let channel = command.channel.take()?;
+        let channel = command.channel?;
         let receive = command.receive.take();
         if let Some(unit) = command.executing_unit()
             && command.executing.is_some_and(|op| changes_medium(op) || moves_medium(op, unit))
@@ -368,9 +371,8 @@ impl PollGroup {
         }
         let position = command.position;
         command.orphan_of = Some(channel);
-        // Its blocks stay its own while the device is at them. Its turn is over: else a stuck device would hold up INQUIRY.
-        let turn = command.place.leave();
-        self.leave_task_set(key, turn);
+        self.leave_task_set(key, true);
+        self.commands.get_mut(key)?.channel = None;
         self.unlist_command(channel, position);
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.orphans += 1;
@@ -404,7 +406,7 @@ impl PollGroup {
         for command in commands {
             let Some(entry) = self.commands.get_mut(command) else { continue };
             let waits = matches!(entry.request, Request::Management(_)) && entry.stage == Stage::Arrived
-                || entry.stage == Stage::Control;
+                || matches!(entry.stage, Stage::Control | Stage::Clearing);
             if entry.parked.take().is_some() || waits {
                 self.finish(command);
             } else if entry.executing.is_some() {

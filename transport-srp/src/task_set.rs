@@ -11,9 +11,11 @@
 //! (QUEUE ALGORITHM MODIFIER 1h). How cores agree about ORDERED commands and about blocks of a command's own: `exclusion.rs`. A command
 //! of another core is older if that core had noted it first, or had started it; commands of one channel are all of one core.
 //!
+//! A unit may have a limit to its task set (`scsi::TaskSet`): what comes beyond ends with TASK SET FULL, or BUSY. Otherwise credits are the only one.
+//!
 //! A command's end is here the moment its response is posted, or that it is gone without one.
 
-use scsi::Sense;
+use scsi::{Ending, ScsiStatus, Sense};
 
 use crate::command::{Action, Command, Event, Request, Stage};
 use crate::exclusion::{Claim, Extent, Kind, Noted};
@@ -41,6 +43,10 @@ pub(crate) struct Place {
     order: Option<Claim>,
     /// Its claim to blocks.
     pub(crate) range: Option<Claim>,
+    /// It is counted in its unit's task set.
+    has_entered: bool,
+    /// Its tag is noted as in use on its channel.
+    pub(crate) has_tag: bool,
 }
 
 impl Place {
@@ -59,8 +65,9 @@ impl PollGroup {
         self.arrivals += 1;
         command.place.arrival = self.arrivals;
         let free = self.claims.is_empty() && self.ordered.is_empty();
+        let limited = command.unit().is_some_and(|entry| entry.logical_unit.task_set().depth().is_some());
         match command.attribute() {
-            Some(TaskAttribute::Simple) if free => {
+            Some(TaskAttribute::Simple) if free && !limited => {
                 command.place.started = true;
                 #[cfg(test)]
                 crate::tests::witness::started(self.number, key, command);
@@ -75,13 +82,18 @@ impl PollGroup {
     pub(crate) fn start(&mut self, key: Key<Command>) -> Performed {
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
         let Some(unit) = command.unit_id() else { return self.started(key) };
+        if let Err(status) = command.enter_task_set() {
+            return refused(Ending::Status(status));
+        }
         let may = match command.attribute() {
             Some(TaskAttribute::Simple) | None => self.may_start(key, unit),
             Some(TaskAttribute::Ordered) => self.may_start_ordered(key, unit),
             Some(TaskAttribute::HeadOfQueue) => true,
             // SAM-5: there is no condition that it could be for.
-            Some(TaskAttribute::Aca) => return refused(Sense::INVALID_MESSAGE),
-            Some(TaskAttribute::Reserved(_)) => return refused(Sense::INVALID_FIELD_IN_COMMAND_IU),
+            Some(TaskAttribute::Aca) => return refused(Ending::CheckCondition(Sense::INVALID_MESSAGE)),
+            Some(TaskAttribute::Reserved(_)) => {
+                return refused(Ending::CheckCondition(Sense::INVALID_FIELD_IN_COMMAND_IU));
+            }
         };
         if may { self.started(key) } else { Performed::Parked(Action::Start, Queue::Device) }
     }
@@ -166,9 +178,19 @@ impl PollGroup {
         }
     }
 
-    /// A command has ended: what it had to itself is free.
+    /// A command has ended: its tag and what it had to itself are free. It becomes an orphan: the same, but for its blocks while the device is
+    /// at them. Its turn is over all the same, else a stuck device would hold up INQUIRY.
     #[inline]
-    pub(crate) fn leave_task_set(&mut self, key: Key<Command>, place: Place) {
+    pub(crate) fn leave_task_set(&mut self, key: Key<Command>, as_orphan: bool) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        let place = if as_orphan { command.place.leave() } else { std::mem::take(&mut command.place) };
+        if let Some(entry) = command.unit().filter(|_| place.has_entered) {
+            entry.logical_unit.task_set().leave(&entry.nexus);
+        }
+        if let (Some(channel), true) = (command.channel, place.has_tag) {
+            let tag = command.tag();
+            self.channels.get_mut(channel).into_iter().for_each(|channel| channel.tags.remove(tag));
+        }
         #[cfg(test)]
         crate::tests::witness::left(self.number, key, place);
         for claim in [place.range, place.order].into_iter().flatten() {
@@ -180,8 +202,26 @@ impl PollGroup {
     }
 }
 
-fn refused(sense: Sense) -> Performed {
-    Performed::Followed(Event::Refused(Reply::Ended(scsi::Ending::CheckCondition(sense))))
+impl Command {
+    /// Counts it in its unit's task set, once.
+    fn enter_task_set(&mut self) -> Result<(), ScsiStatus> {
+        if let Some(entry) = self.unit().filter(|_| !self.place.has_entered) {
+            entry.logical_unit.task_set().enter(&entry.nexus)?;
+            self.place.has_entered = true;
+        }
+        Ok(())
+    }
+
+    /// It is answered: with some statuses its initiator is told once more (SPC-4, control mode page, UA_INTLCK_CTRL).
+    pub(crate) fn note_status(&self) {
+        if let (Some(entry), Some(Reply::Ended(Ending::Status(status)))) = (self.unit(), &self.reply) {
+            entry.logical_unit.task_set().note_status(*status, &entry.nexus);
+        }
+    }
+}
+
+fn refused(ending: Ending) -> Performed {
+    Performed::Followed(Event::Refused(Reply::Ended(ending)))
 }
 
 /// Whether a command is in the unit's task set, or will be once it starts.

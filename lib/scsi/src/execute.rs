@@ -10,6 +10,7 @@ use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Lun};
 use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, unmap, verify, write_same};
 use crate::nexus::{UnitAttention, UnitNexus};
+use crate::task_set::AttentionInterlock;
 use crate::through;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::opcode;
@@ -184,7 +185,7 @@ const _: () = assert!(size_of::<Job>() <= 80);
 #[inline]
 pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     if let Some(nexus) = context.nexus.filter(|nexus| context.unit.is_some() && !nexus.is_clear()) {
-        if let Some(sense) = attention(cdb, nexus) {
+        if let Some(sense) = attention(cdb, context.unit, nexus) {
             return Err(Ending::CheckCondition(sense));
         }
         if let Some(ending) = access::obstacle(cdb, nexus) {
@@ -201,11 +202,14 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     }
 }
 
-/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it.
+/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it, unless UA_INTLCK_CTRL (SPC-4,
+/// control mode page) leaves that to REQUEST SENSE.
 #[cold]
-fn attention(cdb: &[u8], nexus: &UnitNexus) -> Option<Sense> {
+fn attention(cdb: &[u8], unit: Option<&LogicalUnit>, nexus: &UnitNexus) -> Option<Sense> {
+    let kept = || unit.is_some_and(|unit| unit.task_set().attention_interlock() != AttentionInterlock::Cleared);
     match cdb.first() {
         Some(&(opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)) => None,
+        _ if kept() => Some(nexus.first()?.sense()),
         _ => Some(nexus.take()?.sense()),
     }
 }

@@ -374,6 +374,23 @@ fn a_unit_attention_ends_the_next_command_once() {
 }
 
 #[test]
+fn with_interlock_a_unit_attention_stays_until_request_sense() {
+    let (unit, nexus) = (unit(), UnitNexus::new());
+    unit.task_set().set_attention_interlock(AttentionInterlock::Kept);
+    nexus.establish(UnitAttention::CapacityChanged);
+    nexus.establish(UnitAttention::ModeParametersChanged);
+    let context = with_nexus(&unit, &nexus);
+    for expected in [Sense::unit_attention(0x2a, 0x09), Sense::unit_attention(0x2a, 0x01)] {
+        for _ in 0..2 {
+            assert_eq!(refusal(&cdb(&[0x00]), &context), expected);
+        }
+        let data = answer(&cdb(&[0x03, 0, 0, 0, 252]), &context);
+        assert_eq!((data[12], data[13]), (expected.asc, expected.ascq));
+    }
+    assert!(begin(&cdb(&[0x00]), &context).is_ok());
+}
+
+#[test]
 fn where_there_is_no_unit_there_is_no_attention() {
     let nexus = UnitNexus::new();
     nexus.establish(UnitAttention::PowerOnReset);

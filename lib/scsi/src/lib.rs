@@ -42,6 +42,7 @@ mod lun;
 mod medium;
 mod nexus;
 mod saved;
+mod task_set;
 #[cfg(test)]
 mod testing;
 mod through;
@@ -56,6 +57,7 @@ pub use limits::SCRATCH_BYTES;
 pub use lun::{Address, Lun};
 pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
 pub use saved::{Saved, Store, StoreError};
+pub use task_set::{AttentionInterlock, QueueError, TaskSet};
 pub use through::unit_attention_of;
 pub use unit::{LogicalUnit, UnitError, UnitOptions};
 pub use wire::sense::{FieldPointer, ScsiStatus, Sense, SenseKey};

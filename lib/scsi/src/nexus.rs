@@ -1,7 +1,7 @@
 //! What stands between one initiator and one unit: unit attentions (SAM-5 5.14), reservations of others (SPC-4 5.13), the
 //! access state of the path (SPC-4 5.16).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::wire::sense::Sense;
 
@@ -170,6 +170,8 @@ pub enum PathState {
 pub struct UnitNexus {
     /// Bits 0 to 47: attentions. 48 and 49: [`ReservedFor`]. 52 to 54: [`PathState`].
     state: AtomicU64,
+    /// Its commands in the unit's task set; see [`crate::TaskSet::enter`].
+    pub(crate) commands: AtomicU32,
 }
 
 const ATTENTIONS: u64 = (1 << 48) - 1;
@@ -243,7 +245,7 @@ impl UnitNexus {
         let mut taken = None;
         // No other memory hangs on the bits, so no ordering is needed: each bit is the whole message.
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
-            let attention = *UnitAttention::ALL.iter().find(|attention| pending & attention.bit() != 0)?;
+            let attention = first(pending)?;
             taken = Some(attention);
             let cleared = match attention.bit() & UnitAttention::RESETS {
                 0 => attention.bit(),
@@ -254,10 +256,19 @@ impl UnitNexus {
         taken
     }
 
+    /// The condition of highest precedence, which stays.
+    pub(crate) fn first(&self) -> Option<UnitAttention> {
+        first(self.state.load(Ordering::Relaxed))
+    }
+
     /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4).
     pub fn clear(&self, attention: UnitAttention) {
         self.state.fetch_and(!attention.bit(), Ordering::Relaxed);
     }
+}
+
+fn first(pending: u64) -> Option<UnitAttention> {
+    UnitAttention::ALL.into_iter().find(|attention| pending & attention.bit() != 0)
 }
 
 #[cfg(test)]

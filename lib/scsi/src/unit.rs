@@ -11,6 +11,7 @@ use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
     WRITE_SAME_BYTES_MAX,
 };
+use crate::task_set::TaskSet;
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
 
@@ -37,6 +38,8 @@ pub struct UnitOptions {
     pub read_only: bool,
     /// Largest buffer of the transport in bytes, and so the largest READ or WRITE; at least [`TRANSFER_BYTES_MIN`].
     pub transfer_bytes_max: u32,
+    /// Most commands that it takes at one time, of all initiators together; `None`: as many as come.
+    pub queue_depth: Option<u32>,
 }
 
 /// Why a unit cannot be made.
@@ -82,6 +85,7 @@ pub struct LogicalUnit {
     gone: AtomicBool,
     /// See [`LogicalUnit::set_space`].
     space_bytes: AtomicU64,
+    task_set: TaskSet,
 }
 
 /// What INQUIRY says about a unit.
@@ -156,6 +160,7 @@ impl UnitOptions {
             bdev,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
+            queue_depth: None,
         }
     }
 
@@ -175,6 +180,7 @@ impl UnitOptions {
             bdev,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
+            queue_depth: None,
         }
     }
 }
@@ -192,7 +198,8 @@ impl LogicalUnit {
         }
         let identity = Identity::new(&options)?;
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes })
+        let task_set = TaskSet::new(options.queue_depth);
+        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes, task_set })
     }
 
     /// Product identification.
@@ -269,6 +276,7 @@ impl LogicalUnit {
     /// commands and establishes the unit attention.
     pub fn reset(&self) {
         self.control.store(TAS, Ordering::Relaxed);
+        self.task_set.reset();
     }
 
     /// Notes how much space there is beneath, free or not. It is asked of the device elsewhere, as that may take long.
@@ -318,6 +326,11 @@ impl LogicalUnit {
     /// Sets the SWP bit. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
     pub fn set_software_write_protect(&self, on: bool) {
         self.set_control(SWP, on);
+    }
+
+    /// Its task set.
+    pub fn task_set(&self) -> &TaskSet {
+        &self.task_set
     }
 
     /// Whether the device was gone when it was last heard of.

@@ -264,7 +264,10 @@ impl Controller {
             TmfFunction::AbortTask => AbortScope::Task { session, unit, tag },
             TmfFunction::AbortTaskSet => AbortScope::TaskSet { session, unit },
             TmfFunction::ClearTaskSet => AbortScope::Cleared { session, unit },
-            TmfFunction::LunReset => AbortScope::Unit { session, unit },
+            TmfFunction::LunReset => {
+                let told = self.units.get(unit).is_some_and(|unit| unit.logical_unit.task_aborted_status());
+                AbortScope::Unit { session, unit, told }
+            }
             TmfFunction::ClearAca => {
                 return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::NotSupported });
             }

@@ -201,9 +201,10 @@ fn matches(scope: &AbortScope, command: &Command) -> Option<Abort> {
             (unit == of && nexus == session && command.tag() == tag).then_some(Abort::Silent)
         }
         AbortScope::TaskSet { session, unit: of } => (unit == of && nexus == session).then_some(Abort::Silent),
-        AbortScope::Unit { session, unit: of } | AbortScope::Cleared { session, unit: of } => {
-            (unit == of).then(|| abort_by(session, command))
+        AbortScope::Unit { session, unit: of, told } => {
+            (unit == of).then_some(if told && nexus != session { Abort::WithStatus } else { Abort::Silent })
         }
+        AbortScope::Cleared { session, unit: of } => (unit == of).then(|| abort_by(session, command)),
         AbortScope::Others { session, unit: of, everybody } => {
             let concerned = unit == of && (everybody || nexus == session) && command.stage != Stage::Clearing;
             concerned.then(|| abort_by(session, command))

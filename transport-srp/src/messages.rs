@@ -42,10 +42,10 @@ pub(crate) enum AbortScope {
     Task { session: SessionId, unit: UnitId, tag: Tag },
     /// ABORT TASK SET: all of one session's commands for a unit.
     TaskSet { session: SessionId, unit: UnitId },
-    /// LUN RESET: everybody's commands for a unit. Commands of other sessions end with TASK ABORTED status, as the
-    /// TAS bit of our control mode page says.
-    Unit { session: SessionId, unit: UnitId },
-    /// CLEAR TASK SET: as `Unit`; and where the TAS bit is clear, other sessions are told by a unit attention.
+    /// LUN RESET: everybody's commands for a unit. Commands of other sessions end with TASK ABORTED status if they are `told`: if the TAS bit
+    /// of the control mode page was set before the reset.
+    Unit { session: SessionId, unit: UnitId, told: bool },
+    /// CLEAR TASK SET: likewise, as the TAS bit says; and where it is clear, other sessions are told by a unit attention.
     Cleared { session: SessionId, unit: UnitId },
     /// A command of the session ended that takes others with it: as `TaskSet`, or as `Cleared` if it takes `everybody`'s; but not those that
     /// ended in the same way (`clearing.rs`).

@@ -1,7 +1,6 @@
 //! Task attributes, and commands that have blocks to themselves, on several cores.
 
-use fabric::sim::SimOptions;
-
+use super::scene::Scene;
 use super::*;
 use crate::testing::wire::Function;
 use crate::testing::{Handle, Outcome};
@@ -9,81 +8,6 @@ use crate::testing::{Handle, Outcome};
 const SIMPLE: u8 = 0;
 const HEAD_OF_QUEUE: u8 = 1;
 const ORDERED: u8 = 2;
-
-/// Several reactors, each with a channel of an initiator of its own.
-struct Scene {
-    rig: Rig,
-    initiators: Vec<Initiator>,
-}
-
-impl Scene {
-    fn new(seed: u64, reactors: usize) -> Scene {
-        witness::forget();
-        let delays = Duration::ZERO..=Duration::from_micros(40);
-        let mut rig = Rig::new(seed, reactors, SimOptions { read_delay: delays, ..SimOptions::default() }, 32);
-        rig.export(&malloc("ram0", 4096));
-        let mut initiators = Vec::new();
-        for number in 0..reactors {
-            let mut initiator = rig.initiator(number as u8 + 1);
-            let channel = rig.login(&mut initiator, MultiChannel::Single);
-            rig.clear_attention(&mut initiator, channel, 0);
-            initiators.push(initiator);
-        }
-        Scene { rig, initiators }
-    }
-
-    fn hold(&mut self, held: bool) {
-        self.rig.groups.iter_mut().for_each(|group| group.devices_held = held);
-    }
-
-    fn run(&mut self, rounds: usize) {
-        for _ in 0..rounds {
-            self.rig.step();
-            self.initiators.iter_mut().for_each(|initiator| {
-                initiator.poll();
-            });
-        }
-    }
-
-    fn start(&mut self, of: usize, request: &Request) -> Handle {
-        let handle = self.initiators[of].start(0, request).expect("a credit");
-        self.run(40);
-        handle
-    }
-
-    fn take(&mut self, of: usize, handle: Handle) -> Option<Outcome> {
-        self.initiators[of].take(handle)
-    }
-
-    fn finish(&mut self, of: usize, handle: Handle) -> crate::testing::Answer {
-        let rig = &mut self.rig;
-        self.initiators[of].finish(handle, &mut || rig.step()).answer()
-    }
-
-    fn manage(&mut self, of: usize, function: Function, task: Option<Handle>) -> Option<u8> {
-        let handle = self.initiators[of].manage(0, function, lun(0), task).expect("a credit");
-        self.finish(of, handle).code
-    }
-
-    fn read(&mut self, of: usize, lba: u32) -> Vec<u8> {
-        let handle = self.start(of, &Request::read(lun(0), lba, 1, BLOCK));
-        self.finish(of, handle).data
-    }
-
-    fn end(mut self) {
-        self.hold(false);
-        self.run(200);
-        for initiator in &mut self.initiators {
-            let (left, granted) = initiator.credits(0);
-            assert_eq!(left, granted, "every credit is back");
-            initiator.disconnect(0);
-        }
-        assert_eq!(self.rig.network.violations(), vec![]);
-        self.rig.check_nothing_leaked();
-        assert!(self.rig.groups.iter().all(|group| group.claims.is_empty() && group.ordered.is_empty()));
-        witness::forget();
-    }
-}
 
 fn write(attribute: u8, lba: u32, byte: u8) -> Request {
     let request = Request::write(lun(0), lba, BLOCK, vec![byte; 4096]);

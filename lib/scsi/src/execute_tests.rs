@@ -116,7 +116,7 @@ fn vpd_identification_by_eui_64() {
 #[test]
 fn vpd_extended_inquiry() {
     let page = |unit| answer(&inquiry(1, 0x86, 252), &context(&unit));
-    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x01, 0, 0, 0, 0, 0, 0, 0, 28];
+    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x07, 0, 0, 0, 0, 0, 0, 0, 28];
     expected.resize(64, 0);
     assert_eq!(page(unit()), expected);
     expected[6] = 0x01;

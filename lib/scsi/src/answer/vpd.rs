@@ -84,10 +84,13 @@ fn put_designator(bytes: &mut Bytes<'_>, code_set: u8, kind: u8, parts: &[&[u8]]
 
 /// Extended INQUIRY data (SPC-4).
 fn put_extended_inquiry(facts: &Facts, bytes: &mut Bytes<'_>) {
+    // Task attributes, all but ACA.
     const SIMPSUP: u8 = 0x01;
+    const ORDSUP: u8 = 0x02;
+    const HEADSUP: u8 = 0x04;
     const V_SUP: u8 = 0x01;
     bytes.put_u8(0); // microcode, protection information
-    bytes.put_u8(SIMPSUP);
+    bytes.put_u8(SIMPSUP | ORDSUP | HEADSUP);
     bytes.put_u8(if facts.write_cache { V_SUP } else { 0 });
     bytes.put_zeroes(6);
     bytes.put_u8(SENSE_BYTES_MAX as u8); // MAXIMUM SUPPORTED SENSE DATA LENGTH

@@ -32,11 +32,14 @@ pub enum UnitAttention {
     ThinProvisioningThreshold,
     /// 28h/01h IMPORT OR EXPORT ELEMENT ACCESSED.
     ImportExportAccessed,
+    /// 0Ch/00h WRITE ERROR as a deferred error (SPC-4): what SYNCHRONIZE CACHE with IMMED was to make durable is not. It is no unit attention,
+    /// but waits for the next command in the same way.
+    WriteBackFailed,
 }
 
 impl UnitAttention {
     /// All of them, highest precedence first.
-    pub const ALL: [UnitAttention; 11] = [
+    pub const ALL: [UnitAttention; 12] = [
         UnitAttention::PowerOnReset,
         UnitAttention::BusDeviceReset,
         UnitAttention::NexusLoss,
@@ -48,6 +51,7 @@ impl UnitAttention {
         UnitAttention::ModeParametersChanged,
         UnitAttention::ThinProvisioningThreshold,
         UnitAttention::ImportExportAccessed,
+        UnitAttention::WriteBackFailed,
     ];
 
     /// What reporting it takes away with it: one reset tells the initiator all that the lesser ones would, cleared
@@ -71,6 +75,7 @@ impl UnitAttention {
             UnitAttention::ModeParametersChanged => (0x2a, 0x01),
             UnitAttention::ThinProvisioningThreshold => (0x38, 0x07),
             UnitAttention::ImportExportAccessed => (0x28, 0x01),
+            UnitAttention::WriteBackFailed => return Sense::WRITE_ERROR.as_deferred(),
         };
         Sense::unit_attention(asc, ascq)
     }

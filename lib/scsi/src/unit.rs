@@ -11,6 +11,7 @@ use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
     WRITE_SAME_BYTES_MAX,
 };
+use crate::medium::condition::MediumCondition;
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
 
@@ -82,6 +83,7 @@ pub struct LogicalUnit {
     gone: AtomicBool,
     /// See [`LogicalUnit::set_space`].
     space_bytes: AtomicU64,
+    condition: MediumCondition,
 }
 
 /// What INQUIRY says about a unit.
@@ -109,6 +111,8 @@ pub(crate) struct Facts {
     pub(crate) rotational: bool,
     pub(crate) removable: bool,
     pub(crate) optimal_blocks: u32,
+    /// Most blocks that the device writes all or not at all; 0: it makes no promise.
+    pub(crate) atomic_blocks: u32,
     /// Percentage of the space beneath in use that initiators are told of, if they are to be.
     pub(crate) threshold_percent: Option<u8>,
     /// Multiple of [`BUFFER_ALIGN`], so that a scratch part can follow the data.
@@ -192,7 +196,8 @@ impl LogicalUnit {
         }
         let identity = Identity::new(&options)?;
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes })
+        let condition = MediumCondition::default();
+        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes, condition })
     }
 
     /// Product identification.
@@ -252,17 +257,28 @@ impl LogicalUnit {
         self.facts.read_only || self.bdev.is_read_only()
     }
 
-    /// What a command that needs the medium is refused with while there is none.
+    /// What a command that needs the medium is refused with while there is none, or none that can be used.
     ///
     /// # Errors
-    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED.
+    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED; or what its condition says.
     #[inline]
     pub(crate) fn check_ready(&self) -> Result<(), Sense> {
+        self.check_present()?;
+        self.condition.check()
+    }
+
+    /// As [`LogicalUnit::check_ready`], for FORMAT UNIT and SANITIZE, which ask about the condition themselves.
+    pub(crate) fn check_present(&self) -> Result<(), Sense> {
         match self.bdev.is_ready() {
             true => Ok(()),
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
             false => Err(Sense::NOT_READY_MANUAL_INTERVENTION),
         }
+    }
+
+    /// Whether its medium can be used.
+    pub(crate) fn condition(&self) -> &MediumCondition {
+        &self.condition
     }
 
     /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were when the unit was made. The caller aborts its
@@ -396,6 +412,7 @@ impl Facts {
             rotational: info.rotational,
             removable: info.removable,
             optimal_blocks: info.optimal_blocks,
+            atomic_blocks: info.atomic_blocks,
             threshold_percent: info.thin_threshold_percent,
             transfer_bytes_max: options.transfer_bytes_max / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
         })
@@ -405,6 +422,11 @@ impl Facts {
     #[inline]
     pub(crate) fn transfer_blocks_max(&self) -> u32 {
         self.transfer_bytes_max / self.block_size
+    }
+
+    /// Most blocks of one WRITE ATOMIC, whose length has 16 bits.
+    pub(crate) fn atomic_blocks_max(&self) -> u32 {
+        self.atomic_blocks.min(self.transfer_blocks_max()).min(u32::from(u16::MAX))
     }
 
     /// Most blocks of one WRITE SAME.

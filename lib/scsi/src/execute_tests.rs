@@ -154,7 +154,7 @@ fn vpd_block_limits() {
 #[test]
 fn vpd_block_limits_of_compare_and_write_fit_a_buffer() {
     for (block_size, transfer, most) in
-        [(512, 1 << 20, 255), (4096, 1 << 20, 128), (65536, 128 << 10, 1), (4096, 8 << 20, 255)]
+        [(512, 1 << 20, 255), (4096, 1 << 20, 128), (4096, 8 << 20, 255), (4096, 128 << 10, 16)]
     {
         let options = UnitOptions { transfer_bytes_max: transfer, ..options_of(1000, block_size) };
         let unit = LogicalUnit::new(options).expect("a unit");

@@ -79,6 +79,13 @@ pub(crate) struct Disk {
     pub(crate) asked: Vec<(Op, u64, u64)>,
     /// Results of the next operations, first to last; then all succeed.
     pub(crate) results: std::collections::VecDeque<Result<(), IoError>>,
+    /// Blocks that cannot be read.
+    pub(crate) unreadable: Vec<u64>,
+    /// A block that is kept with one byte, at this offset, changed.
+    pub(crate) corrupts: Option<(u64, usize)>,
+    /// The first byte of each write is kept here, if asked for.
+    pub(crate) keeps_writes: bool,
+    pub(crate) first_bytes: Vec<u8>,
 }
 
 impl Disk {
@@ -112,6 +119,9 @@ impl Disk {
         if let Some(result @ Err(_)) = self.results.pop_front() {
             return result;
         }
+        if op == Op::Read && self.unreadable.iter().any(|bad| (lba..lba + blocks).contains(bad)) {
+            return Err(IoError::Medium);
+        }
         match op {
             Op::Read => {
                 for (index, block) in buffer[data].chunks_mut(size).enumerate() {
@@ -123,6 +133,14 @@ impl Disk {
             Op::Write { .. } => {
                 for (index, block) in buffer[data].chunks(size).enumerate() {
                     self.blocks.insert(lba + index as u64, block.to_vec());
+                }
+                if let Some((at, offset)) = self.corrupts
+                    && let Some(block) = self.blocks.get_mut(&at)
+                {
+                    block[offset] ^= 1;
+                }
+                if self.keeps_writes {
+                    self.first_bytes.extend(self.blocks.get(&lba).map(|block| block[0]));
                 }
             }
             Op::Unmap | Op::WriteZeroes { .. } => self.blocks.retain(|&at, _| !(lba..lba + blocks).contains(&at)),

@@ -121,3 +121,11 @@ pub(crate) fn align(offset: usize) -> usize {
 #[cfg(test)]
 #[path = "medium_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "update_tests.rs"]
+mod update_tests;
+
+#[cfg(test)]
+#[path = "overwrite_tests.rs"]
+mod overwrite_tests;

@@ -5,7 +5,7 @@
 //!  Arrived ─┬─────────────────────────────────────────┘
 //!           ├─ NeedData ──► DataBuffer ─┬─ Fetch ─► Fetched     (only for data-out that did not come with the IU; piece by piece)
 //!           │                           │             │
-//!           └───────────────────────────┴─────────────┴─► step() ─► Submit ─► Executed ─┐   (any number of times)
+//!           └───────────────────────────┴─────────────┴─► step() ─► Submit ─► Executed ─┐   (any number of times; once AnswerEarly)
 //!                                                           ▲ └──────────────────────────┘
 //!                                                           └─► Deliver ─► Delivered     (piece by piece; the response goes with the last)
 //! ```
@@ -14,7 +14,7 @@
 //! |---|---|---|---|
 //! | any, `parked` | a buffer, send slots, the device's depth, a fence | being resumed | freed at once: nothing of it is under way |
 //! | `FetchTable`, `FetchData` | RDMA READs | `Fetched` | freed when the READs came back: they cannot be cut |
-//! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered |
+//! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered; or goes on in the background (`background.rs`) |
 //! | `Control` | the control plane | `Controlled` | freed when it has answered |
 //! | `Deliver` | RDMA WRITEs, the send | `Delivered` | not posted yet: freed after the piece under way; response posted: goes first |
 
@@ -96,6 +96,8 @@ pub(crate) enum Action {
     Fetch(IoBuf),
     /// Give it to a device (`None`: that of the command's own unit), then [`Event::Executed`].
     Submit { on: Option<Peer>, op: Op, lba: u64, blocks: u64, data: Option<IoBuf> },
+    /// Answer GOOD if possible, then [`Event::Answered`] either way.
+    AnswerEarly,
     /// Have the control plane carry it out, then [`Event::Controlled`].
     Control { request: ControlRequest, parameters: Box<[u8]> },
     /// Deliver the next segments from it, with the response behind the last.
@@ -110,6 +112,7 @@ pub(crate) enum Event {
     DataBuffer(Buf),
     Fetched(IoBuf),
     Executed(Option<IoBuf>, Result<(), IoError>),
+    Answered,
     Controlled(ControlReply),
 }
 
@@ -209,6 +212,10 @@ impl Command {
             Event::DataBuffer(buf) => self.fill(buf),
             Event::Fetched(data) => self.fetched(data),
             Event::Executed(data, result) => self.executed(data, result),
+            Event::Answered => {
+                let buf = self.aside.take();
+                self.step(None, buf)
+            }
             Event::Controlled(reply) => self.controlled(reply),
         }
     }
@@ -219,6 +226,26 @@ impl Command {
         self.stage = Stage::Deliver;
         self.reply = Some(reply);
         Action::Deliver(None)
+    }
+
+    /// The command's answer, on its own: the initiator need not wait for the rest.
+    pub(crate) fn early_answer(&self, channel: Key<Channel>, receive: Option<Buf>) -> Command {
+        let mut answer = Command::new(channel, self.request, receive, Rc::clone(&self.view));
+        answer.job = self.job.clone();
+        answer
+    }
+
+    /// Whether it goes on although nobody waits for it any more; see [`Job::runs_on`].
+    pub(crate) fn runs_on(&self) -> bool {
+        self.reply.is_none() && self.job.as_ref().is_some_and(Job::runs_on)
+    }
+
+    /// What its initiator has to be told of how it ended, if it was answered before.
+    pub(crate) fn deferred_error(&self) -> Option<UnitAttention> {
+        match (&self.reply, &self.job) {
+            (Some(Reply::Ended(ending)), Some(job)) => job.deferred_error(ending),
+            _ => None,
+        }
     }
 
     /// The length of the data buffer that the command is parked for.
@@ -464,6 +491,11 @@ impl Command {
                     buf.map(|buf| IoBuf::new(buf, part))
                 };
                 Action::Submit { on, op, lba, blocks, data }
+            }
+            Step::Answer => {
+                self.stage = Stage::Execute;
+                self.aside = buf;
+                Action::AnswerEarly
             }
             Step::Control { request, parameters } => {
                 self.stage = Stage::Control;

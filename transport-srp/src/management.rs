@@ -129,6 +129,9 @@ impl PollGroup {
             }
             return;
         }
+        if command.runs_on() {
+            return self.abort_executing(key, channel, abort);
+        }
         if command.parked.take().is_some() {
             return self.finish_aborted(key, abort);
         }
@@ -150,7 +153,7 @@ impl PollGroup {
         }
     }
 
-    /// The device keeps the command; its initiator gets the credit, and the status if one is due.
+    /// The device keeps the command, or it goes on in the background; its initiator gets the credit, and the status if one is due.
     fn abort_executing(&mut self, key: Key<Command>, channel: Key<Channel>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let tag = command.tag();

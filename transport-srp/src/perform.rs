@@ -15,7 +15,7 @@ use crate::session::LunEntry;
 use crate::slab::Key;
 
 /// What became of an action.
-enum Performed {
+pub(crate) enum Performed {
     /// It goes on by itself: a completion will come.
     Started,
     /// It is done; this follows at once.
@@ -26,7 +26,7 @@ enum Performed {
 
 /// What a parked command waits for.
 #[derive(Clone, Copy)]
-enum Queue {
+pub(crate) enum Queue {
     Table,
     Data,
     Send,
@@ -49,6 +49,7 @@ impl PollGroup {
                 Action::NeedData(len) => self.take_data(len),
                 Action::Fetch(data) => self.fetch(key, data),
                 Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
+                Action::AnswerEarly => self.answer_early(key),
                 Action::Control { request, parameters } => self.ask_control(key, request, parameters),
                 Action::Deliver(data) => self.deliver(key, data),
             };
@@ -126,8 +127,13 @@ impl PollGroup {
         blocks: u64,
         data: Option<IoBuf>,
     ) -> Performed {
-        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let Some(command) = self.commands.get(key) else { return Performed::Started };
         let unit_id = command.unit_of(on).map(|entry| entry.unit);
+        if command.runs_on() && unit_id.is_some_and(|id| self.is_removing(id)) {
+            // Nobody waits for it, and its unit would wait for nothing else.
+            return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
+        }
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
         let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
@@ -150,6 +156,10 @@ impl PollGroup {
 
     /// RDMA WRITEs of the next segments; behind the last of them the response.
     fn deliver(&mut self, key: Key<Command>, data: Option<IoBuf>) -> Performed {
+        if self.commands.get(key).is_some_and(|command| command.channel.is_none()) {
+            self.end_background(key);
+            return Performed::Started;
+        }
         let Some((command, channel)) = command_and_channel(&mut self.commands, &mut self.channels, key) else {
             return Performed::Started;
         };
@@ -279,7 +289,7 @@ impl PollGroup {
     /// The device is done with an operation.
     pub(crate) fn on_executed(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        if command.channel.is_none() {
+        if command.channel.is_none() && !command.runs_on() {
             // What a SCSI device told a command that nobody waits for concerns its own initiator as well.
             let device = command.executing.is_some_and(|op| matches!(op, Op::Scsi { .. }));
             let attention = data.as_ref().filter(|_| device && result.is_ok()).map(IoBuf::bytes);
@@ -345,6 +355,7 @@ impl PollGroup {
         let channel = command.channel.take()?;
         let receive = command.receive.take();
         if let Some(unit) = command.executing_unit()
+            && !command.runs_on()
             && command.executing.is_some_and(|op| changes_medium(op) || moves_medium(op, unit))
         {
             unit.fence.raise();
@@ -359,7 +370,7 @@ impl PollGroup {
         receive
     }
 
-    fn finish_orphan(&mut self, key: Key<Command>) {
+    pub(crate) fn finish_orphan(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.fenced
             && let Some(unit) = command.executing_unit()
@@ -386,7 +397,10 @@ impl PollGroup {
             let Some(entry) = self.commands.get_mut(command) else { continue };
             let waits = matches!(entry.request, Request::Management(_)) && entry.stage == Stage::Arrived
                 || entry.stage == Stage::Control;
-            if entry.parked.take().is_some() || waits {
+            if entry.runs_on() {
+                drop(self.orphan(command));
+                self.settle_orders(command);
+            } else if entry.parked.take().is_some() || waits {
                 self.finish(command);
             } else if entry.executing.is_some() {
                 drop(self.orphan(command));

@@ -3,7 +3,7 @@
 use bdev::{IoError, Op};
 
 use super::*;
-use crate::testing::{BLOCK, Disk, Outcome, answer, context, options_of, refusal, run, sense_of, unit, unit_with};
+use crate::testing::{BLOCK, Disk, Outcome, answer, context, options_of, refusal, run, sense_of, unit_with};
 use crate::unit::Facts;
 use crate::{Context, Ending, LogicalUnit, UnitAttention, begin};
 

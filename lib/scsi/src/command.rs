@@ -1,5 +1,6 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
+mod allowed;
 mod medium;
 mod query;
 mod unit;
@@ -18,6 +19,7 @@ use crate::answer::vpd;
 use crate::control::ControlRequest;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
+use crate::medium::generation::Policy;
 use crate::through::Through;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{BlockRange, CONTROL_NACA, Form, be16, be32, opcode, service_action};
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     OrWrite {
         range: BlockRange,
         fua: bool,
+        bitmap: Bitmap,
     },
     WriteAtomic {
         range: BlockRange,
@@ -96,7 +99,7 @@ pub(crate) enum Command {
     PreventAllow,
     /// Answered with at most `allocation` bytes.
     LbaStatus {
-        lba: u64,
+        range: BlockRange,
         allocation: u32,
     },
     /// Answered with at most `allocation` bytes.
@@ -186,6 +189,24 @@ pub(crate) enum Compare {
     OneBlock,
 }
 
+/// What ORWRITE does to a bitmap, in which generation of it (SBC-3). ORWRITE(16) sets bits in generation 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Bitmap {
+    /// EXPECTED ORWGENERATION.
+    pub(crate) expected: u32,
+    /// Bits are cleared, and this is the next generation; `None`: bits are set.
+    pub(crate) change: Option<Generation>,
+}
+
+/// A generation of a bitmap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Generation {
+    /// NEW ORWGENERATION.
+    pub(crate) code: u32,
+    /// PREVIOUS GENERATION PROCESSING: what becomes of those that expect another.
+    pub(crate) policy: Policy,
+}
+
 /// How SANITIZE makes the data irrecoverable (SBC-3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sanitize {
@@ -228,6 +249,7 @@ fn unknown_command(context: &Context<'_>) -> Sense {
 #[inline]
 fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Result<Command, Sense> {
     let writable = || writable(unit, context);
+    allowed::check(cdb, unit)?;
     if needs_medium(cdb[0]) {
         unit.check_ready()?;
     }
@@ -246,7 +268,7 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::SYNCHRONIZE_CACHE_10 | opcode::SYNCHRONIZE_CACHE_16 => synchronize_cache(cdb, unit),
         opcode::UNMAP if unit.facts().unmap => unmap(cdb, writable),
         opcode::WRITE_SAME_10 | opcode::WRITE_SAME_16 => write_same(cdb, unit, writable),
-        opcode::FORMAT_UNIT => format_unit(cdb, unit, context, writable),
+        opcode::FORMAT_UNIT => format_unit(cdb, context, writable),
         opcode::SANITIZE => sanitize(cdb, unit, writable),
         opcode::TEST_UNIT_READY => Ok(Command::TestUnitReady { probe: unit.is_gone() }),
         opcode::REQUEST_SENSE => request_sense(cdb),
@@ -282,6 +304,8 @@ fn needs_medium(operation: u8) -> bool {
     matches!(
         operation,
         opcode::TEST_UNIT_READY
+            | opcode::FORMAT_UNIT
+            | opcode::SANITIZE
             | opcode::READ_CAPACITY_10
             | opcode::SERVICE_ACTION_IN_16
             | opcode::READ_6
@@ -320,8 +344,8 @@ fn writable(unit: &LogicalUnit, context: &Context<'_>) -> Result<(), Sense> {
     }
 }
 
-/// The 32-byte commands of SBC-3. They differ from those of 16 bytes in what protection information is expected (bytes 20 to 27,
-/// the same in all of them). No unit has any, so those bytes say nothing.
+/// The 32-byte commands of SBC-3 and SBC-4. Those that others have in 16 bytes differ in what protection information is expected (bytes 20 to 27).
+/// The standard has them for units with protection of type 2; here they are for every unit, and those bytes say nothing, as no unit has it.
 fn variable_length(cdb: &[u8], unit: &LogicalUnit, writable: impl Fn() -> Result<(), Sense>) -> Result<Command, Sense> {
     const ADDITIONAL_CDB_LENGTH: u8 = 0x18;
     let command = match u8::try_from(be16(cdb, 8)).unwrap_or(0) {
@@ -330,6 +354,8 @@ fn variable_length(cdb: &[u8], unit: &LogicalUnit, writable: impl Fn() -> Result
         service_action::WRITE_32 => write(cdb, unit, writable),
         service_action::WRITE_AND_VERIFY_32 => write_and_verify(cdb, unit, writable),
         service_action::WRITE_SAME_32 => write_same(cdb, unit, writable),
+        service_action::ORWRITE_32 => or_write(cdb, unit, writable),
+        service_action::GET_LBA_STATUS_32 => lba_status(cdb, unit),
         _ => return Err(Sense::invalid_field_in_cdb(8, None)),
     };
     match cdb[7] {

@@ -157,6 +157,7 @@ fn nothing_is_written_where_writes_are_forbidden() {
         cdb_32(0x0b),
         cdb_32(0x0c),
         cdb_32(0x0d),
+        cdb_32(0x0e),
         cdb(&[0x42, 0, 0, 0, 0, 0, 0, 0, 24]),
     ];
     let atomic = || unit_with(|facts| facts.atomic_blocks = 8);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bdev::{IoError, Op};
 
-use crate::command::{self, Command};
+use crate::command::{self, Bitmap, Command};
 use crate::control::ControlRequest;
 use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Lun};
@@ -251,6 +251,10 @@ impl Job {
     /// The blocks that no other command may touch from its first step to its end, on any core; `None` for most commands.
     pub fn exclusive(&self) -> Option<Range<u64>> {
         match self.command {
+            // All of them: no other ORWRITE may be half done when the generation changes.
+            Command::OrWrite { bitmap: Bitmap { change: Some(_), .. }, .. }
+            | Command::Format { .. }
+            | Command::Sanitize { .. } => Some(0..u64::MAX),
             Command::CompareAndWrite { range, .. }
             | Command::OrWrite { range, .. }
             | Command::WriteAtomic { range, .. }
@@ -258,7 +262,6 @@ impl Job {
             {
                 Some(range.lba..range.lba.saturating_add(range.blocks))
             }
-            Command::Format { .. } | Command::Sanitize { .. } => Some(0..u64::MAX),
             _ => None,
         }
     }
@@ -314,7 +317,9 @@ impl Job {
             Command::CompareAndWrite { range, fua } => {
                 on_unit(context, |unit| compare_and_write::step(range, fua, unit, turn))
             }
-            Command::OrWrite { range, fua } => on_unit(context, |unit| or_write::step(range, fua, unit, turn)),
+            Command::OrWrite { range, fua, bitmap } => {
+                on_unit(context, |unit| or_write::step(range, fua, bitmap, unit, turn))
+            }
             Command::WriteAtomic { range, fua } => on_unit(context, |unit| read_write::write(range, fua, unit, turn)),
             // The capacity may have changed.
             Command::PreFetch { range } => {
@@ -338,8 +343,8 @@ impl Job {
                 unit.condition().exit_failure_mode();
                 Step::GOOD
             }),
-            Command::LbaStatus { lba, allocation } => {
-                on_unit(context, |unit| lba_status::step(lba, allocation, unit, turn))
+            Command::LbaStatus { range, allocation } => {
+                on_unit(context, |unit| lba_status::step(range, allocation, unit, turn))
             }
             Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
             Command::StartStop { flush: false } | Command::TestUnitReady { probe: false } | Command::PreventAllow => {

@@ -12,6 +12,7 @@ use crate::limits::{
     WRITE_SAME_BYTES_MAX,
 };
 use crate::medium::condition::MediumCondition;
+use crate::medium::generation::Generations;
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
 
@@ -84,6 +85,7 @@ pub struct LogicalUnit {
     /// See [`LogicalUnit::set_space`].
     space_bytes: AtomicU64,
     condition: MediumCondition,
+    generations: Generations,
 }
 
 /// What INQUIRY says about a unit.
@@ -196,8 +198,8 @@ impl LogicalUnit {
         }
         let identity = Identity::new(&options)?;
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
-        let condition = MediumCondition::default();
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes, condition })
+        let (condition, generations) = (MediumCondition::default(), Generations::default());
+        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes, condition, generations })
     }
 
     /// Product identification.
@@ -257,18 +259,12 @@ impl LogicalUnit {
         self.facts.read_only || self.bdev.is_read_only()
     }
 
-    /// What a command that needs the medium is refused with while there is none, or none that can be used.
+    /// What a command that needs the medium is refused with while there is none.
     ///
     /// # Errors
-    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED; or what its condition says.
+    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED.
     #[inline]
     pub(crate) fn check_ready(&self) -> Result<(), Sense> {
-        self.check_present()?;
-        self.condition.check()
-    }
-
-    /// As [`LogicalUnit::check_ready`], for FORMAT UNIT and SANITIZE, which ask about the condition themselves.
-    pub(crate) fn check_present(&self) -> Result<(), Sense> {
         match self.bdev.is_ready() {
             true => Ok(()),
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
@@ -276,9 +272,24 @@ impl LogicalUnit {
         }
     }
 
+    /// Whether commands that have been started may go on to the device: not while its medium is being formatted or sanitized (SBC-4: commands in
+    /// all task sets are terminated then), nor after that failed. For all but the command that does it ([`crate::Job::runs_on`]).
+    ///
+    /// # Errors
+    /// What they end with.
+    #[inline]
+    pub fn check_medium(&self) -> Result<(), Sense> {
+        self.condition.check()
+    }
+
     /// Whether its medium can be used.
     pub(crate) fn condition(&self) -> &MediumCondition {
         &self.condition
+    }
+
+    /// Which generation ORWRITE's bitmaps are of.
+    pub(crate) fn generations(&self) -> &Generations {
+        &self.generations
     }
 
     /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were when the unit was made. The caller aborts its

@@ -1,7 +1,8 @@
 //! Parsers of commands that touch the medium (SBC-3).
 
-use super::{Command, Compare};
+use super::{Bitmap, Command, Compare, Generation};
 use crate::medium::compare_and_write as compare;
+use crate::medium::generation::Policy;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{BlockRange, Form, be16, be32, be64, opcode};
 use crate::wire::sense::Sense;
@@ -125,15 +126,32 @@ pub(super) fn compare_and_write(
     }
 }
 
-/// ORWRITE(16) (SBC-3).
+/// ORWRITE (SBC-3).
 pub(super) fn or_write(
     cdb: &[u8],
     unit: &LogicalUnit,
     writable: impl Fn() -> Result<(), Sense>,
 ) -> Result<Command, Sense> {
     let fua = transfer_options(cdb)?;
+    let bitmap = match cdb[0] {
+        opcode::ORWRITE_16 => Bitmap { expected: 0, change: None },
+        _ => bitmap(cdb)?,
+    };
     writable()?;
-    Ok(Command::OrWrite { range: transfer_range(cdb, unit)?, fua })
+    Ok(Command::OrWrite { range: transfer_range(cdb, unit)?, fua, bitmap })
+}
+
+/// BMOP and the fields that go with it in ORWRITE(32).
+fn bitmap(cdb: &[u8]) -> Result<Bitmap, Sense> {
+    const BMOP: u8 = 0x07;
+    const PREVIOUS_GENERATION_PROCESSING: u8 = 0x0f;
+    let (expected, code) = (be32(cdb, 20), be32(cdb, 24));
+    match (cdb[2] & BMOP, Policy::new(cdb[3] & PREVIOUS_GENERATION_PROCESSING)) {
+        (0b000, _) => Ok(Bitmap { expected, change: None }),
+        (0b001, Some(policy)) => Ok(Bitmap { expected, change: Some(Generation { code, policy }) }),
+        (0b001, None) => Err(Sense::invalid_field_in_cdb(3, Some(3))),
+        _ => Err(Sense::invalid_field_in_cdb(2, Some(2))),
+    }
 }
 
 /// WRITE ATOMIC(16) (SBC-4). A transfer is one atomic write: there are no boundaries within (MAXIMUM ATOMIC BOUNDARY SIZE is zero).
@@ -234,9 +252,18 @@ pub(super) fn synchronize_cache(cdb: &[u8], unit: &LogicalUnit) -> Result<Comman
     Ok(Command::SynchronizeCache { range, immediate: cdb[1] & IMMED != 0 })
 }
 
-/// GET LBA STATUS (SBC-3).
+/// GET LBA STATUS (SBC-3, SBC-4). REPORT TYPE is not processed, as the answer says (RTP). There are no physical elements that could be asked about.
 pub(super) fn lba_status(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
-    let lba = be64(cdb, 2);
+    const ELEMENT_IDENTIFIER_AT: usize = 24;
+    let (lba, scan, element, allocation) = match cdb[0] {
+        opcode::VARIABLE_LENGTH => (be64(cdb, 12), be32(cdb, 20), be32(cdb, ELEMENT_IDENTIFIER_AT), be32(cdb, 28)),
+        _ => (be64(cdb, 2), 0, 0, be32(cdb, 10)),
+    };
     unit.check_range(BlockRange { lba, blocks: 1 })?;
-    Ok(Command::LbaStatus { lba, allocation: be32(cdb, 10) })
+    if element != 0 {
+        return Err(Sense::invalid_field_in_cdb(ELEMENT_IDENTIFIER_AT as u16, None));
+    }
+    // SCAN LENGTH; zero is no limit.
+    let blocks = if scan == 0 { u64::MAX } else { scan.into() };
+    Ok(Command::LbaStatus { range: BlockRange { lba, blocks }, allocation })
 }

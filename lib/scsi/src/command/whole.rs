@@ -3,16 +3,16 @@
 use super::{Command, Sanitize, unknown_service_action};
 use crate::Context;
 use crate::limits::SCRATCH_BYTES;
+use crate::medium::condition::{Condition, Undertaking};
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{be16, service_action};
 use crate::wire::sense::Sense;
 
 /// FORMAT UNIT (SBC-3). The CDB does not tell how long the parameter list is, the list does itself: all that the initiator has of it is
-/// taken. Protection information is not supported, and nor are vendor-specific defect lists. There are no defects, so whether a list of
-/// them is complete (CMPLST) makes no difference.
+/// taken. Not supported: protection information, vendor-specific defect lists, formats that leave the medium as it is (FFMT, SBC-4). There
+/// are no defects, so whether a list of them is complete (CMPLST) makes no difference.
 pub(super) fn format_unit(
     cdb: &[u8],
-    unit: &LogicalUnit,
     context: &Context<'_>,
     writable: impl Fn() -> Result<(), Sense>,
 ) -> Result<Command, Sense> {
@@ -20,11 +20,13 @@ pub(super) fn format_unit(
     const LONGLIST: u8 = 0x20;
     const FMTDATA: u8 = 0x10;
     const DEFECT_LIST_FORMAT: u8 = 0x07;
-    unit.check_present()?;
-    unit.condition().check_format()?;
+    const FFMT: u8 = 0x03;
     writable()?;
     if cdb[1] & FMTPINFO != 0 {
         return Err(Sense::invalid_field_in_cdb(1, Some(7)));
+    }
+    if cdb[4] & FFMT != 0 {
+        return Err(Sense::invalid_field_in_cdb(4, Some(1)));
     }
     let list_bytes = context.data_out_len.min(SCRATCH_BYTES as u32);
     match (cdb[1] & FMTDATA != 0, cdb[1] & DEFECT_LIST_FORMAT) {
@@ -59,8 +61,6 @@ pub(super) fn sanitize(
         service_action::SANITIZE_EXIT_FAILURE_MODE => (Command::ExitFailureMode, 0..=0),
         _ => return Err(unknown_service_action()),
     };
-    unit.check_present()?;
-    unit.condition().check_sanitize()?;
     if command != Command::ExitFailureMode {
         writable()?;
     }
@@ -68,9 +68,13 @@ pub(super) fn sanitize(
         return Err(Sense::invalid_field_in_cdb(LENGTH_AT as u16, None));
     }
     // A failed SANITIZE that promised not to be left otherwise is left by one that promises the same (AUSE).
-    match unit.condition().is_restricted() && (command == Command::ExitFailureMode || !restricted) {
-        true if command == Command::ExitFailureMode => Err(Sense::invalid_field_in_cdb(1, Some(4))),
-        true => Err(Sense::invalid_field_in_cdb(1, Some(5))),
-        false => Ok(command),
+    match unit.condition().now() {
+        Condition::Failed(Undertaking::Sanitize { restricted: true }) if command == Command::ExitFailureMode => {
+            Err(unknown_service_action())
+        }
+        Condition::Failed(Undertaking::Sanitize { restricted: true }) if !restricted => {
+            Err(Sense::invalid_field_in_cdb(1, Some(5)))
+        }
+        _ => Ok(command),
     }
 }

@@ -1,11 +1,11 @@
 //! Whether a unit's medium can be used: not while it is formatted or sanitized, nor after that failed (SBC-3).
 //!
-//! | condition | commands that need the medium | left by |
+//! | condition | commands, but for those that are allowed (`command/allowed.rs`) | left by |
 //! |---|---|---|
 //! | usable | are carried out | FORMAT UNIT, SANITIZE |
 //! | being formatted, being sanitized | NOT READY, with how much is done | the end of it, whatever becomes of its initiator |
 //! | format failed | MEDIUM FORMAT CORRUPTED | FORMAT UNIT, SANITIZE |
-//! | sanitize failed | SANITIZE COMMAND FAILED, also FORMAT UNIT | SANITIZE: again, or EXIT FAILURE MODE unless the one that failed was restricted |
+//! | sanitize failed | SANITIZE COMMAND FAILED | SANITIZE: again, or EXIT FAILURE MODE unless the one that failed was restricted |
 //!
 //! It is one word, which all cores see. No other memory hangs on it, so no ordering is needed.
 
@@ -23,6 +23,14 @@ pub(crate) enum Undertaking {
     },
 }
 
+/// Where a medium stands; see above.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Condition {
+    Usable,
+    UnderWay(Undertaking),
+    Failed(Undertaking),
+}
+
 /// See above. The lower 16 bits are the progress, those above one of the constants.
 #[derive(Debug, Default)]
 pub(crate) struct MediumCondition(AtomicU32);
@@ -37,10 +45,10 @@ const RESTRICTED_SANITIZE_FAILED: u32 = 6 << 16;
 const PROGRESS: u32 = 0xffff;
 
 impl MediumCondition {
-    /// For commands that need the medium.
+    /// Whether commands may be carried out.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// What they end with, and REQUEST SENSE tells.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Sense> {
         match self.0.load(Ordering::Relaxed) {
@@ -49,42 +57,17 @@ impl MediumCondition {
         }
     }
 
-    /// For FORMAT UNIT, which leads out of a failure of its own.
-    ///
-    /// # Errors
-    /// As [`MediumCondition::check`].
-    pub(crate) fn check_format(&self) -> Result<(), Sense> {
-        match self.0.load(Ordering::Relaxed) {
-            USABLE | FORMAT_FAILED => Ok(()),
-            other => Err(sense(other)),
-        }
-    }
-
-    /// For SANITIZE, which leads out of every failure.
-    ///
-    /// # Errors
-    /// As [`MediumCondition::check`].
-    pub(crate) fn check_sanitize(&self) -> Result<(), Sense> {
-        match self.0.load(Ordering::Relaxed) {
-            USABLE | FORMAT_FAILED | SANITIZE_FAILED | RESTRICTED_SANITIZE_FAILED => Ok(()),
-            other => Err(sense(other)),
-        }
-    }
-
-    /// Whether a SANITIZE failed that only another one leads out of.
-    pub(crate) fn is_restricted(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == RESTRICTED_SANITIZE_FAILED
+    /// Where the medium stands.
+    pub(crate) fn now(&self) -> Condition {
+        condition(self.0.load(Ordering::Relaxed))
     }
 
     /// Begins it. Of several callers one gets it.
     ///
     /// # Errors
-    /// It was begun elsewhere meanwhile.
+    /// As [`MediumCondition::check`]: something else was begun meanwhile, or failed.
     pub(crate) fn begin(&self, undertaking: Undertaking) -> Result<(), Sense> {
-        let begin = |now: u32| match now & !PROGRESS {
-            FORMATTING | SANITIZING | SANITIZING_RESTRICTED => None,
-            _ => Some(begun(undertaking)),
-        };
+        let begin = |now: u32| condition(now).leads_to(undertaking).then_some(begun(undertaking));
         let result = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begin);
         result.map(|_| ()).map_err(sense)
     }
@@ -111,6 +94,33 @@ impl MediumCondition {
     }
 }
 
+impl Condition {
+    /// Whether this may be begun: FORMAT UNIT leads out of a failure of its own, SANITIZE out of both. One whose failure may be left otherwise
+    /// (AUSE) does not follow one that promised it would not be.
+    pub(crate) fn leads_to(self, undertaking: Undertaking) -> bool {
+        match (self, undertaking) {
+            (Condition::Usable | Condition::Failed(Undertaking::Format), _) => true,
+            (Condition::Failed(Undertaking::Sanitize { restricted: false }), Undertaking::Sanitize { .. }) => true,
+            (Condition::Failed(Undertaking::Sanitize { restricted: true }), next) => {
+                next == Undertaking::Sanitize { restricted: true }
+            }
+            (Condition::Failed(_), Undertaking::Format) | (Condition::UnderWay(_), _) => false,
+        }
+    }
+}
+
+fn condition(word: u32) -> Condition {
+    match word & !PROGRESS {
+        USABLE => Condition::Usable,
+        FORMATTING => Condition::UnderWay(Undertaking::Format),
+        SANITIZING => Condition::UnderWay(Undertaking::Sanitize { restricted: false }),
+        SANITIZING_RESTRICTED => Condition::UnderWay(Undertaking::Sanitize { restricted: true }),
+        FORMAT_FAILED => Condition::Failed(Undertaking::Format),
+        SANITIZE_FAILED => Condition::Failed(Undertaking::Sanitize { restricted: false }),
+        _ => Condition::Failed(Undertaking::Sanitize { restricted: true }),
+    }
+}
+
 fn begun(undertaking: Undertaking) -> u32 {
     match undertaking {
         Undertaking::Format => FORMATTING,
@@ -120,13 +130,13 @@ fn begun(undertaking: Undertaking) -> u32 {
 }
 
 #[cold]
-fn sense(condition: u32) -> Sense {
-    let progress = (condition & PROGRESS) as u16;
-    match condition & !PROGRESS {
-        FORMATTING => Sense::FORMAT_IN_PROGRESS.with_progress(progress),
-        SANITIZING | SANITIZING_RESTRICTED => Sense::SANITIZE_IN_PROGRESS.with_progress(progress),
-        FORMAT_FAILED => Sense::MEDIUM_FORMAT_CORRUPTED,
-        _ => Sense::SANITIZE_COMMAND_FAILED,
+fn sense(word: u32) -> Sense {
+    let progress = (word & PROGRESS) as u16;
+    match condition(word) {
+        Condition::UnderWay(Undertaking::Format) => Sense::FORMAT_IN_PROGRESS.with_progress(progress),
+        Condition::UnderWay(Undertaking::Sanitize { .. }) => Sense::SANITIZE_IN_PROGRESS.with_progress(progress),
+        Condition::Usable | Condition::Failed(Undertaking::Format) => Sense::MEDIUM_FORMAT_CORRUPTED,
+        Condition::Failed(Undertaking::Sanitize { .. }) => Sense::SANITIZE_COMMAND_FAILED,
     }
 }
 
@@ -144,7 +154,7 @@ mod tests {
         assert_eq!(condition.begin(Undertaking::Format), Ok(()));
         condition.set_progress(Undertaking::Format, 0x1234);
         let told = Err(Sense::FORMAT_IN_PROGRESS.with_progress(0x1234));
-        assert_eq!([condition.check(), condition.check_format(), condition.check_sanitize()], [told; 3]);
+        assert_eq!((condition.check(), condition.now()), (told, Condition::UnderWay(Undertaking::Format)));
         assert_eq!(condition.begin(SANITIZE), told);
         condition.end(Undertaking::Format, true);
         assert_eq!(condition.check(), Ok(()));
@@ -160,7 +170,7 @@ mod tests {
         let condition = MediumCondition::default();
         condition.end(Undertaking::Format, false);
         assert_eq!(condition.check(), Err(Sense::MEDIUM_FORMAT_CORRUPTED));
-        assert_eq!([condition.check_format(), condition.check_sanitize()], [Ok(()); 2]);
+        assert_eq!(condition.now(), Condition::Failed(Undertaking::Format));
         condition.exit_failure_mode();
         assert_eq!(condition.check(), Err(Sense::MEDIUM_FORMAT_CORRUPTED), "that is about SANITIZE");
         assert_eq!(condition.begin(SANITIZE), Ok(()));
@@ -172,8 +182,8 @@ mod tests {
             let condition = MediumCondition::default();
             condition.end(undertaking, false);
             let failed = Err(Sense::SANITIZE_COMMAND_FAILED);
-            assert_eq!([condition.check(), condition.check_format()], [failed; 2]);
-            assert_eq!((condition.check_sanitize(), condition.is_restricted()), (Ok(()), restricted));
+            assert_eq!([condition.check(), condition.begin(Undertaking::Format)], [failed; 2]);
+            assert_eq!(condition.now().leads_to(SANITIZE), !restricted);
             condition.exit_failure_mode();
             assert_eq!(condition.check().is_err(), restricted);
             assert_eq!(condition.begin(undertaking), Ok(()));

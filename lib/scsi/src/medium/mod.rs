@@ -7,6 +7,7 @@ pub(crate) mod cache;
 pub(crate) mod compare_and_write;
 pub(crate) mod condition;
 pub(crate) mod format;
+pub(crate) mod generation;
 pub(crate) mod lba_status;
 mod locate;
 pub(crate) mod or_write;

@@ -70,9 +70,9 @@ pub(crate) fn step(
             next(undertaking, &plan, list_bytes, unit, turn)
         }
         (Stage::Answered, _) | (_, Some(Ok(()))) => next(undertaking, &plan, list_bytes, unit, turn),
-        (_, Some(Err(error))) => {
+        (_, Some(Err(_))) => {
             condition.end(undertaking, false);
-            Step::refuse(failure(undertaking, error))
+            Step::refuse(failure(undertaking))
         }
         (_, None) => out_of_turn(),
     }
@@ -106,15 +106,15 @@ fn next(undertaking: Undertaking, plan: &Plan, list_bytes: u32, unit: &LogicalUn
         let (list, room) = turn.buffer.split_at_mut(start);
         let pattern = plan.pattern.clone().map_or(&[0][..], |pattern| &list[pattern]);
         let inverted = plan.invert && (plan.passes - 1 - pass) % 2 == 1;
-        fill(pattern, inverted, bytes(piece.blocks, facts), facts, room);
+        fill(pattern, inverted, facts, room);
     }
     turn.ask_data(Stage::Moving, PATTERN, piece, start..start + bytes(piece.blocks, facts))
 }
 
-/// Repeats the pattern in every block. A pass begins with its longest piece.
-fn fill(pattern: &[u8], inverted: bool, len: usize, facts: &Facts, room: &mut [u8]) {
+/// Repeats the pattern in every block, also in those that are not of the capacity yet.
+fn fill(pattern: &[u8], inverted: bool, facts: &Facts, room: &mut [u8]) {
     let mask = if inverted { 0xff } else { 0x00 };
-    for block in room[..len].chunks_mut(facts.block_size as usize) {
+    for block in room.chunks_mut(facts.block_size as usize) {
         block.iter_mut().zip(pattern.iter().cycle()).for_each(|(byte, pattern)| *byte = pattern ^ mask);
     }
 }
@@ -126,10 +126,9 @@ fn progress(passes: u8, pass: u8, lba: u64, num_blocks: u64) -> u16 {
     u16::try_from((done << 16) / all.max(1)).unwrap_or(u16::MAX)
 }
 
-fn failure(undertaking: Undertaking, error: IoError) -> Sense {
-    match (error, undertaking) {
-        (IoError::Gone, _) => Sense::of_io_error(error, PATTERN, 0, 0),
-        (_, Undertaking::Format) => Sense::FORMAT_COMMAND_FAILED,
-        (_, Undertaking::Sanitize { .. }) => Sense::SANITIZE_COMMAND_FAILED,
+fn failure(undertaking: Undertaking) -> Sense {
+    match undertaking {
+        Undertaking::Format => Sense::FORMAT_COMMAND_FAILED,
+        Undertaking::Sanitize { .. } => Sense::SANITIZE_COMMAND_FAILED,
     }
 }

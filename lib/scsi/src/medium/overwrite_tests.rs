@@ -38,6 +38,13 @@ fn overwrite(first: u8, pattern: &[u8]) -> Vec<u8> {
     [&[first, 0][..], &(pattern.len() as u16).to_be_bytes(), pattern].concat()
 }
 
+/// A CDB of any length from its first bytes.
+fn cdb_32(start: &[u8]) -> Vec<u8> {
+    let mut cdb = start.to_vec();
+    cdb.resize(32, 0);
+    cdb
+}
+
 fn in_parameters(byte: u16, bit: u8) -> Sense {
     Sense::invalid_bits_in_parameter_list(byte, bit)
 }
@@ -112,6 +119,9 @@ fn format_refuses_what_it_cannot_do_and_names_the_field() {
     let length = Sense::PARAMETER_LIST_LENGTH_ERROR;
     let field = Sense::invalid_field_in_parameter_list;
     let pattern = |header: &[u8; 4], more: usize| [&[0, 0x88, 0, 0][..], header, &vec![7; more]].concat();
+    for ffmt in [1, 2, 3] {
+        assert_eq!(refusal(&[0x04, 0, 0, 0, ffmt, 0], &context(&unit)), Sense::invalid_field_in_cdb(4, Some(1)));
+    }
     for (options, list, sense) in [
         (0x80, vec![], Sense::invalid_field_in_cdb(1, Some(7))), // FMTPINFO
         (0x40, vec![], Sense::invalid_field_in_cdb(1, Some(7))),
@@ -220,13 +230,40 @@ fn nothing_is_formatted_where_writes_are_forbidden() {
     assert_eq!(answer(&sanitize(0x1f, 0), &context(&fixed)), []);
 }
 
-/// Every command about the medium, by everybody, and REQUEST SENSE; the others are answered.
+/// What SBC-4 allows during a sanitize operation; of these only REQUEST SENSE during a format.
+const ALLOWED_DURING_SANITIZE: [&[u8]; 7] = [
+    &[0x25],
+    &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32],
+    &[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+    &[0x1a, 0, 0x08, 0, 255, 0],
+    &[0x1a, 0, 0x0a, 0, 255, 0],
+    &[0x5a, 0, 0x1c, 0, 0, 0, 0, 0, 255, 0],
+    &[0x03, 1, 0, 0, 252, 0],
+];
+/// Never allowed, whether they are about the medium or not, or not even known.
+const NOT_ALLOWED: [&[u8]; 12] = [
+    &[0x28, 0, 0, 0, 0, 0, 0, 0, 1],
+    &[0x00],
+    &[0x35],
+    &[0x9e, 0x12],
+    &[0x1a, 0, 0x3f, 0, 255, 0],
+    &[0x15, 0x10],
+    &[0x1b, 0, 0, 0, 1, 0],
+    &[0x1e],
+    &[0xa3, 0x0a],
+    &[0x3f],
+    &[0x04],
+    &[0x7f, 0, 0, 0, 0, 0, 0, 0x18, 0, 0x09],
+];
+
+/// By everybody, and REQUEST SENSE tells it to whoever asks.
 #[test]
 fn everybody_is_told_how_far_it_is() {
     let quarter = 1 << 17;
     for (cdb, busy) in
         [(format(0x10).to_vec(), Sense::FORMAT_IN_PROGRESS), (sanitize(0x82, 0), Sense::SANITIZE_IN_PROGRESS)]
     {
+        let sanitizes = cdb[0] == 0x48;
         let unit = small(4 * quarter, |_| ());
         let list = [0, 0x02, 0, 0];
         let mut job = begin(&cdb, &Context { data_out_len: 4, ..context(&unit) }).expect("a legal command");
@@ -240,15 +277,21 @@ fn everybody_is_told_how_far_it_is() {
             let step = job.step(&context(&unit), last, &mut buffer);
             assert!(matches!(step, Step::Io { op: ZEROES, .. }), "{step:?}");
             let sense = busy.with_progress(progress);
-            for about in [&[0x28, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0x00], &[0x25], &[0x04], &[0x48, 0x02], &[0x48, 0x1f]]
-            {
-                assert_eq!(refusal(&crate::testing::cdb(about), &context(&unit)), sense, "{about:x?} in {quarter}");
+            for about in NOT_ALLOWED.into_iter().chain([&[0x48, 0x02][..], &[0x48, 0x1f]]) {
+                assert_eq!(refusal(&cdb_32(about), &context(&unit)), sense, "{about:x?} in {quarter}");
             }
+            for about in ALLOWED_DURING_SANITIZE {
+                match sanitizes || about[0] == 0x03 {
+                    true => assert_ne!(answer(&cdb_32(about), &context(&unit)), [], "{about:x?}"),
+                    false => assert_eq!(refusal(&cdb_32(about), &context(&unit)), sense, "{about:x?}"),
+                }
+            }
+            assert_eq!(unit.check_medium(), Err(sense));
             let told = answer(&[0x03, 0, 0, 0, 18, 0], &context(&unit));
             assert_eq!((told[2], told[12], told[13]), (2, sense.asc, sense.ascq));
             assert_eq!(told[15..18], [0x80, (progress >> 8) as u8, progress as u8]);
             answer(&[0x12, 0, 0, 0, 36, 0], &context(&unit));
-            answer(&[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], &context(&unit));
+            answer(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0], &context(&unit));
             last = Some(Ok(()));
         }
         let step = job.step(&context(&unit), last, &mut buffer);
@@ -282,9 +325,46 @@ fn a_failed_format_leaves_a_medium_that_has_to_be_formatted() {
             assert_eq!(refusal(cdb, &context(&unit)), Sense::MEDIUM_FORMAT_CORRUPTED);
         }
         assert_eq!(answer(&[0x03, 0, 0, 0, 18, 0], &context(&unit))[12..14], [0x31, 0x00]);
+        answer(&[0x1a, 0, 0x3f, 0, 255, 0], &context(&unit));
     }
     assert_eq!(go(&format(0), &[], &unit, &mut Disk::default()).ending, GOOD);
     assert_eq!(answer(&TEST_UNIT_READY, &context(&unit)), []);
+}
+
+/// They were found legal before, and waited for something: what they would do is not what the standard allows any more.
+#[test]
+fn what_waited_meanwhile_does_not_begin_after_a_failure_that_it_does_not_lead_out_of() {
+    let unit = small(10, |_| ());
+    let mut waiting = begin(&format(0), &context(&unit)).expect("a legal command");
+    let mut unrestricted = begin(&sanitize(0x22, 0), &context(&unit)).expect("a legal command");
+    let mut failing = Disk { results: [Err(IoError::Gone)].into(), ..Disk::default() };
+    let failed = sense_of(&go(&sanitize(0x02, 0), &[], &unit, &mut failing), &[]);
+    assert_eq!(failed, Sense::SANITIZE_COMMAND_FAILED, "whatever the device said");
+    let mut buffer = vec![0; waiting.buffer_len()];
+    for job in [&mut waiting, &mut unrestricted] {
+        assert_eq!(job.step(&context(&unit), None, &mut buffer), Step::refuse(Sense::SANITIZE_COMMAND_FAILED));
+    }
+}
+
+/// The first piece was shorter than those that follow.
+#[test]
+fn a_medium_that_grows_meanwhile_gets_the_pattern_and_nothing_else() {
+    let unit = small(3, |_| ());
+    let list = overwrite(1, &[0xa5, 0x5a]);
+    let mut job = begin(&sanitize(0x01, list.len()), &context(&unit)).expect("a legal command");
+    let mut buffer = vec![0xee; job.buffer_len()];
+    buffer[..list.len()].copy_from_slice(&list);
+    let mut step = job.step(&context(&unit), None, &mut buffer);
+    bdev::null::resize(unit.bdev(), PIECE + 3).expect("a null device grows");
+    let mut written = 0;
+    while let Step::Io { op: WRITE, lba, blocks, data, .. } = step {
+        assert_eq!((lba, data.len() as u64), (written, blocks * BLOCK as u64));
+        assert!(buffer[data].chunks(2).all(|pair| pair == [0xa5, 0x5a]), "{lba}");
+        written += blocks;
+        step = job.step(&context(&unit), Some(Ok(())), &mut buffer);
+    }
+    assert_eq!(written, PIECE + 3);
+    assert!(matches!(step, Step::Io { op: Op::Flush, .. }));
 }
 
 #[test]
@@ -295,8 +375,10 @@ fn a_failed_sanitize_is_left_as_its_kind_allows() {
     assert_eq!(answer(&exit, &context(&unit)), [], "nothing has failed");
 
     assert_eq!(sense_of(&go(&unrestricted, &[], &unit, &mut failing()), &[]), Sense::SANITIZE_COMMAND_FAILED);
-    assert_eq!(refusal(&TEST_UNIT_READY, &context(&unit)), Sense::SANITIZE_COMMAND_FAILED);
-    assert_eq!(refusal(&format(0), &context(&unit)), Sense::SANITIZE_COMMAND_FAILED);
+    for about in NOT_ALLOWED {
+        assert_eq!(refusal(&cdb_32(about), &context(&unit)), Sense::SANITIZE_COMMAND_FAILED, "{about:x?}");
+    }
+    ALLOWED_DURING_SANITIZE.into_iter().for_each(|about| assert_ne!(answer(&cdb_32(about), &context(&unit)), []));
     assert_eq!(answer(&exit, &context(&unit)), []);
     assert_eq!(answer(&TEST_UNIT_READY, &context(&unit)), []);
 

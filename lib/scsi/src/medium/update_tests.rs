@@ -216,6 +216,82 @@ fn orwrite_refuses_and_fails() {
     }
 }
 
+/// ORWRITE(32) of this BMOP: with this policy and generation if it is a change.
+fn or_write_32(bmop: u8, policy: u8, (expected, new): (u32, u32), lba: u64, blocks: u32) -> Vec<u8> {
+    let mut cdb = cdb_32(0x0e, 0, lba, blocks);
+    (cdb[2], cdb[3]) = (bmop, policy);
+    cdb[20..24].copy_from_slice(&expected.to_be_bytes());
+    cdb[24..28].copy_from_slice(&new.to_be_bytes());
+    cdb
+}
+
+#[test]
+fn a_change_of_generation_clears_bits_and_sets_none() {
+    let unit = unit();
+    let blocks = PIECE + 1;
+    let mut disk = Disk::default();
+    disk.fill(3, blocks, 0x81);
+    let data = pattern(blocks);
+    let outcome = go(&or_write_32(1, 7, (0, 5), 3, blocks as u32), &data, &unit, &mut disk);
+    assert_eq!((outcome.ending, outcome.data_out_len), (GOOD, data.len()));
+    assert_eq!(disk.asked, [(Op::Read, 3, PIECE), (Op::Read, 3 + PIECE, 1), (WRITE, 3, blocks)]);
+    for at in 0..blocks {
+        let expected: Vec<u8> = data[at as usize * BLOCK..][..BLOCK].iter().map(|byte| byte & 0x81).collect();
+        assert_eq!(disk.block(3 + at), expected);
+    }
+}
+
+/// SBC-3's table of set operations: for each policy what becomes of one that expects the previous generation, and another.
+#[test]
+fn bits_of_an_old_generation_are_set_discarded_or_refused() {
+    const MISMATCH: Ending = Ending::CheckCondition(Sense::ORWRITE_GENERATION_DOES_NOT_MATCH);
+    let (set, discarded, refused) = ((GOOD, 0xff), (GOOD, 0x11), (MISMATCH, 0x11));
+    for (policy, previous, other) in [
+        (0, &set, &refused),
+        (2, &discarded, &refused),
+        (3, &set, &set),
+        (5, &discarded, &discarded),
+        (7, &refused, &refused),
+    ] {
+        let unit = unit();
+        // Without blocks it is only the generation that changes.
+        assert_eq!(go(&or_write_32(1, policy, (0, 8), 0, 0), &[], &unit, &mut Disk::default()).ending, GOOD);
+        assert_eq!(go(&or_write_32(1, policy, (8, 9), 0, 0), &[], &unit, &mut Disk::default()).ending, GOOD);
+        unit.reset();
+        for (cdb, (ending, byte)) in [
+            (or_write_32(0, 0xff, (9, 77), 0, 1), &set),
+            (or_write_32(0, 0, (8, 0), 0, 1), previous),
+            (or_write_32(0, 0, (7, 0), 0, 1), other),
+            (cdb_16(0x8b, 0, 0, 1), other), // ORWRITE(16) expects generation 0
+        ] {
+            let mut disk = Disk::default();
+            disk.fill(0, 1, 0x11);
+            assert_eq!(go(&cdb, &[0xee; BLOCK], &unit, &mut disk).ending, *ending, "policy {policy} {cdb:02x?}");
+            assert_eq!(disk.block(0), vec![*byte; BLOCK], "policy {policy} {cdb:02x?}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_generation_that_fails_changes_none() {
+    let unit = unit();
+    for (cdb, results, sense) in [
+        (or_write_32(1, 3, (1, 2), 0, 1), vec![], Sense::ORWRITE_GENERATION_DOES_NOT_MATCH),
+        (or_write_32(1, 3, (0, 2), 0, 1), vec![Err(IoError::Failed)], Sense::INTERNAL_TARGET_FAILURE),
+        (or_write_32(1, 3, (0, 2), 0, 1), vec![Ok(()), Err(IoError::NoSpace)], Sense::SPACE_ALLOCATION_FAILED),
+        (or_write_32(1, 1, (0, 2), 0, 1), vec![], field(3, Some(3))),
+        (or_write_32(1, 8, (0, 2), 0, 1), vec![], field(3, Some(3))),
+        (or_write_32(2, 3, (0, 2), 0, 1), vec![], field(2, Some(2))),
+        (or_write_32(7, 3, (0, 2), 0, 1), vec![], field(2, Some(2))),
+        (or_write_32(1, 3, (0, 2), BLOCKS, 1), vec![], Sense::LBA_OUT_OF_RANGE),
+        (or_write_32(0, 0, (0, 0), 0, 3000), vec![], field(28, None)),
+    ] {
+        let mut disk = Disk { results: results.into(), ..Disk::default() };
+        assert_eq!(sense_of(&go(&cdb, &[0; BLOCK], &unit, &mut disk), &cdb), sense, "{cdb:02x?}");
+    }
+    assert_eq!(go(&or_write_32(0, 0, (0, 0), 0, 1), &[0; BLOCK], &unit, &mut Disk::default()).ending, GOOD);
+}
+
 #[test]
 fn write_atomic_is_one_write_as_long_as_the_device_allows() {
     let unit = unit_with(|facts| facts.atomic_blocks = 8);
@@ -256,6 +332,8 @@ fn what_reads_and_writes_is_alone_with_its_blocks() {
         |cdb: &[u8]| begin(cdb, &Context { data_out_len: 4, ..context(&unit) }).expect("a legal command").exclusive();
     assert_eq!(exclusive(&compare_and_write(0, 7, 3)), Some(7..10));
     assert_eq!(exclusive(&cdb_16(0x8b, 0, 8, 2)), Some(8..10));
+    assert_eq!(exclusive(&or_write_32(0, 0, (0, 0), 8, 2)), Some(8..10));
+    assert_eq!(exclusive(&or_write_32(1, 3, (0, 1), 8, 0)), Some(0..u64::MAX));
     assert_eq!(exclusive(&write_atomic(0, 9, 0, 8)), Some(9..17));
     assert_eq!(exclusive(&[4, 0, 0, 0, 0, 0]), Some(0..u64::MAX));
     assert_eq!(exclusive(&[0x48, 2, 0, 0, 0, 0, 0, 0, 0, 0]), Some(0..u64::MAX));
@@ -300,7 +378,7 @@ fn the_32_byte_forms_name_their_own_fields() {
         (cdb_32(0x0d, 0x04, 0, 1), field(10, Some(2))),
         (cdb_32(0x09, 0, 0, most + 1), field(28, None)),
         (cdb_32(0x0b, 0, BLOCKS, 1), Sense::LBA_OUT_OF_RANGE),
-        (cdb_32(0x0e, 0, 0, 1), field(8, None)),
+        (cdb_32(0x0f, 0, 0, 1), field(8, None)),
         (cdb_32(0x00, 0, 0, 1), field(8, None)),
         (nothing_more, field(7, None)),
         (naca, field(1, Some(2))),

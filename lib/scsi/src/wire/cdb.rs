@@ -59,6 +59,8 @@ pub mod service_action {
     pub const WRITE_32: u8 = 0x0b;
     pub const WRITE_AND_VERIFY_32: u8 = 0x0c;
     pub const WRITE_SAME_32: u8 = 0x0d;
+    pub const ORWRITE_32: u8 = 0x0e;
+    pub const GET_LBA_STATUS_32: u8 = 0x12;
 }
 
 /// NACA bit of the CONTROL byte (SAM-5).

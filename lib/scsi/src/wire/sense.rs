@@ -120,6 +120,8 @@ impl Sense {
     pub const LOGICAL_UNIT_NOT_SUPPORTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x25, 0x00);
     /// 05h 26h/00h INVALID FIELD IN PARAMETER LIST; see [`Sense::invalid_field_in_parameter_list`].
     pub const INVALID_FIELD_IN_PARAMETER_LIST: Sense = Sense::new(SenseKey::IllegalRequest, 0x26, 0x00);
+    /// 05h 2Ch/0Ch ORWRITE GENERATION DOES NOT MATCH.
+    pub const ORWRITE_GENERATION_DOES_NOT_MATCH: Sense = Sense::new(SenseKey::IllegalRequest, 0x2c, 0x0c);
     /// 05h 39h/00h SAVING PARAMETERS NOT SUPPORTED.
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x39, 0x00);
     /// 07h 27h/00h WRITE PROTECTED.

@@ -112,6 +112,8 @@ pub(crate) enum Event {
     DataBuffer(Buf),
     Fetched(IoBuf),
     Executed(Option<IoBuf>, Result<(), IoError>),
+    /// The unit's medium cannot be used any more, before the device got the operation.
+    Interrupted(Option<IoBuf>, Sense),
     Answered,
     Controlled(ControlReply),
 }
@@ -212,6 +214,10 @@ impl Command {
             Event::DataBuffer(buf) => self.fill(buf),
             Event::Fetched(data) => self.fetched(data),
             Event::Executed(data, result) => self.executed(data, result),
+            Event::Interrupted(data, sense) => {
+                let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
+                self.end(Ending::CheckCondition(sense), buf)
+            }
             Event::Answered => {
                 let buf = self.aside.take();
                 self.step(None, buf)
@@ -238,6 +244,12 @@ impl Command {
     /// Whether it goes on although nobody waits for it any more; see [`Job::runs_on`].
     pub(crate) fn runs_on(&self) -> bool {
         self.reply.is_none() && self.job.as_ref().is_some_and(Job::runs_on)
+    }
+
+    /// What it ends with instead of going on to the device: its unit's medium is being formatted or sanitized, or that failed.
+    pub(crate) fn interruption(&self) -> Option<Sense> {
+        let unit = self.unit()?;
+        unit.logical_unit.check_medium().err().filter(|_| !self.runs_on())
     }
 
     /// What its initiator has to be told of how it ended, if it was answered before.

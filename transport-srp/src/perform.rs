@@ -133,6 +133,9 @@ impl PollGroup {
             // Nobody waits for it, and its unit would wait for nothing else.
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         }
+        if let Some(sense) = command.interruption() {
+            return Performed::Followed(Event::Interrupted(data, sense));
+        }
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
         let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {

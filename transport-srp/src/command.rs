@@ -5,7 +5,7 @@
 //!  Arrived ─┬─────────────────────────────────────────┘
 //!           ├─ NeedData ──► DataBuffer ─┬─ Fetch ─► Fetched     (only for data-out that did not come with the IU; piece by piece)
 //!           │                           │             │
-//!           └───────────────────────────┴─────────────┴─► step() ─► Submit ─► Executed ─┐   (any number of times)
+//!           └───────────────────────────┴─────────────┴─► step() ─► Submit ─► Executed ─┐   (any number of times; once AnswerEarly)
 //!                                                           ▲ └──────────────────────────┘
 //!                                                           └─► Deliver ─► Delivered     (piece by piece; the response goes with the last)
 //! ```
@@ -14,7 +14,7 @@
 //! |---|---|---|---|
 //! | any, `parked` | a buffer, send slots, the device's depth, a fence | being resumed | freed at once: nothing of it is under way |
 //! | `FetchTable`, `FetchData` | RDMA READs | `Fetched` | freed when the READs came back: they cannot be cut |
-//! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered |
+//! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered; or goes on in the background (`background.rs`) |
 //! | `Control` | the control plane | `Controlled` | freed when it has answered |
 //! | `Clearing` | other cores (`clearing.rs`) | the answer of the control plane | freed at once |
 //! | `Deliver` | RDMA WRITEs, the send | `Delivered` | not posted yet: freed after the piece under way; response posted: goes first |
@@ -107,6 +107,8 @@ pub(crate) enum Action {
     Fetch(IoBuf),
     /// Give it to a device (`None`: that of the command's own unit), then [`Event::Executed`].
     Submit { on: Option<Peer>, op: Op, lba: u64, blocks: u64, data: Option<IoBuf> },
+    /// Answer GOOD if possible, then [`Event::Answered`] either way.
+    AnswerEarly,
     /// Have the control plane carry it out, then [`Event::Controlled`].
     Control { request: ControlRequest, parameters: Box<[u8]> },
     /// Deliver the next segments from it, with the response behind the last.
@@ -123,6 +125,9 @@ pub(crate) enum Event {
     Fetched(IoBuf),
     Claimed(Option<Buf>),
     Executed(Option<IoBuf>, Result<(), IoError>),
+    /// The unit's medium cannot be used any more, before the device got the operation.
+    Interrupted(Option<IoBuf>, Sense),
+    Answered,
     Controlled(ControlReply),
 }
 
@@ -232,6 +237,14 @@ impl Command {
             Event::Fetched(data) => self.fetched(data),
             Event::Claimed(buf) => self.step(None, buf),
             Event::Executed(data, result) => self.executed(data, result),
+            Event::Interrupted(data, sense) => {
+                let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
+                self.end(Ending::CheckCondition(sense), buf)
+            }
+            Event::Answered => {
+                let buf = self.aside.take();
+                self.step(None, buf)
+            }
             Event::Controlled(reply) => self.controlled(reply),
         }
     }
@@ -242,6 +255,32 @@ impl Command {
         self.stage = Stage::Deliver;
         self.reply = Some(reply);
         Action::Deliver(None)
+    }
+
+    /// The command's answer, on its own: the initiator need not wait for the rest.
+    pub(crate) fn early_answer(&self, channel: Key<Channel>, receive: Option<Buf>) -> Command {
+        let mut answer = Command::new(channel, self.request, receive, Rc::clone(&self.view));
+        answer.job = self.job.clone();
+        answer
+    }
+
+    /// Whether it goes on although nobody waits for it any more; see [`Job::runs_on`].
+    pub(crate) fn runs_on(&self) -> bool {
+        self.reply.is_none() && self.job.as_ref().is_some_and(Job::runs_on)
+    }
+
+    /// What it ends with instead of going on to the device: its unit's medium is being formatted or sanitized, or that failed.
+    pub(crate) fn interruption(&self) -> Option<Sense> {
+        let unit = self.unit()?;
+        unit.logical_unit.check_medium().err().filter(|_| !self.runs_on())
+    }
+
+    /// What its initiator has to be told of how it ended, if it was answered before.
+    pub(crate) fn deferred_error(&self) -> Option<UnitAttention> {
+        match (&self.reply, &self.job) {
+            (Some(Reply::Ended(ending)), Some(job)) => job.deferred_error(ending),
+            _ => None,
+        }
     }
 
     /// The length of the data buffer that the command is parked for.
@@ -496,6 +535,11 @@ impl Command {
                     buf.map(|buf| IoBuf::new(buf, part))
                 };
                 Action::Submit { on, op, lba, blocks, data }
+            }
+            Step::Answer => {
+                self.stage = Stage::Execute;
+                self.aside = buf;
+                Action::AnswerEarly
             }
             Step::Control { request, parameters } => {
                 self.stage = Stage::Control;

@@ -136,6 +136,9 @@ impl PollGroup {
             }
             return;
         }
+        if command.runs_on() {
+            return self.abort_executing(key, channel, abort);
+        }
         if command.parked.take().is_some() || command.stage == Stage::Clearing {
             return self.finish_aborted(key, abort);
         }
@@ -157,7 +160,7 @@ impl PollGroup {
         }
     }
 
-    /// The device keeps the command; its initiator gets the credit, and the status if one is due.
+    /// The device keeps the command, or it goes on in the background; its initiator gets the credit, and the status if one is due.
     fn abort_executing(&mut self, key: Key<Command>, channel: Key<Channel>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let tag = command.tag();

@@ -52,6 +52,7 @@ impl PollGroup {
                 Action::Fetch(data) => self.fetch(key, data),
                 Action::Claim(extent, buf) => self.claim(key, extent, buf),
                 Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
+                Action::AnswerEarly => self.answer_early(key),
                 Action::Control { request, parameters } => self.ask_control(key, request, parameters),
                 Action::Deliver(data) => self.deliver(key, data),
             };
@@ -129,8 +130,16 @@ impl PollGroup {
         blocks: u64,
         data: Option<IoBuf>,
     ) -> Performed {
-        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let Some(command) = self.commands.get(key) else { return Performed::Started };
         let unit_id = command.unit_of(on).map(|entry| entry.unit);
+        if command.runs_on() && unit_id.is_some_and(|id| self.is_removing(id)) {
+            // Nobody waits for it, and its unit would wait for nothing else.
+            return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
+        }
+        if let Some(sense) = command.interruption() {
+            return Performed::Followed(Event::Interrupted(data, sense));
+        }
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
         let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
@@ -157,6 +166,10 @@ impl PollGroup {
 
     /// RDMA WRITEs of the next segments; behind the last of them the response.
     fn deliver(&mut self, key: Key<Command>, data: Option<IoBuf>) -> Performed {
+        if self.commands.get(key).is_some_and(|command| command.channel.is_none()) {
+            self.end_background(key);
+            return Performed::Started;
+        }
         let Some((command, channel)) = command_and_channel(&mut self.commands, &mut self.channels, key) else {
             return Performed::Started;
         };
@@ -293,7 +306,7 @@ impl PollGroup {
         #[cfg(test)]
         crate::tests::witness::executed(self.number, key);
         let Some(command) = self.commands.get_mut(key) else { return };
-        if command.channel.is_none() {
+        if command.channel.is_none() && !command.runs_on() {
             // What a SCSI device told a command that nobody waits for concerns its own initiator as well.
             let device = command.executing.is_some_and(|op| matches!(op, Op::Scsi { .. }));
             let attention = data.as_ref().filter(|_| device && result.is_ok()).map(IoBuf::bytes);
@@ -364,6 +377,7 @@ impl PollGroup {
         let channel = command.channel?;
         let receive = command.receive.take();
         if let Some(unit) = command.executing_unit()
+            && !command.runs_on()
             && command.executing.is_some_and(|op| changes_medium(op) || moves_medium(op, unit))
         {
             unit.fence.raise();
@@ -380,7 +394,7 @@ impl PollGroup {
         receive
     }
 
-    fn finish_orphan(&mut self, key: Key<Command>) {
+    pub(crate) fn finish_orphan(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.fenced
             && let Some(unit) = command.executing_unit()
@@ -407,7 +421,10 @@ impl PollGroup {
             let Some(entry) = self.commands.get_mut(command) else { continue };
             let waits = matches!(entry.request, Request::Management(_)) && entry.stage == Stage::Arrived
                 || matches!(entry.stage, Stage::Control | Stage::Clearing);
-            if entry.parked.take().is_some() || waits {
+            if entry.runs_on() {
+                drop(self.orphan(command));
+                self.settle_orders(command);
+            } else if entry.parked.take().is_some() || waits {
                 self.finish(command);
             } else if entry.executing.is_some() {
                 drop(self.orphan(command));

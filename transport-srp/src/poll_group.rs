@@ -228,7 +228,10 @@ impl PollGroup {
         }
         let mut work = 0;
         let mut next = 0;
-        while let Some(&unit) = self.busy_units.get(next) {
+        // What completes may submit more: then its unit is entered again, and has its turn in the next round. Otherwise a command of many
+        // operations, as SANITIZE is, would have the core for itself where the device is done at once.
+        for _ in 0..self.busy_units.len() {
+            let Some(&unit) = self.busy_units.get(next) else { break };
             let mut done = std::mem::take(&mut self.done);
             let idle = match self.units.get_mut(unit.0 as usize) {
                 Some(Some(Unit { device: Some(device), busy, .. })) => {
@@ -242,11 +245,11 @@ impl PollGroup {
                 self.on_executed(Key::from_bits(finished.tag), finished.data, finished.result);
             }
             self.done = done;
-            // What completed may have submitted more: then the unit was entered again behind the others.
-            if idle {
-                self.busy_units.swap_remove(next);
-            } else {
-                next += 1;
+            // It may have been closed with its last command.
+            match self.busy_units.get(next) == Some(&unit) {
+                true if idle => drop(self.busy_units.remove(next)),
+                true => next += 1,
+                false => {}
             }
         }
         work

@@ -1,21 +1,28 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
+mod allowed;
 mod medium;
 mod query;
 mod unit;
+mod whole;
 
-use medium::{lba_status, read, synchronize_cache, unmap, verify, write, write_same};
+use medium::{
+    compare_and_write, lba_status, or_write, pre_fetch, read, synchronize_cache, unmap, verify, write,
+    write_and_verify, write_atomic, write_same,
+};
 use query::{inquiry, mode_sense, read_capacity_10, report_luns, report_opcodes, request_sense};
 use unit::{mode_select, prevent_allow, start_stop};
+use whole::{format_unit, sanitize};
 
 use crate::Context;
 use crate::answer::vpd;
 use crate::control::ControlRequest;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
+use crate::medium::generation::Policy;
 use crate::through::Through;
 use crate::unit::LogicalUnit;
-use crate::wire::cdb::{self, BlockRange, CONTROL_NACA, be32, opcode, service_action};
+use crate::wire::cdb::{BlockRange, CONTROL_NACA, Form, be16, be32, opcode, service_action};
 use crate::wire::sense::Sense;
 
 /// A command whose CDB has been found legal for the unit it is addressed to.
@@ -33,6 +40,27 @@ pub(crate) enum Command {
         range: BlockRange,
         compare: Compare,
     },
+    WriteAndVerify {
+        range: BlockRange,
+        compare: Compare,
+    },
+    /// The data-out is the blocks to compare with, then those to write.
+    CompareAndWrite {
+        range: BlockRange,
+        fua: bool,
+    },
+    OrWrite {
+        range: BlockRange,
+        fua: bool,
+        bitmap: Bitmap,
+    },
+    WriteAtomic {
+        range: BlockRange,
+        fua: bool,
+    },
+    PreFetch {
+        range: BlockRange,
+    },
     WriteSame {
         range: BlockRange,
         data_out: bool,
@@ -43,7 +71,24 @@ pub(crate) enum Command {
     },
     SynchronizeCache {
         range: BlockRange,
+        /// IMMED: answered before it is done.
+        immediate: bool,
     },
+    /// FORMAT UNIT, of as many bytes of parameters as the initiator has.
+    Format {
+        list_bytes: u32,
+        /// LONGLIST: the list's header is the long one.
+        long: bool,
+    },
+    Sanitize {
+        method: Sanitize,
+        list_bytes: u16,
+        immediate: bool,
+        /// AUSE is clear: if it fails, only another one that does not leads out of it.
+        restricted: bool,
+    },
+    /// SANITIZE with the service action EXIT FAILURE MODE.
+    ExitFailureMode,
     StartStop {
         flush: bool,
     },
@@ -54,7 +99,7 @@ pub(crate) enum Command {
     PreventAllow,
     /// Answered with at most `allocation` bytes.
     LbaStatus {
-        lba: u64,
+        range: BlockRange,
         allocation: u32,
     },
     /// Answered with at most `allocation` bytes.
@@ -144,6 +189,31 @@ pub(crate) enum Compare {
     OneBlock,
 }
 
+/// What ORWRITE does to a bitmap, in which generation of it (SBC-3). ORWRITE(16) sets bits in generation 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Bitmap {
+    /// EXPECTED ORWGENERATION.
+    pub(crate) expected: u32,
+    /// Bits are cleared, and this is the next generation; `None`: bits are set.
+    pub(crate) change: Option<Generation>,
+}
+
+/// A generation of a bitmap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Generation {
+    /// NEW ORWGENERATION.
+    pub(crate) code: u32,
+    /// PREVIOUS GENERATION PROCESSING: what becomes of those that expect another.
+    pub(crate) policy: Policy,
+}
+
+/// How SANITIZE makes the data irrecoverable (SBC-3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sanitize {
+    Overwrite,
+    BlockErase,
+}
+
 /// Parses a CDB for the unit (or the lack of one) that `context` names.
 ///
 /// # Errors
@@ -153,17 +223,18 @@ pub(crate) fn parse(cdb: &[u8], context: &Context<'_>) -> Result<Command, Sense>
     if cdb.len() < CDB_BYTES_MIN {
         return Err(Sense::INVALID_COMMAND_OPERATION_CODE);
     }
-    let length = cdb::length(cdb[0]).ok_or(unknown_command(context))?;
+    let form = Form::of(cdb[0]).ok_or(unknown_command(context))?;
+    let length = form.cdb_bytes();
     if cdb.len() < length {
-        return Err(Sense::INVALID_FIELD_IN_CDB);
+        return Err(if form == Form::ThirtyTwo { unknown_command(context) } else { Sense::INVALID_FIELD_IN_CDB });
     }
     let command = match context.unit {
         Some(unit) => parse_for_unit(&cdb[..length], unit, context)?,
         None => parse_without_unit(&cdb[..length], context.address)?,
     };
-    match cdb[length - 1] & CONTROL_NACA {
+    match cdb[form.control_at()] & CONTROL_NACA {
         0 => Ok(command),
-        _ => Err(Sense::invalid_field_in_cdb(length as u16 - 1, Some(2))),
+        _ => Err(Sense::invalid_field_in_cdb(form.control_at() as u16, Some(2))),
     }
 }
 
@@ -178,6 +249,7 @@ fn unknown_command(context: &Context<'_>) -> Sense {
 #[inline]
 fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Result<Command, Sense> {
     let writable = || writable(unit, context);
+    allowed::check(cdb, unit)?;
     if needs_medium(cdb[0]) {
         unit.check_ready()?;
     }
@@ -185,9 +257,19 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::READ_6 | opcode::READ_10 | opcode::READ_12 | opcode::READ_16 => read(cdb, unit),
         opcode::WRITE_6 | opcode::WRITE_10 | opcode::WRITE_12 | opcode::WRITE_16 => write(cdb, unit, writable),
         opcode::VERIFY_10 | opcode::VERIFY_12 | opcode::VERIFY_16 => verify(cdb, unit),
+        opcode::WRITE_AND_VERIFY_10 | opcode::WRITE_AND_VERIFY_12 | opcode::WRITE_AND_VERIFY_16 => {
+            write_and_verify(cdb, unit, writable)
+        }
+        opcode::VARIABLE_LENGTH => variable_length(cdb, unit, writable),
+        opcode::COMPARE_AND_WRITE => compare_and_write(cdb, unit, writable),
+        opcode::ORWRITE_16 => or_write(cdb, unit, writable),
+        opcode::WRITE_ATOMIC_16 if unit.facts().atomic_blocks > 0 => write_atomic(cdb, unit, writable),
+        opcode::PRE_FETCH_10 | opcode::PRE_FETCH_16 => pre_fetch(cdb, unit),
         opcode::SYNCHRONIZE_CACHE_10 | opcode::SYNCHRONIZE_CACHE_16 => synchronize_cache(cdb, unit),
         opcode::UNMAP if unit.facts().unmap => unmap(cdb, writable),
         opcode::WRITE_SAME_10 | opcode::WRITE_SAME_16 => write_same(cdb, unit, writable),
+        opcode::FORMAT_UNIT => format_unit(cdb, context, writable),
+        opcode::SANITIZE => sanitize(cdb, unit, writable),
         opcode::TEST_UNIT_READY => Ok(Command::TestUnitReady { probe: unit.is_gone() }),
         opcode::REQUEST_SENSE => request_sense(cdb),
         opcode::INQUIRY => inquiry(cdb, vpd::PAGES),
@@ -222,6 +304,8 @@ fn needs_medium(operation: u8) -> bool {
     matches!(
         operation,
         opcode::TEST_UNIT_READY
+            | opcode::FORMAT_UNIT
+            | opcode::SANITIZE
             | opcode::READ_CAPACITY_10
             | opcode::SERVICE_ACTION_IN_16
             | opcode::READ_6
@@ -235,6 +319,15 @@ fn needs_medium(operation: u8) -> bool {
             | opcode::VERIFY_10
             | opcode::VERIFY_12
             | opcode::VERIFY_16
+            | opcode::WRITE_AND_VERIFY_10
+            | opcode::WRITE_AND_VERIFY_12
+            | opcode::WRITE_AND_VERIFY_16
+            | opcode::VARIABLE_LENGTH
+            | opcode::COMPARE_AND_WRITE
+            | opcode::ORWRITE_16
+            | opcode::WRITE_ATOMIC_16
+            | opcode::PRE_FETCH_10
+            | opcode::PRE_FETCH_16
             | opcode::SYNCHRONIZE_CACHE_10
             | opcode::SYNCHRONIZE_CACHE_16
             | opcode::UNMAP
@@ -248,6 +341,26 @@ fn writable(unit: &LogicalUnit, context: &Context<'_>) -> Result<(), Sense> {
         () if context.read_only || unit.is_read_only() => Err(Sense::WRITE_PROTECTED),
         () if unit.software_write_protect() => Err(Sense::SOFTWARE_WRITE_PROTECTED),
         () => Ok(()),
+    }
+}
+
+/// The 32-byte commands of SBC-3 and SBC-4. Those that others have in 16 bytes differ in what protection information is expected (bytes 20 to 27).
+/// The standard has them for units with protection of type 2; here they are for every unit, and those bytes say nothing, as no unit has it.
+fn variable_length(cdb: &[u8], unit: &LogicalUnit, writable: impl Fn() -> Result<(), Sense>) -> Result<Command, Sense> {
+    const ADDITIONAL_CDB_LENGTH: u8 = 0x18;
+    let command = match u8::try_from(be16(cdb, 8)).unwrap_or(0) {
+        service_action::READ_32 => read(cdb, unit),
+        service_action::VERIFY_32 => verify(cdb, unit),
+        service_action::WRITE_32 => write(cdb, unit, writable),
+        service_action::WRITE_AND_VERIFY_32 => write_and_verify(cdb, unit, writable),
+        service_action::WRITE_SAME_32 => write_same(cdb, unit, writable),
+        service_action::ORWRITE_32 => or_write(cdb, unit, writable),
+        service_action::GET_LBA_STATUS_32 => lba_status(cdb, unit),
+        _ => return Err(Sense::invalid_field_in_cdb(8, None)),
+    };
+    match cdb[7] {
+        ADDITIONAL_CDB_LENGTH => command,
+        _ => Err(Sense::invalid_field_in_cdb(7, None)),
     }
 }
 

@@ -28,12 +28,16 @@ pub enum Needs {
     Disk,
     /// A device that can give space back.
     Unmap,
+    /// A device that writes all or nothing.
+    AtomicWrites,
 }
 
 /// Ordinary commands, as long as Linux gives a disk.
 pub(crate) const QUICK: u32 = 30;
 /// Commands that may cover much of the medium.
 pub(crate) const LONG: u32 = 120;
+/// Commands that write all of the medium before they are answered, unless told not to wait (IMMED).
+pub(crate) const WHOLE_MEDIUM: u32 = 24 * 60 * 60;
 
 pub(crate) const fn disk(opcode: u8, name: &'static str, usage: &'static [u8], timeout_seconds: u32) -> CommandInfo {
     CommandInfo { opcode, service_action: None, name, needs: Needs::Disk, usage, timeout_seconds }
@@ -51,10 +55,11 @@ pub(crate) const fn action(
 
 /// The rows that hold for a unit.
 pub(crate) fn supported(unit: &LogicalUnit) -> impl Iterator<Item = &'static CommandInfo> {
-    let unmap = unit.facts().unmap;
+    let (unmap, atomic) = (unit.facts().unmap, unit.facts().atomic_blocks > 0);
     COMMANDS.iter().filter(move |info| match info.needs {
         Needs::Disk => true,
         Needs::Unmap => unmap,
+        Needs::AtomicWrites => atomic,
     })
 }
 

@@ -23,6 +23,13 @@ fn cdb_10(opcode: u8, options: u8, lba: u32, blocks: u16) -> Vec<u8> {
     cdb
 }
 
+/// A variable-length CDB about one block.
+fn cdb_32(action: u8) -> Vec<u8> {
+    let mut cdb = vec![0; 32];
+    (cdb[0], cdb[7], cdb[9], cdb[31]) = (0x7f, 0x18, action, 1);
+    cdb
+}
+
 #[test]
 fn refusals_name_the_field() {
     let unit = unit();
@@ -142,9 +149,19 @@ fn nothing_is_written_where_writes_are_forbidden() {
         cdb_16(opcode::WRITE_16, 0, 0, 1),
         cdb_10(opcode::WRITE_SAME_10, 0, 0, 1),
         cdb_16(opcode::WRITE_SAME_16, 1, 0, 1),
+        cdb_10(opcode::WRITE_AND_VERIFY_10, 0, 0, 1),
+        cdb_16(opcode::WRITE_AND_VERIFY_16, 2, 0, 1),
+        cdb(&[0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        cdb_16(opcode::ORWRITE_16, 0, 0, 1),
+        cdb(&[0x9c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        cdb_32(0x0b),
+        cdb_32(0x0c),
+        cdb_32(0x0d),
+        cdb_32(0x0e),
         cdb(&[0x42, 0, 0, 0, 0, 0, 0, 0, 24]),
     ];
-    let (plain, fixed, swp) = (unit(), unit_with(|facts| facts.read_only = true), unit());
+    let atomic = || unit_with(|facts| facts.atomic_blocks = 8);
+    let (plain, fixed, swp) = (atomic(), atomic().with_facts(|facts| facts.read_only = true), atomic());
     swp.set_software_write_protect(true);
     for cdb in writes {
         assert!(parse(&cdb, &context(&plain)).is_ok(), "{cdb:02x?}");

@@ -4,11 +4,14 @@ use std::ops::Range;
 
 use bdev::{IoError, Op};
 
-use crate::command::{self, Command};
+use crate::command::{self, Bitmap, Command};
 use crate::control::ControlRequest;
 use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Lun};
-use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, unmap, verify, write_same};
+use crate::medium::{
+    self, cache, compare_and_write, format, lba_status, on_unit, or_write, read_write, ready, sanitize, unmap, verify,
+    write_same,
+};
 use crate::nexus::{UnitAttention, UnitNexus};
 use crate::task_set::AttentionInterlock;
 use crate::through;
@@ -45,10 +48,10 @@ pub struct Context<'a> {
     pub peers: &'a dyn Peers,
     /// The initiator's LUN map forbids writes.
     pub read_only: bool,
-    /// Bytes of the buffer that the initiator takes data-out from, 0 if there is none. Only [`begin`] looks at it, and only for a
-    /// device that is a SCSI device itself.
+    /// Bytes of the buffer that the initiator takes data-out from, 0 if there is none. Only [`begin`] looks at it, and only for
+    /// FORMAT UNIT and for a device that is a SCSI device itself.
     pub data_out_len: u32,
-    /// Bytes of the buffer that it wants data-in to be put to, likewise.
+    /// Bytes of the buffer that it wants data-in to be put to, likewise for such a device.
     pub data_in_len: u32,
 }
 
@@ -145,6 +148,9 @@ pub enum Step {
         /// other operations.
         data: Range<usize>,
     },
+    /// Answer GOOD now, then call [`Job::step`] without a result: the rest is done with nobody waiting for it, and ends without
+    /// an answer ([`Job::deferred_error`]). Who cannot answer now may do so at the end.
+    Answer,
     /// Only the control plane can do it: give it these parameters, and end the command with its [`crate::ControlReply`], whose data
     /// is put to the start of the buffer. The job is not stepped again.
     Control {
@@ -176,7 +182,7 @@ struct Lengths {
     buffer: u32,
 }
 
-const _: () = assert!(size_of::<Job>() <= 80);
+const _: () = assert!(size_of::<Job>() <= 88);
 
 /// Decides what a command is. `cdb` may hold anything, of any length; bytes after the command's own are ignored.
 ///
@@ -247,8 +253,42 @@ impl Job {
     }
 
     /// The blocks that no other command may touch from its first step to its end, on any core; `None` for most commands.
-    pub fn exclusive(&self) -> Option<std::ops::Range<u64>> {
-        None
+    pub fn exclusive(&self) -> Option<Range<u64>> {
+        match self.command {
+            // All of them: no other ORWRITE may be half done when the generation changes.
+            Command::OrWrite { bitmap: Bitmap { change: Some(_), .. }, .. }
+            | Command::Format { .. }
+            | Command::Sanitize { .. } => Some(0..u64::MAX),
+            Command::CompareAndWrite { range, .. }
+            | Command::OrWrite { range, .. }
+            | Command::WriteAtomic { range, .. }
+                if range.blocks > 0 =>
+            {
+                Some(range.lba..range.lba.saturating_add(range.blocks))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is to be stepped to its end, also if it is aborted or its initiator goes away (SBC-3: a sanitize operation; here a format, too,
+    /// and what was answered early). Asked between two steps.
+    pub fn runs_on(&self) -> bool {
+        let begun = self.stage != medium::Stage::Start;
+        match self.command {
+            Command::Format { .. } | Command::Sanitize { .. } => begun,
+            Command::SynchronizeCache { immediate, .. } => begun && immediate,
+            _ => false,
+        }
+    }
+
+    /// What its initiator has to be told of a command that was answered early and ended like this.
+    pub fn deferred_error(&self, ending: &Ending) -> Option<UnitAttention> {
+        match (self.command, ending) {
+            (_, Ending::Good { .. }) => None,
+            (Command::SynchronizeCache { .. }, _) => Some(UnitAttention::WriteBackFailed),
+            // The unit's condition tells everybody.
+            _ => None,
+        }
     }
 
     /// It is a READ.
@@ -275,14 +315,40 @@ impl Job {
             Command::Read { range, fua } => on_unit(context, |unit| read_write::read(range, fua, unit, turn)),
             Command::Write { range, fua } => on_unit(context, |unit| read_write::write(range, fua, unit, turn)),
             Command::Verify { range, compare } => on_unit(context, |unit| verify::step(range, compare, unit, turn)),
+            Command::WriteAndVerify { range, compare } => {
+                on_unit(context, |unit| verify::write_first(range, compare, unit, turn))
+            }
+            Command::CompareAndWrite { range, fua } => {
+                on_unit(context, |unit| compare_and_write::step(range, fua, unit, turn))
+            }
+            Command::OrWrite { range, fua, bitmap } => {
+                on_unit(context, |unit| or_write::step(range, fua, bitmap, unit, turn))
+            }
+            Command::WriteAtomic { range, fua } => on_unit(context, |unit| read_write::write(range, fua, unit, turn)),
+            // The capacity may have changed.
+            Command::PreFetch { range } => {
+                on_unit(context, |unit| unit.check_range(range).map_or_else(Step::refuse, |()| Step::GOOD))
+            }
             Command::WriteSame { range, data_out, unmap } => {
                 on_unit(context, |unit| write_same::step(range, data_out, unmap, unit, turn))
             }
             Command::Unmap { list_bytes } => on_unit(context, |unit| unmap::step(list_bytes, unit, turn)),
-            Command::SynchronizeCache { range } => on_unit(context, |unit| cache::flush(range, unit, turn)),
-            Command::StartStop { flush: true } => on_unit(context, |unit| cache::flush(cache::EVERYTHING, unit, turn)),
-            Command::LbaStatus { lba, allocation } => {
-                on_unit(context, |unit| lba_status::step(lba, allocation, unit, turn))
+            Command::SynchronizeCache { range, immediate } => {
+                on_unit(context, |unit| cache::flush(range, immediate, unit, turn))
+            }
+            Command::StartStop { flush: true } => {
+                on_unit(context, |unit| cache::flush(cache::EVERYTHING, false, unit, turn))
+            }
+            Command::Format { list_bytes, long } => on_unit(context, |unit| format::step(list_bytes, long, unit, turn)),
+            Command::Sanitize { method, list_bytes, immediate, restricted } => {
+                on_unit(context, |unit| sanitize::step(method, list_bytes, (immediate, restricted), unit, turn))
+            }
+            Command::ExitFailureMode => on_unit(context, |unit| {
+                unit.condition().exit_failure_mode();
+                Step::GOOD
+            }),
+            Command::LbaStatus { range, allocation } => {
+                on_unit(context, |unit| lba_status::step(range, allocation, unit, turn))
             }
             Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
             Command::StartStop { flush: false } | Command::TestUnitReady { probe: false } | Command::PreventAllow => {
@@ -317,9 +383,28 @@ impl Lengths {
         let bytes = |blocks: u64| blocks as u32 * block_size;
         let (data_out, data_in, buffer) = match (*command, context.unit.map(LogicalUnit::facts)) {
             (Command::Read { range, .. }, _) => (0, bytes(range.blocks), bytes(range.blocks) as usize),
-            (Command::Write { range, .. }, _) => (bytes(range.blocks), 0, bytes(range.blocks) as usize),
+            (Command::Write { range, .. } | Command::WriteAtomic { range, .. }, _) => {
+                (bytes(range.blocks), 0, bytes(range.blocks) as usize)
+            }
             (Command::Verify { range, compare }, Some(facts)) => {
                 (verify::data_out_bytes(range, compare, facts) as u32, 0, verify::buffer_bytes(range, compare, facts))
+            }
+            (Command::WriteAndVerify { range, compare }, Some(facts)) => {
+                (bytes(range.blocks), 0, verify::write_first_bytes(range, compare, facts))
+            }
+            (Command::CompareAndWrite { range, .. }, Some(facts)) => (
+                compare_and_write::data_out_bytes(range, facts) as u32,
+                0,
+                compare_and_write::buffer_bytes(range, facts),
+            ),
+            (Command::OrWrite { range, .. }, Some(facts)) => {
+                (bytes(range.blocks), 0, or_write::buffer_bytes(range, facts))
+            }
+            (Command::Format { list_bytes, .. }, Some(facts)) => {
+                (list_bytes, 0, medium::overwrite::buffer_bytes(list_bytes, facts))
+            }
+            (Command::Sanitize { list_bytes, .. }, Some(facts)) => {
+                (list_bytes.into(), 0, medium::overwrite::buffer_bytes(list_bytes.into(), facts))
             }
             (Command::WriteSame { range, data_out, .. }, Some(facts)) => {
                 (if data_out { block_size } else { 0 }, 0, write_same::buffer_bytes(range, facts))
@@ -335,8 +420,11 @@ impl Lengths {
             (Command::TestUnitReady { probe: true }, _) => (0, 0, block_size as usize),
             (Command::Through(ref through), _) => through.lengths(),
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
-            (Command::Verify { .. } | Command::WriteSame { .. }, None)
+            (Command::Verify { .. } | Command::WriteSame { .. } | Command::WriteAndVerify { .. }, None)
+            | (Command::CompareAndWrite { .. } | Command::OrWrite { .. }, None)
+            | (Command::Format { .. } | Command::Sanitize { .. }, None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
+            | (Command::ExitFailureMode | Command::PreFetch { .. }, _)
             | (Command::TestUnitReady { probe: false } | Command::PreventAllow, _) => (0, 0, 0),
         };
         Lengths { data_out, data_in, buffer: buffer as u32 }

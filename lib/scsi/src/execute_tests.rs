@@ -126,7 +126,7 @@ fn vpd_extended_inquiry() {
 #[test]
 fn vpd_block_limits() {
     let page = |unit| answer(&inquiry(1, 0xb0, 252), &context(&unit));
-    let mut expected = vec![0, 0xb0, 0, 0x3c, 0, 0, 0, 8, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0];
+    let mut expected = vec![0, 0xb0, 0, 0x3c, 0, 255, 0, 8, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0];
     expected.extend([0, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 0, 8, 0, 0, 0, 0]); // unmap
     expected.extend([0, 0, 0, 0, 0, 2, 0, 0]); // write same: 131072
     expected.resize(64, 0);
@@ -141,6 +141,25 @@ fn vpd_block_limits() {
         it.unmap = false;
     });
     assert_eq!(page(without_unmap), expected);
+    let atomic = |blocks: u32| {
+        page(unit_with(|it| it.atomic_blocks = blocks))[44..64]
+            .chunks(4)
+            .map(|field| be32(field, 0))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!([atomic(0), atomic(8), atomic(u32::MAX)], [vec![0; 5], vec![8, 0, 0, 0, 0], vec![2048, 0, 0, 0, 0]]);
+}
+
+/// COMPARE AND WRITE brings two blocks for each that it writes; with large blocks it is the buffer that says how many.
+#[test]
+fn vpd_block_limits_of_compare_and_write_fit_a_buffer() {
+    for (block_size, transfer, most) in
+        [(512, 1 << 20, 255), (4096, 1 << 20, 128), (4096, 8 << 20, 255), (4096, 128 << 10, 16)]
+    {
+        let options = UnitOptions { transfer_bytes_max: transfer, ..options_of(1000, block_size) };
+        let unit = LogicalUnit::new(options).expect("a unit");
+        assert_eq!(answer(&inquiry(1, 0xb0, 252), &context(&unit))[5], most, "{block_size} {transfer}");
+    }
 }
 
 /// Linux drops an optimal transfer length that is no multiple of the physical block.
@@ -156,11 +175,12 @@ fn vpd_block_limits_have_an_optimal_length_of_whole_physical_blocks() {
 #[test]
 fn vpd_characteristics_and_provisioning() {
     let page = |page, change: fn(&mut crate::unit::Facts)| answer(&inquiry(1, page, 252), &context(&unit_with(change)));
-    let mut expected = vec![0, 0xb1, 0, 0x3c, 0, 1];
+    let mut expected = vec![0, 0xb1, 0, 0x3c, 0, 1, 0, 0x40, 0x03];
     expected.resize(64, 0);
     assert_eq!(page(0xb1, |_| ()), expected);
     expected[4..6].copy_from_slice(&7200_u16.to_be_bytes());
     assert_eq!(page(0xb1, |facts| facts.rotational = true), expected);
+    assert_eq!(page(0xb1, |facts| facts.unmap = false)[7..9], [0, 0x03], "nothing can be erased");
 
     assert_eq!(page(0xb2, |_| ()), [0, 0xb2, 0, 4, 0, 0xe4, 2, 0]);
     assert_eq!(page(0xb2, |facts| facts.unmap_zeroes = false), [0, 0xb2, 0, 4, 0, 0xe0, 2, 0]);
@@ -329,7 +349,7 @@ fn opcodes(options: u8, opcode: u8, action: u16, unit: &LogicalUnit) -> Vec<u8> 
 
 #[test]
 fn all_supported_operation_codes() {
-    let unit = unit();
+    let unit = unit_with(|facts| facts.atomic_blocks = 8);
     let data = opcodes(0, 0, 0, &unit);
     assert_eq!(data.len(), 4 + 8 * COMMANDS.len());
     assert_eq!(data[..4], (data.len() as u32 - 4).to_be_bytes());
@@ -338,8 +358,9 @@ fn all_supported_operation_codes() {
     let timed = opcodes(0x80, 0, 0, &unit);
     assert_eq!(timed.len(), 4 + 20 * COMMANDS.len());
     assert_eq!(timed[4..24], [0x00, 0, 0, 0, 0, 0x02, 0, 6, 0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30]);
+    assert!(data[4..].chunks(8).any(|row| row == [0x7f, 0, 0, 0x09, 0, 0x01, 0, 32]));
     let thick = unit_with(|facts| facts.unmap = false);
-    assert_eq!(opcodes(0, 0, 0, &thick).len(), data.len() - 8);
+    assert_eq!(opcodes(0, 0, 0, &thick).len(), data.len() - 3 * 8, "no UNMAP, BLOCK ERASE, WRITE ATOMIC");
 }
 
 #[test]
@@ -354,7 +375,7 @@ fn one_supported_operation_code() {
     assert_eq!(opcodes(2, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
     assert_eq!(opcodes(3, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
     for (options, opcode, action) in
-        [(1, 0x02, 0), (0x81, 0x85, 0), (2, 0x9e, 0x13), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 9)]
+        [(1, 0x02, 0), (0x81, 0x85, 0), (2, 0x9e, 0x13), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 1)]
     {
         assert_eq!(opcodes(options, opcode, action, &unit), [0, 1, 0, 0], "{options:x} {opcode:x} {action:x}");
     }
@@ -451,7 +472,7 @@ fn lengths_tell_the_transport_what_to_bring() {
 }
 
 fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
-    let length = prop_oneof![8 => Just(16), 1 => 0..=16_usize, 1 => Just(crate::limits::CDB_BYTES_MAX)];
+    let length = prop_oneof![6 => Just(16), 4 => Just(32), 1 => 0..=16_usize, 1 => Just(crate::limits::CDB_BYTES_MAX)];
     let opcode = prop_oneof![1 => any::<u8>(), 6 => (0..COMMANDS.len()).prop_map(|row| COMMANDS[row].opcode)];
     // Mostly small bytes, so that many commands get past their parser.
     let byte = prop_oneof![6 => Just(0), 2 => 0..4_u8, 2 => any::<u8>(), 1 => Just(0x10), 1 => Just(0x0c)];
@@ -459,6 +480,9 @@ fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
         proptest::collection::vec(byte.clone(), length).prop_map(move |mut cdb| {
             if let Some(first) = cdb.first_mut() {
                 *first = opcode;
+            }
+            if opcode == 0x7f && cdb.len() >= 10 {
+                (cdb[7], cdb[8], cdb[9]) = (0x18, 0, 8 + cdb[9] % 8);
             }
             cdb
         })
@@ -485,6 +509,7 @@ fn any_context() -> impl Strategy<Value = (Option<LogicalUnit>, Address, bool, V
                 [.., facts.removable, facts.lba_status] = flags;
                 facts.physical_exponent = exponent;
                 facts.optimal_blocks = optimal_blocks;
+                facts.atomic_blocks = optimal_blocks;
                 facts.threshold_percent = threshold_percent;
             })
         },
@@ -532,9 +557,10 @@ proptest! {
                 }
                 let mut out = [0; SENSE_BYTES_MAX];
                 let fixed = sense.write(false, &mut out);
-                prop_assert!(fixed == 18 && out[0] & 0x7f == 0x70);
+                let deferred = u8::from(sense.deferred);
+                prop_assert!(fixed == 18 && out[0] & 0x7f == 0x70 | deferred);
                 let descriptors = sense.write(true, &mut out);
-                prop_assert!(out[0] == 0x72 && usize::from(out[7]) + 8 == descriptors);
+                prop_assert!(out[0] == 0x72 | deferred && usize::from(out[7]) + 8 == descriptors);
             }
             Ending::Status(_) | Ending::Device { .. } => prop_assert!(false, "{:?}", outcome.ending),
         }

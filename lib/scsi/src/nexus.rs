@@ -58,11 +58,14 @@ pub enum UnitAttention {
     ThinProvisioningThreshold,
     /// 28h/01h IMPORT OR EXPORT ELEMENT ACCESSED.
     ImportExportAccessed,
+    /// 0Ch/00h WRITE ERROR as a deferred error (SPC-4): what SYNCHRONIZE CACHE with IMMED was to make durable is not. It is no unit attention,
+    /// but waits for the next command in the same way.
+    WriteBackFailed,
 }
 
 impl UnitAttention {
     /// All of them, highest precedence first.
-    pub const ALL: [UnitAttention; 24] = [
+    pub const ALL: [UnitAttention; 25] = [
         UnitAttention::PowerOnReset,
         UnitAttention::MicrocodeChanged,
         UnitAttention::BusDeviceReset,
@@ -87,6 +90,7 @@ impl UnitAttention {
         UnitAttention::FailurePredicted,
         UnitAttention::ThinProvisioningThreshold,
         UnitAttention::ImportExportAccessed,
+        UnitAttention::WriteBackFailed,
     ];
 
     /// What reporting it takes away with it: one reset tells the initiator all that the lesser ones would, cleared
@@ -123,6 +127,7 @@ impl UnitAttention {
             UnitAttention::FailurePredicted => (0x5d, 0x00),
             UnitAttention::ThinProvisioningThreshold => (0x38, 0x07),
             UnitAttention::ImportExportAccessed => (0x28, 0x01),
+            UnitAttention::WriteBackFailed => return Sense::WRITE_ERROR.as_deferred(),
         };
         Sense::unit_attention(asc, ascq)
     }

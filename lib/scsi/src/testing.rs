@@ -79,6 +79,13 @@ pub(crate) struct Disk {
     pub(crate) asked: Vec<(Op, u64, u64)>,
     /// Results of the next operations, first to last; then all succeed.
     pub(crate) results: std::collections::VecDeque<Result<(), IoError>>,
+    /// Blocks that cannot be read.
+    pub(crate) unreadable: Vec<u64>,
+    /// A block that is kept with one byte, at this offset, changed.
+    pub(crate) corrupts: Option<(u64, usize)>,
+    /// The first byte of each write is kept here, if asked for.
+    pub(crate) keeps_writes: bool,
+    pub(crate) first_bytes: Vec<u8>,
 }
 
 impl Disk {
@@ -112,6 +119,9 @@ impl Disk {
         if let Some(result @ Err(_)) = self.results.pop_front() {
             return result;
         }
+        if op == Op::Read && self.unreadable.iter().any(|bad| (lba..lba + blocks).contains(bad)) {
+            return Err(IoError::Medium);
+        }
         match op {
             Op::Read => {
                 for (index, block) in buffer[data].chunks_mut(size).enumerate() {
@@ -123,6 +133,14 @@ impl Disk {
             Op::Write { .. } => {
                 for (index, block) in buffer[data].chunks(size).enumerate() {
                     self.blocks.insert(lba + index as u64, block.to_vec());
+                }
+                if let Some((at, offset)) = self.corrupts
+                    && let Some(block) = self.blocks.get_mut(&at)
+                {
+                    block[offset] ^= 1;
+                }
+                if self.keeps_writes {
+                    self.first_bytes.extend(self.blocks.get(&lba).map(|block| block[0]));
                 }
             }
             Op::Unmap | Op::WriteZeroes { .. } => self.blocks.retain(|&at, _| !(lba..lba + blocks).contains(&at)),
@@ -159,14 +177,17 @@ pub(crate) struct Outcome {
     pub(crate) ending: Ending,
     pub(crate) data_in: Vec<u8>,
     pub(crate) data_out_len: usize,
+    /// It was answered early.
+    pub(crate) early: bool,
 }
 
 /// Runs a command as a transport does. The buffer starts out full of another command's data (EEh), and nothing of that
 /// may come out.
 pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut Disk) -> Outcome {
+    let context = &Context { data_out_len: data_out.len() as u32, ..*context };
     let mut job = match begin(cdb, context) {
         Ok(job) => job,
-        Err(ending) => return Outcome { ending, data_in: Vec::new(), data_out_len: 0 },
+        Err(ending) => return Outcome { ending, data_in: Vec::new(), data_out_len: 0, early: false },
     };
     let data_out_len = job.data_out_len() as usize;
     if let Some(unit) = context.unit {
@@ -176,7 +197,7 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
     let mut buffer = vec![0xee; job.buffer_len()];
     let sent = data_out.len().min(data_out_len);
     buffer[..sent].copy_from_slice(&data_out[..sent]);
-    let mut last = None;
+    let (mut last, mut early) = (None, false);
     for _ in 0..100_000 {
         match job.step(context, last.take(), &mut buffer) {
             Step::Done(ending) => {
@@ -185,7 +206,11 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
                     _ => Vec::new(),
                 };
                 assert!(data_in.len() <= job.data_in_len() as usize, "{job:?} returned {}", data_in.len());
-                return Outcome { ending, data_in, data_out_len };
+                return Outcome { ending, data_in, data_out_len, early };
+            }
+            Step::Answer => {
+                assert!(!early && job.runs_on(), "{job:?}");
+                early = true;
             }
             Step::Control { request, parameters } => {
                 let unit = context.unit.expect("the control plane needs a unit");
@@ -198,7 +223,7 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
                     ControlReply::CheckCondition(sense) => (Ending::CheckCondition(sense), Vec::new()),
                     ControlReply::Status(status) => (Ending::Status(status), Vec::new()),
                 };
-                return Outcome { ending, data_in, data_out_len };
+                return Outcome { ending, data_in, data_out_len, early };
             }
             step => last = Some(disk.execute(context.unit.expect("I/O needs a unit"), step, &mut buffer)),
         }

@@ -11,6 +11,8 @@ use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
     WRITE_SAME_BYTES_MAX,
 };
+use crate::medium::condition::MediumCondition;
+use crate::medium::generation::Generations;
 use crate::task_set::TaskSet;
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
@@ -86,6 +88,8 @@ pub struct LogicalUnit {
     /// See [`LogicalUnit::set_space`].
     space_bytes: AtomicU64,
     task_set: TaskSet,
+    condition: MediumCondition,
+    generations: Generations,
 }
 
 /// What INQUIRY says about a unit.
@@ -113,6 +117,8 @@ pub(crate) struct Facts {
     pub(crate) rotational: bool,
     pub(crate) removable: bool,
     pub(crate) optimal_blocks: u32,
+    /// Most blocks that the device writes all or not at all; 0: it makes no promise.
+    pub(crate) atomic_blocks: u32,
     /// Percentage of the space beneath in use that initiators are told of, if they are to be.
     pub(crate) threshold_percent: Option<u8>,
     /// Multiple of [`BUFFER_ALIGN`], so that a scratch part can follow the data.
@@ -199,7 +205,9 @@ impl LogicalUnit {
         let identity = Identity::new(&options)?;
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
         let task_set = TaskSet::new(options.queue_depth);
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes, task_set })
+        let (condition, generations) = (MediumCondition::default(), Generations::default());
+        let bdev = options.bdev;
+        Ok(LogicalUnit { bdev, identity, facts, control, gone, space_bytes, task_set, condition, generations })
     }
 
     /// Product identification.
@@ -270,6 +278,26 @@ impl LogicalUnit {
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
             false => Err(Sense::NOT_READY_MANUAL_INTERVENTION),
         }
+    }
+
+    /// Whether commands that have been started may go on to the device: not while its medium is being formatted or sanitized (SBC-4: commands in
+    /// all task sets are terminated then), nor after that failed. For all but the command that does it ([`crate::Job::runs_on`]).
+    ///
+    /// # Errors
+    /// What they end with.
+    #[inline]
+    pub fn check_medium(&self) -> Result<(), Sense> {
+        self.condition.check()
+    }
+
+    /// Whether its medium can be used.
+    pub(crate) fn condition(&self) -> &MediumCondition {
+        &self.condition
+    }
+
+    /// Which generation ORWRITE's bitmaps are of.
+    pub(crate) fn generations(&self) -> &Generations {
+        &self.generations
     }
 
     /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were when the unit was made. The caller aborts its
@@ -409,6 +437,7 @@ impl Facts {
             rotational: info.rotational,
             removable: info.removable,
             optimal_blocks: info.optimal_blocks,
+            atomic_blocks: info.atomic_blocks,
             threshold_percent: info.thin_threshold_percent,
             transfer_bytes_max: options.transfer_bytes_max / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
         })
@@ -418,6 +447,11 @@ impl Facts {
     #[inline]
     pub(crate) fn transfer_blocks_max(&self) -> u32 {
         self.transfer_bytes_max / self.block_size
+    }
+
+    /// Most blocks of one WRITE ATOMIC, whose length has 16 bits.
+    pub(crate) fn atomic_blocks_max(&self) -> u32 {
+        self.atomic_blocks.min(self.transfer_blocks_max()).min(u32::from(u16::MAX))
     }
 
     /// Most blocks of one WRITE SAME.

@@ -3,6 +3,7 @@
 use crate::Context;
 use crate::answer::inquiry::peripheral;
 use crate::limits::{SENSE_BYTES_MAX, UNMAP_DESCRIPTORS_MAX};
+use crate::medium::compare_and_write;
 use crate::unit::{Facts, Identity, LogicalUnit};
 use crate::wire::bytes::Bytes;
 
@@ -14,7 +15,8 @@ const BLOCK_LIMITS: u8 = 0xb0;
 const BLOCK_CHARACTERISTICS: u8 = 0xb1;
 const PROVISIONING: u8 = 0xb2;
 
-/// The pages of a unit, in ascending order.
+/// The pages of a unit, in ascending order. Referrals (B3h) are for units whose parts are reached best through different ports, which ours
+/// never are.
 pub(crate) const PAGES: &[u8] = &[
     SUPPORTED_PAGES,
     UNIT_SERIAL_NUMBER,
@@ -99,16 +101,19 @@ fn put_extended_inquiry(facts: &Facts, bytes: &mut Bytes<'_>) {
 
 /// Block limits (SBC-3). WSNZ is clear: WRITE SAME of length zero runs to the end.
 fn put_block_limits(facts: &Facts, bytes: &mut Bytes<'_>) {
-    bytes.put_be16(0); // WSNZ; MAXIMUM COMPARE AND WRITE LENGTH
+    bytes.put_u8(0); // WSNZ
+    bytes.put_u8(compare_and_write::blocks_max(facts)); // MAXIMUM COMPARE AND WRITE LENGTH
     bytes.put_be16(facts.physical_blocks() as u16); // OPTIMAL TRANSFER LENGTH GRANULARITY
     bytes.put_be32(facts.transfer_blocks_max()); // MAXIMUM TRANSFER LENGTH
     bytes.put_be32(optimal_transfer_blocks(facts)); // OPTIMAL TRANSFER LENGTH
-    bytes.put_be32(0); // MAXIMUM PREFETCH LENGTH
+    bytes.put_be32(0); // MAXIMUM PREFETCH LENGTH: there is no limit, as nothing is fetched
     bytes.put_be32(if facts.unmap { facts.unmap_blocks_max() } else { 0 });
     bytes.put_be32(if facts.unmap { UNMAP_DESCRIPTORS_MAX } else { 0 });
     bytes.put_be32(if facts.unmap { facts.physical_blocks() } else { 0 }); // OPTIMAL UNMAP GRANULARITY
     bytes.put_be32(0); // UGAVALID, UNMAP GRANULARITY ALIGNMENT
     bytes.put_be64(facts.write_same_blocks_max()); // MAXIMUM WRITE SAME LENGTH
+    // MAXIMUM ATOMIC TRANSFER LENGTH; what follows is zero: any alignment, any granularity, no boundaries within (SBC-4).
+    bytes.put_be32(facts.atomic_blocks_max());
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
 }
 
@@ -118,12 +123,21 @@ fn optimal_transfer_blocks(facts: &Facts) -> u32 {
     blocks - blocks % facts.physical_blocks()
 }
 
-/// Block device characteristics (SBC-3).
+/// Block device characteristics (SBC-3). The form factor is not reported, and there are no zones.
 fn put_block_characteristics(facts: &Facts, bytes: &mut Bytes<'_>) {
     const NON_ROTATING: u16 = 1;
     // In turns per minute. 0 would leave open whether anything turns; an ordinary disk's rate says that seeking costs time.
     const ROTATING: u16 = 7200;
+    /// WABEREQ 01b: what SANITIZE erased reads without error. Nothing is said of cryptographic erasure (WACEREQ), which there is not.
+    const ERASED_READS: u8 = 0x40;
+    /// SYNCHRONIZE CACHE and FUA are as the standard has them.
+    const FUAB: u8 = 0x02;
+    /// VERIFY compares unmapped blocks with what they read as.
+    const VBULS: u8 = 0x01;
     bytes.put_be16(if facts.rotational { ROTATING } else { NON_ROTATING });
+    bytes.put_u8(0); // PRODUCT TYPE
+    bytes.put_u8(if facts.unmap { ERASED_READS } else { 0 });
+    bytes.put_u8(FUAB | VBULS);
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
 }
 

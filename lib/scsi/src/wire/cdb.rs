@@ -5,6 +5,7 @@
 pub mod opcode {
     pub const TEST_UNIT_READY: u8 = 0x00;
     pub const REQUEST_SENSE: u8 = 0x03;
+    pub const FORMAT_UNIT: u8 = 0x04;
     pub const READ_6: u8 = 0x08;
     pub const WRITE_6: u8 = 0x0a;
     pub const INQUIRY: u8 = 0x12;
@@ -15,34 +16,54 @@ pub mod opcode {
     pub const READ_CAPACITY_10: u8 = 0x25;
     pub const READ_10: u8 = 0x28;
     pub const WRITE_10: u8 = 0x2a;
+    pub const WRITE_AND_VERIFY_10: u8 = 0x2e;
     pub const VERIFY_10: u8 = 0x2f;
+    pub const PRE_FETCH_10: u8 = 0x34;
     pub const SYNCHRONIZE_CACHE_10: u8 = 0x35;
     pub const WRITE_SAME_10: u8 = 0x41;
     pub const UNMAP: u8 = 0x42;
+    pub const SANITIZE: u8 = 0x48;
     pub const MODE_SELECT_10: u8 = 0x55;
     pub const MODE_SENSE_10: u8 = 0x5a;
+    pub const VARIABLE_LENGTH: u8 = 0x7f;
     pub const READ_16: u8 = 0x88;
+    pub const COMPARE_AND_WRITE: u8 = 0x89;
     pub const WRITE_16: u8 = 0x8a;
+    pub const ORWRITE_16: u8 = 0x8b;
+    pub const WRITE_AND_VERIFY_16: u8 = 0x8e;
     pub const VERIFY_16: u8 = 0x8f;
+    pub const PRE_FETCH_16: u8 = 0x90;
     pub const SYNCHRONIZE_CACHE_16: u8 = 0x91;
     pub const WRITE_SAME_16: u8 = 0x93;
+    pub const WRITE_ATOMIC_16: u8 = 0x9c;
     pub const SERVICE_ACTION_IN_16: u8 = 0x9e;
     pub const REPORT_LUNS: u8 = 0xa0;
     pub const MAINTENANCE_IN: u8 = 0xa3;
     pub const READ_12: u8 = 0xa8;
     pub const WRITE_12: u8 = 0xaa;
+    pub const WRITE_AND_VERIFY_12: u8 = 0xae;
     pub const VERIFY_12: u8 = 0xaf;
 }
 
-/// Service actions of the operation codes that have them; always bits 4 to 0 of byte 1.
+/// Service actions of the operation codes that have them: bits 4 to 0 of byte 1, but bytes 8 and 9 of a variable-length CDB.
 #[allow(missing_docs, reason = "the names are the standards'")]
 pub mod service_action {
     pub const READ_CAPACITY_16: u8 = 0x10;
     pub const GET_LBA_STATUS: u8 = 0x12;
     pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
+    pub const SANITIZE_OVERWRITE: u8 = 0x01;
+    pub const SANITIZE_BLOCK_ERASE: u8 = 0x02;
+    pub const SANITIZE_EXIT_FAILURE_MODE: u8 = 0x1f;
+    pub const READ_32: u8 = 0x09;
+    pub const VERIFY_32: u8 = 0x0a;
+    pub const WRITE_32: u8 = 0x0b;
+    pub const WRITE_AND_VERIFY_32: u8 = 0x0c;
+    pub const WRITE_SAME_32: u8 = 0x0d;
+    pub const ORWRITE_32: u8 = 0x0e;
+    pub const GET_LBA_STATUS_32: u8 = 0x12;
 }
 
-/// NACA bit of the CONTROL byte, the last of every CDB we know (SAM-5).
+/// NACA bit of the CONTROL byte (SAM-5).
 pub(crate) const CONTROL_NACA: u8 = 0x04;
 
 /// A range of logical blocks.
@@ -59,9 +80,12 @@ pub(crate) enum Form {
     Ten,
     Twelve,
     Sixteen,
+    /// The variable-length commands of SBC-3.
+    ThirtyTwo,
 }
 
-/// Length of the CDB with this operation code, by its group (SPC-4); `None` for the groups that have none.
+/// Length of the CDB with this operation code, by its group (SPC-4); `None` for the groups that have none. All variable-length CDBs
+/// that we know have 32 bytes.
 pub(crate) fn length(opcode: u8) -> Option<usize> {
     Some(Form::of(opcode)?.cdb_bytes())
 }
@@ -71,6 +95,7 @@ impl Form {
         match opcode >> 5 {
             0 => Some(Form::Six),
             1 | 2 => Some(Form::Ten),
+            3 if opcode == opcode::VARIABLE_LENGTH => Some(Form::ThirtyTwo),
             4 => Some(Form::Sixteen),
             5 => Some(Form::Twelve),
             _ => None,
@@ -83,6 +108,7 @@ impl Form {
             Form::Ten => 10,
             Form::Twelve => 12,
             Form::Sixteen => 16,
+            Form::ThirtyTwo => 32,
         }
     }
 
@@ -94,8 +120,27 @@ impl Form {
             Form::Ten => (u64::from(be32(cdb, 2)), u32::from(be16(cdb, 7))),
             Form::Twelve => (u64::from(be32(cdb, 2)), be32(cdb, 6)),
             Form::Sixteen => (be64(cdb, 2), be32(cdb, 10)),
+            Form::ThirtyTwo => (be64(cdb, 12), be32(cdb, 28)),
         };
         BlockRange { lba, blocks: u64::from(blocks) }
+    }
+
+    /// The byte whose bits say how: WRPROTECT and the like, DPO, FUA, BYTCHK. The 6-byte form has none.
+    #[inline]
+    pub(crate) fn options_at(self) -> usize {
+        match self {
+            Form::Six | Form::Ten | Form::Twelve | Form::Sixteen => 1,
+            Form::ThirtyTwo => 10,
+        }
+    }
+
+    /// The CONTROL byte.
+    #[inline]
+    pub(crate) fn control_at(self) -> usize {
+        match self {
+            Form::ThirtyTwo => 1,
+            fixed => fixed.cdb_bytes() - 1,
+        }
     }
 
     /// First byte of the length field.
@@ -105,6 +150,7 @@ impl Form {
             Form::Ten => 7,
             Form::Twelve => 6,
             Form::Sixteen => 10,
+            Form::ThirtyTwo => 28,
         }
     }
 }
@@ -145,11 +191,15 @@ mod tests {
             of(&[0x88, 0, 0xf1, 2, 3, 4, 5, 6, 7, 8, 0x80, 0, 0, 1, 0, 0]),
             BlockRange { lba: 0xf102_0304_0506_0708, blocks: 0x8000_0001 }
         );
+        let mut long: Vec<u8> = (0..32).collect();
+        long[0] = 0x7f;
+        assert_eq!(of(&long), BlockRange { lba: 0x0c0d_0e0f_1011_1213, blocks: 0x1c1d_1e1f });
     }
 
     #[test]
     fn groups_without_a_fixed_length() {
-        assert_eq!(length(0x7f), None);
+        assert_eq!(length(0x7e), None);
+        assert_eq!(length(0x7f), Some(32));
         assert_eq!(length(0xc0), None);
         assert_eq!(length(0xff), None);
         assert_eq!(length(opcode::MODE_SENSE_10), Some(10));

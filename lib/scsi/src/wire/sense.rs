@@ -76,12 +76,20 @@ pub struct Sense {
     pub information: Option<u64>,
     /// The field at fault.
     pub field: Option<FieldPointer>,
+    /// PROGRESS INDICATION: how much is done, in 65536ths. Where it is set there is no field at fault.
+    pub progress: Option<u16>,
+    /// It is about a command that has been answered before (SPC-4: deferred error).
+    pub deferred: bool,
 }
 
 /// Each named as SPC-4 names its additional sense code.
 impl Sense {
     /// 00h/00h NO ADDITIONAL SENSE INFORMATION.
     pub const NONE: Sense = Sense::new(SenseKey::NoSense, 0x00, 0x00);
+    /// 02h 04h/04h LOGICAL UNIT NOT READY, FORMAT IN PROGRESS; see [`Sense::with_progress`].
+    pub const FORMAT_IN_PROGRESS: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x04);
+    /// 02h 04h/1Bh LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS; see [`Sense::with_progress`].
+    pub const SANITIZE_IN_PROGRESS: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x1b);
     /// 02h 04h/03h LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED.
     pub const NOT_READY_MANUAL_INTERVENTION: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x03);
     /// 02h 3Ah/00h MEDIUM NOT PRESENT.
@@ -90,6 +98,12 @@ impl Sense {
     pub const WRITE_ERROR: Sense = Sense::new(SenseKey::MediumError, 0x0c, 0x00);
     /// 03h 11h/00h UNRECOVERED READ ERROR.
     pub const UNRECOVERED_READ_ERROR: Sense = Sense::new(SenseKey::MediumError, 0x11, 0x00);
+    /// 03h 31h/00h MEDIUM FORMAT CORRUPTED.
+    pub const MEDIUM_FORMAT_CORRUPTED: Sense = Sense::new(SenseKey::MediumError, 0x31, 0x00);
+    /// 03h 31h/01h FORMAT COMMAND FAILED.
+    pub const FORMAT_COMMAND_FAILED: Sense = Sense::new(SenseKey::MediumError, 0x31, 0x01);
+    /// 03h 31h/03h SANITIZE COMMAND FAILED.
+    pub const SANITIZE_COMMAND_FAILED: Sense = Sense::new(SenseKey::MediumError, 0x31, 0x03);
     /// 04h 44h/00h INTERNAL TARGET FAILURE.
     pub const INTERNAL_TARGET_FAILURE: Sense = Sense::new(SenseKey::HardwareError, 0x44, 0x00);
     /// 05h 0Eh/03h INVALID FIELD IN COMMAND INFORMATION UNIT: for the transport.
@@ -106,6 +120,8 @@ impl Sense {
     pub const LOGICAL_UNIT_NOT_SUPPORTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x25, 0x00);
     /// 05h 26h/00h INVALID FIELD IN PARAMETER LIST; see [`Sense::invalid_field_in_parameter_list`].
     pub const INVALID_FIELD_IN_PARAMETER_LIST: Sense = Sense::new(SenseKey::IllegalRequest, 0x26, 0x00);
+    /// 05h 2Ch/0Ch ORWRITE GENERATION DOES NOT MATCH.
+    pub const ORWRITE_GENERATION_DOES_NOT_MATCH: Sense = Sense::new(SenseKey::IllegalRequest, 0x2c, 0x0c);
     /// 05h 39h/00h SAVING PARAMETERS NOT SUPPORTED.
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x39, 0x00);
     /// 05h 49h/00h INVALID MESSAGE ERROR: for the transport.
@@ -124,8 +140,8 @@ impl Sense {
     pub const MISCOMPARE_DURING_VERIFY: Sense = Sense::new(SenseKey::Miscompare, 0x1d, 0x00);
 }
 
-const CURRENT_FIXED: u8 = 0x70;
-const CURRENT_DESCRIPTOR: u8 = 0x72;
+const FIXED: u8 = 0x70;
+const DESCRIPTOR: u8 = 0x72;
 const INFORMATION_VALID: u8 = 0x80;
 const FIXED_BYTES: usize = 18;
 const HEADER_BYTES: usize = 8;
@@ -135,7 +151,7 @@ const KEY_SPECIFIC_DESCRIPTOR: [u8; 4] = [0x02, 0x06, 0x00, 0x00]; // type, addi
 impl Sense {
     /// Sense data with nothing beyond its three codes.
     pub const fn new(key: SenseKey, asc: u8, ascq: u8) -> Sense {
-        Sense { key, asc, ascq, information: None, field: None }
+        Sense { key, asc, ascq, information: None, field: None, progress: None, deferred: false }
     }
 
     /// A unit attention.
@@ -155,9 +171,25 @@ impl Sense {
         Sense { field: Some(field), ..Sense::INVALID_FIELD_IN_PARAMETER_LIST }
     }
 
+    /// 05h 26h/00h INVALID FIELD IN PARAMETER LIST, for a field that is part of a byte: its byte and its most significant bit.
+    pub const fn invalid_bits_in_parameter_list(byte: u16, bit: u8) -> Sense {
+        let field = FieldPointer { in_cdb: false, byte, bit: Some(bit) };
+        Sense { field: Some(field), ..Sense::INVALID_FIELD_IN_PARAMETER_LIST }
+    }
+
     /// The same with the INFORMATION field set.
     pub const fn with_information(self, information: u64) -> Sense {
         Sense { information: Some(information), ..self }
+    }
+
+    /// The same with the progress indication set, in 65536ths.
+    pub const fn with_progress(self, progress: u16) -> Sense {
+        Sense { progress: Some(progress), ..self }
+    }
+
+    /// The same, about a command that has been answered before.
+    pub const fn as_deferred(self) -> Sense {
+        Sense { deferred: true, ..self }
     }
 
     /// What a failed operation on the device means to the initiator. `blocks` and `lba` are its range: INFORMATION
@@ -190,7 +222,7 @@ impl Sense {
 
     fn write_fixed(&self, information: Option<u32>, out: &mut [u8; SENSE_BYTES_MAX]) -> usize {
         out.fill(0);
-        out[0] = CURRENT_FIXED;
+        out[0] = FIXED | u8::from(self.deferred);
         out[2] = self.key as u8;
         if let Some(information) = information {
             out[0] |= INFORMATION_VALID;
@@ -199,28 +231,37 @@ impl Sense {
         out[7] = (FIXED_BYTES - HEADER_BYTES) as u8;
         out[12] = self.asc;
         out[13] = self.ascq;
-        if let Some(field) = self.field {
-            out[15..18].copy_from_slice(&field.to_bytes());
+        if let Some(specific) = self.key_specific() {
+            out[15..18].copy_from_slice(&specific);
         }
         FIXED_BYTES
     }
 
     fn write_descriptors(&self, out: &mut [u8; SENSE_BYTES_MAX]) -> usize {
         out.fill(0);
-        out[..4].copy_from_slice(&[CURRENT_DESCRIPTOR, self.key as u8, self.asc, self.ascq]);
+        out[..4].copy_from_slice(&[DESCRIPTOR | u8::from(self.deferred), self.key as u8, self.asc, self.ascq]);
         let mut len = HEADER_BYTES;
         if let Some(information) = self.information {
             out[len..len + 4].copy_from_slice(&INFORMATION_DESCRIPTOR);
             out[len + 4..len + 12].copy_from_slice(&information.to_be_bytes());
             len += 12;
         }
-        if let Some(field) = self.field {
+        if let Some(specific) = self.key_specific() {
             out[len..len + 4].copy_from_slice(&KEY_SPECIFIC_DESCRIPTOR);
-            out[len + 4..len + 7].copy_from_slice(&field.to_bytes());
+            out[len + 4..len + 7].copy_from_slice(&specific);
             len += 8;
         }
         out[7] = (len - HEADER_BYTES) as u8;
         len
+    }
+
+    /// Sense key specific bytes, SKSV included.
+    fn key_specific(&self) -> Option<[u8; 3]> {
+        let progress = |progress: u16| {
+            let [high, low] = progress.to_be_bytes();
+            [0x80, high, low]
+        };
+        self.field.map(FieldPointer::to_bytes).or(self.progress.map(progress))
     }
 }
 

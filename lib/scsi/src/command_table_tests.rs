@@ -116,6 +116,9 @@ impl Random {
         if let Some(action) = info.service_action {
             cdb[1] = action as u8;
         }
+        if info.opcode == cdb::opcode::PERSISTENT_RESERVE_OUT && self.next() & 1 == 0 {
+            cdb[5..9].copy_from_slice(&[0, 0, 0, 24]); // the only length that most of its service actions take
+        }
         cdb
     }
 }

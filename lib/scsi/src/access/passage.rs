@@ -41,9 +41,9 @@ pub(super) fn passage(cdb: &[u8]) -> Option<Passage> {
         // READ BUFFER CAPACITY, GET PERFORMANCE, READ DISC STRUCTURE, READ CD MSF, MECHANISM STATUS, READ CD.
         0x43 | 0x44 | 0x46 | 0x4a | 0x51 | 0x52 | 0x5c | 0xac | 0xad | 0xb9 | 0xbd | 0xbe => Passage::Reader,
         0x9e => match action {
-            0x10 | 0x13 => Passage::Anybody,             // READ CAPACITY(16), REPORT REFERRALS
+            0x10 | 0x13 => Passage::Anybody,              // READ CAPACITY(16), REPORT REFERRALS
             0x11 | 0x12 | 0x16 | 0x17 => Passage::Reader, // READ LONG(16), GET LBA STATUS, GET STREAM STATUS, GET PHYSICAL ELEMENT STATUS
-            _ => Passage::Holder,                        // STREAM CONTROL, BACKGROUND CONTROL
+            _ => Passage::Holder,                         // STREAM CONTROL, BACKGROUND CONTROL
         },
         0xa3 => match action {
             0x05 | 0x0a | 0x0b => Passage::Anybody, // REPORT IDENTIFYING INFORMATION, REPORT TARGET PORT GROUPS, REPORT ALIASES
@@ -56,17 +56,17 @@ pub(super) fn passage(cdb: &[u8]) -> Option<Passage> {
             0x0009 | 0x000a => Passage::Reader, // READ(32), VERIFY(32)
             _ => Passage::Holder,
         },
-        0x0a | 0x2a | 0xaa | 0x8a => Passage::Holder, // WRITE
-        0x2e | 0xae | 0x8e => Passage::Holder,        // WRITE AND VERIFY
-        0x41 | 0x93 | 0x42 => Passage::Holder,        // WRITE SAME, UNMAP
-        0x89 | 0x8b | 0x9c | 0x9a => Passage::Holder, // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC, WRITE STREAM
-        0x35 | 0x91 => Passage::Holder,               // SYNCHRONIZE CACHE
-        0x04 | 0x07 | 0x48 => Passage::Holder,        // FORMAT UNIT, REASSIGN BLOCKS, SANITIZE
+        0x0a | 0x2a | 0xaa | 0x8a => Passage::Holder,        // WRITE
+        0x2e | 0xae | 0x8e => Passage::Holder,               // WRITE AND VERIFY
+        0x41 | 0x93 | 0x42 => Passage::Holder,               // WRITE SAME, UNMAP
+        0x89 | 0x8b | 0x9c | 0x9a => Passage::Holder,        // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC, WRITE STREAM
+        0x35 | 0x91 => Passage::Holder,                      // SYNCHRONIZE CACHE
+        0x04 | 0x07 | 0x48 => Passage::Holder,               // FORMAT UNIT, REASSIGN BLOCKS, SANITIZE
         0x15 | 0x55 | 0x4c | 0x3b | 0x1d => Passage::Holder, // MODE SELECT, LOG SELECT, WRITE BUFFER, SEND DIAGNOSTIC
-        0x83 | 0xa4 => Passage::Holder,               // EXTENDED COPY, POPULATE TOKEN, WRITE USING TOKEN; all of MAINTENANCE OUT
-        0x3f | 0x9f | 0x8d => Passage::Holder,        // WRITE LONG, WRITE ATTRIBUTE
-        0xa2 | 0xb5 => Passage::Holder,               // SECURITY PROTOCOL IN, OUT
-        0x94 => Passage::Holder,                      // CLOSE ZONE and its like
+        0x83 | 0xa4 => Passage::Holder, // EXTENDED COPY, POPULATE TOKEN, WRITE USING TOKEN; all of MAINTENANCE OUT
+        0x3f | 0x9f | 0x8d => Passage::Holder, // WRITE LONG, WRITE ATTRIBUTE
+        0xa2 | 0xb5 => Passage::Holder, // SECURITY PROTOCOL IN, OUT
+        0x94 => Passage::Holder,        // CLOSE ZONE and its like
         _ => return None,
     })
 }
@@ -103,33 +103,33 @@ mod tests {
         const CONFLICT: [bool; 3] = [true; 3];
         const READS: [bool; 3] = [false, true, true];
         let rows: &[(&[u8], [bool; 3])] = &[
-            (&[0x00], [false, false, true]),    // TEST UNIT READY
-            (&[0x12], ALLOWED),                 // INQUIRY
-            (&[0x08], READS),                   // READ(6)
-            (&[0x0a], CONFLICT),                // WRITE(6)
-            (&[0x1e, 0, 0, 0, 0], ALLOWED),     // PREVENT ALLOW MEDIUM REMOVAL
+            (&[0x00], [false, false, true]), // TEST UNIT READY
+            (&[0x12], ALLOWED),              // INQUIRY
+            (&[0x08], READS),                // READ(6)
+            (&[0x0a], CONFLICT),             // WRITE(6)
+            (&[0x1e, 0, 0, 0, 0], ALLOWED),  // PREVENT ALLOW MEDIUM REMOVAL
             (&[0x1e, 0, 0, 0, 1], CONFLICT),
-            (&[0x1b, 0, 0, 0, 1], ALLOWED),     // START STOP UNIT: START
-            (&[0x1b, 0, 0, 0, 0], CONFLICT),    // stop
-            (&[0x1b, 0, 0, 0, 0x31], CONFLICT), // a power condition
-            (&[0x1a], READS),                   // MODE SENSE(6)
-            (&[0x15], CONFLICT),                // MODE SELECT(6)
-            (&[0x25], ALLOWED),                 // READ CAPACITY(10)
-            (&[0x9e, 0x10], ALLOWED),           // READ CAPACITY(16)
-            (&[0x9e, 0x12], READS),             // GET LBA STATUS
-            (&[0x35], CONFLICT),                // SYNCHRONIZE CACHE(10)
-            (&[0x2f], READS),                   // VERIFY(10)
-            (&[0x42], CONFLICT),                // UNMAP
-            (&[0x41], CONFLICT),                // WRITE SAME(10)
-            (&[0x89], CONFLICT),                // COMPARE AND WRITE
-            (&[0x83], CONFLICT),                // EXTENDED COPY
-            (&[0x84], READS),                   // RECEIVE COPY RESULTS
-            (&[0xa3, 0x0a], ALLOWED),           // REPORT TARGET PORT GROUPS
-            (&[0xa3, 0x0c], READS),             // REPORT SUPPORTED OPERATION CODES
-            (&[0xa4, 0x0a], CONFLICT),          // SET TARGET PORT GROUPS
-            (&[0x4d], ALLOWED),                 // LOG SENSE
-            (&[0x4c], CONFLICT),                // LOG SELECT
-            (&[0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0x09], READS), // READ(32)
+            (&[0x1b, 0, 0, 0, 1], ALLOWED),                    // START STOP UNIT: START
+            (&[0x1b, 0, 0, 0, 0], CONFLICT),                   // stop
+            (&[0x1b, 0, 0, 0, 0x31], CONFLICT),                // a power condition
+            (&[0x1a], READS),                                  // MODE SENSE(6)
+            (&[0x15], CONFLICT),                               // MODE SELECT(6)
+            (&[0x25], ALLOWED),                                // READ CAPACITY(10)
+            (&[0x9e, 0x10], ALLOWED),                          // READ CAPACITY(16)
+            (&[0x9e, 0x12], READS),                            // GET LBA STATUS
+            (&[0x35], CONFLICT),                               // SYNCHRONIZE CACHE(10)
+            (&[0x2f], READS),                                  // VERIFY(10)
+            (&[0x42], CONFLICT),                               // UNMAP
+            (&[0x41], CONFLICT),                               // WRITE SAME(10)
+            (&[0x89], CONFLICT),                               // COMPARE AND WRITE
+            (&[0x83], CONFLICT),                               // EXTENDED COPY
+            (&[0x84], READS),                                  // RECEIVE COPY RESULTS
+            (&[0xa3, 0x0a], ALLOWED),                          // REPORT TARGET PORT GROUPS
+            (&[0xa3, 0x0c], READS),                            // REPORT SUPPORTED OPERATION CODES
+            (&[0xa4, 0x0a], CONFLICT),                         // SET TARGET PORT GROUPS
+            (&[0x4d], ALLOWED),                                // LOG SENSE
+            (&[0x4c], CONFLICT),                               // LOG SELECT
+            (&[0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0x09], READS),    // READ(32)
             (&[0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b], CONFLICT), // WRITE(32)
             (&[0xff], CONFLICT),
             (&[], [false, false, true]), // no command at all is refused otherwise

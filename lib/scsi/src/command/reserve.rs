@@ -35,7 +35,9 @@ pub(super) fn persistent_reserve_out(cdb: &[u8]) -> Result<Command, Sense> {
     };
     let list_bytes = be32(cdb, 5);
     match (LIST_BYTES..=longest).contains(&list_bytes) {
-        true => Ok(Command::Control { request: ControlRequest::PersistentReserveOut(action), list_bytes, allocation: 0 }),
+        true => {
+            Ok(Command::Control { request: ControlRequest::PersistentReserveOut(action), list_bytes, allocation: 0 })
+        }
         false => Err(Sense::PARAMETER_LIST_LENGTH_ERROR),
     }
 }

@@ -63,10 +63,9 @@ fn changed(
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Outcome {
         match refusal {
-            Refusal::Conflict => Outcome {
-                reply: ControlReply::Status(ScsiStatus::ReservationConflict),
-                effects: Vec::new(),
-            },
+            Refusal::Conflict => {
+                Outcome { reply: ControlReply::Status(ScsiStatus::ReservationConflict), effects: Vec::new() }
+            }
             Refusal::Sense(sense) => sense.into(),
         }
     }

@@ -15,11 +15,11 @@
 //! What nobody needs any more goes by PREEMPT, CLEAR or the administrator ([`Reservations::cleared`]).
 
 mod answer;
+#[cfg(test)]
+mod model_tests;
 mod out;
 mod parameters;
 mod saved;
-#[cfg(test)]
-mod model_tests;
 #[cfg(test)]
 mod tests;
 
@@ -109,17 +109,11 @@ impl ReservationType {
     }
 
     fn is_all_registrants(self) -> bool {
-        matches!(
-            self,
-            ReservationType::WriteExclusiveAllRegistrants | ReservationType::ExclusiveAccessAllRegistrants
-        )
+        matches!(self, ReservationType::WriteExclusiveAllRegistrants | ReservationType::ExclusiveAccessAllRegistrants)
     }
 
     fn is_registrants_only(self) -> bool {
-        matches!(
-            self,
-            ReservationType::WriteExclusiveRegistrantsOnly | ReservationType::ExclusiveAccessRegistrantsOnly
-        )
+        matches!(self, ReservationType::WriteExclusiveRegistrantsOnly | ReservationType::ExclusiveAccessRegistrantsOnly)
     }
 
     /// What it leaves to those who may not do everything.
@@ -275,9 +269,4 @@ impl Reservations {
             None => self.registrations.push(Registration { nexus, key }),
         }
     }
-}
-
-#[cfg(test)]
-pub(crate) fn nexus_of(initiator: u8, target: u8) -> NexusId {
-    NexusId { initiator_port_id: [initiator; 16], target_port_id: [target; 16] }
 }

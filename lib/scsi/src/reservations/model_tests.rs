@@ -223,24 +223,21 @@ impl Model {
         }
         let mut initiators = vec![c.by.0];
         initiators.extend(c.named);
-        for &port in &ports {
-            if c.action_key == 0 {
-                let who = (c.by.0, port);
-                self.keys.remove(&who);
-                match self.held {
-                    Some((kind @ (5 | 6), Some(holder))) if holder == who => {
-                        let _ = kind;
-                        self.held = None;
+        if c.action_key == 0 {
+            self.keys.retain(|who, _| who.0 != c.by.0 || !ports.contains(&who.1));
+            match self.held {
+                Some((kind, Some(holder))) if !self.keys.contains_key(&holder) => {
+                    self.held = None;
+                    if matches!(kind, 5 | 6) {
                         self.tell(RESERVATIONS_RELEASED, c.by, told);
                     }
-                    Some((_, Some(holder))) if holder == who => self.held = None,
-                    Some((_, None)) if self.keys.is_empty() => self.held = None,
-                    _ => {}
                 }
-                continue;
+                Some((_, None)) if self.keys.is_empty() => self.held = None,
+                _ => {}
             }
-            for &initiator in &initiators {
-                self.keys.insert((initiator, port), c.action_key);
+        } else {
+            for initiator in std::iter::once(c.by.0).chain(c.named) {
+                self.keys.extend(ports.iter().map(|port| ((initiator, *port), c.action_key)));
             }
         }
         self.persists = c.persist;

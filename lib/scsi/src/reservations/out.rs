@@ -141,9 +141,8 @@ impl Reservations {
         }
         let mut consequences = Consequences::default();
         if parameters.action_key == 0 {
-            for nexus in of(by.initiator_port_id) {
-                self.unregister(nexus, by, &mut consequences);
-            }
+            let gone: Vec<NexusId> = of(by.initiator_port_id).collect();
+            self.unregister(&gone, by, &mut consequences);
         } else {
             let named = initiators.iter().flatten().copied();
             let nexuses: Vec<NexusId> = std::iter::once(by.initiator_port_id).chain(named).flat_map(of).collect();
@@ -158,9 +157,9 @@ impl Reservations {
         Ok(consequences)
     }
 
-    /// Takes a registration away, and with that of the holder, or of the last registrant, the reservation.
-    fn unregister(&mut self, nexus: NexusId, by: NexusId, consequences: &mut Consequences) {
-        self.registrations.retain(|registration| registration.nexus != nexus);
+    /// Takes registrations away, and with that of the holder, or of the last registrant, the reservation.
+    fn unregister(&mut self, gone: &[NexusId], by: NexusId, consequences: &mut Consequences) {
+        self.registrations.retain(|registration| !gone.contains(&registration.nexus));
         let Some(reservation) = self.reservation else { return };
         if !self.is_orphaned(&reservation) {
             return;
@@ -215,7 +214,9 @@ impl Reservations {
         // Whether the key names the holder: zero names the holders of an all registrants reservation, who have no key in common.
         let takes = match reservation {
             Some(Reservation { holder: None, .. }) => action_key == 0,
-            Some(Reservation { holder: Some(holder), .. }) => action_key != 0 && self.key_of(holder) == Some(action_key),
+            Some(Reservation { holder: Some(holder), .. }) => {
+                action_key != 0 && self.key_of(holder) == Some(action_key)
+            }
             None => false,
         };
         if action_key == 0 && !takes {

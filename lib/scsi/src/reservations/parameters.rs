@@ -49,6 +49,7 @@ impl Parameters {
         const SPEC_I_PT: u8 = 0x08;
         let flags = checked(list)?[20];
         let initiators = match flags & SPEC_I_PT {
+            0 if list.len() != LIST_BYTES as usize => return Err(Sense::PARAMETER_LIST_LENGTH_ERROR),
             0 => None,
             _ => Some(initiators(list)?),
         };

@@ -76,8 +76,7 @@ impl From<SavedReservations> for Form {
             target_port_id: port(registration.nexus.target_port_id),
             key: format!("{:#018x}", registration.key),
         };
-        let index =
-            |holder: NexusId| saved.registrations.iter().position(|registration| registration.nexus == holder);
+        let index = |holder: NexusId| saved.registrations.iter().position(|registration| registration.nexus == holder);
         Form {
             activated: saved.persists,
             registrations: saved.registrations.iter().map(form).collect(),
@@ -113,10 +112,8 @@ impl TryFrom<Form> for SavedReservations {
 impl RegistrationForm {
     fn parse(&self) -> Result<Registration, String> {
         let port = |text: &str| hex(text, 32).map(u128::to_be_bytes);
-        let nexus = NexusId {
-            initiator_port_id: port(&self.initiator_port_id)?,
-            target_port_id: port(&self.target_port_id)?,
-        };
+        let nexus =
+            NexusId { initiator_port_id: port(&self.initiator_port_id)?, target_port_id: port(&self.target_port_id)? };
         match hex(&self.key, 16)? {
             0 => Err("a registration has the key 0".to_owned()),
             key => Ok(Registration { nexus, key: key as u64 }),
@@ -139,7 +136,8 @@ impl ReservationForm {
 
 /// Exactly so many hexadecimal digits, with 0x in front.
 fn hex(text: &str, digits: usize) -> Result<u128, String> {
-    let number = text.strip_prefix("0x").filter(|rest| rest.len() == digits && rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let number =
+        text.strip_prefix("0x").filter(|rest| rest.len() == digits && rest.bytes().all(|b| b.is_ascii_hexdigit()));
     number
         .and_then(|number| u128::from_str_radix(number, 16).ok())
         .ok_or_else(|| format!("'{text}' is not 0x and {digits} hexadecimal digits"))

@@ -195,10 +195,18 @@ fn matches(scope: &AbortScope, command: &Command) -> Option<Abort> {
         }
         AbortScope::TaskSet { session, unit: of } => (unit == of && nexus == session).then_some(Abort::Silent),
         AbortScope::Unit { session, unit: of } => {
-            let told = nexus != session && command.unit().is_some_and(|entry| entry.logical_unit.task_aborted_status());
-            (unit == of).then_some(if told { Abort::WithStatus } else { Abort::Silent })
+            (unit == of).then_some(if nexus == session { Abort::Silent } else { by_another(command) })
+        }
+        AbortScope::Preempted { session, unit: of } => {
+            (command.is_using(of) && nexus == session).then(|| by_another(command))
         }
     }
+}
+
+/// How a command ends that another nexus aborts: as the TAS bit of the control mode page says (SPC-4).
+fn by_another(command: &Command) -> Abort {
+    let told = command.unit().is_some_and(|entry| entry.logical_unit.task_aborted_status());
+    if told { Abort::WithStatus } else { Abort::Silent }
 }
 
 /// Orders of one command: more than this many at once are not waited for.

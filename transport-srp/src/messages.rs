@@ -35,7 +35,7 @@ pub(crate) enum ToGroup {
     ControlDone { command: u64, reply: ControlReply },
 }
 
-/// Which commands a task management function is about.
+/// Which commands a task management function, or a PREEMPT AND ABORT, is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AbortScope {
     /// ABORT TASK that was not found on its own channel: one tag of one session.
@@ -45,6 +45,8 @@ pub(crate) enum AbortScope {
     /// CLEAR TASK SET, LUN RESET: everybody's commands for a unit. Commands of other sessions end with TASK ABORTED status, as the
     /// TAS bit of our control mode page says.
     Unit { session: SessionId, unit: UnitId },
+    /// PREEMPT AND ABORT of another: all of one session's commands for a unit, those on other units that are at its device included.
+    Preempted { session: SessionId, unit: UnitId },
 }
 
 /// A channel as its poll group needs it.

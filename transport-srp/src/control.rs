@@ -53,7 +53,9 @@ impl Controller {
     }
 
     fn perform(&self, session: SessionId, unit: UnitId, request: ControlRequest, parameters: &[u8]) -> Outcome {
-        let (Some(exported), Some(session)) = (self.units.get(unit), self.sessions.get(&session)) else {
+        // A unit that no LUN refers to any more may be exported anew already: what it keeps is that one's now.
+        let exported = self.units.get(unit).filter(|exported| exported.references > 0);
+        let (Some(exported), Some(session)) = (exported, self.sessions.get(&session)) else {
             return Sense::LOGICAL_UNIT_NOT_SUPPORTED.into();
         };
         let circumstances = Circumstances {

@@ -6,6 +6,7 @@ mod logins;
 mod management;
 mod orphans;
 mod passthrough;
+mod reservations;
 mod units;
 
 use std::net::SocketAddr;

@@ -22,19 +22,19 @@ pub(super) fn persistent_reserve_in(cdb: &[u8]) -> Result<Command, Sense> {
 /// PERSISTENT RESERVE OUT (SPC-4). REPLACE LOST RESERVATION is not supported, as RLR_C says: what was kept is never lost without notice,
 /// because a unit whose file is damaged is not exported.
 pub(super) fn persistent_reserve_out(cdb: &[u8]) -> Result<Command, Sense> {
-    let (action, longest) = match cdb[1] & 0x1f {
-        service_action::REGISTER => (OutAction::Register, LIST_BYTES_MAX),
-        service_action::RESERVE => (OutAction::Reserve(scope_and_type_of(cdb[2])?), LIST_BYTES),
-        service_action::RELEASE => (OutAction::Release(cdb[2]), LIST_BYTES),
-        service_action::CLEAR => (OutAction::Clear, LIST_BYTES),
-        service_action::PREEMPT => (OutAction::Preempt { scope_and_type: cdb[2], abort: false }, LIST_BYTES),
-        service_action::PREEMPT_AND_ABORT => (OutAction::Preempt { scope_and_type: cdb[2], abort: true }, LIST_BYTES),
-        service_action::REGISTER_AND_IGNORE_EXISTING_KEY => (OutAction::RegisterAndIgnore, LIST_BYTES),
-        service_action::REGISTER_AND_MOVE => (OutAction::RegisterAndMove, LIST_BYTES_MAX),
+    let action = match cdb[1] & 0x1f {
+        service_action::REGISTER => OutAction::Register,
+        service_action::RESERVE => OutAction::Reserve(scope_and_type_of(cdb[2])?),
+        service_action::RELEASE => OutAction::Release(cdb[2]),
+        service_action::CLEAR => OutAction::Clear,
+        service_action::PREEMPT => OutAction::Preempt { scope_and_type: cdb[2], abort: false },
+        service_action::PREEMPT_AND_ABORT => OutAction::Preempt { scope_and_type: cdb[2], abort: true },
+        service_action::REGISTER_AND_IGNORE_EXISTING_KEY => OutAction::RegisterAndIgnore,
+        service_action::REGISTER_AND_MOVE => OutAction::RegisterAndMove,
         _ => return Err(unknown_service_action()),
     };
     let list_bytes = be32(cdb, 5);
-    match (LIST_BYTES..=longest).contains(&list_bytes) {
+    match (LIST_BYTES..=LIST_BYTES_MAX).contains(&list_bytes) {
         true => {
             Ok(Command::Control { request: ControlRequest::PersistentReserveOut(action), list_bytes, allocation: 0 })
         }

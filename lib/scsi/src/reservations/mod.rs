@@ -10,9 +10,10 @@
 //!  control/reserve.rs      the requests, carried out one after the other
 //! ```
 //!
-//! A nexus is known by the names of its two ports, so registrations outlive sessions, LUN numbers and, with APTPL, the process. That a
-//! target or a LUN is removed does not end them: a node that was fenced off must not get in because an administrator renumbers LUNs.
-//! What nobody needs any more goes by PREEMPT, CLEAR or the administrator ([`Reservations::cleared`]).
+//! A nexus is known by the names of its two ports, so registrations outlive sessions and LUN numbers. With APTPL they also outlive the
+//! unit's last LUN, and the process: a node that was fenced off must not get in because an administrator renumbers LUNs. That a target is
+//! removed does not end the registrations through it. What nobody needs any more goes by PREEMPT, CLEAR or the administrator
+//! ([`Reservations::cleared`]).
 
 mod answer;
 #[cfg(test)]

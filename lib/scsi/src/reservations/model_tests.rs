@@ -151,6 +151,9 @@ impl Model {
             _ if self.spc2.is_some() => return End::Conflict,
             _ => {}
         }
+        if c.names_initiators() && c.action != Action::Register {
+            return INVALID_FIELD_IN_LIST;
+        }
         let key = self.keys.get(&by).copied();
         let registering = matches!(c.action, Action::Register | Action::RegisterAndIgnore);
         if !registering && key != Some(c.key) {
@@ -208,7 +211,7 @@ impl Model {
         if !ignore && c.key != key.unwrap_or(0) {
             return End::Conflict;
         }
-        if c.named.is_some() && (ignore || key.is_some()) {
+        if c.named.is_some() && key.is_some() {
             return INVALID_FIELD_IN_LIST;
         }
         if key.is_none() && c.action_key == 0 {
@@ -221,8 +224,6 @@ impl Model {
                 return End::Conflict;
             }
         }
-        let mut initiators = vec![c.by.0];
-        initiators.extend(c.named);
         if c.action_key == 0 {
             self.keys.retain(|who, _| who.0 != c.by.0 || !ports.contains(&who.1));
             match self.held {
@@ -236,8 +237,11 @@ impl Model {
                 _ => {}
             }
         } else {
-            for initiator in std::iter::once(c.by.0).chain(c.named) {
-                self.keys.extend(ports.iter().map(|port| ((initiator, *port), c.action_key)));
+            for port in ports {
+                self.keys.insert((c.by.0, port), c.action_key);
+                if let Some(named) = c.named {
+                    self.keys.entry((named, port)).or_insert(c.action_key);
+                }
             }
         }
         self.persists = c.persist;
@@ -376,6 +380,11 @@ fn transport_id(initiator: u8) -> [u8; 24] {
 }
 
 impl Command {
+    /// SPEC_I_PT is set.
+    fn names_initiators(&self) -> bool {
+        self.named.is_some() && self.action != Action::RegisterAndMove
+    }
+
     fn bytes(&self) -> (Vec<u8>, Vec<u8>) {
         let code = match self.action {
             Action::Spc2Reserve => return (vec![0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0], vec![]),
@@ -399,7 +408,7 @@ impl Command {
             list.extend(transport_id(self.named.unwrap_or(0)));
         } else {
             list[20] = u8::from(self.persist) | u8::from(self.all_ports) << 2;
-            if let (Some(named), Action::Register) = (self.named, self.action) {
+            if let (Some(named), true) = (self.named, self.names_initiators()) {
                 list[20] |= 8;
                 list.extend([0, 0, 0, 24]);
                 list.extend(transport_id(named));
@@ -418,11 +427,12 @@ fn commands() -> impl Strategy<Value = Vec<Command>> {
         4 => Just(Action::Reserve),
         4 => proptest::sample::select(&ACTIONS[..]),
     ];
-    let flags = (proptest::bool::weighted(0.2), any::<bool>(), proptest::option::weighted(0.2, 0..INITIATORS));
+    let flags = (proptest::bool::weighted(0.2), any::<bool>(), proptest::option::weighted(0.3, 0..INITIATORS));
     let rest = (0..TARGETS + 1, any::<bool>());
     let command = (who, action, 0..4_u8, 0..4_u8, proptest::sample::select(&TYPES[..]), flags, rest).prop_map(
         |(by, action, key, action_key, kind, (all_ports, persist, named), (to_port, unregister))| {
-            let named = named.filter(|_| matches!(action, Action::Register | Action::RegisterAndMove));
+            // SPEC_I_PT, and so a refusal, less often where it is not allowed.
+            let named = named.filter(|_| matches!(action, Action::Register | Action::RegisterAndMove) || unregister);
             Command { by, action, key, action_key, kind, all_ports, persist, named, to_port, unregister }
         },
     );

@@ -88,6 +88,10 @@ impl Reservations {
             };
             return Err(sense.into());
         }
+        // Only REGISTER registers others along with oneself.
+        if matches!(parameters.rest, Rest::Basic { initiators: Some(_), .. }) && action != OutAction::Register {
+            return Err(invalid_flag(SPEC_I_PT_BIT).into());
+        }
         // Whoever else may send something has to be registered, and has to know its key.
         let registered = self.key_of(by);
         if !matches!(action, OutAction::Register | OutAction::RegisterAndIgnore) && registered != Some(parameters.key) {
@@ -119,8 +123,8 @@ impl Reservations {
         if !ignore && parameters.key != registered.unwrap_or(0) {
             return Err(Refusal::Conflict);
         }
-        // Others can be registered only along with oneself, and only by REGISTER.
-        if initiators.is_some() && (ignore || registered.is_some()) {
+        // Others are registered only along with oneself.
+        if initiators.is_some() && registered.is_some() {
             return Err(invalid_flag(SPEC_I_PT_BIT).into());
         }
         if registered.is_none() && parameters.action_key == 0 {
@@ -144,8 +148,10 @@ impl Reservations {
             let gone: Vec<NexusId> = of(by.initiator_port_id).collect();
             self.unregister(&gone, by, &mut consequences);
         } else {
-            let named = initiators.iter().flatten().copied();
-            let nexuses: Vec<NexusId> = std::iter::once(by.initiator_port_id).chain(named).flat_map(of).collect();
+            // Who is named with SPEC_I_PT and registered already keeps its key.
+            let named = initiators.iter().flatten().flat_map(|&initiator| of(initiator));
+            let mut nexuses: Vec<NexusId> = of(by.initiator_port_id).collect();
+            nexuses.extend(named.filter(|nexus| self.key_of(*nexus).is_none()));
             let new: BTreeSet<_> = nexuses.iter().filter(|nexus| self.key_of(**nexus).is_none()).collect();
             if self.registrations.len() + new.len() > REGISTRATIONS_MAX {
                 return Err(NO_ROOM.into());

@@ -41,8 +41,8 @@ pub(crate) enum Rest {
 }
 
 impl Parameters {
-    /// The list of every service action but REGISTER AND MOVE. SPEC_I_PT, ALL_TG_PT and APTPL mean something in registrations only,
-    /// and are ignored elsewhere.
+    /// The list of every service action but REGISTER AND MOVE. ALL_TG_PT and APTPL mean something in registrations only, and are ignored
+    /// elsewhere; SPEC_I_PT is refused elsewhere, by who carries the service action out.
     pub(crate) fn basic(list: &[u8]) -> Result<Parameters, Sense> {
         const APTPL: u8 = 0x01;
         const ALL_TG_PT: u8 = 0x04;

@@ -2,7 +2,7 @@
 //! What the commands do to them is in `scsi::reservations`; how these commands come here, in `control.rs`.
 
 use scsi::reservations::{NexusId, Reservations, TargetPort};
-use scsi::{Saved, StoreError, UnitAttention};
+use scsi::{StoreError, UnitAttention};
 
 use crate::administration::AdminError;
 use crate::controller::Controller;
@@ -61,7 +61,8 @@ impl Controller {
     /// It cannot be kept; nothing has changed then.
     pub(crate) fn set_reservations(&mut self, unit: UnitId, reservations: Reservations) -> Result<(), StoreError> {
         let Some(exported) = self.units.get_mut(unit) else { return Ok(()) };
-        let saved = Saved { reservations: reservations.saved(), ..exported.saved.clone() };
+        let mut saved = exported.saved.clone();
+        saved.reservations = reservations.saved();
         if saved != exported.saved {
             let old = std::mem::replace(&mut exported.saved, saved);
             if let Err(error) = self.save_unit(unit) {

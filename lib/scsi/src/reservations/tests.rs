@@ -4,6 +4,7 @@ use super::out::Refusal;
 use super::*;
 use crate::limits::REGISTRATIONS_MAX;
 use crate::nexus::UnitAttention;
+use crate::testing::{cdb, context, refusal, unit};
 use crate::wire::sense::{FieldPointer, Sense};
 
 const PORTS: [TargetPort; 2] = [TargetPort { id: [0xb0; 16], relative: 1 }, TargetPort { id: [0xb1; 16], relative: 2 }];
@@ -99,6 +100,36 @@ fn lists_of_transport_ids_that_are_wrong_have_their_sense() {
     out(&mut reservations, OutAction::Register, &list(0, 1, 0), 1).expect("registered");
     let again = with_initiators(list(1, 9, 0x08), [7]);
     assert_eq!(sense(out(&mut reservations, OutAction::Register, &again, 1)), spec_i_pt, "it is registered already");
+}
+
+#[test]
+fn who_is_registered_keeps_its_key_when_another_names_it() {
+    let mut reservations = registered(2);
+    out(&mut reservations, OutAction::Register, &with_initiators(list(0, 9, 0x08), [2, 7]), 3).expect("registered");
+    let keys = [1, 2, 3, 7].map(|initiator| reservations.key_of(nexus_of(initiator, 0)));
+    assert_eq!(keys, [Some(1), Some(2), Some(9), Some(9)]);
+}
+
+#[test]
+fn cdbs_that_are_wrong_have_their_sense() {
+    let field = Sense::invalid_field_in_cdb;
+    let unit = unit();
+    let cases: &[(&[u8], Sense)] = &[
+        (&[0x5e, 0x04], field(1, Some(4))), // a service action that is not there
+        (&[0x5f, 0x08, 0, 0, 0, 0, 0, 0, 24], field(1, Some(4))), // REPLACE LOST RESERVATION
+        (&[0x5f, 0x01, 0x02, 0, 0, 0, 0, 0, 24], field(2, Some(3))), // no type
+        (&[0x5f, 0x01, 0x11, 0, 0, 0, 0, 0, 24], field(2, Some(7))), // no scope
+        (&[0x5f, 0x00, 0, 0, 0, 0, 0, 0, 23], Sense::PARAMETER_LIST_LENGTH_ERROR),
+        (&[0x5f, 0x03, 0, 0, 0, 0, 0, 0, 0], Sense::PARAMETER_LIST_LENGTH_ERROR),
+        (&[0x5f, 0x00, 0, 0, 0, 0xff, 0, 0, 24], Sense::PARAMETER_LIST_LENGTH_ERROR), // longer than any
+        (&[0x16, 0x10], field(1, Some(4))),                                           // a third party
+        (&[0x17, 0x01], field(1, Some(0))),                                           // an extent
+        (&[0x56, 0x02], field(1, Some(1))),                                           // LONGID
+        (&[0x57, 0x10], field(1, Some(4))),
+    ];
+    for (start, sense) in cases {
+        assert_eq!(refusal(&cdb(start), &context(&unit)), *sense, "{start:02x?}");
+    }
 }
 
 #[test]

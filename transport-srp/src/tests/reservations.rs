@@ -426,6 +426,23 @@ fn what_is_to_persist_is_kept_before_the_answer_and_found_again() {
     fight.end();
 }
 
+/// A registration that was under way when the last LUN of its unit was removed wrote its state over that of the unit's successor.
+#[test]
+fn a_registration_does_not_come_too_late_for_its_unit() {
+    let store = MemoryStore::default();
+    let delay = Duration::from_millis(1);
+    let slow = SimOptions { read_delay: delay..=delay, ..SimOptions::default() };
+    let mut fight = Fight::with(slow, |rig| rig.controller.set_store(Box::new(store.clone())));
+    let late = fight.start(One, &out(REGISTER, 0, 0, 1, APTPL));
+    fight.run(20);
+    let bdev = Arc::clone(fight.rig.controller.targets()[0].luns[0].unit.bdev());
+    fight.rig.controller.remove_lun("tgt0", 0).expect("removed");
+    fight.rig.controller.add_lun("tgt0", &bdev, &LunOptions::default()).expect("exported anew");
+    assert_eq!(fight.finish(One, late).key_and_code(), Some((5, 0x25, 0)), "LOGICAL UNIT NOT SUPPORTED");
+    assert!(store.saved.lock().expect("a lock").is_empty());
+    fight.end();
+}
+
 #[test]
 fn a_unit_whose_reservations_are_damaged_is_not_exported() {
     let store = MemoryStore::default();

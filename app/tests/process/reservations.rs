@@ -9,7 +9,7 @@ use srpt_perf::workload::Direction;
 
 use super::kill::Initiator;
 use super::roce::serve_bdevs;
-use super::{Target, folder};
+use super::{Target, failure, folder, write_config};
 
 const GOOD: u8 = 0x00;
 const CONFLICT: u8 = 0x18;
@@ -93,6 +93,23 @@ fn what_is_to_persist_is_there_before_the_first_login_after_kill_9_until_the_adm
         (&reservations(&target)["registrations"], &reservations(&target)["reservation"]),
         (&json!([]), &Value::Null)
     );
+}
+
+#[test]
+fn what_cannot_be_read_keeps_the_unit_from_being_exported_and_the_target_from_starting() {
+    let folder = folder();
+    let (target, at) = start(folder.path());
+    let mut one = Initiator::login(at, 1, 0, 512);
+    assert_eq!(reserve_out(&mut one, REGISTER, 0, [0, 0xa1], APTPL), GOOD);
+    let saved = target.call("save_config", json!({})).to_string();
+    let naa = reservations(&target)["naa"].as_str().expect("text")[2..].to_owned();
+    drop(one);
+    kill(target);
+    let file = folder.path().join(format!("state/unit-{naa}.json"));
+    let text = std::fs::read_to_string(&file).expect("the unit's file");
+    std::fs::write(&file, &text[..text.len() / 2]).expect("half of it");
+    let said = failure(folder.path(), &["-c", &write_config(folder.path(), &saved)]);
+    assert!(said.contains(&format!("unit-{naa}.json")) && said.contains("restore the file, or remove it"), "{said}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub enum UnitAttention {
     CommandsCleared,
     /// 28h/00h NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED: the device came back, or another file took its place.
     NotReadyToReady,
-    /// 2Ah/05h REGISTRATIONS PREEMPTED: another initiator took its registration away (PERSISTENT RESERVE OUT, PREEMPT or CLEAR).
+    /// 2Ah/05h REGISTRATIONS PREEMPTED: another initiator took its registration away (PERSISTENT RESERVE OUT, PREEMPT).
     RegistrationsPreempted,
     /// 2Ah/03h RESERVATIONS PREEMPTED: by CLEAR of PERSISTENT RESERVE OUT.
     ReservationsPreempted,

@@ -9,12 +9,13 @@
 //!
 //! Any state but `Stopping` leads to `Stopping` when the connection ends, fails, is closed, or takes too long.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fabric::{AcceptParameters, ConnectRequest, ConnectionId, GroupId, PrivateData, QueuePair, QueuePairSizes};
 use reactor::Instant;
+use scsi::reservations::NexusId;
 use scsi::{UnitAttention, UnitNexus};
 
 use crate::controller::Controller;
@@ -70,6 +71,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Its nexus by the names of both ports.
+    pub(crate) fn nexus_id(&self) -> NexusId {
+        NexusId::from(&self.nexus.ports)
+    }
+
+    /// What stands between the nexus and a unit, if it sees it.
+    pub(crate) fn unit_nexus(&self, unit: UnitId) -> Option<&UnitNexus> {
+        self.units.get(&unit).map(|nexus| &**nexus)
+    }
+
     /// Tells the nexus of something that happened to a unit.
     pub(crate) fn establish(&self, unit: UnitId, attention: UnitAttention) {
         if let Some(nexus) = self.units.get(&unit) {
@@ -383,7 +394,8 @@ impl Controller {
                 .zip(session.luns.entries())
                 .all(|(a, b)| (a.lun, a.unit, a.read_only) == (b.lun, b.unit, b.read_only));
         session.luns = luns;
-        let units: Vec<UnitId> = session.units.keys().copied().collect();
+        // Those too that it has lost: a reservation of SPC-2 goes with the LUN.
+        let units: BTreeSet<UnitId> = session.units.keys().copied().chain(known).collect();
         units.into_iter().for_each(|unit| self.restrict(unit));
         !same
     }
@@ -439,7 +451,9 @@ impl Controller {
                     let (initiator, target) = (session.initiator, &session.target);
                     tracing::info!(session = id.0, %initiator, target, "session ended");
                 }
+                let units: Vec<UnitId> = session.units.keys().copied().collect();
                 self.sessions.remove(&id);
+                units.into_iter().for_each(|unit| self.restrict(unit));
             }
         }
     }

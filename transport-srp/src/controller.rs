@@ -10,7 +10,7 @@ use std::time::Duration;
 use fabric::{ConnectionId, ControlEvent, GroupId, ListenerId};
 use mem::Region;
 use reactor::{Instant, Progress, Receiver, Sender, Waker};
-use scsi::{Store, UnitAttention};
+use scsi::{ControlReply, Store, UnitAttention};
 
 use crate::connection::Connection;
 use crate::exchange::Exchange;
@@ -96,13 +96,23 @@ pub struct LoginCounts {
     pub refused: u64,
 }
 
-/// A task management function that several poll groups work on.
+/// Aborts that several poll groups work on.
 struct ManagementOrder {
     group: usize,
-    request: u64,
+    answer: Answer,
     remaining: usize,
+    /// PREEMPT AND ABORT: whose commands for which unit are being aborted.
+    preempts: Option<(UnitId, Vec<SessionId>)>,
     /// Since when a SCSI device is being reset.
     resetting: Option<Instant>,
+}
+
+/// What is answered once an order is done.
+enum Answer {
+    /// A task management function, by the number of its request.
+    Management(u64),
+    /// A command of `control.rs`, by its number.
+    Control(u64, ControlReply),
 }
 
 impl Controller {
@@ -284,8 +294,10 @@ impl Controller {
                 session.establish(unit, UnitAttention::BusDeviceReset);
             }
             resetting = self.reset_device(unit, id).then_some(self.now);
+            self.reset_reservations(unit);
         }
-        self.orders.insert(id, ManagementOrder { group, request, remaining: self.groups.len(), resetting });
+        let (answer, remaining) = (Answer::Management(request), self.groups.len());
+        self.orders.insert(id, ManagementOrder { group, answer, remaining, preempts: None, resetting });
         self.tell_all(|| ToGroup::Order { id, scope });
     }
 
@@ -295,9 +307,36 @@ impl Controller {
         let (group, Some(session)) = (connection.group, connection.session) else { return };
         let id = self.next_order;
         self.next_order += 1;
-        let remaining = self.groups.len();
-        self.orders.insert(id, ManagementOrder { group, request: command, remaining, resetting: None });
+        let (answer, remaining) = (Answer::Management(command), self.groups.len());
+        self.orders.insert(id, ManagementOrder { group, answer, remaining, preempts: None, resetting: None });
         self.tell_all(|| ToGroup::Order { id, scope: AbortScope::Others { session, unit, everybody } });
+    }
+
+    /// PREEMPT AND ABORT (SPC-4): aborts the commands of these sessions for a unit, then answers `command`. What a device is doing for them
+    /// may still land, behind the unit's fence: before anything else that touches the medium.
+    pub(crate) fn preempt(
+        &mut self,
+        group: usize,
+        command: u64,
+        reply: ControlReply,
+        unit: UnitId,
+        sessions: Vec<SessionId>,
+    ) {
+        let id = self.next_order;
+        self.next_order += 1;
+        let (answer, remaining) = (Answer::Control(command, reply), self.groups.len() * sessions.len());
+        let preempts = Some((unit, sessions.clone()));
+        self.orders.insert(id, ManagementOrder { group, answer, remaining, preempts, resetting: None });
+        for session in sessions {
+            self.tell_all(|| ToGroup::Order { id, scope: AbortScope::Preempted { session, unit } });
+        }
+        self.settle_order(id); // there may be nobody
+    }
+
+    /// Whether commands of a session for a unit are being aborted because it was preempted there.
+    pub(crate) fn is_being_preempted(&self, session: SessionId, unit: UnitId) -> bool {
+        let preempts = self.orders.values().filter_map(|order| order.preempts.as_ref());
+        preempts.into_iter().any(|(of, sessions)| *of == unit && sessions.contains(&session))
     }
 
     /// Everybody but the session that knows already is told.
@@ -354,9 +393,12 @@ impl Controller {
     fn settle_order(&mut self, id: u64) {
         let Some(order) = self.orders.get(&id) else { return };
         if order.remaining == 0 && order.resetting.is_none() {
-            let (group, request) = (order.group, order.request);
-            self.orders.remove(&id);
-            self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::Complete });
+            let Some(ManagementOrder { group, answer, .. }) = self.orders.remove(&id) else { return };
+            let message = match answer {
+                Answer::Management(request) => ToGroup::ManagementDone { request, status: TmfStatus::Complete },
+                Answer::Control(command, reply) => ToGroup::ControlDone { command, reply },
+            };
+            self.tell(group, message);
         }
     }
 }

@@ -49,7 +49,8 @@
 //! | order | a request of task management to one poll group: abort what matches, say when nothing of it can reach the initiator |
 //!
 //! Reading order: `limits.rs`, `wire/`, `login.rs`, `command.rs`, `transfer.rs`, `respond.rs` (all of them sans-IO: no fabric, no clock, no
-//! device), then `channel.rs`, `perform.rs`, `background.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `control.rs`, `exchange.rs`.
+//! device), then `channel.rs`, `perform.rs`, `background.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `control.rs`,
+//! `reservations.rs`, `exchange.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -75,6 +76,7 @@ mod memory;
 mod messages;
 mod perform;
 mod poll_group;
+mod reservations;
 mod respond;
 mod session;
 mod slab;
@@ -94,6 +96,7 @@ pub use initiator_group::{InitiatorGroup, Pattern, PatternError};
 pub use inspection::{ChannelInfo, ListenerInfo, LunInfo, SessionInfo, TargetInfo};
 pub use memory::MemoryOptions;
 pub use poll_group::{PollGroup, PollGroupSeed};
+pub use reservations::ReservationInfo;
 
 #[cfg(test)]
 mod tests;

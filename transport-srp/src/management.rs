@@ -207,6 +207,9 @@ fn matches(scope: &AbortScope, command: &Command) -> Option<Abort> {
         AbortScope::Unit { session, unit: of, told } => {
             (unit == of).then_some(if told && nexus != session { Abort::WithStatus } else { Abort::Silent })
         }
+        AbortScope::Preempted { session, unit: of } => {
+            (command.is_using(of) && nexus == session).then(|| by_another(command))
+        }
         AbortScope::Cleared { session, unit: of } => (unit == of).then(|| abort_by(session, command)),
         AbortScope::Others { session, unit: of, everybody } => {
             let concerned = unit == of && (everybody || nexus == session) && command.stage != Stage::Clearing;
@@ -215,18 +218,26 @@ fn matches(scope: &AbortScope, command: &Command) -> Option<Abort> {
     }
 }
 
-/// How a command ends that a session aborts: as the TAS bit of the control mode page says, if it is another's (SPC-4).
+/// How a command ends that a session aborts.
 fn abort_by(session: SessionId, command: &Command) -> Abort {
+    if command.nexus().session == session { Abort::Silent } else { by_another(command) }
+}
+
+/// How a command ends that another session aborts: as the TAS bit of the control mode page says (SPC-4).
+fn by_another(command: &Command) -> Abort {
     let told = command.unit().is_some_and(|entry| entry.logical_unit.task_aborted_status());
-    if told && command.nexus().session != session { Abort::WithStatus } else { Abort::Silent }
+    if told { Abort::WithStatus } else { Abort::Silent }
 }
 
 /// A command of another session than the one that cleared its task set ends without a status: its initiator is told by COMMANDS CLEARED BY
-/// ANOTHER INITIATOR (SPC-4, TAS bit of the control mode page). After a reset it is told of that.
+/// ANOTHER INITIATOR (SPC-4, TAS bit of the control mode page). After a reset it is told of that, and after PREEMPT AND ABORT of its registration.
 fn tell_of_clearing(scope: &AbortScope, command: &Command) {
     let by = match *scope {
         AbortScope::Cleared { session, .. } | AbortScope::Others { session, .. } => session,
-        AbortScope::Task { .. } | AbortScope::TaskSet { .. } | AbortScope::Unit { .. } => return,
+        AbortScope::Task { .. }
+        | AbortScope::TaskSet { .. }
+        | AbortScope::Unit { .. }
+        | AbortScope::Preempted { .. } => return,
     };
     if let Some(entry) = command.unit().filter(|_| command.nexus().session != by) {
         entry.nexus.establish(UnitAttention::CommandsCleared);

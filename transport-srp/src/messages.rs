@@ -35,7 +35,7 @@ pub(crate) enum ToGroup {
     ControlDone { command: u64, reply: ControlReply },
 }
 
-/// Which commands a task management function is about.
+/// Which commands a task management function, or a PREEMPT AND ABORT, is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AbortScope {
     /// ABORT TASK that was not found on its own channel: one tag of one session.
@@ -50,6 +50,8 @@ pub(crate) enum AbortScope {
     /// A command of the session ended that takes others with it: as `TaskSet`, or as `Cleared` if it takes `everybody`'s; but not those that
     /// ended in the same way (`clearing.rs`).
     Others { session: SessionId, unit: UnitId, everybody: bool },
+    /// PREEMPT AND ABORT of another: all of one session's commands for a unit, those on other units that are at its device included.
+    Preempted { session: SessionId, unit: UnitId },
 }
 
 /// A channel as its poll group needs it.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use scsi::reservations::Reservations;
 use scsi::{LogicalUnit, Saved};
 
 use crate::fence::Fence;
@@ -39,6 +40,7 @@ pub(crate) struct ExportedUnit {
     pub(crate) fence: Arc<Fence>,
     /// What it keeps over restarts.
     pub(crate) saved: Saved,
+    pub(crate) reservations: Reservations,
     /// LUNs that refer to it.
     pub(crate) references: usize,
     /// Poll groups that still have to close it, once nothing refers to it.
@@ -61,7 +63,9 @@ impl Units {
     pub(crate) fn insert(&mut self, logical_unit: LogicalUnit, saved: Saved) -> UnitId {
         let id = (0..).find(|id| !self.units.contains_key(id)).unwrap_or_default();
         let logical_unit = Arc::new(logical_unit);
-        let unit = ExportedUnit { logical_unit, fence: Arc::default(), saved, references: 0, closing: 0 };
+        let reservations = Reservations::from(&saved.reservations);
+        let fence = Arc::default();
+        let unit = ExportedUnit { logical_unit, fence, saved, reservations, references: 0, closing: 0 };
         self.units.insert(id, unit);
         UnitId(id)
     }

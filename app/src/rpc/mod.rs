@@ -3,6 +3,7 @@
 mod base64;
 pub(crate) mod bdev;
 mod framework;
+mod reservations;
 mod srp;
 
 use rpc::{Errno, RpcError};
@@ -19,6 +20,7 @@ pub(crate) fn methods() -> Methods {
     framework::add(&mut methods);
     bdev::add(&mut methods);
     srp::add(&mut methods);
+    reservations::add(&mut methods);
     methods
 }
 

@@ -5,6 +5,7 @@ mod engine;
 mod kill;
 #[cfg(feature = "rbd")]
 mod rbd;
+mod reservations;
 mod roce;
 mod spdk_client;
 mod statistics;
@@ -220,6 +221,9 @@ fn what_is_wrong_is_named() {
         ("srp_create_listener", json!({"address": "127.0.0.300", "port": 5555}), "address"),
         ("srp_create_initiator_group", json!({"name": "g", "initiators": ["host.example"]}), "host.example"),
         ("srp_close_session", json!({"id": 12}), "12"),
+        ("srp_get_reservations", json!({"bdev_name": "null0"}), "bdev_name: no target has a LUN on bdev null0"),
+        ("srp_clear_reservations", json!({"bdev_name": "nobody"}), "bdev_name: "),
+        ("srp_clear_reservations", json!({}), "bdev_name"),
         ("log_set_level", json!({"level": "LOUD"}), "level"),
         ("no_such_method", json!({}), "no_such_method"),
     ] {

@@ -3,6 +3,7 @@
 mod allowed;
 mod medium;
 mod query;
+mod reserve;
 mod unit;
 mod whole;
 
@@ -11,6 +12,7 @@ use medium::{
     write_and_verify, write_atomic, write_same,
 };
 use query::{inquiry, mode_sense, read_capacity_10, report_luns, report_opcodes, request_sense};
+use reserve::{persistent_reserve_in, persistent_reserve_out, spc2};
 use unit::{mode_select, prevent_allow, start_stop};
 use whole::{format_unit, sanitize};
 
@@ -278,6 +280,10 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::SERVICE_ACTION_IN_16 => service_action_in_16(cdb, unit),
         opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => mode_sense(cdb, unit),
         opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 => mode_select(cdb),
+        opcode::PERSISTENT_RESERVE_IN => persistent_reserve_in(cdb),
+        opcode::PERSISTENT_RESERVE_OUT => persistent_reserve_out(cdb),
+        opcode::RESERVE_6 | opcode::RESERVE_10 => spc2(cdb, ControlRequest::Reserve),
+        opcode::RELEASE_6 | opcode::RELEASE_10 => spc2(cdb, ControlRequest::Release),
         opcode::MAINTENANCE_IN => maintenance_in(cdb),
         opcode::START_STOP_UNIT => start_stop(cdb),
         opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),

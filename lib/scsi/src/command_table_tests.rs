@@ -148,6 +148,9 @@ impl Random {
             (Some(action), _) => cdb[1] = cdb[1] & 0xe0 | action as u8,
             (None, _) => {}
         }
+        if info.opcode == cdb::opcode::PERSISTENT_RESERVE_OUT && self.next() & 1 == 0 {
+            cdb[5..9].copy_from_slice(&[0, 0, 0, 24]); // the only length that most of its service actions take
+        }
         cdb
     }
 }

@@ -5,8 +5,11 @@
 //! Everything here runs on one thread, so requests are served one after the other and see each other's whole effect.
 
 pub(crate) mod mode_select;
+pub(crate) mod reserve;
 
+use crate::execute::PortIds;
 use crate::nexus::UnitAttention;
+use crate::reservations::{InAction, NexusId, OutAction, Reservations, TargetPort};
 use crate::unit::LogicalUnit;
 use crate::wire::sense::{ScsiStatus, Sense};
 
@@ -20,6 +23,29 @@ pub enum ControlRequest {
         /// The SP bit: the values are to survive a restart.
         save: bool,
     },
+    /// PERSISTENT RESERVE IN (SPC-4).
+    PersistentReserveIn(InAction),
+    /// PERSISTENT RESERVE OUT (SPC-4).
+    PersistentReserveOut(OutAction),
+    /// RESERVE (SPC-2).
+    Reserve,
+    /// RELEASE (SPC-2).
+    Release,
+}
+
+/// What a request may look at besides its parameters.
+#[derive(Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The unit that it is for.
+    pub unit: &'a LogicalUnit,
+    /// The nexus that it came by.
+    pub ports: &'a PortIds,
+    /// The unit's reservations.
+    pub reservations: &'a Reservations,
+    /// All target ports through which the unit can be reached.
+    pub target_ports: &'a [TargetPort],
+    /// There is a place where things are kept over a restart.
+    pub can_persist: bool,
 }
 
 /// How the command ends.
@@ -47,6 +73,13 @@ pub struct Outcome {
 pub enum Effect {
     /// Tell every other initiator of the unit.
     TellOthers(UnitAttention),
+    /// Keep these reservations on disk if they are to survive a restart, and let them be those of the unit. If that fails, so does the
+    /// command, and no further effect takes place.
+    Reserve(Box<Reservations>),
+    /// Tell one nexus, if it is logged in.
+    Tell(NexusId, UnitAttention),
+    /// Abort all commands of these nexuses for the unit; the reply waits until nothing of them can reach medium or initiator any more.
+    Abort(Vec<NexusId>),
 }
 
 impl Outcome {
@@ -62,9 +95,13 @@ impl From<Sense> for Outcome {
     }
 }
 
-/// Carries a request out at a unit. `parameters` is what the initiator sent: as long as the CDB said, and hostile.
-pub fn perform(request: ControlRequest, parameters: &[u8], unit: &LogicalUnit) -> Outcome {
+/// Carries a request out. `parameters` is what the initiator sent: as long as the CDB said, and hostile.
+pub fn perform(request: ControlRequest, parameters: &[u8], at: &Circumstances<'_>) -> Outcome {
     match request {
-        ControlRequest::ModeSelect { ten, save } => mode_select::perform(ten, save, parameters, unit),
+        ControlRequest::ModeSelect { ten, save } => mode_select::perform(ten, save, parameters, at.unit),
+        ControlRequest::PersistentReserveIn(action) => reserve::persistent_in(action, at),
+        ControlRequest::PersistentReserveOut(action) => reserve::persistent_out(action, parameters, at),
+        ControlRequest::Reserve => reserve::reserve(at),
+        ControlRequest::Release => reserve::release(at),
     }
 }

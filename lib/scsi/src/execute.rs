@@ -191,6 +191,12 @@ const _: () = assert!(size_of::<Job>() <= 88);
 #[inline]
 pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     if let Some(nexus) = context.nexus.filter(|nexus| context.unit.is_some() && !nexus.is_clear()) {
+        // SAM-5, Status precedence: unit attentions of resets, then RESERVATION CONFLICT, then the other unit attentions.
+        if !nexus.has_reset_pending()
+            && let Some(conflict) = access::reservation(cdb, nexus.reserved_for())
+        {
+            return Err(conflict);
+        }
         if let Some(sense) = attention(cdb, context.unit, nexus) {
             return Err(Ending::CheckCondition(sense));
         }

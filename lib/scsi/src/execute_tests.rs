@@ -562,6 +562,7 @@ proptest! {
                 let descriptors = sense.write(true, &mut out);
                 prop_assert!(out[0] == 0x72 | deferred && usize::from(out[7]) + 8 == descriptors);
             }
+            Ending::Status(ScsiStatus::ReservationConflict) => prop_assert_eq!(cdb[0], opcode::PERSISTENT_RESERVE_OUT),
             Ending::Status(_) | Ending::Device { .. } => prop_assert!(false, "{:?}", outcome.ending),
         }
         if read_only && unit.is_some() {

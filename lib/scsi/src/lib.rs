@@ -23,6 +23,7 @@
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
 //! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
+//! Reservations: `reservations/` (what becomes of them), `access.rs` (whose commands they stop).
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -41,6 +42,7 @@ pub mod limits;
 mod lun;
 mod medium;
 mod nexus;
+pub mod reservations;
 mod saved;
 mod task_set;
 #[cfg(test)]
@@ -75,6 +77,8 @@ pub const COMMANDS: &[CommandInfo] = &[
     disk(WRITE_6, "WRITE(6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(INQUIRY, "INQUIRY", &[0x12, 0x03, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(MODE_SELECT_6, "MODE SELECT(6)", &[0x15, 0x11, 0, 0, 0xff, 0x04], QUICK),
+    disk(RESERVE_6, "RESERVE(6)", &[0x16, 0x11, 0, 0, 0, 0x04], QUICK),
+    disk(RELEASE_6, "RELEASE(6)", &[0x17, 0x11, 0, 0, 0, 0x04], QUICK),
     disk(MODE_SENSE_6, "MODE SENSE(6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(START_STOP_UNIT, "START STOP UNIT", &[0x1b, 0, 0, 0x0f, 0xf7, 0x04], QUICK),
     disk(PREVENT_ALLOW_MEDIUM_REMOVAL, "PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x02, 0x04], QUICK),
@@ -91,7 +95,21 @@ pub const COMMANDS: &[CommandInfo] = &[
     CommandInfo { needs: Needs::Unmap, ..action(SANITIZE, SANITIZE_BLOCK_ERASE, "SANITIZE, BLOCK ERASE", &[0x48, 0xa2, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], WHOLE_MEDIUM) },
     action(SANITIZE, SANITIZE_EXIT_FAILURE_MODE, "SANITIZE, EXIT FAILURE MODE", &[0x48, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
     disk(MODE_SELECT_10, "MODE SELECT(10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    disk(RESERVE_10, "RESERVE(10)", &[0x56, 0x13, 0, 0, 0, 0, 0, 0, 0, 0x04], QUICK),
+    disk(RELEASE_10, "RELEASE(10)", &[0x57, 0x13, 0, 0, 0, 0, 0, 0, 0, 0x04], QUICK),
     disk(MODE_SENSE_10, "MODE SENSE(10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_IN, READ_KEYS, "PERSISTENT RESERVE IN, READ KEYS", &[0x5e, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_IN, READ_RESERVATION, "PERSISTENT RESERVE IN, READ RESERVATION", &[0x5e, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_IN, REPORT_CAPABILITIES, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", &[0x5e, 0x02, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_IN, READ_FULL_STATUS, "PERSISTENT RESERVE IN, READ FULL STATUS", &[0x5e, 0x03, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_OUT, REGISTER, "PERSISTENT RESERVE OUT, REGISTER", &[0x5f, 0x00, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_OUT, RESERVE, "PERSISTENT RESERVE OUT, RESERVE", &[0x5f, 0x01, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_OUT, RELEASE, "PERSISTENT RESERVE OUT, RELEASE", &[0x5f, 0x02, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_OUT, CLEAR, "PERSISTENT RESERVE OUT, CLEAR", &[0x5f, 0x03, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_OUT, PREEMPT, "PERSISTENT RESERVE OUT, PREEMPT", &[0x5f, 0x04, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_OUT, PREEMPT_AND_ABORT, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", &[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_OUT, REGISTER_AND_IGNORE_EXISTING_KEY, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", &[0x5f, 0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
+    action(PERSISTENT_RESERVE_OUT, REGISTER_AND_MOVE, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
     action(VARIABLE_LENGTH, READ_32, "READ(32)", &[0x7f, 0x04, 0, 0, 0, 0, 0, 0xff, 0, 0x09, 0xe8, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], QUICK),
     action(VARIABLE_LENGTH, VERIFY_32, "VERIFY(32)", &[0x7f, 0x04, 0, 0, 0, 0, 0, 0xff, 0, 0x0a, 0xe6, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], LONG),
     action(VARIABLE_LENGTH, WRITE_32, "WRITE(32)", &[0x7f, 0x04, 0, 0, 0, 0, 0, 0xff, 0, 0x0b, 0xe8, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], QUICK),

@@ -48,6 +48,10 @@ pub const WRITE_SAME_BYTES_MAX: u64 = 64 << 20;
 /// ask for the rest.
 pub const LBA_STATUS_DESCRIPTORS_MAX: usize = 256;
 
+/// Most registrations of one unit (SPC-4, PERSISTENT RESERVE OUT), so that READ FULL STATUS, which needs 48 bytes for each, can return
+/// them all.
+pub const REGISTRATIONS_MAX: usize = 1024;
+
 const fn is_aligned(bytes: usize) -> bool {
     bytes.next_multiple_of(BUFFER_ALIGN) == bytes
 }
@@ -59,6 +63,7 @@ const _: () = {
     assert!(8 + 16 * UNMAP_DESCRIPTORS_MAX as usize <= SCRATCH_BYTES && u16::MAX as usize <= SCRATCH_BYTES);
     assert!(ANSWER_BYTES <= SCRATCH_BYTES);
     assert!(BUFFER_ALIGN + 16 * LBA_STATUS_DESCRIPTORS_MAX <= SCRATCH_BYTES);
+    assert!(8 + 48 * REGISTRATIONS_MAX <= SCRATCH_BYTES && SCRATCH_BYTES > u16::MAX as usize);
     assert!(WRITE_SAME_BYTES_MAX >= BLOCK_BYTES_MAX as u64);
     assert!(UNMAP_BYTES_MAX / BLOCK_BYTES_MIN as u64 <= u32::MAX as u64 && UNMAP_BYTES_MAX >= BLOCK_BYTES_MAX as u64);
 };

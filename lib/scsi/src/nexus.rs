@@ -100,6 +100,12 @@ impl UnitAttention {
         | UnitAttention::NexusLoss.bit()
         | UnitAttention::CommandsCleared.bit();
 
+    /// What SAM-5 (Status precedence) puts before RESERVATION CONFLICT; all others come behind it.
+    const BEFORE_CONFLICT: u64 = UnitAttention::PowerOnReset.bit()
+        | UnitAttention::MicrocodeChanged.bit()
+        | UnitAttention::BusDeviceReset.bit()
+        | UnitAttention::NexusLoss.bit();
+
     /// The sense data that reports it.
     pub fn sense(self) -> Sense {
         let (asc, ascq) = match self {
@@ -242,6 +248,11 @@ impl UnitNexus {
     #[inline]
     pub fn has_pending(&self) -> bool {
         self.state.load(Ordering::Relaxed) & ATTENTIONS != 0
+    }
+
+    /// Whether it has to report a reset, or the like, which goes before a reservation conflict.
+    pub(crate) fn has_reset_pending(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & UnitAttention::BEFORE_CONFLICT != 0
     }
 
     /// Takes the condition of highest precedence; of several callers exactly one gets it. A reset takes the lesser

@@ -2,10 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::reservations::SavedReservations;
+
 /// All that one unit keeps. A field that an older version did not know is at its default.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Saved {}
+pub struct Saved {
+    /// Registrations and persistent reservation (SPC-4, APTPL).
+    pub reservations: SavedReservations,
+}
 
 /// Where units keep it. Used on the control plane alone.
 pub trait Store: Send {

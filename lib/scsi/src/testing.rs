@@ -214,7 +214,15 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
             }
             Step::Control { request, parameters } => {
                 let unit = context.unit.expect("the control plane needs a unit");
-                let reply = crate::control::perform(request, &buffer[parameters], unit).reply;
+                let reservations = crate::reservations::Reservations::default();
+                let at = crate::control::Circumstances {
+                    unit,
+                    ports: context.ports,
+                    reservations: &reservations,
+                    target_ports: &[],
+                    can_persist: false,
+                };
+                let reply = crate::control::perform(request, &buffer[parameters], &at).reply;
                 let (ending, data_in) = match reply {
                     ControlReply::Good(data) => {
                         let len = data.len().min(job.data_in_len() as usize);

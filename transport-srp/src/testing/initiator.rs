@@ -180,6 +180,11 @@ impl Initiator {
         }
     }
 
+    /// The channel that logged in last.
+    pub fn last_channel(&self) -> usize {
+        self.channels.len() - 1
+    }
+
     /// How far a channel's login is.
     pub fn login_state(&self, channel: usize) -> Login {
         self.channels[channel].login

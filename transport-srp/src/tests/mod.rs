@@ -13,6 +13,7 @@ mod queue_error;
 mod scene;
 mod stuck;
 mod task_set;
+mod reservations;
 mod units;
 pub(crate) mod witness;
 

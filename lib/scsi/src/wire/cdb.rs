@@ -10,6 +10,8 @@ pub mod opcode {
     pub const WRITE_6: u8 = 0x0a;
     pub const INQUIRY: u8 = 0x12;
     pub const MODE_SELECT_6: u8 = 0x15;
+    pub const RESERVE_6: u8 = 0x16;
+    pub const RELEASE_6: u8 = 0x17;
     pub const MODE_SENSE_6: u8 = 0x1a;
     pub const START_STOP_UNIT: u8 = 0x1b;
     pub const PREVENT_ALLOW_MEDIUM_REMOVAL: u8 = 0x1e;
@@ -24,7 +26,11 @@ pub mod opcode {
     pub const UNMAP: u8 = 0x42;
     pub const SANITIZE: u8 = 0x48;
     pub const MODE_SELECT_10: u8 = 0x55;
+    pub const RESERVE_10: u8 = 0x56;
+    pub const RELEASE_10: u8 = 0x57;
     pub const MODE_SENSE_10: u8 = 0x5a;
+    pub const PERSISTENT_RESERVE_IN: u8 = 0x5e;
+    pub const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
     pub const VARIABLE_LENGTH: u8 = 0x7f;
     pub const READ_16: u8 = 0x88;
     pub const COMPARE_AND_WRITE: u8 = 0x89;
@@ -61,6 +67,22 @@ pub mod service_action {
     pub const WRITE_SAME_32: u8 = 0x0d;
     pub const ORWRITE_32: u8 = 0x0e;
     pub const GET_LBA_STATUS_32: u8 = 0x12;
+
+    // PERSISTENT RESERVE IN.
+    pub const READ_KEYS: u8 = 0x00;
+    pub const READ_RESERVATION: u8 = 0x01;
+    pub const REPORT_CAPABILITIES: u8 = 0x02;
+    pub const READ_FULL_STATUS: u8 = 0x03;
+
+    // PERSISTENT RESERVE OUT.
+    pub const REGISTER: u8 = 0x00;
+    pub const RESERVE: u8 = 0x01;
+    pub const RELEASE: u8 = 0x02;
+    pub const CLEAR: u8 = 0x03;
+    pub const PREEMPT: u8 = 0x04;
+    pub const PREEMPT_AND_ABORT: u8 = 0x05;
+    pub const REGISTER_AND_IGNORE_EXISTING_KEY: u8 = 0x06;
+    pub const REGISTER_AND_MOVE: u8 = 0x07;
 }
 
 /// NACA bit of the CONTROL byte (SAM-5).

@@ -192,10 +192,13 @@ impl Controller {
         }
     }
 
-    /// Notes how much space there is beneath a device, for the units on it or on one that stands on it.
-    pub fn set_space(&self, bdev: &str, total_bytes: u64) {
+    /// Notes how much space there is beneath a device, and how much of it is free, for the units on it or on one that stands on it.
+    pub fn set_space(&self, bdev: &str, total_bytes: u64, free_bytes: u64) {
         let units = self.units.iter().map(|(_, unit)| &unit.logical_unit);
-        units.filter(|unit| unit.bdev().stands_on(bdev)).for_each(|unit| unit.set_space(total_bytes));
+        for unit in units.filter(|unit| unit.bdev().stands_on(bdev)) {
+            unit.set_space(total_bytes);
+            unit.set_free_space(free_bytes);
+        }
     }
 
     /// Adds an allow-list. Sessions that exist are not touched.
@@ -328,10 +331,14 @@ impl Controller {
         self.check_identity(&unit)?;
         if let (Some(_), Some(space)) = (bdev.info().thin_threshold_percent, bdev.space()) {
             unit.set_space(space.total_bytes);
+            unit.set_free_space(space.free_bytes);
         }
         let saved = match &self.store {
             Some(store) => {
-                store.load(unit.naa()).map_err(|error| AdminError::Invalid(format!("bdev_name: {error}")))?
+                let saved =
+                    store.load(unit.naa()).map_err(|error| AdminError::Invalid(format!("bdev_name: {error}")))?;
+                unit.restore(&saved);
+                saved
             }
             None => Saved::default(),
         };

@@ -439,7 +439,9 @@ impl Controller {
                     let (initiator, target) = (session.initiator, &session.target);
                     tracing::info!(session = id.0, %initiator, target, "session ended");
                 }
+                let ports = session.nexus.ports;
                 self.sessions.remove(&id);
+                self.units.iter().for_each(|(_, unit)| unit.logical_unit.forget_nexus(&ports));
             }
         }
     }

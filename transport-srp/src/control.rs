@@ -7,7 +7,7 @@
 //! Such a command cannot be cut while it is on its way: who aborts it waits for it, as for RDMA.
 
 use scsi::control::{self, ControlReply, ControlRequest, Effect, Outcome};
-use scsi::{Sense, StoreError};
+use scsi::{Keeper, Sense, StoreError};
 
 use crate::command::{Command, Event};
 use crate::controller::Controller;
@@ -28,9 +28,19 @@ impl Controller {
     ) {
         let Some(connection) = self.connections.get(&channel) else { return };
         let (group, Some(session)) = (connection.group, connection.session) else { return };
-        let outcome = match self.units.get(unit) {
-            Some(exported) => control::perform(request, parameters, &exported.logical_unit),
-            None => Sense::LOGICAL_UNIT_NOT_SUPPORTED.into(),
+        let ports = self.sessions.get(&session).map(|session| session.nexus.ports);
+        let outcome = match (self.units.get_mut(unit), ports) {
+            (Some(exported), Some(ports)) => {
+                let store = self.store.as_deref();
+                let mut keeper = Keeper { saved: &mut exported.saved, store, failure: None };
+                let outcome = control::perform(request, parameters, &exported.logical_unit, &ports, &mut keeper);
+                if let Some(error) = keeper.failure {
+                    let bdev = &exported.logical_unit.bdev().info().name;
+                    tracing::error!(bdev, %error, "what an initiator wants kept is not saved");
+                }
+                outcome
+            }
+            _ => Sense::LOGICAL_UNIT_NOT_SUPPORTED.into(),
         };
         let Outcome { reply, effects } = outcome;
         for effect in effects {

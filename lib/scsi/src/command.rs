@@ -1,9 +1,15 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
+mod diagnostic;
+mod log;
+mod maintenance;
 mod medium;
 mod query;
 mod unit;
 
+use diagnostic::{read_buffer, read_defect_data, receive_diagnostic, send_diagnostic, write_buffer};
+use log::{log_select, log_sense};
+use maintenance::{report_identifying, report_task_management, report_timestamp, set_identifying, set_timestamp};
 use medium::{lba_status, read, synchronize_cache, unmap, verify, write, write_same};
 use query::{inquiry, mode_sense, read_capacity_10, report_luns, report_opcodes, request_sense};
 use unit::{mode_select, prevent_allow, start_stop};
@@ -51,7 +57,14 @@ pub(crate) enum Command {
         /// The device was found gone, and is to be looked at.
         probe: bool,
     },
-    PreventAllow,
+    /// A self-test with this SELF-TEST CODE; `None`: the default self-test.
+    SelfTest {
+        code: Option<u8>,
+    },
+    /// The pages of SEND DIAGNOSTIC, if there are any.
+    DiagnosticPage {
+        list_bytes: u16,
+    },
     /// Answered with at most `allocation` bytes.
     LbaStatus {
         lba: u64,
@@ -82,6 +95,11 @@ pub(crate) enum Query {
     ReadCapacity16,
     ModeSense(ModeQuery),
     ReportOpcodes { opcodes: OpcodeQuery, timeouts: bool },
+    BufferDescriptor { there: bool },
+    DefectList { options: u8, long: bool },
+    DiagnosticPages,
+    EchoBufferDescriptor,
+    TaskManagement { extended: bool },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,12 +128,13 @@ pub(crate) struct ModeQuery {
     pub(crate) descriptor: ModeDescriptor,
 }
 
-/// PAGE CONTROL (SPC-4) without saved values, which nothing here has.
+/// PAGE CONTROL (SPC-4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ModeValues {
     Current,
     Changeable,
     Default,
+    Saved,
 }
 
 /// The block descriptor that the header is followed by (DBD and LLBAA bits).
@@ -197,8 +216,16 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => mode_sense(cdb, unit),
         opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 => mode_select(cdb),
         opcode::MAINTENANCE_IN => maintenance_in(cdb),
-        opcode::START_STOP_UNIT => start_stop(cdb),
+        opcode::MAINTENANCE_OUT => maintenance_out(cdb),
+        opcode::START_STOP_UNIT => start_stop(cdb, unit),
         opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
+        opcode::LOG_SENSE => log_sense(cdb, unit),
+        opcode::LOG_SELECT => log_select(cdb, unit),
+        opcode::SEND_DIAGNOSTIC => send_diagnostic(cdb, unit),
+        opcode::RECEIVE_DIAGNOSTIC_RESULTS => receive_diagnostic(cdb),
+        opcode::READ_BUFFER => read_buffer(cdb),
+        opcode::WRITE_BUFFER => write_buffer(cdb),
+        opcode::READ_DEFECT_DATA_10 | opcode::READ_DEFECT_DATA_12 => read_defect_data(cdb),
         _ => Err(Sense::INVALID_COMMAND_OPERATION_CODE),
     }
 }
@@ -262,10 +289,22 @@ fn service_action_in_16(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense
     }
 }
 
-/// MAINTENANCE IN: REPORT SUPPORTED OPERATION CODES (SPC-4).
+/// MAINTENANCE IN (SPC-4).
 fn maintenance_in(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
+        service_action::REPORT_IDENTIFYING_INFORMATION => report_identifying(cdb),
         service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb),
+        service_action::REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS => report_task_management(cdb),
+        service_action::REPORT_TIMESTAMP => Ok(report_timestamp(cdb)),
+        _ => Err(unknown_service_action()),
+    }
+}
+
+/// MAINTENANCE OUT (SPC-4).
+fn maintenance_out(cdb: &[u8]) -> Result<Command, Sense> {
+    match cdb[1] & 0x1f {
+        service_action::SET_IDENTIFYING_INFORMATION => set_identifying(cdb),
+        service_action::SET_TIMESTAMP => set_timestamp(cdb),
         _ => Err(unknown_service_action()),
     }
 }

@@ -2,10 +2,36 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mode::ModeParameters;
+use crate::unit::LogicalUnit;
+use crate::wire::sense::Sense;
+
 /// All that one unit keeps. A field that an older version did not know is at its default.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Saved {}
+pub struct Saved {
+    /// What MODE SELECT with SP saved; at first the defaults.
+    pub mode: ModeParameters,
+    /// What SET IDENTIFYING INFORMATION set.
+    pub identifying: Identifying,
+}
+
+/// Identifying information (SPC-4), by its two types.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Identifying {
+    /// Peripheral device identifying information: at most 512 bytes, empty if there is none.
+    pub peripheral: Vec<u8>,
+    /// Peripheral device text identifying information: at most 255 bytes and no NUL, which is what ends it on the wire.
+    pub text: String,
+}
+
+impl Identifying {
+    /// Longest of type 0000000b, in bytes (SPC-4).
+    pub const PERIPHERAL_BYTES_MAX: usize = 512;
+    /// Longest of type 0000010b with its NUL, in bytes (SPC-4).
+    pub const TEXT_BYTES_MAX: usize = 256;
+}
 
 /// Where units keep it. Used on the control plane alone.
 pub trait Store: Send {
@@ -26,3 +52,35 @@ pub trait Store: Send {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
+
+/// What a unit has saved, and the way to save more, for a command that the control plane carries out.
+pub struct Keeper<'a> {
+    /// What is saved now.
+    pub saved: &'a mut Saved,
+    /// Where; `None`: nothing can be saved.
+    pub store: Option<&'a dyn Store>,
+    /// Why the last attempt to save something failed: for the log.
+    pub failure: Option<StoreError>,
+}
+
+impl Keeper<'_> {
+    /// Changes what is saved. Once this returns it is on disk.
+    ///
+    /// # Errors
+    /// SAVING PARAMETERS NOT SUPPORTED where there is no store, INTERNAL TARGET FAILURE where it fails: all is as it was.
+    pub(crate) fn save(&mut self, unit: &LogicalUnit, change: impl FnOnce(&mut Saved)) -> Result<(), Sense> {
+        let store = self.store.ok_or(Sense::SAVING_PARAMETERS_NOT_SUPPORTED)?;
+        let mut saved = self.saved.clone();
+        change(&mut saved);
+        match store.save(unit.naa(), &saved) {
+            Ok(()) => {
+                *self.saved = saved;
+                Ok(())
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                Err(Sense::INTERNAL_TARGET_FAILURE)
+            }
+        }
+    }
+}

@@ -4,12 +4,13 @@ use bdev::null::{self, NullOptions};
 use bdev::{IoError, Op};
 use uuid::Uuid;
 
+use crate::control::perform;
 use crate::limits::SCRATCH_BYTES;
 use crate::medium;
 use crate::unit::Facts;
 use crate::{
-    Address, Context, ControlReply, Ending, LogicalUnit, Lun, NoPeers, PortIds, Sense, Step, UnitNexus, UnitOptions,
-    begin,
+    Address, Context, ControlReply, Ending, Keeper, LogicalUnit, Lun, NoPeers, PortIds, Saved, Sense, Step, UnitNexus,
+    UnitOptions, begin,
 };
 
 pub(crate) const BLOCK: usize = 512;
@@ -189,7 +190,9 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
             }
             Step::Control { request, parameters } => {
                 let unit = context.unit.expect("the control plane needs a unit");
-                let reply = crate::control::perform(request, &buffer[parameters], unit).reply;
+                let mut saved = Saved::default();
+                let mut keeper = Keeper { saved: &mut saved, store: None, failure: None };
+                let reply = perform(request, &buffer[parameters], unit, context.ports, &mut keeper).reply;
                 let (ending, data_in) = match reply {
                     ControlReply::Good(data) => {
                         let len = data.len().min(job.data_in_len() as usize);

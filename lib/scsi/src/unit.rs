@@ -7,10 +7,14 @@ use bdev::Bdev;
 use uuid::Uuid;
 
 use crate::eui64::Eui64;
+use crate::execute::PortIds;
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
     WRITE_SAME_BYTES_MAX,
 };
+use crate::mode::ModeParameters;
+use crate::saved::{Identifying, Saved};
+use crate::state::{Counts, State};
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
 
@@ -82,6 +86,9 @@ pub struct LogicalUnit {
     gone: AtomicBool,
     /// See [`LogicalUnit::set_space`].
     space_bytes: AtomicU64,
+    /// See [`LogicalUnit::set_free_space`].
+    free_bytes: AtomicU64,
+    state: State,
 }
 
 /// What INQUIRY says about a unit.
@@ -192,7 +199,16 @@ impl LogicalUnit {
         }
         let identity = Identity::new(&options)?;
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes })
+        Ok(LogicalUnit {
+            bdev: options.bdev,
+            identity,
+            facts,
+            control,
+            gone,
+            space_bytes,
+            free_bytes: AtomicU64::new(0),
+            state: State::new(),
+        })
     }
 
     /// Product identification.
@@ -259,21 +275,61 @@ impl LogicalUnit {
     #[inline]
     pub(crate) fn check_ready(&self) -> Result<(), Sense> {
         match self.bdev.is_ready() {
+            true if self.state.is_ejected() => Err(Sense::MEDIUM_NOT_PRESENT),
             true => Ok(()),
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
             false => Err(Sense::NOT_READY_MANUAL_INTERVENTION),
         }
     }
 
-    /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were when the unit was made. The caller aborts its
-    /// commands and establishes the unit attention.
+    /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were saved, else the defaults, and nobody prevents the removal
+    /// of the medium. The caller aborts its commands and establishes the unit attention.
     pub fn reset(&self) {
-        self.control.store(TAS, Ordering::Relaxed);
+        self.set_mode(&self.saved_mode());
+        self.state.reset();
+    }
+
+    /// Takes over what was saved before it was used; what is no legal value is left at its default. From now on it can save.
+    pub fn restore(&self, saved: &Saved) {
+        self.state.set_can_save();
+        let mode = ModeParameters { exceptions: saved.mode.exceptions.legal(), ..saved.mode };
+        let Identifying { peripheral, text } = &saved.identifying;
+        let legal = peripheral.len() <= Identifying::PERIPHERAL_BYTES_MAX
+            && text.len() < Identifying::TEXT_BYTES_MAX
+            && !text.contains('\0');
+        let mut kept = self.state.kept();
+        kept.mode = mode;
+        kept.identifying = if legal { saved.identifying.clone() } else { Identifying::default() };
+        drop(kept);
+        self.set_mode(&mode);
+    }
+
+    /// A nexus is gone (SAM-5: I_T nexus loss), and with it what the unit knew of it.
+    pub fn forget_nexus(&self, ports: &PortIds) {
+        self.state.forget(ports);
+    }
+
+    /// Somebody put a medium in: it is not ejected any more.
+    pub fn load_medium(&self) {
+        self.state.set_ejected(false);
     }
 
     /// Notes how much space there is beneath, free or not. It is asked of the device elsewhere, as that may take long.
     pub fn set_space(&self, total_bytes: u64) {
         self.space_bytes.store(total_bytes, Ordering::Relaxed);
+    }
+
+    /// Notes how much of the space beneath is free, likewise.
+    pub fn set_free_space(&self, free_bytes: u64) {
+        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+    }
+
+    /// Space beneath that is available and that is used, in threshold sets.
+    pub(crate) fn space_sets(&self) -> Option<(u32, u32)> {
+        let set_bytes = u64::from(self.facts.block_size) << self.provisioning_threshold()?.exponent;
+        let sets = |bytes: u64| u32::try_from(bytes / set_bytes).unwrap_or(u32::MAX);
+        let (total, free) = (self.space_bytes.load(Ordering::Relaxed), self.free_bytes.load(Ordering::Relaxed));
+        Some((sets(free), sets(total.saturating_sub(free))))
     }
 
     /// The threshold as SBC-3 counts it, in sets whose size follows from the capacity.
@@ -318,6 +374,51 @@ impl LogicalUnit {
     /// Sets the SWP bit. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
     pub fn set_software_write_protect(&self, on: bool) {
         self.set_control(SWP, on);
+    }
+
+    /// The mode parameters as they are.
+    pub(crate) fn mode(&self) -> ModeParameters {
+        ModeParameters {
+            descriptor_sense: self.descriptor_sense(),
+            software_write_protect: self.software_write_protect(),
+            task_aborted_status: self.task_aborted_status(),
+            write_cache: !self.state.is_write_through(),
+            exceptions: self.state.exceptions(),
+        }
+    }
+
+    /// Sets them all. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
+    pub(crate) fn set_mode(&self, mode: &ModeParameters) {
+        self.set_descriptor_sense(mode.descriptor_sense);
+        self.set_software_write_protect(mode.software_write_protect);
+        self.set_task_aborted_status(mode.task_aborted_status);
+        self.state.set_write_through(!mode.write_cache);
+        self.state.set_exceptions(mode.exceptions);
+    }
+
+    /// The mode parameters as they were saved, else the defaults.
+    pub(crate) fn saved_mode(&self) -> ModeParameters {
+        self.state.kept().mode
+    }
+
+    /// There is somewhere to save things.
+    pub(crate) fn can_save(&self) -> bool {
+        self.state.can_save()
+    }
+
+    /// Writes must be on the medium before they are answered, although there is a cache: WCE is clear.
+    #[inline]
+    pub(crate) fn is_write_through(&self) -> bool {
+        self.state.is_write_through() && self.facts.write_cache
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What it has done so far.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { io: self.bdev.io_stat(), failures: self.state.failures(), at: self.state.age() }
     }
 
     /// Whether the device was gone when it was last heard of.

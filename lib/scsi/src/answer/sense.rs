@@ -8,16 +8,25 @@ use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 use crate::wire::sense::Sense;
 
-/// A pending unit attention, which is cleared by this; otherwise that there is no unit, no medium, or nothing.
+/// A pending unit attention, which is cleared by this; otherwise that there is no unit, no medium, the test of the informational
+/// exceptions control mode page, or nothing.
 pub(crate) fn put(descriptor_format: bool, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     let sense = match (context.unit, context.address) {
         (None, Address::Unit(_) | Address::Unknown) => Sense::LOGICAL_UNIT_NOT_SUPPORTED,
         (unit, _) => match context.nexus.and_then(UnitNexus::take) {
             Some(attention) => attention.sense(),
-            None => unit.map_or(Ok(()), LogicalUnit::check_ready).err().unwrap_or(Sense::NONE),
+            None => unit.map_or(Sense::NONE, of_unit),
         },
     };
     let mut out = [0; SENSE_BYTES_MAX];
     let len = sense.write(descriptor_format, &mut out);
     bytes.put(&out[..len]);
+}
+
+fn of_unit(unit: &LogicalUnit) -> Sense {
+    match unit.check_ready() {
+        Err(sense) => sense,
+        Ok(()) if unit.state().exceptions().reports_test() => Sense::FAILURE_PREDICTION_TEST,
+        Ok(()) => Sense::NONE,
+    }
 }

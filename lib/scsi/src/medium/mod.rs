@@ -7,6 +7,7 @@ pub(crate) mod cache;
 pub(crate) mod lba_status;
 pub(crate) mod read_write;
 pub(crate) mod ready;
+pub(crate) mod self_test;
 pub(crate) mod unmap;
 pub(crate) mod verify;
 pub(crate) mod write_same;

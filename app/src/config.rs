@@ -155,6 +155,9 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
                 if let Some(eui64) = lun.unit.eui64() {
                     params["eui64"] = eui64.to_string().into();
                 }
+                if let Some(url) = lun.unit.management_url() {
+                    params["management_url"] = url.into();
+                }
             }
             config.push(json!({"method": "srp_target_add_lun", "params": params}));
         }

@@ -57,6 +57,8 @@ pub struct LunOptions {
     pub naa: Option<u64>,
     /// EUI-64 designator.
     pub eui64: Option<Eui64>,
+    /// URL of where the unit is configured, at most 255 characters.
+    pub management_url: Option<String>,
 }
 
 impl Controller {
@@ -297,21 +299,19 @@ impl Controller {
     /// The unit over a bdev; made, and opened on every core, if it is the first use.
     fn unit_over(&mut self, bdev: &Arc<Bdev>, options: &LunOptions) -> Result<UnitId, AdminError> {
         let name = &bdev.info().name;
+        let strings = [&options.product, &options.vendor, &options.revision, &options.serial, &options.management_url];
         if let Some(unit) = self.units.find(name) {
-            let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
-            if identity.iter().any(|given| given.is_some()) || options.naa.is_some() || options.eui64.is_some() {
+            if strings.iter().any(|given| given.is_some()) || options.naa.is_some() || options.eui64.is_some() {
                 let text = format!(
-                    "product, vendor, revision, serial, naa, eui64: bdev {name} is exported already, with its identity; leave them out"
+                    "product, vendor, revision, serial, naa, eui64, management_url: bdev {name} is exported already, with its identity; leave them out"
                 );
                 return Err(AdminError::Invalid(text));
             }
             return Ok(unit);
         }
-        let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
-        if bdev.info().passthrough.is_some() && (identity.iter().any(|given| given.is_some()) || options.naa.is_some())
-        {
+        if bdev.info().passthrough.is_some() && (strings.iter().any(|given| given.is_some()) || options.naa.is_some()) {
             let text = format!(
-                "product, vendor, revision, serial, naa: bdev {name} is a SCSI device with its own; leave them out"
+                "product, vendor, revision, serial, naa, management_url: bdev {name} is a SCSI device with its own; leave them out"
             );
             return Err(AdminError::Invalid(text));
         }
@@ -323,6 +323,7 @@ impl Controller {
             serial: options.serial.clone().or(defaults.serial),
             naa: options.naa,
             eui64: options.eui64,
+            management_url: options.management_url.clone(),
             read_only: false,
             transfer_bytes_max: limits::TRANSFER_BYTES_MAX as u32,
             bdev: defaults.bdev,
@@ -406,7 +407,7 @@ impl Controller {
 /// Names the parameter: what is wrong with the device is wrong with `bdev_name`.
 fn unit_error(error: UnitError) -> AdminError {
     match error {
-        UnitError::Text { .. } | UnitError::Naa(_) => AdminError::Invalid(error.to_string()),
+        UnitError::Text { .. } | UnitError::Naa(_) | UnitError::Url(_) => AdminError::Invalid(error.to_string()),
         _ => AdminError::Invalid(format!("bdev_name: {error}")),
     }
 }

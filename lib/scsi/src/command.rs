@@ -19,6 +19,7 @@ use crate::answer::vpd;
 use crate::control::ControlRequest;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
+use crate::state::Power;
 use crate::through::Through;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{self, BlockRange, CONTROL_NACA, be32, opcode, service_action};
@@ -51,6 +52,8 @@ pub(crate) enum Command {
         range: BlockRange,
     },
     StartStop {
+        power: Power,
+        /// The cache is written back before.
         flush: bool,
     },
     TestUnitReady {
@@ -199,6 +202,9 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
     let writable = || writable(unit, context);
     if needs_medium(cdb[0]) {
         unit.check_ready()?;
+        if !asks_only(cdb[0]) {
+            unit.state().wake();
+        }
     }
     match cdb[0] {
         opcode::READ_6 | opcode::READ_10 | opcode::READ_12 | opcode::READ_16 => read(cdb, unit),
@@ -268,6 +274,12 @@ fn needs_medium(operation: u8) -> bool {
             | opcode::WRITE_SAME_10
             | opcode::WRITE_SAME_16
     )
+}
+
+/// Of those, the ones for which a unit need not leave a power condition.
+#[inline]
+fn asks_only(operation: u8) -> bool {
+    matches!(operation, opcode::TEST_UNIT_READY | opcode::READ_CAPACITY_10 | opcode::SERVICE_ACTION_IN_16)
 }
 
 fn writable(unit: &LogicalUnit, context: &Context<'_>) -> Result<(), Sense> {

@@ -7,9 +7,12 @@
 mod buffer;
 pub(crate) mod identity;
 pub(crate) mod log;
+mod log_select;
 pub(crate) mod mode_select;
 mod removal;
 mod self_test;
+#[cfg(test)]
+mod testing;
 pub(crate) mod timestamp;
 
 pub use identity::InformationType;
@@ -35,9 +38,14 @@ pub enum ControlRequest {
     LogReset {
         /// The page; `None`: all.
         page: Option<u8>,
+        /// The SP bit: what application clients noted is to survive a restart.
+        save: bool,
     },
-    /// LOG SELECT (SPC-4) with a parameter list, or with nothing to do.
-    LogSelect,
+    /// LOG SELECT (SPC-4) with a parameter list, or with nothing to do but to save.
+    LogSelect {
+        /// The SP bit, as above.
+        save: bool,
+    },
     /// LOG SENSE (SPC-4).
     LogSense {
         /// PAGE CODE, one of those that there are.
@@ -149,8 +157,8 @@ pub fn perform(
     match request {
         ControlRequest::Eject { .. } => removal::eject(unit),
         ControlRequest::Load => removal::load(unit),
-        ControlRequest::LogReset { page } => log::reset(page, unit),
-        ControlRequest::LogSelect => log::select(parameters, unit),
+        ControlRequest::LogReset { page, save } => log_select::reset(page, save, unit, keeper),
+        ControlRequest::LogSelect { save } => log_select::select(save, parameters, unit, keeper),
         ControlRequest::LogSense { page, subpage, defaults, pointer } => {
             log::sense(page, subpage, defaults, pointer, unit)
         }

@@ -9,7 +9,7 @@ use crate::command::{self, Command};
 use crate::control::ControlRequest;
 use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Lun};
-use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, self_test, unmap, verify, write_same};
+use crate::medium::{self, cache, lba_status, on_unit, power, read_write, ready, self_test, unmap, verify, write_same};
 use crate::nexus::{UnitAttention, UnitNexus};
 use crate::state::Failed;
 use crate::through;
@@ -287,12 +287,12 @@ impl Job {
             }
             Command::Unmap { list_bytes } => on_unit(context, |unit| unmap::step(list_bytes, unit, turn)),
             Command::SynchronizeCache { range } => on_unit(context, |unit| cache::flush(range, unit, turn)),
-            Command::StartStop { flush: true } => on_unit(context, |unit| cache::flush(cache::EVERYTHING, unit, turn)),
+            Command::StartStop { power, flush } => on_unit(context, |unit| power::step(power, flush, unit, turn)),
             Command::LbaStatus { lba, allocation } => {
                 on_unit(context, |unit| lba_status::step(lba, allocation, unit, turn))
             }
             Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
-            Command::StartStop { flush: false } | Command::TestUnitReady { probe: false } => Step::GOOD,
+            Command::TestUnitReady { probe: false } => Step::GOOD,
             Command::SelfTest { code } => on_unit(context, |unit| self_test::step(code, unit, turn)),
             Command::DiagnosticPage { list_bytes } => diagnostic::check_list(&turn.buffer[..usize::from(list_bytes)]),
             Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),

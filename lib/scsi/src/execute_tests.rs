@@ -64,12 +64,12 @@ fn inquiry_where_there_is_no_unit() {
 fn vpd_pages_and_their_list() {
     let unit = unit();
     let list = answer(&inquiry(1, 0, 252), &context(&unit));
-    assert_eq!(list, [0, 0, 0, 7, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(list, [0, 0, 0, 10, 0x00, 0x80, 0x83, 0x85, 0x86, 0x87, 0x8a, 0xb0, 0xb1, 0xb2]);
     for &page in &list[4..] {
         let data = answer(&inquiry(1, page, 1024), &context(&unit));
         assert_eq!(data[..2], [0, page]);
         assert_eq!(usize::from(u16::from_be_bytes([data[2], data[3]])), data.len() - 4, "page {page:02x}");
-        for allocation in [0, 3, 4, 8, data.len() - 1] {
+        for allocation in [0, 3, 4, 8.min(data.len()), data.len() - 1] {
             let cut = answer(&inquiry(1, page, allocation as u16), &context(&unit));
             assert_eq!(cut, data[..allocation], "page {page:02x}");
         }
@@ -116,11 +116,39 @@ fn vpd_identification_by_eui_64() {
 #[test]
 fn vpd_extended_inquiry() {
     let page = |unit| answer(&inquiry(1, 0x86, 252), &context(&unit));
-    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x01, 0, 0, 0, 0, 0, 0, 0, 28];
+    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x01, 0, 0, 0, 0, 0, 1, 0, 28];
     expected.resize(64, 0);
     assert_eq!(page(unit()), expected);
     expected[6] = 0x01;
     assert_eq!(page(unit_with(|facts| facts.write_cache = true)), expected);
+}
+
+#[test]
+fn vpd_management_addresses() {
+    let page = |url: Option<&str>| {
+        let management_url = url.map(str::to_owned);
+        let unit = LogicalUnit::new(UnitOptions { management_url, ..options() }).expect("a unit");
+        answer(&inquiry(1, 0x85, 1024), &context(&unit))
+    };
+    assert_eq!(page(None), [0, 0x85, 0, 0]);
+    assert_eq!(page(Some("http://a")), *b"\0\x85\0\x10\x01\0\0\x0chttp://a\0\0\0\0");
+    assert_eq!(page(Some("http://abc")), *b"\0\x85\0\x10\x01\0\0\x0chttp://abc\0\0");
+    assert_eq!(page(Some(&"x".repeat(255))).len(), 4 + 4 + 256);
+    for wrong in ["", "a b", &"x".repeat(256)] {
+        let options = UnitOptions { management_url: Some(wrong.to_owned()), ..options() };
+        let error = LogicalUnit::new(options).expect_err("no URL").to_string();
+        assert!(error.starts_with(&format!("management_url: '{wrong}'")), "{error}");
+    }
+}
+
+#[test]
+fn vpd_mode_page_policy_and_power_conditions() {
+    let unit = unit();
+    let page = |page| answer(&inquiry(1, page, 252), &context(&unit));
+    assert_eq!(page(0x87), [0, 0x87, 0, 4, 0x3f, 0xff, 0, 0]);
+    let mut expected = vec![0, 0x8a, 0, 14, 0x01, 0x01];
+    expected.resize(18, 0);
+    assert_eq!(page(0x8a), expected);
 }
 
 #[test]
@@ -243,13 +271,14 @@ fn mode_sense_6() {
     let port = [0x19, 6, 4, 0, 0, 0, 0, 0];
     let start = [zeroes([0x01, 0x0a]), zeroes([0x02, 0x0e]), zeroes([0x07, 0x0a]), caching].concat();
     let extension = [&[0x4a, 1, 0, 28, 0x06][..], &[0; 27]].concat();
-    let pages = [&start[..], &control, &port, &exceptions].concat();
-    let all = [&start[..], &control, &extension, &port, &exceptions].concat();
-    assert_eq!(page(0x3f, 255), [&[95, 0, 0x10, 0][..], &pages].concat());
-    assert_eq!(page(0x3f, 4), [95, 0, 0x10, 0]);
+    let power = zeroes([0x1a, 0x26]);
+    let pages = [&start[..], &control, &port, &power, &exceptions].concat();
+    let all = [&start[..], &control, &extension, &port, &power, &exceptions].concat();
+    assert_eq!(page(0x3f, 255), [&[135, 0, 0x10, 0][..], &pages].concat());
+    assert_eq!(page(0x3f, 4), [135, 0, 0x10, 0]);
     assert_eq!(page(0x3f, 0), []);
     let with_subpages = answer(&[0x1a, 0x08, 0x3f, 0xff, 255, 0], &context(&unit));
-    assert_eq!(with_subpages, [&[127, 0, 0x10, 0][..], &all].concat());
+    assert_eq!(with_subpages, [&[167, 0, 0x10, 0][..], &all].concat());
     let control_pages = answer(&[0x1a, 0x08, 0x0a, 0xff, 255, 0], &context(&unit));
     assert_eq!(control_pages[4..], [&control[..], &extension].concat());
 }
@@ -285,6 +314,7 @@ fn mode_sense_shows_current_changeable_and_default_values() {
         [0x08, 0x12, 0x04, 0, 0, 0],
         [0x0a, 0x0a, 0x04, 0, 0x08, 0x40],
         [0x19, 0x06, 0, 0, 0, 0],
+        [0x1a, 0x26, 0, 0, 0, 0],
         [0x1c, 0x0a, 0x0c, 0x0f, 0, 0],
     ] {
         let mut mask = start.to_vec();

@@ -58,7 +58,7 @@ pub use limits::SCRATCH_BYTES;
 pub use lun::{Address, Lun};
 pub use mode::{Exceptions, ModeParameters};
 pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
-pub use saved::{Identifying, Keeper, Saved, Store, StoreError};
+pub use saved::{ApplicationLog, Identifying, Keeper, Saved, Store, StoreError};
 pub use state::SelfTestFailure;
 pub use through::unit_attention_of;
 pub use unit::{LogicalUnit, UnitError, UnitOptions};

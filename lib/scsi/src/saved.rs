@@ -1,5 +1,7 @@
 //! What a unit keeps over restarts: nothing of it is in the configuration, because initiators decide about it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::mode::ModeParameters;
@@ -14,6 +16,25 @@ pub struct Saved {
     pub mode: ModeParameters,
     /// What SET IDENTIFYING INFORMATION set.
     pub identifying: Identifying,
+    /// What LOG SELECT with SP saved.
+    pub application: ApplicationLog,
+}
+
+/// General usage application client parameters of the application client log page (SPC-4): by parameter code, below
+/// [`ApplicationLog::PARAMETERS`], with [`ApplicationLog::PARAMETER_BYTES`] each; those that were never set are missing.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ApplicationLog(pub BTreeMap<u16, Vec<u8>>);
+
+impl ApplicationLog {
+    /// How many there are.
+    pub const PARAMETERS: u16 = 64;
+    /// Length of each, in bytes.
+    pub const PARAMETER_BYTES: usize = 252;
+
+    /// What a file says may be what no LOG SELECT can set.
+    pub(crate) fn is_legal(&self) -> bool {
+        self.0.iter().all(|(&code, value)| code < Self::PARAMETERS && value.len() == Self::PARAMETER_BYTES)
+    }
 }
 
 /// Identifying information (SPC-4), by its two types.
@@ -31,6 +52,13 @@ impl Identifying {
     pub const PERIPHERAL_BYTES_MAX: usize = 512;
     /// Longest of type 0000010b with its NUL, in bytes (SPC-4).
     pub const TEXT_BYTES_MAX: usize = 256;
+
+    /// What a file says may be what no SET IDENTIFYING INFORMATION can set.
+    pub(crate) fn is_legal(&self) -> bool {
+        self.peripheral.len() <= Self::PERIPHERAL_BYTES_MAX
+            && self.text.len() < Self::TEXT_BYTES_MAX
+            && !self.text.contains('\0')
+    }
 }
 
 /// Where units keep it. Used on the control plane alone.

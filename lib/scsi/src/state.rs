@@ -3,7 +3,7 @@
 //! Lost when the unit goes, but for what [`crate::Saved`] has.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,8 @@ use bdev::{IoError, IoStatSnapshot};
 
 use crate::execute::PortIds;
 use crate::mode::{Exceptions, ModeParameters};
-use crate::saved::Identifying;
+use crate::saved::{ApplicationLog, Identifying};
+use crate::wire::sense::Sense;
 
 /// Self-test results that the log page has room for (SPC-4).
 pub(crate) const SELF_TESTS_MAX: usize = 20;
@@ -23,6 +24,8 @@ pub(crate) struct State {
     /// There is somewhere to save things.
     can_save: AtomicBool,
     failures: [AtomicU64; Failed::COUNT],
+    /// How often it was started after it had been stopped.
+    starts: AtomicU32,
     made: Instant,
     /// Locked by commands about the unit itself, never by reads and writes.
     kept: Mutex<Kept>,
@@ -35,6 +38,23 @@ const EJECTED: u8 = 0x02;
 const DEXCPT: u8 = 0x04;
 const TEST: u8 = 0x08;
 const MRIE_OFF: u8 = 0x10;
+/// One of these for each power condition but active.
+const STOPPED: u8 = 0x20;
+const IDLE: u8 = 0x40;
+const STANDBY: u8 = 0x80;
+const POWER: u8 = STOPPED | IDLE | STANDBY;
+
+/// A power condition (SBC-3), as START STOP UNIT sets it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Power {
+    Active,
+    /// idle_a: whatever needs the medium makes it active again.
+    Idle,
+    /// standby_z: likewise.
+    Standby,
+    /// Whatever needs the medium is refused until it is started.
+    Stopped,
+}
 
 /// What an operation that failed was for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +79,7 @@ pub(crate) struct Kept {
     /// Values that MODE SELECT saved.
     pub(crate) mode: ModeParameters,
     pub(crate) identifying: Identifying,
+    pub(crate) application: ApplicationLog,
     /// What SET TIMESTAMP set, and when; `None`: it is the host's time.
     pub(crate) timestamp: Option<(Duration, Instant)>,
     /// Nexuses that prevent the removal of the medium.
@@ -111,6 +132,7 @@ impl State {
             flags: AtomicU8::new(0),
             can_save: AtomicBool::new(false),
             failures: Default::default(),
+            starts: AtomicU32::new(0),
             made: Instant::now(),
             kept: Mutex::default(),
         }
@@ -129,13 +151,57 @@ impl State {
         self.set(WRITE_THROUGH, on);
     }
 
+    /// Whether the medium is there and the unit started, for what needs the medium.
     #[inline]
+    pub(crate) fn check_medium(&self) -> Result<(), Sense> {
+        match self.flags.load(Ordering::Relaxed) & (EJECTED | STOPPED) {
+            0 => Ok(()),
+            STOPPED => Err(Sense::INITIALIZING_COMMAND_REQUIRED),
+            _ => Err(Sense::MEDIUM_NOT_PRESENT),
+        }
+    }
+
     pub(crate) fn is_ejected(&self) -> bool {
         self.has(EJECTED)
     }
 
     pub(crate) fn set_ejected(&self, on: bool) {
         self.set(EJECTED, on);
+    }
+
+    pub(crate) fn power(&self) -> Power {
+        match self.flags.load(Ordering::Relaxed) & POWER {
+            0 => Power::Active,
+            IDLE => Power::Idle,
+            STANDBY => Power::Standby,
+            _ => Power::Stopped,
+        }
+    }
+
+    pub(crate) fn set_power(&self, power: Power) {
+        let bit = match power {
+            Power::Active => 0,
+            Power::Idle => IDLE,
+            Power::Standby => STANDBY,
+            Power::Stopped => STOPPED,
+        };
+        let put = |flags: u8| Some(flags & !POWER | bit);
+        let before = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, put).unwrap_or_default();
+        if before & STOPPED != 0 && power != Power::Stopped {
+            self.starts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Something needs the medium: a unit at rest becomes active.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        if self.has(IDLE | STANDBY) {
+            self.flags.fetch_and(!(IDLE | STANDBY), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn starts(&self) -> u32 {
+        self.starts.load(Ordering::Relaxed)
     }
 
     pub(crate) fn exceptions(&self) -> Exceptions {
@@ -184,6 +250,7 @@ impl State {
 
     /// What a logical unit reset takes back besides the mode parameters.
     pub(crate) fn reset(&self) {
+        self.set_power(Power::Active);
         let mut kept = self.kept();
         kept.preventing.clear();
         kept.buffers.clear();

@@ -93,7 +93,7 @@ impl Disk {
         self.blocks.get(&lba).cloned().unwrap_or_else(|| vec![0; BLOCK])
     }
 
-    fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
+    pub(crate) fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
         let Step::Io { on: None, op, lba, blocks, data } = step else { unreachable!("only I/O is executed") };
         let size = unit.block_size() as usize;
         assert!(lba.checked_add(blocks).is_some_and(|end| end <= unit.num_blocks()), "{op:?} {lba}+{blocks}");

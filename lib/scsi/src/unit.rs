@@ -13,7 +13,7 @@ use crate::limits::{
     WRITE_SAME_BYTES_MAX,
 };
 use crate::mode::ModeParameters;
-use crate::saved::{Identifying, Saved};
+use crate::saved::Saved;
 use crate::state::{Counts, State};
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
@@ -35,6 +35,8 @@ pub struct UnitOptions {
     pub naa: Option<u64>,
     /// EUI-64 designator, shown beside the NAA one. Default: none.
     pub eui64: Option<Eui64>,
+    /// Where the unit is configured (VPD page 85h): a URL of at most 255 printable ASCII characters without spaces. Default: none.
+    pub management_url: Option<String>,
     /// The device underneath.
     pub bdev: Arc<Bdev>,
     /// Refuse writes even though the device would take them.
@@ -56,6 +58,9 @@ pub enum UnitError {
         /// Longest allowed.
         most: usize,
     },
+    /// The URL has the wrong length or other than printable ASCII characters.
+    #[error("management_url: '{0}' must have 1 to {URL_CHARACTERS_MAX} characters, printable ASCII without spaces")]
+    Url(String),
     /// An NAA designator of a form that has not 8 bytes.
     #[error("naa: {0:016x} must start with hexadecimal digit 3 (locally assigned), 2 or 5 (IEEE)")]
     Naa(u64),
@@ -100,6 +105,7 @@ pub(crate) struct Identity {
     pub(crate) serial: String,
     pub(crate) naa: u64,
     pub(crate) eui64: Option<Eui64>,
+    pub(crate) management_url: Option<String>,
 }
 
 /// What the commands need to know of the device; copied so that the data path reads one place.
@@ -143,6 +149,7 @@ const TRANSFER_BYTES_DEFAULT: u32 = 1 << 20;
 const NAME_CHARACTERS_MAX: usize = 16;
 const VENDOR_CHARACTERS_MAX: usize = 8;
 const REVISION_CHARACTERS_MAX: usize = 4;
+const URL_CHARACTERS_MAX: usize = 255;
 /// Our version's first two numbers: what fits in a product revision level.
 const REVISION_DEFAULT: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
@@ -160,6 +167,7 @@ impl UnitOptions {
             serial: None,
             naa: None,
             eui64: None,
+            management_url: None,
             bdev,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
@@ -179,6 +187,7 @@ impl UnitOptions {
             serial: device.serial.as_ref().map(|serial| known(serial, SERIAL_BYTES_MAX)),
             naa: None,
             eui64: None,
+            management_url: None,
             bdev,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
@@ -241,6 +250,11 @@ impl LogicalUnit {
         self.identity.eui64
     }
 
+    /// Where it is configured, if initiators are told.
+    pub fn management_url(&self) -> Option<&str> {
+        self.identity.management_url.as_deref()
+    }
+
     /// The device underneath.
     pub fn bdev(&self) -> &Arc<Bdev> {
         &self.bdev
@@ -271,19 +285,19 @@ impl LogicalUnit {
     /// What a command that needs the medium is refused with while there is none.
     ///
     /// # Errors
-    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED.
+    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED; INITIALIZING COMMAND REQUIRED of a
+    /// unit that START STOP UNIT stopped.
     #[inline]
     pub(crate) fn check_ready(&self) -> Result<(), Sense> {
         match self.bdev.is_ready() {
-            true if self.state.is_ejected() => Err(Sense::MEDIUM_NOT_PRESENT),
-            true => Ok(()),
+            true => self.state.check_medium(),
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
             false => Err(Sense::NOT_READY_MANUAL_INTERVENTION),
         }
     }
 
-    /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were saved, else the defaults, and nobody prevents the removal
-    /// of the medium. The caller aborts its commands and establishes the unit attention.
+    /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were saved, else the defaults, nobody prevents the removal
+    /// of the medium, and it is started. The caller aborts its commands and establishes the unit attention.
     pub fn reset(&self) {
         self.set_mode(&self.saved_mode());
         self.state.reset();
@@ -293,13 +307,10 @@ impl LogicalUnit {
     pub fn restore(&self, saved: &Saved) {
         self.state.set_can_save();
         let mode = ModeParameters { exceptions: saved.mode.exceptions.legal(), ..saved.mode };
-        let Identifying { peripheral, text } = &saved.identifying;
-        let legal = peripheral.len() <= Identifying::PERIPHERAL_BYTES_MAX
-            && text.len() < Identifying::TEXT_BYTES_MAX
-            && !text.contains('\0');
         let mut kept = self.state.kept();
         kept.mode = mode;
-        kept.identifying = if legal { saved.identifying.clone() } else { Identifying::default() };
+        kept.identifying = Some(&saved.identifying).filter(|it| it.is_legal()).cloned().unwrap_or_default();
+        kept.application = Some(&saved.application).filter(|it| it.is_legal()).cloned().unwrap_or_default();
         drop(kept);
         self.set_mode(&mode);
     }
@@ -548,6 +559,7 @@ impl Identity {
             serial: text("serial", &serial, SERIAL_BYTES_MAX)?,
             naa,
             eui64: options.eui64,
+            management_url: options.management_url.as_deref().map(url).transpose()?,
         })
     }
 }
@@ -559,6 +571,13 @@ fn text(field: &'static str, value: &str, most: usize) -> Result<String, UnitErr
         return Err(UnitError::Text { field, value: value.to_owned(), most });
     }
     Ok(value.to_owned())
+}
+
+fn url(value: &str) -> Result<String, UnitError> {
+    match (1..=URL_CHARACTERS_MAX).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(value.to_owned()),
+        false => Err(UnitError::Url(value.to_owned())),
+    }
 }
 
 /// What the derived identifiers hang on: the device's UUID, or, where it has none, version 5 of its name.

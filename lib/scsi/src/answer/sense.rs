@@ -4,12 +4,13 @@ use crate::Context;
 use crate::limits::SENSE_BYTES_MAX;
 use crate::lun::Address;
 use crate::nexus::UnitNexus;
+use crate::state::Power;
 use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 use crate::wire::sense::Sense;
 
 /// A pending unit attention, which is cleared by this; otherwise that there is no unit, no medium, the test of the informational
-/// exceptions control mode page, or nothing.
+/// exceptions control mode page, a power condition, or nothing.
 pub(crate) fn put(descriptor_format: bool, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     let sense = match (context.unit, context.address) {
         (None, Address::Unit(_) | Address::Unknown) => Sense::LOGICAL_UNIT_NOT_SUPPORTED,
@@ -27,6 +28,10 @@ fn of_unit(unit: &LogicalUnit) -> Sense {
     match unit.check_ready() {
         Err(sense) => sense,
         Ok(()) if unit.state().exceptions().reports_test() => Sense::FAILURE_PREDICTION_TEST,
-        Ok(()) => Sense::NONE,
+        Ok(()) => match unit.state().power() {
+            Power::Idle => Sense::IDLE_BY_COMMAND,
+            Power::Standby => Sense::STANDBY_BY_COMMAND,
+            Power::Active | Power::Stopped => Sense::NONE,
+        },
     }
 }

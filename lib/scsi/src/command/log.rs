@@ -11,7 +11,6 @@ const SP: u8 = 0x01;
 
 /// PC: which values of the counters.
 const CUMULATIVE: u8 = 0b01;
-const DEFAULT_THRESHOLD: u8 = 0b10;
 const DEFAULT_CUMULATIVE: u8 = 0b11;
 
 /// LOG SENSE. There are no thresholds, and nothing is saved.
@@ -39,8 +38,7 @@ pub(super) fn log_select(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sens
     const PCR: u8 = 0x02;
     let (reset, save, list_bytes) = (cdb[1] & PCR != 0, cdb[1] & SP != 0, be16(cdb, 7));
     let (control_field, page, subpage) = (cdb[2] >> 6, cdb[2] & 0x3f, cdb[3]);
-    let saves_nothing = control_field == DEFAULT_THRESHOLD || control_field == DEFAULT_CUMULATIVE;
-    if save && (list_bytes > 0 || !saves_nothing) {
+    if save && !unit.can_save() {
         return Err(Sense::invalid_field_in_cdb(1, Some(0)));
     }
     if list_bytes > 0 {
@@ -49,13 +47,13 @@ pub(super) fn log_select(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sens
             // The pages stand in the list.
             () if page != 0 => Err(Sense::invalid_field_in_cdb(2, Some(5))),
             () if subpage != 0 => Err(Sense::invalid_field_in_cdb(3, None)),
-            () => Ok(control(ControlRequest::LogSelect, u32::from(list_bytes), 0)),
+            () => Ok(control(ControlRequest::LogSelect { save }, u32::from(list_bytes), 0)),
         };
     }
     log::check_page(page, subpage, unit)?;
     let request = match reset || control_field == DEFAULT_CUMULATIVE {
-        true => ControlRequest::LogReset { page: (page != 0).then_some(page) },
-        false => ControlRequest::LogSelect,
+        true => ControlRequest::LogReset { page: (page != 0).then_some(page), save },
+        false => ControlRequest::LogSelect { save },
     };
     Ok(control(request, 0, 0))
 }

@@ -43,3 +43,7 @@ pub(super) fn read(echo: bool, offset: u32, unit: &LogicalUnit, ports: &PortIds)
         }
     }
 }
+
+#[cfg(test)]
+#[path = "buffer_tests.rs"]
+mod tests;

@@ -87,3 +87,7 @@ fn text(list: &[u8]) -> Result<String, Sense> {
         Err(error) => Err(wrong(error.valid_up_to())),
     }
 }
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

@@ -1,34 +1,32 @@
-//! LOG SENSE and LOG SELECT (SPC-4, SBC-3): what a unit counted, and counting anew.
+//! LOG SENSE (SPC-4, SBC-3): what a unit counted, and what it was told to note.
 //!
 //! The counters are those of the unit's device, kept by each core, and those of what failed; what each page's mean stands at its function.
 
-use super::{Effect, Outcome};
-use crate::nexus::UnitAttention;
+use super::Outcome;
+use crate::saved::ApplicationLog;
 use crate::state::{Counts, Failed, SELF_TESTS_MAX};
 use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 use crate::wire::sense::Sense;
 
 const SUPPORTED: u8 = 0x00;
-const WRITE_ERRORS: u8 = 0x02;
-const READ_ERRORS: u8 = 0x03;
-const VERIFY_ERRORS: u8 = 0x05;
-const NON_MEDIUM_ERRORS: u8 = 0x06;
+pub(super) const WRITE_ERRORS: u8 = 0x02;
+pub(super) const READ_ERRORS: u8 = 0x03;
+pub(super) const VERIFY_ERRORS: u8 = 0x05;
+pub(super) const NON_MEDIUM_ERRORS: u8 = 0x06;
 /// Only of a unit with a threshold.
 const PROVISIONING: u8 = 0x0c;
 const TEMPERATURE: u8 = 0x0d;
 const START_STOP_CYCLES: u8 = 0x0e;
+pub(super) const APPLICATION_CLIENT: u8 = 0x0f;
 const SELF_TESTS: u8 = 0x10;
 const BACKGROUND_SCAN: u8 = 0x15;
-const STATISTICS: u8 = 0x19;
+pub(super) const STATISTICS: u8 = 0x19;
 const INFORMATIONAL_EXCEPTIONS: u8 = 0x2f;
 const ALL_SUBPAGES: u8 = 0xff;
 
-/// Pages whose counters LOG SELECT resets.
-const RESETTABLE: [u8; 5] = [WRITE_ERRORS, READ_ERRORS, VERIFY_ERRORS, NON_MEDIUM_ERRORS, STATISTICS];
-
 /// The pages of a unit, in ascending order.
-fn pages(unit: &LogicalUnit) -> impl Iterator<Item = u8> {
+pub(super) fn pages(unit: &LogicalUnit) -> impl Iterator<Item = u8> {
     let always = [
         SUPPORTED,
         WRITE_ERRORS,
@@ -38,6 +36,7 @@ fn pages(unit: &LogicalUnit) -> impl Iterator<Item = u8> {
         PROVISIONING,
         TEMPERATURE,
         START_STOP_CYCLES,
+        APPLICATION_CLIENT,
         SELF_TESTS,
         BACKGROUND_SCAN,
         STATISTICS,
@@ -59,46 +58,17 @@ pub(crate) fn check_page(page: u8, subpage: u8, unit: &LogicalUnit) -> Result<()
     }
 }
 
-/// LOG SELECT without a list: the counters of a page, or of all, begin again at zero.
-pub(super) fn reset(page: Option<u8>, unit: &LogicalUnit) -> Outcome {
-    let counts = unit.counts();
-    let pages = RESETTABLE.into_iter().filter(|&known| page.is_none_or(|page| page == known));
-    let baselines = pages.map(|page| (page, counts));
-    unit.state().kept().baselines.extend(baselines);
-    Outcome { effects: vec![Effect::TellOthers(UnitAttention::LogParametersChanged)], ..Outcome::good() }
-}
-
-/// LOG SELECT with a list of pages. No parameter can be set, so only pages without any are taken.
-pub(super) fn select(list: &[u8], unit: &LogicalUnit) -> Outcome {
-    let mut at = 0;
-    while let Some(page) = list.get(at..).filter(|page| !page.is_empty()) {
-        let &[code, subpage, high, low, ..] = page else { return Sense::PARAMETER_LIST_LENGTH_ERROR.into() };
-        if !pages(unit).any(|known| known == code & 0x3f) {
-            return Sense::invalid_bit_in_parameter_list(at as u16, 5).into();
-        }
-        if subpage != 0 {
-            return Sense::invalid_field_in_parameter_list(at as u16 + 1).into();
-        }
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        match (length, page.len() - 4) {
-            (0, _) => at += 4,
-            (_, there) if there < length => return Sense::PARAMETER_LIST_LENGTH_ERROR.into(),
-            _ => return Sense::invalid_field_in_parameter_list(at as u16 + 4).into(), // PARAMETER CODE
-        }
-    }
-    Outcome::good()
-}
-
 /// LOG SENSE: the page from the parameter `pointer` on; counters at zero if the default values are asked for.
 pub(super) fn sense(page: u8, subpage: u8, defaults: bool, pointer: u16, unit: &LogicalUnit) -> Outcome {
     let parameters = parameters(page, defaults, unit);
     if parameters.iter().map(|parameter| parameter.code).max().unwrap_or(0) < pointer {
         return Sense::invalid_field_in_cdb(5, None).into();
     }
-    let mut buffer = vec![0; BYTES_MAX];
-    let mut bytes = Bytes::new(&mut buffer);
     const DS: u8 = 0x80; // cannot be saved
     const SPF: u8 = 0x40;
+    let mut buffer = vec![0; BYTES_MAX];
+    let mut bytes = Bytes::new(&mut buffer);
+    let saveable = page == APPLICATION_CLIENT && unit.can_save();
     match (page, subpage) {
         (SUPPORTED, 0) => {
             bytes.put(&[SUPPORTED, 0, 0, 0]);
@@ -110,7 +80,7 @@ pub(super) fn sense(page: u8, subpage: u8, defaults: bool, pointer: u16, unit: &
             pages(unit).filter(|&page| page != SUPPORTED).for_each(|page| bytes.put(&[page, 0]));
         }
         _ => {
-            bytes.put(&[DS | page, 0, 0, 0]);
+            bytes.put(&[page | if saveable { 0 } else { DS }, 0, 0, 0]);
             for parameter in parameters.iter().filter(|parameter| parameter.code >= pointer) {
                 bytes.put_be16(parameter.code);
                 bytes.put(&[parameter.format as u8, parameter.value.len() as u8]);
@@ -124,8 +94,8 @@ pub(super) fn sense(page: u8, subpage: u8, defaults: bool, pointer: u16, unit: &
     Outcome::data(buffer)
 }
 
-/// Longest page: self-test results.
-const BYTES_MAX: usize = 4 + SELF_TESTS_MAX * 20;
+/// Longest page: that of the application clients.
+const BYTES_MAX: usize = 4 + ApplicationLog::PARAMETERS as usize * (4 + ApplicationLog::PARAMETER_BYTES);
 
 struct Parameter {
     code: u16,
@@ -161,7 +131,8 @@ fn parameters(page: u8, defaults: bool, unit: &LogicalUnit) -> Vec<Parameter> {
         NON_MEDIUM_ERRORS => vec![counter(0x0000, since.failed(Failed::Other))],
         PROVISIONING => provisioning(unit),
         TEMPERATURE => vec![list(0x0000, [0, UNKNOWN]), list(0x0001, [0, UNKNOWN])],
-        START_STOP_CYCLES => vec![list(0x0004, 0_u32.to_be_bytes())], // nothing turns
+        START_STOP_CYCLES => vec![list(0x0004, unit.state().starts().to_be_bytes())],
+        APPLICATION_CLIENT => application_log(defaults, unit),
         SELF_TESTS => self_tests(unit),
         BACKGROUND_SCAN => vec![background_scan(unit)],
         STATISTICS => statistics(&since, unit),
@@ -214,6 +185,17 @@ fn provisioning(unit: &LogicalUnit) -> Vec<Parameter> {
     };
     let (available, used) = unit.space_sets().unwrap_or_default();
     vec![resource(0x0001, available), resource(0x0002, used)]
+}
+
+/// What LOG SELECT brought; the rest is zero.
+fn application_log(defaults: bool, unit: &LogicalUnit) -> Vec<Parameter> {
+    let kept = unit.state().kept();
+    let one = |code| {
+        let mut value = kept.application.0.get(&code).filter(|_| !defaults).cloned().unwrap_or_default();
+        value.resize(ApplicationLog::PARAMETER_BYTES, 0);
+        list(code, value)
+    };
+    (0..ApplicationLog::PARAMETERS).map(one).collect()
 }
 
 /// The latest first; what is unused is zero.
@@ -280,3 +262,7 @@ fn exceptions(unit: &LogicalUnit) -> Parameter {
     let sense = if unit.state().exceptions().reports_test() { Sense::FAILURE_PREDICTION_TEST } else { Sense::NONE };
     list(0x0000, [sense.asc, sense.ascq, UNKNOWN, 0])
 }
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -123,3 +123,7 @@ fn one_page(
         Err(fault) => Err(Sense::invalid_bit_in_parameter_list((at + fault.byte) as u16, fault.bit)),
     }
 }
+
+#[cfg(test)]
+#[path = "mode_select_tests.rs"]
+mod tests;

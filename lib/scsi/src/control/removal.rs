@@ -3,6 +3,7 @@
 use super::{Effect, Outcome};
 use crate::execute::PortIds;
 use crate::nexus::UnitAttention;
+use crate::state::Power;
 use crate::unit::LogicalUnit;
 use crate::wire::sense::Sense;
 
@@ -27,9 +28,14 @@ pub(super) fn eject(unit: &LogicalUnit) -> Outcome {
 
 /// Others have to know that it may be another medium.
 pub(super) fn load(unit: &LogicalUnit) -> Outcome {
+    unit.state().set_power(Power::Active);
     if !unit.state().is_ejected() {
         return Outcome::good();
     }
     unit.load_medium();
     Outcome { effects: vec![Effect::TellOthers(UnitAttention::NotReadyToReady)], ..Outcome::good() }
 }
+
+#[cfg(test)]
+#[path = "removal_tests.rs"]
+mod tests;

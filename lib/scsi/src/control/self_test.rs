@@ -17,3 +17,7 @@ pub(super) fn note(code: u8, failure: Option<SelfTestFailure>, unit: &LogicalUni
         _ => Outcome::good(),
     }
 }
+
+#[cfg(test)]
+#[path = "self_test_tests.rs"]
+mod tests;

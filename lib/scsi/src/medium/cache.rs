@@ -1,4 +1,4 @@
-//! SYNCHRONIZE CACHE, and the flush of START STOP UNIT and of commands for the control plane.
+//! SYNCHRONIZE CACHE, and the flush of commands for the control plane.
 
 use bdev::Op;
 

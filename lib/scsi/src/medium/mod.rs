@@ -5,6 +5,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod lba_status;
+pub(crate) mod power;
 pub(crate) mod read_write;
 pub(crate) mod ready;
 pub(crate) mod self_test;

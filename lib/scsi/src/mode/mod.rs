@@ -19,6 +19,7 @@ pub(crate) const CACHING: PageCode = (0x08, 0x00);
 pub(crate) const CONTROL: PageCode = (0x0a, 0x00);
 pub(crate) const CONTROL_EXTENSION: PageCode = (0x0a, 0x01);
 pub(crate) const PROTOCOL_SPECIFIC_PORT: PageCode = (0x19, 0x00);
+pub(crate) const POWER_CONDITION: PageCode = (0x1a, 0x00);
 pub(crate) const INFORMATIONAL_EXCEPTIONS: PageCode = (0x1c, 0x00);
 /// Only of a unit with a threshold.
 pub(crate) const PROVISIONING: PageCode = (0x1c, 0x02);
@@ -36,6 +37,7 @@ pub(crate) fn pages(unit: &LogicalUnit) -> impl Iterator<Item = PageCode> {
         CONTROL,
         CONTROL_EXTENSION,
         PROTOCOL_SPECIFIC_PORT,
+        POWER_CONDITION,
         INFORMATIONAL_EXCEPTIONS,
     ];
     always.into_iter().chain(unit.provisioning_threshold().map(|_| PROVISIONING))

@@ -2,12 +2,12 @@
 
 use super::{
     CACHING, CONTROL, CONTROL_EXTENSION, DISCONNECT_RECONNECT, Exceptions, INFORMATIONAL_EXCEPTIONS, ModeParameters,
-    PROTOCOL_SPECIFIC_PORT, PROVISIONING, PageCode, READ_WRITE_ERROR_RECOVERY, VERIFY_ERROR_RECOVERY,
+    POWER_CONDITION, PROTOCOL_SPECIFIC_PORT, PROVISIONING, PageCode, READ_WRITE_ERROR_RECOVERY, VERIFY_ERROR_RECOVERY,
 };
 use crate::unit::LogicalUnit;
 
 /// The longest page, header included.
-const BYTES_MAX: usize = 32;
+const BYTES_MAX: usize = 40;
 
 const PS: u8 = 0x80;
 const SPF: u8 = 0x40;
@@ -77,7 +77,7 @@ impl Page {
                 bytes[3] = flag(mode.exceptions.on_request, ON_REQUEST);
             }
             PROVISIONING => put_threshold(&mut bytes[16..24], unit),
-            _ => (), // nothing but zeroes: no retries, no limits of bursts
+            _ => (), // nothing but zeroes: no retries, no limits of bursts, no timers of power conditions
         }
         page
     }
@@ -131,6 +131,7 @@ fn bytes_of(code: PageCode) -> usize {
         CACHING => 20,
         CONTROL_EXTENSION => 32,
         PROTOCOL_SPECIFIC_PORT => 8,
+        POWER_CONDITION => 40,
         PROVISIONING => 24,
         READ_WRITE_ERROR_RECOVERY | VERIFY_ERROR_RECOVERY => 12,
         _ => 12, // control, informational exceptions

@@ -84,6 +84,12 @@ impl Sense {
     pub const NONE: Sense = Sense::new(SenseKey::NoSense, 0x00, 0x00);
     /// 00h 5Dh/FFh FAILURE PREDICTION THRESHOLD EXCEEDED (FALSE): the TEST bit of the informational exceptions control mode page.
     pub const FAILURE_PREDICTION_TEST: Sense = Sense::new(SenseKey::NoSense, 0x5d, 0xff);
+    /// 00h 5Eh/03h IDLE CONDITION ACTIVATED BY COMMAND.
+    pub const IDLE_BY_COMMAND: Sense = Sense::new(SenseKey::NoSense, 0x5e, 0x03);
+    /// 00h 5Eh/04h STANDBY CONDITION ACTIVATED BY COMMAND.
+    pub const STANDBY_BY_COMMAND: Sense = Sense::new(SenseKey::NoSense, 0x5e, 0x04);
+    /// 02h 04h/02h LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED: START STOP UNIT stopped it.
+    pub const INITIALIZING_COMMAND_REQUIRED: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x02);
     /// 02h 04h/03h LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED.
     pub const NOT_READY_MANUAL_INTERVENTION: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x03);
     /// 02h 3Ah/00h MEDIUM NOT PRESENT.

@@ -6,6 +6,7 @@ mod kill;
 #[cfg(feature = "rbd")]
 mod rbd;
 mod roce;
+mod saved;
 mod spdk_client;
 mod statistics;
 mod wrappers;

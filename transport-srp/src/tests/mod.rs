@@ -4,6 +4,7 @@ mod change;
 mod data;
 mod logins;
 mod management;
+mod modes;
 mod orphans;
 mod passthrough;
 mod units;

@@ -152,8 +152,8 @@ impl Appliance {
 
     /// Tells initiators of space that runs short.
     fn watch_space(&mut self) {
-        for Seen { name, total_bytes, passed } in self.thresholds.look(&self.bdevs, self.now) {
-            self.controller.set_space(&name, total_bytes);
+        for Seen { name, total_bytes, free_bytes, passed } in self.thresholds.look(&self.bdevs, self.now) {
+            self.controller.set_space(&name, total_bytes, free_bytes);
             if passed {
                 tracing::warn!(
                     bdev = name,

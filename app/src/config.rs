@@ -158,6 +158,9 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
                 if let Some(depth) = lun.unit.task_set().depth() {
                     params["queue_depth"] = depth.into();
                 }
+                if let Some(url) = lun.unit.management_url() {
+                    params["management_url"] = url.into();
+                }
             }
             config.push(json!({"method": "srp_target_add_lun", "params": params}));
         }

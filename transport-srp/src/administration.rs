@@ -63,6 +63,8 @@ pub struct LunOptions {
     /// Most commands that the unit takes at one time, of all initiators together, 1 to [`QUEUE_DEPTH_MAX`]; `None`: as many as come. More end
     /// with TASK SET FULL, or BUSY.
     pub queue_depth: Option<u32>,
+    /// URL of where the unit is configured, at most 255 characters.
+    pub management_url: Option<String>,
 }
 
 impl Controller {
@@ -198,10 +200,13 @@ impl Controller {
         }
     }
 
-    /// Notes how much space there is beneath a device, for the units on it or on one that stands on it.
-    pub fn set_space(&self, bdev: &str, total_bytes: u64) {
+    /// Notes how much space there is beneath a device, and how much of it is free, for the units on it or on one that stands on it.
+    pub fn set_space(&self, bdev: &str, total_bytes: u64, free_bytes: u64) {
         let units = self.units.iter().map(|(_, unit)| &unit.logical_unit);
-        units.filter(|unit| unit.bdev().stands_on(bdev)).for_each(|unit| unit.set_space(total_bytes));
+        for unit in units.filter(|unit| unit.bdev().stands_on(bdev)) {
+            unit.set_space(total_bytes);
+            unit.set_free_space(free_bytes);
+        }
     }
 
     /// Adds an allow-list. Sessions that exist are not touched.
@@ -303,25 +308,23 @@ impl Controller {
         if options.queue_depth.is_some_and(|depth| !(1..=QUEUE_DEPTH_MAX).contains(&depth)) {
             return Err(AdminError::Invalid(format!("queue_depth: 1 to {QUEUE_DEPTH_MAX}; leave it out for no limit")));
         }
+        let strings = [&options.product, &options.vendor, &options.revision, &options.serial, &options.management_url];
         if let Some(unit) = self.units.find(name) {
             if options.queue_depth.is_some() {
                 let text = format!("queue_depth: bdev {name} is exported already, with its own; leave it out");
                 return Err(AdminError::Invalid(text));
             }
-            let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
-            if identity.iter().any(|given| given.is_some()) || options.naa.is_some() || options.eui64.is_some() {
+            if strings.iter().any(|given| given.is_some()) || options.naa.is_some() || options.eui64.is_some() {
                 let text = format!(
-                    "product, vendor, revision, serial, naa, eui64: bdev {name} is exported already, with its identity; leave them out"
+                    "product, vendor, revision, serial, naa, eui64, management_url: bdev {name} is exported already, with its identity; leave them out"
                 );
                 return Err(AdminError::Invalid(text));
             }
             return Ok(unit);
         }
-        let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
-        if bdev.info().passthrough.is_some() && (identity.iter().any(|given| given.is_some()) || options.naa.is_some())
-        {
+        if bdev.info().passthrough.is_some() && (strings.iter().any(|given| given.is_some()) || options.naa.is_some()) {
             let text = format!(
-                "product, vendor, revision, serial, naa: bdev {name} is a SCSI device with its own; leave them out"
+                "product, vendor, revision, serial, naa, management_url: bdev {name} is a SCSI device with its own; leave them out"
             );
             return Err(AdminError::Invalid(text));
         }
@@ -333,6 +336,7 @@ impl Controller {
             serial: options.serial.clone().or(defaults.serial),
             naa: options.naa,
             eui64: options.eui64,
+            management_url: options.management_url.clone(),
             read_only: false,
             transfer_bytes_max: limits::TRANSFER_BYTES_MAX as u32,
             queue_depth: options.queue_depth,
@@ -342,10 +346,14 @@ impl Controller {
         self.check_identity(&unit)?;
         if let (Some(_), Some(space)) = (bdev.info().thin_threshold_percent, bdev.space()) {
             unit.set_space(space.total_bytes);
+            unit.set_free_space(space.free_bytes);
         }
         let saved = match &self.store {
             Some(store) => {
-                store.load(unit.naa()).map_err(|error| AdminError::Invalid(format!("bdev_name: {error}")))?
+                let saved =
+                    store.load(unit.naa()).map_err(|error| AdminError::Invalid(format!("bdev_name: {error}")))?;
+                unit.restore(&saved);
+                saved
             }
             None => Saved::default(),
         };
@@ -413,7 +421,7 @@ impl Controller {
 /// Names the parameter: what is wrong with the device is wrong with `bdev_name`.
 fn unit_error(error: UnitError) -> AdminError {
     match error {
-        UnitError::Text { .. } | UnitError::Naa(_) => AdminError::Invalid(error.to_string()),
+        UnitError::Text { .. } | UnitError::Naa(_) | UnitError::Url(_) => AdminError::Invalid(error.to_string()),
         _ => AdminError::Invalid(format!("bdev_name: {error}")),
     }
 }

@@ -451,8 +451,10 @@ impl Controller {
                     let (initiator, target) = (session.initiator, &session.target);
                     tracing::info!(session = id.0, %initiator, target, "session ended");
                 }
+                let ports = session.nexus.ports;
                 let units: Vec<UnitId> = session.units.keys().copied().collect();
                 self.sessions.remove(&id);
+                self.units.iter().for_each(|(_, unit)| unit.logical_unit.forget_nexus(&ports));
                 units.into_iter().for_each(|unit| self.restrict(unit));
             }
         }

@@ -7,7 +7,7 @@
 //! Such a command cannot be cut while it is on its way: who aborts it waits for it, as for RDMA.
 
 use scsi::control::{self, Circumstances, ControlReply, ControlRequest, Effect, Outcome};
-use scsi::{ScsiStatus, Sense, StoreError};
+use scsi::{Keeper, ScsiStatus, Sense, StoreError};
 
 use crate::command::{Command, Event};
 use crate::controller::Controller;
@@ -52,9 +52,10 @@ impl Controller {
         self.tell(group, ToGroup::ControlDone { command, reply });
     }
 
-    fn perform(&self, session: SessionId, unit: UnitId, request: ControlRequest, parameters: &[u8]) -> Outcome {
+    fn perform(&mut self, session: SessionId, unit: UnitId, request: ControlRequest, parameters: &[u8]) -> Outcome {
+        let target_ports = self.target_ports(unit);
         // A unit that no LUN refers to any more may be exported anew already: what it keeps is that one's now.
-        let exported = self.units.get(unit).filter(|exported| exported.references > 0);
+        let exported = self.units.get_mut(unit).filter(|exported| exported.references > 0);
         let (Some(exported), Some(session)) = (exported, self.sessions.get(&session)) else {
             return Sense::LOGICAL_UNIT_NOT_SUPPORTED.into();
         };
@@ -62,10 +63,16 @@ impl Controller {
             unit: &exported.logical_unit,
             ports: &session.nexus.ports,
             reservations: &exported.reservations,
-            target_ports: &self.target_ports(unit),
+            target_ports: &target_ports,
             can_persist: self.store.is_some(),
         };
-        control::perform(request, parameters, &circumstances)
+        let mut keeper = Keeper { saved: &mut exported.saved, store: self.store.as_deref(), failure: None };
+        let outcome = control::perform(request, parameters, &circumstances, &mut keeper);
+        if let Some(error) = keeper.failure {
+            let bdev = &exported.logical_unit.bdev().info().name;
+            tracing::error!(bdev, %error, "what an initiator wants kept is not saved");
+        }
+        outcome
     }
 
     /// Does what concerns others than the initiator.

@@ -93,6 +93,7 @@ struct AddLun {
     naa: Option<Hex64>,
     eui64: Option<String>,
     queue_depth: Option<u32>,
+    management_url: Option<String>,
 }
 
 fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
@@ -113,6 +114,7 @@ fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
         naa: params.naa.map(|naa| naa.0),
         eui64: eui64.map_err(|error: Eui64Error| RpcError::invalid_params(format!("eui64: {error}")))?,
         queue_depth: params.queue_depth,
+        management_url: params.management_url,
     };
     appliance.controller.add_lun(&params.target, &bdev, &options).map_err(admin_error)
 }
@@ -185,7 +187,7 @@ fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, Rpc
             json!({"lun": lun.lun, "bdev_name": lun.bdev_name, "read_only": lun.read_only, "product": lun.unit.name(),
                 "vendor": lun.unit.vendor(), "revision": lun.unit.revision(), "serial": lun.unit.serial(),
                 "naa": format!("{:#018x}", lun.unit.naa()), "eui64": lun.unit.eui64().map(|eui64| eui64.to_string()),
-                "queue_depth": lun.unit.task_set().depth()})
+                "queue_depth": lun.unit.task_set().depth(), "management_url": lun.unit.management_url()})
         });
         json!({"name": target.name, "id_ext": format!("{:#018x}", target.id_ext), "ioc_guid": format!("{:#018x}", target.ioc_guid),
             "sessions": target.sessions, "luns": luns.collect::<Vec<_>>()})

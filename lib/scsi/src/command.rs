@@ -1,12 +1,18 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
 mod allowed;
+mod diagnostic;
+mod log;
+mod maintenance;
 mod medium;
 mod query;
 mod reserve;
 mod unit;
 mod whole;
 
+use diagnostic::{read_buffer, read_defect_data, receive_diagnostic, send_diagnostic, write_buffer};
+use log::{log_select, log_sense};
+use maintenance::{report_identifying, report_task_management, report_timestamp, set_identifying, set_timestamp};
 use medium::{
     compare_and_write, lba_status, or_write, pre_fetch, read, synchronize_cache, unmap, verify, write,
     write_and_verify, write_atomic, write_same,
@@ -22,6 +28,7 @@ use crate::control::ControlRequest;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
 use crate::medium::generation::Policy;
+use crate::state::Power;
 use crate::through::Through;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{BlockRange, CONTROL_NACA, Form, be16, be32, opcode, service_action};
@@ -92,13 +99,22 @@ pub(crate) enum Command {
     /// SANITIZE with the service action EXIT FAILURE MODE.
     ExitFailureMode,
     StartStop {
+        power: Power,
+        /// The cache is written back before.
         flush: bool,
     },
     TestUnitReady {
         /// The device was found gone, and is to be looked at.
         probe: bool,
     },
-    PreventAllow,
+    /// A self-test with this SELF-TEST CODE; `None`: the default self-test.
+    SelfTest {
+        code: Option<u8>,
+    },
+    /// The pages of SEND DIAGNOSTIC, if there are any.
+    DiagnosticPage {
+        list_bytes: u16,
+    },
     /// Answered with at most `allocation` bytes.
     LbaStatus {
         range: BlockRange,
@@ -129,6 +145,11 @@ pub(crate) enum Query {
     ReadCapacity16,
     ModeSense(ModeQuery),
     ReportOpcodes { opcodes: OpcodeQuery, timeouts: bool },
+    BufferDescriptor { there: bool },
+    DefectList { options: u8, long: bool },
+    DiagnosticPages,
+    EchoBufferDescriptor,
+    TaskManagement { extended: bool },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,12 +178,13 @@ pub(crate) struct ModeQuery {
     pub(crate) descriptor: ModeDescriptor,
 }
 
-/// PAGE CONTROL (SPC-4) without saved values, which nothing here has.
+/// PAGE CONTROL (SPC-4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ModeValues {
     Current,
     Changeable,
     Default,
+    Saved,
 }
 
 /// The block descriptor that the header is followed by (DBD and LLBAA bits).
@@ -254,6 +276,9 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
     allowed::check(cdb, unit)?;
     if needs_medium(cdb[0]) {
         unit.check_ready()?;
+        if !asks_only(cdb[0]) {
+            unit.state().wake();
+        }
     }
     match cdb[0] {
         opcode::READ_6 | opcode::READ_10 | opcode::READ_12 | opcode::READ_16 => read(cdb, unit),
@@ -285,8 +310,16 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::RESERVE_6 | opcode::RESERVE_10 => spc2(cdb, ControlRequest::Reserve),
         opcode::RELEASE_6 | opcode::RELEASE_10 => spc2(cdb, ControlRequest::Release),
         opcode::MAINTENANCE_IN => maintenance_in(cdb),
-        opcode::START_STOP_UNIT => start_stop(cdb),
+        opcode::MAINTENANCE_OUT => maintenance_out(cdb),
+        opcode::START_STOP_UNIT => start_stop(cdb, unit),
         opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
+        opcode::LOG_SENSE => log_sense(cdb, unit),
+        opcode::LOG_SELECT => log_select(cdb, unit),
+        opcode::SEND_DIAGNOSTIC => send_diagnostic(cdb, unit),
+        opcode::RECEIVE_DIAGNOSTIC_RESULTS => receive_diagnostic(cdb),
+        opcode::READ_BUFFER => read_buffer(cdb),
+        opcode::WRITE_BUFFER => write_buffer(cdb),
+        opcode::READ_DEFECT_DATA_10 | opcode::READ_DEFECT_DATA_12 => read_defect_data(cdb),
         _ => Err(Sense::INVALID_COMMAND_OPERATION_CODE),
     }
 }
@@ -342,6 +375,12 @@ fn needs_medium(operation: u8) -> bool {
     )
 }
 
+/// Of those, the ones for which a unit need not leave a power condition.
+#[inline]
+fn asks_only(operation: u8) -> bool {
+    matches!(operation, opcode::TEST_UNIT_READY | opcode::READ_CAPACITY_10 | opcode::SERVICE_ACTION_IN_16)
+}
+
 fn writable(unit: &LogicalUnit, context: &Context<'_>) -> Result<(), Sense> {
     match () {
         () if context.read_only || unit.is_read_only() => Err(Sense::WRITE_PROTECTED),
@@ -381,10 +420,22 @@ fn service_action_in_16(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense
     }
 }
 
-/// MAINTENANCE IN: REPORT SUPPORTED OPERATION CODES (SPC-4).
+/// MAINTENANCE IN (SPC-4).
 fn maintenance_in(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
+        service_action::REPORT_IDENTIFYING_INFORMATION => report_identifying(cdb),
         service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb),
+        service_action::REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS => report_task_management(cdb),
+        service_action::REPORT_TIMESTAMP => Ok(report_timestamp(cdb)),
+        _ => Err(unknown_service_action()),
+    }
+}
+
+/// MAINTENANCE OUT (SPC-4).
+fn maintenance_out(cdb: &[u8]) -> Result<Command, Sense> {
+    match cdb[1] & 0x1f {
+        service_action::SET_IDENTIFYING_INFORMATION => set_identifying(cdb),
+        service_action::SET_TIMESTAMP => set_timestamp(cdb),
         _ => Err(unknown_service_action()),
     }
 }

@@ -46,7 +46,9 @@ fn refusals_name_the_field() {
         (&[0x1a, 0, 0x3f, 1], field(3, None)),
         (&[0x5a, 0, 0xc8], Sense::SAVING_PARAMETERS_NOT_SUPPORTED),
         (&[0x1b, 0, 0, 1, 0], field(3, Some(3))),    // POWER CONDITION MODIFIER
-        (&[0x1b, 0, 0, 0, 0x30], field(4, Some(7))), // POWER CONDITION standby
+        (&[0x1b, 0, 0, 1, 0x20], field(3, Some(3))), // idle_b
+        (&[0x1b, 0, 0, 0, 0xa0], field(4, Some(7))), // POWER CONDITION FORCE_IDLE_0
+        (&[0x1b, 0, 0, 0, 0x40], field(4, Some(7))), // a reserved one
         (&[0x1b, 0, 0, 0, 0x02], field(4, Some(1))), // LOEJ
         (&[0x1e, 0, 0, 0, 0x03], field(4, Some(1))), // PREVENT
         (&[0x25, 0, 0, 0, 0, 1], field(2, None)),    // an address without PMI

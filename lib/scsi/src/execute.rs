@@ -4,15 +4,17 @@ use std::ops::Range;
 
 use bdev::{IoError, Op};
 
+use crate::answer::diagnostic;
 use crate::command::{self, Bitmap, Command};
 use crate::control::ControlRequest;
 use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Lun};
 use crate::medium::{
-    self, cache, compare_and_write, format, lba_status, on_unit, or_write, read_write, ready, sanitize, unmap, verify,
-    write_same,
+    self, cache, compare_and_write, format, lba_status, on_unit, or_write, power, read_write, ready, sanitize,
+    self_test, unmap, verify, write_same,
 };
 use crate::nexus::{UnitAttention, UnitNexus};
+use crate::state::Failed;
 use crate::task_set::AttentionInterlock;
 use crate::through;
 use crate::unit::LogicalUnit;
@@ -313,9 +315,18 @@ impl Job {
     /// is the whole buffer, at least [`Job::buffer_len`] bytes.
     #[inline]
     pub fn step(&mut self, context: &Context<'_>, last: Option<Result<(), IoError>>, buffer: &mut [u8]) -> Step {
-        if let (Some(Err(IoError::Gone)), Some(unit)) = (last, context.unit) {
-            unit.set_gone(true);
+        if let (Some(Err(error)), Some(unit)) = (last, context.unit) {
+            self.note_failure(error, unit);
         }
+        let step = self.step_on(context, last, buffer);
+        match context.unit {
+            Some(unit) if unit.is_write_through() => step.through(),
+            _ => step,
+        }
+    }
+
+    #[inline]
+    fn step_on(&mut self, context: &Context<'_>, last: Option<Result<(), IoError>>, buffer: &mut [u8]) -> Step {
         let turn = medium::Turn { last, cursor: &mut self.cursor, stage: &mut self.stage, buffer };
         match self.command {
             Command::Read { range, fua } => on_unit(context, |unit| read_write::read(range, fua, unit, turn)),
@@ -342,9 +353,7 @@ impl Job {
             Command::SynchronizeCache { range, immediate } => {
                 on_unit(context, |unit| cache::flush(range, immediate, unit, turn))
             }
-            Command::StartStop { flush: true } => {
-                on_unit(context, |unit| cache::flush(cache::EVERYTHING, false, unit, turn))
-            }
+            Command::StartStop { power, flush } => on_unit(context, |unit| power::step(power, flush, unit, turn)),
             Command::Format { list_bytes, long } => on_unit(context, |unit| format::step(list_bytes, long, unit, turn)),
             Command::Sanitize { method, list_bytes, immediate, restricted } => {
                 on_unit(context, |unit| sanitize::step(method, list_bytes, (immediate, restricted), unit, turn))
@@ -357,12 +366,12 @@ impl Job {
                 on_unit(context, |unit| lba_status::step(range, allocation, unit, turn))
             }
             Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
-            Command::StartStop { flush: false } | Command::TestUnitReady { probe: false } | Command::PreventAllow => {
-                Step::GOOD
-            }
+            Command::TestUnitReady { probe: false } => Step::GOOD,
+            Command::SelfTest { code } => on_unit(context, |unit| self_test::step(code, unit, turn)),
+            Command::DiagnosticPage { list_bytes } => diagnostic::check_list(&turn.buffer[..usize::from(list_bytes)]),
             Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),
             Command::Control { request, list_bytes, .. } => {
-                Step::Control { request, parameters: 0..list_bytes as usize }
+                on_unit(context, |unit| cache::then_control(request, list_bytes, unit, turn))
             }
             Command::Through(ref through) => {
                 on_unit(context, |unit| through::step(through, unit, context.read_only, turn))
@@ -371,7 +380,34 @@ impl Job {
     }
 }
 
+impl Job {
+    /// What failed is counted for the log pages; a device that is gone has to prove that it is back.
+    #[cold]
+    fn note_failure(&self, error: IoError, unit: &LogicalUnit) {
+        if error == IoError::Gone {
+            unit.set_gone(true);
+        }
+        let was_for = match self.command {
+            Command::Read { .. } | Command::TestUnitReady { .. } | Command::LbaStatus { .. } => Failed::Read,
+            Command::SelfTest { .. } => Failed::Read,
+            Command::Verify { .. } => Failed::Verify,
+            _ => Failed::Write,
+        };
+        unit.state().count(error, was_for);
+    }
+}
+
 impl Step {
+    /// The same with nothing left in a volatile cache: WCE of the caching mode page is clear (SBC-3). What is unmapped has no data that
+    /// could be lost.
+    #[cold]
+    fn through(mut self) -> Step {
+        if let Step::Io { on: None, op: Op::Write { fua } | Op::WriteZeroes { fua, .. }, .. } = &mut self {
+            *fua = true;
+        }
+        self
+    }
+
     /// Done, with nothing for the initiator.
     pub(crate) const GOOD: Step = Step::Done(Ending::Good { data_in: 0..0 });
 
@@ -423,7 +459,8 @@ impl Lengths {
                 (list_bytes, allocation, list_bytes.max(allocation.min(SCRATCH_BYTES as u32)) as usize)
             }
             (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
-            (Command::TestUnitReady { probe: true }, _) => (0, 0, block_size as usize),
+            (Command::TestUnitReady { probe: true } | Command::SelfTest { .. }, _) => (0, 0, block_size as usize),
+            (Command::DiagnosticPage { list_bytes }, _) => (u32::from(list_bytes), 0, usize::from(list_bytes)),
             (Command::Through(ref through), _) => through.lengths(),
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
             (Command::Verify { .. } | Command::WriteSame { .. } | Command::WriteAndVerify { .. }, None)
@@ -431,7 +468,7 @@ impl Lengths {
             | (Command::Format { .. } | Command::Sanitize { .. }, None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
             | (Command::ExitFailureMode | Command::PreFetch { .. }, _)
-            | (Command::TestUnitReady { probe: false } | Command::PreventAllow, _) => (0, 0, 0),
+            | (Command::TestUnitReady { probe: false }, _) => (0, 0, 0),
         };
         Lengths { data_out, data_in, buffer: buffer as u32 }
     }

@@ -64,12 +64,12 @@ fn inquiry_where_there_is_no_unit() {
 fn vpd_pages_and_their_list() {
     let unit = unit();
     let list = answer(&inquiry(1, 0, 252), &context(&unit));
-    assert_eq!(list, [0, 0, 0, 7, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(list, [0, 0, 0, 10, 0x00, 0x80, 0x83, 0x85, 0x86, 0x87, 0x8a, 0xb0, 0xb1, 0xb2]);
     for &page in &list[4..] {
         let data = answer(&inquiry(1, page, 1024), &context(&unit));
         assert_eq!(data[..2], [0, page]);
         assert_eq!(usize::from(u16::from_be_bytes([data[2], data[3]])), data.len() - 4, "page {page:02x}");
-        for allocation in [0, 3, 4, 8, data.len() - 1] {
+        for allocation in [0, 3, 4, 8.min(data.len()), data.len() - 1] {
             let cut = answer(&inquiry(1, page, allocation as u16), &context(&unit));
             assert_eq!(cut, data[..allocation], "page {page:02x}");
         }
@@ -116,11 +116,39 @@ fn vpd_identification_by_eui_64() {
 #[test]
 fn vpd_extended_inquiry() {
     let page = |unit| answer(&inquiry(1, 0x86, 252), &context(&unit));
-    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x07, 0, 0, 0, 0, 0, 0, 0, 28];
+    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x07, 0, 0, 0, 0, 0, 1, 0, 28];
     expected.resize(64, 0);
     assert_eq!(page(unit()), expected);
     expected[6] = 0x01;
     assert_eq!(page(unit_with(|facts| facts.write_cache = true)), expected);
+}
+
+#[test]
+fn vpd_management_addresses() {
+    let page = |url: Option<&str>| {
+        let management_url = url.map(str::to_owned);
+        let unit = LogicalUnit::new(UnitOptions { management_url, ..options() }).expect("a unit");
+        answer(&inquiry(1, 0x85, 1024), &context(&unit))
+    };
+    assert_eq!(page(None), [0, 0x85, 0, 0]);
+    assert_eq!(page(Some("http://a")), *b"\0\x85\0\x10\x01\0\0\x0chttp://a\0\0\0\0");
+    assert_eq!(page(Some("http://abc")), *b"\0\x85\0\x10\x01\0\0\x0chttp://abc\0\0");
+    assert_eq!(page(Some(&"x".repeat(255))).len(), 4 + 4 + 256);
+    for wrong in ["", "a b", &"x".repeat(256)] {
+        let options = UnitOptions { management_url: Some(wrong.to_owned()), ..options() };
+        let error = LogicalUnit::new(options).expect_err("no URL").to_string();
+        assert!(error.starts_with(&format!("management_url: '{wrong}'")), "{error}");
+    }
+}
+
+#[test]
+fn vpd_mode_page_policy_and_power_conditions() {
+    let unit = unit();
+    let page = |page| answer(&inquiry(1, page, 252), &context(&unit));
+    assert_eq!(page(0x87), [0, 0x87, 0, 4, 0x3f, 0xff, 0, 0]);
+    let mut expected = vec![0, 0x8a, 0, 14, 0x01, 0x01];
+    expected.resize(18, 0);
+    assert_eq!(page(0x8a), expected);
 }
 
 #[test]
@@ -254,16 +282,25 @@ fn mode_sense_6() {
     let page = |page, allocation| answer(&[0x1a, 0x08, page, 0, allocation, 0], &context(&unit));
     let mut caching = vec![0x08, 0x12, 0x04];
     caching.resize(20, 0);
-    let control = [0x0a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 0];
-    let exceptions = [0x1c, 0x0a, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let control = [0x0a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 60];
+    let exceptions = [0x1c, 0x0a, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(page(0x08, 255), [&[23, 0, 0x10, 0][..], &caching].concat());
     assert_eq!(page(0x0a, 255), [&[15, 0, 0x10, 0][..], &control].concat());
     assert_eq!(page(0x1c, 255), [&[15, 0, 0x10, 0][..], &exceptions].concat());
-    let all = [&[47, 0, 0x10, 0][..], &caching, &control, &exceptions].concat();
-    assert_eq!(page(0x3f, 255), all);
-    assert_eq!(page(0x3f, 4), all[..4]);
+    let zeroes = |header: [u8; 2]| [&header[..], &vec![0; usize::from(header[1])]].concat();
+    let port = [0x19, 6, 4, 0, 0, 0, 0, 0];
+    let start = [zeroes([0x01, 0x0a]), zeroes([0x02, 0x0e]), zeroes([0x07, 0x0a]), caching].concat();
+    let extension = [&[0x4a, 1, 0, 28, 0x06][..], &[0; 27]].concat();
+    let power = zeroes([0x1a, 0x26]);
+    let pages = [&start[..], &control, &port, &power, &exceptions].concat();
+    let all = [&start[..], &control, &extension, &port, &power, &exceptions].concat();
+    assert_eq!(page(0x3f, 255), [&[135, 0, 0x10, 0][..], &pages].concat());
+    assert_eq!(page(0x3f, 4), [135, 0, 0x10, 0]);
     assert_eq!(page(0x3f, 0), []);
-    assert_eq!(answer(&[0x1a, 0x08, 0x3f, 0xff, 255, 0], &context(&unit)), all);
+    let with_subpages = answer(&[0x1a, 0x08, 0x3f, 0xff, 255, 0], &context(&unit));
+    assert_eq!(with_subpages, [&[167, 0, 0x10, 0][..], &all].concat());
+    let control_pages = answer(&[0x1a, 0x08, 0x0a, 0xff, 255, 0], &context(&unit));
+    assert_eq!(control_pages[4..], [&control[..], &extension].concat());
 }
 
 #[test]
@@ -290,11 +327,24 @@ fn mode_sense_shows_current_changeable_and_default_values() {
     assert_eq!(page(0, 0x0a)[..6], [0x0a, 0x0a, 0x06, 0x10, 0x08, 0x00]);
     assert_eq!(page(2, 0x0a)[..6], [0x0a, 0x0a, 0x02, 0x10, 0x00, 0x40]);
     assert_eq!(page(2, 0x08)[..3], [0x08, 0x12, 0x04]);
-    for (code, len) in [(0x08, 0x12), (0x0a, 0x0a), (0x1c, 0x0a)] {
-        let mut nothing = vec![code, len];
-        nothing.resize(usize::from(len) + 2, 0);
-        assert_eq!(page(1, code), nothing);
+    for start in [
+        [0x01, 0x0a, 0, 0, 0, 0],
+        [0x02, 0x0e, 0, 0, 0, 0],
+        [0x07, 0x0a, 0, 0, 0, 0],
+        [0x08, 0x12, 0x04, 0, 0, 0],
+        [0x0a, 0x0a, 0x04, 0, 0x08, 0x40],
+        [0x19, 0x06, 0, 0, 0, 0],
+        [0x1a, 0x26, 0, 0, 0, 0],
+        [0x1c, 0x0a, 0x0c, 0x0f, 0, 0],
+    ] {
+        let mut mask = start.to_vec();
+        mask.resize(usize::from(start[1]) + 2, 0);
+        assert_eq!(page(1, start[0]), mask);
     }
+    unit.set_mode(&crate::ModeParameters { write_cache: false, ..unit.mode() });
+    assert_eq!((page(0, 0x08)[2], page(2, 0x08)[2]), (0, 0x04));
+    let without = unit_with(|facts| facts.write_cache = false);
+    assert_eq!(answer(&[0x1a, 0x08, 0x48, 0, 255, 0], &context(&without))[6], 0, "there is no cache to switch");
 }
 
 #[test]
@@ -328,9 +378,10 @@ fn mode_sense_shows_the_provisioning_threshold() {
     let exceptions = page(0, 0x1c, 0, &watched);
     assert_eq!(exceptions[..2], [0x1c, 0x0a]);
     assert_eq!(page(0, 0x1c, 0xff, &watched), [&exceptions[..], &expected].concat());
-    let (pages, all) = (page(0, 0x3f, 0, &watched), page(0, 0x3f, 0xff, &watched));
-    assert_eq!(all, [&pages[..], &expected].concat());
-    assert_eq!(pages, page(0, 0x3f, 0xff, &unit()));
+    let all = page(0, 0x3f, 0xff, &watched);
+    assert!(all.ends_with(&[&exceptions[..], &expected].concat()));
+    assert_eq!(all.len(), page(0, 0x3f, 0xff, &unit()).len() + expected.len());
+    assert_eq!((page(0, 0x01, 0, &watched)[7], page(0, 0x01, 0, &unit())[7]), (0x80, 0), "LBPERE");
 
     let refused =
         |page: u8, subpage: u8, unit: &LogicalUnit| refusal(&[0x1a, 0x08, page, subpage, 255, 0], &context(unit));
@@ -599,8 +650,9 @@ proptest! {
         let modes = ask(&[0x5a, 0x08, 0x3f, 0xff, 0, 0, 0, 0xff, 0xff, 0]);
         prop_assert_eq!(usize::from(be16(&modes, 0)), modes.len() - 2);
         prop_assert_eq!(modes[3] & 0x80 != 0, unit.is_read_only());
-        let mut pages = &modes[8..];
+        let (mut pages, mut watched) = (&modes[8..], false);
         while let [code, second, ..] = *pages {
+            watched |= (code & 0x7f, second) == (0x5c, 2);
             let len = if code & 0x40 == 0 { 2 + usize::from(second) } else { 4 + usize::from(be16(pages, 2)) };
             prop_assert!(len <= pages.len());
             pages = &pages[len..];
@@ -615,7 +667,7 @@ proptest! {
         let (lbpme, lbpu, unmap_limit) = (capacity[14] & 0x80 != 0, provisioning[5] & 0x80 != 0, be32(&limits, 20));
         prop_assert!(lbpme == lbpu && lbpu == (unmap_limit > 0) && lbpu == (provisioning[6] == 2));
         prop_assert_eq!(capacity[14] & 0x40 != 0, provisioning[5] & 0x04 != 0);
-        prop_assert_eq!(provisioning[4] != 0, modes.len() > 8 + 20 + 12 + 12);
+        prop_assert_eq!(provisioning[4] != 0, watched);
 
         let status = ask(&cdb(&[0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]));
         let told: u64 = status[8..].chunks(16).map(|descriptor| u64::from(be32(descriptor, 8))).sum();

@@ -22,7 +22,7 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `mode/` (mode pages), `unit.rs`, `state.rs`, `nexus.rs`, `lun.rs`, `wire/`.
 //! Reservations: `reservations/` (what becomes of them), `access.rs` (whose commands they stop).
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
@@ -41,9 +41,11 @@ mod execute;
 pub mod limits;
 mod lun;
 mod medium;
+mod mode;
 mod nexus;
 pub mod reservations;
 mod saved;
+mod state;
 mod task_set;
 #[cfg(test)]
 mod testing;
@@ -57,8 +59,10 @@ pub use eui64::{Eui64, Eui64Error};
 pub use execute::{Context, Designation, Ending, Job, NoPeers, Peer, PeerUnit, Peers, PortIds, Step, begin};
 pub use limits::SCRATCH_BYTES;
 pub use lun::{Address, Lun};
+pub use mode::{Exceptions, ModeParameters};
 pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
-pub use saved::{Saved, Store, StoreError};
+pub use saved::{ApplicationLog, Identifying, Keeper, Saved, Store, StoreError};
+pub use state::SelfTestFailure;
 pub use task_set::{AttentionInterlock, QueueError, TaskSet};
 pub use through::unit_attention_of;
 pub use unit::{LogicalUnit, UnitError, UnitOptions};
@@ -81,7 +85,9 @@ pub const COMMANDS: &[CommandInfo] = &[
     disk(RELEASE_6, "RELEASE(6)", &[0x17, 0x11, 0, 0, 0, 0x04], QUICK),
     disk(MODE_SENSE_6, "MODE SENSE(6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(START_STOP_UNIT, "START STOP UNIT", &[0x1b, 0, 0, 0x0f, 0xf7, 0x04], QUICK),
-    disk(PREVENT_ALLOW_MEDIUM_REMOVAL, "PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x02, 0x04], QUICK),
+    disk(RECEIVE_DIAGNOSTIC_RESULTS, "RECEIVE DIAGNOSTIC RESULTS", &[0x1c, 0x01, 0xff, 0xff, 0xff, 0x04], QUICK),
+    disk(SEND_DIAGNOSTIC, "SEND DIAGNOSTIC", &[0x1d, 0xf4, 0, 0xff, 0xff, 0x04], LONG),
+    disk(PREVENT_ALLOW_MEDIUM_REMOVAL, "PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x03, 0x04], QUICK),
     disk(READ_CAPACITY_10, "READ CAPACITY(10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], QUICK),
     disk(READ_10, "READ(10)", &[0x28, 0xe8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], QUICK),
     disk(WRITE_10, "WRITE(10)", &[0x2a, 0xe8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], QUICK),
@@ -89,11 +95,16 @@ pub const COMMANDS: &[CommandInfo] = &[
     disk(VERIFY_10, "VERIFY(10)", &[0x2f, 0xe6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], LONG),
     disk(PRE_FETCH_10, "PRE-FETCH(10)", &[0x34, 0, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], QUICK),
     disk(SYNCHRONIZE_CACHE_10, "SYNCHRONIZE CACHE(10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], LONG),
+    disk(READ_DEFECT_DATA_10, "READ DEFECT DATA(10)", &[0x37, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    disk(WRITE_BUFFER, "WRITE BUFFER", &[0x3b, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
+    disk(READ_BUFFER, "READ BUFFER", &[0x3c, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(WRITE_SAME_10, "WRITE SAME(10)", &[0x41, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], LONG),
     CommandInfo { needs: Needs::Unmap, ..disk(UNMAP, "UNMAP", &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], LONG) },
     action(SANITIZE, SANITIZE_OVERWRITE, "SANITIZE, OVERWRITE", &[0x48, 0xa1, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], WHOLE_MEDIUM),
     CommandInfo { needs: Needs::Unmap, ..action(SANITIZE, SANITIZE_BLOCK_ERASE, "SANITIZE, BLOCK ERASE", &[0x48, 0xa2, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], WHOLE_MEDIUM) },
     action(SANITIZE, SANITIZE_EXIT_FAILURE_MODE, "SANITIZE, EXIT FAILURE MODE", &[0x48, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    disk(LOG_SELECT, "LOG SELECT", &[0x4c, 0x03, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    disk(LOG_SENSE, "LOG SENSE", &[0x4d, 0x03, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(MODE_SELECT_10, "MODE SELECT(10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
     disk(RESERVE_10, "RESERVE(10)", &[0x56, 0x13, 0, 0, 0, 0, 0, 0, 0, 0x04], QUICK),
     disk(RELEASE_10, "RELEASE(10)", &[0x57, 0x13, 0, 0, 0, 0, 0, 0, 0, 0x04], QUICK),
@@ -130,9 +141,15 @@ pub const COMMANDS: &[CommandInfo] = &[
     action(SERVICE_ACTION_IN_16, READ_CAPACITY_16, "READ CAPACITY(16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(SERVICE_ACTION_IN_16, GET_LBA_STATUS, "GET LBA STATUS(16)", &[0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(REPORT_LUNS, "REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(MAINTENANCE_IN, REPORT_IDENTIFYING_INFORMATION, "REPORT IDENTIFYING INFORMATION", &[0xa3, 0x05, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x04], QUICK),
     action(MAINTENANCE_IN, REPORT_SUPPORTED_OPERATION_CODES, "REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(MAINTENANCE_IN, REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(MAINTENANCE_IN, REPORT_TIMESTAMP, "REPORT TIMESTAMP", &[0xa3, 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(MAINTENANCE_OUT, SET_IDENTIFYING_INFORMATION, "SET IDENTIFYING INFORMATION", &[0xa4, 0x06, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x04], QUICK),
+    action(MAINTENANCE_OUT, SET_TIMESTAMP, "SET TIMESTAMP", &[0xa4, 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(READ_12, "READ(12)", &[0xa8, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(WRITE_12, "WRITE(12)", &[0xaa, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(WRITE_AND_VERIFY_12, "WRITE AND VERIFY(12)", &[0xae, 0xe6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], LONG),
     disk(VERIFY_12, "VERIFY(12)", &[0xaf, 0xe6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], LONG),
+    disk(READ_DEFECT_DATA_12, "READ DEFECT DATA(12)", &[0xb7, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
 ];

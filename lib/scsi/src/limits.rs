@@ -51,6 +51,9 @@ pub const LBA_STATUS_DESCRIPTORS_MAX: usize = 256;
 /// Most registrations of one unit (SPC-4, PERSISTENT RESERVE OUT), so that READ FULL STATUS, which needs 48 bytes for each, can return
 /// them all.
 pub const REGISTRATIONS_MAX: usize = 1024;
+/// Bytes of the data buffer and of the echo buffer that each nexus has (READ BUFFER); what the echo buffer's capacity field has room for
+/// at most is 13 bits.
+pub const BUFFER_CAPACITY: usize = 4096;
 
 const fn is_aligned(bytes: usize) -> bool {
     bytes.next_multiple_of(BUFFER_ALIGN) == bytes
@@ -62,6 +65,7 @@ const _: () = {
     assert!(is_aligned(TRANSFER_BYTES_MIN as usize) && is_aligned(SCRATCH_BYTES));
     assert!(8 + 16 * UNMAP_DESCRIPTORS_MAX as usize <= SCRATCH_BYTES && u16::MAX as usize <= SCRATCH_BYTES);
     assert!(ANSWER_BYTES <= SCRATCH_BYTES);
+    assert!(BUFFER_CAPACITY < 1 << 13 && BUFFER_CAPACITY <= SCRATCH_BYTES);
     assert!(BUFFER_ALIGN + 16 * LBA_STATUS_DESCRIPTORS_MAX <= SCRATCH_BYTES);
     assert!(8 + 48 * REGISTRATIONS_MAX <= SCRATCH_BYTES && SCRATCH_BYTES > u16::MAX as usize);
     assert!(WRITE_SAME_BYTES_MAX >= BLOCK_BYTES_MAX as u64);

@@ -3,11 +3,13 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
+use serde::{Deserialize, Serialize};
+
 use crate::nexus::{UnitAttention, UnitNexus};
 use crate::wire::sense::ScsiStatus;
 
 /// QERR of the control mode page (SPC-4): what else ends when a command ends with CHECK CONDITION.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum QueueError {
     /// 00b: nothing.
@@ -20,7 +22,7 @@ pub enum QueueError {
 }
 
 /// UA_INTLCK_CTRL of the control mode page (SPC-4): what becomes of a unit attention that a command is ended with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum AttentionInterlock {
     /// 00b: it is cleared.
@@ -30,6 +32,21 @@ pub enum AttentionInterlock {
     Kept = 2,
     /// 11b: likewise, and BUSY, TASK SET FULL and RESERVATION CONFLICT become unit attentions.
     KeptWithStatus = 3,
+}
+
+impl QueueError {
+    /// The field's meaning; `None`: reserved.
+    pub(crate) fn of(field: u8) -> Option<QueueError> {
+        [QueueError::Nothing, QueueError::All, QueueError::SameNexus].into_iter().find(|it| *it as u8 == field)
+    }
+}
+
+impl AttentionInterlock {
+    /// The field's meaning; `None`: reserved.
+    pub(crate) fn of(field: u8) -> Option<AttentionInterlock> {
+        use AttentionInterlock::*;
+        [Cleared, Kept, KeptWithStatus].into_iter().find(|it| *it as u8 == field)
+    }
 }
 
 /// A unit's part in its task set. Shared by all cores.
@@ -93,11 +110,7 @@ impl TaskSet {
     /// The QERR field.
     #[inline]
     pub fn queue_error(&self) -> QueueError {
-        match self.rules.load(Relaxed) & QERR {
-            0 => QueueError::Nothing,
-            1 => QueueError::All,
-            _ => QueueError::SameNexus,
-        }
+        QueueError::of(self.rules.load(Relaxed) & QERR).unwrap_or_default()
     }
 
     /// Sets the QERR field. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
@@ -107,11 +120,7 @@ impl TaskSet {
 
     /// The UA_INTLCK_CTRL field.
     pub fn attention_interlock(&self) -> AttentionInterlock {
-        match (self.rules.load(Relaxed) & UA_INTLCK) >> UA_INTLCK_AT {
-            0 => AttentionInterlock::Cleared,
-            3 => AttentionInterlock::KeptWithStatus,
-            _ => AttentionInterlock::Kept,
-        }
+        AttentionInterlock::of((self.rules.load(Relaxed) & UA_INTLCK) >> UA_INTLCK_AT).unwrap_or_default()
     }
 
     /// Sets the UA_INTLCK_CTRL field. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
@@ -132,11 +141,6 @@ impl TaskSet {
         }
     }
 
-    /// The fields have their defaults again.
-    pub(crate) fn reset(&self) {
-        self.rules.store(0, Relaxed);
-    }
-
     fn replace(&self, bits: u8, value: u8) {
         let _ = self.rules.fetch_update(Relaxed, Relaxed, |rules| Some(rules & !bits | value));
     }
@@ -147,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_apart_from_each_other_and_reset_together() {
+    fn fields_are_apart_from_each_other() {
         let set = TaskSet::default();
         assert_eq!((set.queue_error(), set.attention_interlock()), Default::default());
         for queue_error in [QueueError::All, QueueError::SameNexus, QueueError::Nothing, QueueError::SameNexus] {
@@ -158,8 +162,6 @@ mod tests {
                 assert_eq!((set.queue_error(), set.attention_interlock()), (queue_error, interlock));
             }
         }
-        set.reset();
-        assert_eq!((set.queue_error(), set.attention_interlock()), Default::default());
     }
 
     #[test]

@@ -4,12 +4,14 @@ use bdev::null::{self, NullOptions};
 use bdev::{IoError, Op};
 use uuid::Uuid;
 
+use crate::control::{self, Circumstances, ControlRequest, perform};
 use crate::limits::SCRATCH_BYTES;
 use crate::medium;
+use crate::reservations::Reservations;
 use crate::unit::Facts;
 use crate::{
-    Address, Context, ControlReply, Ending, LogicalUnit, Lun, NoPeers, PortIds, Sense, Step, UnitNexus, UnitOptions,
-    begin,
+    Address, Context, ControlReply, Ending, Keeper, LogicalUnit, Lun, NoPeers, PortIds, Saved, Sense, Step, UnitNexus,
+    UnitOptions, begin,
 };
 
 pub(crate) const BLOCK: usize = 512;
@@ -99,7 +101,7 @@ impl Disk {
         self.blocks.get(&lba).cloned().unwrap_or_else(|| vec![0; BLOCK])
     }
 
-    fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
+    pub(crate) fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
         let Step::Io { on: None, op, lba, blocks, data } = step else { unreachable!("only I/O is executed") };
         let size = unit.block_size() as usize;
         assert!(lba.checked_add(blocks).is_some_and(|end| end <= unit.num_blocks()), "{op:?} {lba}+{blocks}");
@@ -214,15 +216,9 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
             }
             Step::Control { request, parameters } => {
                 let unit = context.unit.expect("the control plane needs a unit");
-                let reservations = crate::reservations::Reservations::default();
-                let at = crate::control::Circumstances {
-                    unit,
-                    ports: context.ports,
-                    reservations: &reservations,
-                    target_ports: &[],
-                    can_persist: false,
-                };
-                let reply = crate::control::perform(request, &buffer[parameters], &at).reply;
+                let mut saved = Saved::default();
+                let mut keeper = Keeper { saved: &mut saved, store: None, failure: None };
+                let reply = perform_alone(request, &buffer[parameters], unit, context.ports, &mut keeper).reply;
                 let (ending, data_in) = match reply {
                     ControlReply::Good(data) => {
                         let len = data.len().min(job.data_in_len() as usize);
@@ -263,4 +259,17 @@ pub(crate) fn cdb(start: &[u8]) -> Vec<u8> {
     let mut cdb = start.to_vec();
     cdb.resize(16, 0);
     cdb
+}
+
+/// Carries a request out at a unit that has no reservations, and no other ports.
+pub(crate) fn perform_alone(
+    request: ControlRequest,
+    parameters: &[u8],
+    unit: &LogicalUnit,
+    ports: &PortIds,
+    keeper: &mut Keeper<'_>,
+) -> control::Outcome {
+    let at =
+        Circumstances { unit, ports, reservations: &Reservations::default(), target_ports: &[], can_persist: false };
+    perform(request, parameters, &at, keeper)
 }

@@ -5,6 +5,7 @@ mod change;
 mod data;
 mod logins;
 mod management;
+mod modes;
 mod orphans;
 mod overlap;
 mod passthrough;

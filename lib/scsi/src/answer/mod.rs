@@ -1,11 +1,13 @@
 //! Commands that are answered without touching the medium: each file builds one kind of answer.
 
 pub(crate) mod capacity;
+pub(crate) mod diagnostic;
 pub(crate) mod inquiry;
 pub(crate) mod luns;
 pub(crate) mod mode_sense;
 pub(crate) mod opcodes;
 pub(crate) mod sense;
+pub(crate) mod task_management;
 pub(crate) mod vpd;
 
 use crate::Context;
@@ -32,6 +34,11 @@ pub(crate) fn step(query: Query, allocation: u32, context: &Context<'_>, buffer:
         Query::ReportOpcodes { opcodes, timeouts } => {
             on_unit(context, |unit| done(bytes, |bytes| opcodes::put(opcodes, timeouts, unit, bytes)))
         }
+        Query::BufferDescriptor { there } => done(bytes, |bytes| diagnostic::put_buffer(there, bytes)),
+        Query::DefectList { options, long } => done(bytes, |bytes| diagnostic::put_defects(options, long, bytes)),
+        Query::DiagnosticPages => done(bytes, diagnostic::put_pages),
+        Query::EchoBufferDescriptor => done(bytes, diagnostic::put_echo_buffer),
+        Query::TaskManagement { extended } => done(bytes, |bytes| task_management::put(extended, bytes)),
     }
 }
 

@@ -10,7 +10,10 @@ use crate::wire::bytes::Bytes;
 const SUPPORTED_PAGES: u8 = 0x00;
 const UNIT_SERIAL_NUMBER: u8 = 0x80;
 const DEVICE_IDENTIFICATION: u8 = 0x83;
+const MANAGEMENT_ADDRESSES: u8 = 0x85;
 const EXTENDED_INQUIRY: u8 = 0x86;
+const MODE_PAGE_POLICY: u8 = 0x87;
+const POWER_CONDITION: u8 = 0x8a;
 const BLOCK_LIMITS: u8 = 0xb0;
 const BLOCK_CHARACTERISTICS: u8 = 0xb1;
 const PROVISIONING: u8 = 0xb2;
@@ -21,7 +24,10 @@ pub(crate) const PAGES: &[u8] = &[
     SUPPORTED_PAGES,
     UNIT_SERIAL_NUMBER,
     DEVICE_IDENTIFICATION,
+    MANAGEMENT_ADDRESSES,
     EXTENDED_INQUIRY,
+    MODE_PAGE_POLICY,
+    POWER_CONDITION,
     BLOCK_LIMITS,
     BLOCK_CHARACTERISTICS,
     PROVISIONING,
@@ -42,7 +48,10 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     match (page, context.unit) {
         (UNIT_SERIAL_NUMBER, Some(unit)) => bytes.put(unit.serial().as_bytes()),
         (DEVICE_IDENTIFICATION, Some(unit)) => put_identification(unit.identity(), context, bytes),
+        (MANAGEMENT_ADDRESSES, Some(unit)) => put_management_addresses(unit.management_url(), bytes),
         (EXTENDED_INQUIRY, Some(unit)) => put_extended_inquiry(unit.facts(), bytes),
+        (MODE_PAGE_POLICY, Some(_)) => bytes.put(&ALL_SHARED),
+        (POWER_CONDITION, Some(_)) => put_power_condition(bytes),
         (BLOCK_LIMITS, Some(unit)) => put_block_limits(unit.facts(), bytes),
         (BLOCK_CHARACTERISTICS, Some(unit)) => put_block_characteristics(unit.facts(), bytes),
         (PROVISIONING, Some(unit)) => put_provisioning(unit, bytes),
@@ -84,6 +93,17 @@ fn put_designator(bytes: &mut Bytes<'_>, code_set: u8, kind: u8, parts: &[&[u8]]
     parts.iter().for_each(|part| bytes.put(part));
 }
 
+/// Management network addresses (SPC-4): the URL of the storage configuration service, with a NUL, in whole words.
+fn put_management_addresses(url: Option<&str>, bytes: &mut Bytes<'_>) {
+    const STORAGE_CONFIGURATION: u8 = 0x01;
+    let Some(url) = url else { return };
+    let field_bytes = (url.len() + 1).next_multiple_of(4);
+    bytes.put(&[STORAGE_CONFIGURATION, 0]);
+    bytes.put_be16(field_bytes as u16);
+    bytes.put(url.as_bytes());
+    bytes.put_zeroes(field_bytes - url.len());
+}
+
 /// Extended INQUIRY data (SPC-4).
 fn put_extended_inquiry(facts: &Facts, bytes: &mut Bytes<'_>) {
     // Task attributes, all but ACA.
@@ -94,9 +114,23 @@ fn put_extended_inquiry(facts: &Facts, bytes: &mut Bytes<'_>) {
     bytes.put_u8(0); // microcode, protection information
     bytes.put_u8(SIMPSUP | ORDSUP | HEADSUP);
     bytes.put_u8(if facts.write_cache { V_SUP } else { 0 });
-    bytes.put_zeroes(6);
+    bytes.put_zeroes(3);
+    bytes.put_be16(1); // EXTENDED SELF-TEST COMPLETION MINUTES
+    bytes.put_u8(0);
     bytes.put_u8(SENSE_BYTES_MAX as u8); // MAXIMUM SUPPORTED SENSE DATA LENGTH
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
+}
+
+/// Mode page policy (SPC-4): of all pages and subpages, all initiators see the same values.
+const ALL_SHARED: [u8; 4] = [0x3f, 0xff, 0, 0];
+
+/// Power condition (SPC-4): what START STOP UNIT has, and that it takes no time to be active again.
+fn put_power_condition(bytes: &mut Bytes<'_>) {
+    const PAGE_BYTES: usize = 0x0e;
+    const STANDBY_Z: u8 = 0x01;
+    const IDLE_A: u8 = 0x01;
+    bytes.put(&[STANDBY_Z, IDLE_A]);
+    bytes.put_zeroes(PAGE_BYTES - 2);
 }
 
 /// Block limits (SBC-3). WSNZ is clear: WRITE SAME of length zero runs to the end.

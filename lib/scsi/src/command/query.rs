@@ -77,6 +77,7 @@ pub(super) fn mode_sense(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sens
         0b00 => ModeValues::Current,
         0b01 => ModeValues::Changeable,
         0b10 => ModeValues::Default,
+        _ if unit.can_save() => ModeValues::Saved,
         _ => return Err(Sense::SAVING_PARAMETERS_NOT_SUPPORTED),
     };
     let descriptor = match cdb[1] {

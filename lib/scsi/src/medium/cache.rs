@@ -1,8 +1,9 @@
-//! SYNCHRONIZE CACHE, and the flush of START STOP UNIT.
+//! SYNCHRONIZE CACHE, and the flush of commands for the control plane.
 
 use bdev::Op;
 
 use super::{Stage, Turn, out_of_turn};
+use crate::control::ControlRequest;
 use crate::execute::Step;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::BlockRange;
@@ -23,5 +24,14 @@ pub(crate) fn flush(range: BlockRange, immediate: bool, unit: &LogicalUnit, turn
         (_, Some(Ok(()))) => Step::GOOD,
         (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, Op::Flush, range.lba, range.blocks)),
         (_, None) => out_of_turn(),
+    }
+}
+
+/// A command for the control plane, after what is in the cache is on the medium if the command wants that.
+pub(crate) fn then_control(request: ControlRequest, list_bytes: u32, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+    match (*turn.stage, turn.last) {
+        (Stage::Start, _) if request.flushes_first(unit) => turn.ask(Stage::Flushing, Op::Flush, EVERYTHING),
+        (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, Op::Flush, 0, 0)),
+        _ => Step::Control { request, parameters: 0..list_bytes as usize },
     }
 }

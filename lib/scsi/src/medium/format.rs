@@ -34,13 +34,13 @@ fn plan(list: &[u8], long: bool, block_size: u32) -> Result<Plan, Sense> {
     }
     let options = list[1];
     match () {
-        () if list[0] & PROTECTION_FIELD_USAGE != 0 => return Err(Sense::invalid_bits_in_parameter_list(0, 2)),
+        () if list[0] & PROTECTION_FIELD_USAGE != 0 => return Err(Sense::invalid_bit_in_parameter_list(0, 2)),
         () if options & FOV == 0 && options & DPRY_DCRT_STPF_IP != 0 => {
             let bit = (options & DPRY_DCRT_STPF_IP).ilog2();
-            return Err(Sense::invalid_bits_in_parameter_list(1, bit as u8));
+            return Err(Sense::invalid_bit_in_parameter_list(1, bit as u8));
         }
         // P_I_INFORMATION, PROTECTION INTERVAL EXPONENT; then DEFECT LIST LENGTH.
-        () if long && list[3] != 0 => return Err(Sense::invalid_bits_in_parameter_list(3, 7)),
+        () if long && list[3] != 0 => return Err(Sense::invalid_bit_in_parameter_list(3, 7)),
         () if long && be32(list, 4) != 0 => return Err(Sense::invalid_field_in_parameter_list(4)),
         () if !long && be16(list, 2) != 0 => return Err(Sense::invalid_field_in_parameter_list(2)),
         () => {}
@@ -65,8 +65,8 @@ fn pattern(list: &[u8], at: usize, block_size: u32) -> Result<Option<std::ops::R
     let start = at + DESCRIPTOR_HEADER_BYTES;
     let length_at_fault = Sense::invalid_field_in_parameter_list(at as u16 + 2);
     match (header[1], be16(header, 2)) {
-        _ if header[0] & IP_MODIFIER != 0 => Err(Sense::invalid_bits_in_parameter_list(at as u16, 7)),
-        _ if header[0] & SI != 0 => Err(Sense::invalid_bits_in_parameter_list(at as u16, 5)),
+        _ if header[0] & IP_MODIFIER != 0 => Err(Sense::invalid_bit_in_parameter_list(at as u16, 7)),
+        _ if header[0] & SI != 0 => Err(Sense::invalid_bit_in_parameter_list(at as u16, 5)),
         (DEFAULT, 0) => Ok(None),
         (DEFAULT, _) | (REPEATED, 0) => Err(length_at_fault),
         (REPEATED, len) if u32::from(len) > block_size => Err(length_at_fault),

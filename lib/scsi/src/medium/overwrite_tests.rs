@@ -46,7 +46,7 @@ fn cdb_32(start: &[u8]) -> Vec<u8> {
 }
 
 fn in_parameters(byte: u16, bit: u8) -> Sense {
-    Sense::invalid_bits_in_parameter_list(byte, bit)
+    Sense::invalid_bit_in_parameter_list(byte, bit)
 }
 
 #[test]

@@ -32,8 +32,8 @@ fn overwrite_plan(list: &[u8], immediate: bool, block_size: u32) -> Result<Plan,
     const PATTERN_AT: usize = 4;
     let (passes, len) = (list[0] & OVERWRITE_COUNT, be16(list, 2));
     match PATTERN_AT..PATTERN_AT + usize::from(len) {
-        _ if list[0] & TEST != 0 => Err(Sense::invalid_bits_in_parameter_list(0, 6)),
-        _ if passes == 0 => Err(Sense::invalid_bits_in_parameter_list(0, 4)),
+        _ if list[0] & TEST != 0 => Err(Sense::invalid_bit_in_parameter_list(0, 6)),
+        _ if passes == 0 => Err(Sense::invalid_bit_in_parameter_list(0, 4)),
         pattern if pattern.is_empty() || u32::from(len) > block_size || pattern.end > list.len() => {
             Err(Sense::invalid_field_in_parameter_list(2))
         }

@@ -10,7 +10,7 @@ use crate::control::{Circumstances, ControlReply, Effect, perform};
 use crate::nexus::UnitAttention;
 use crate::testing::unit;
 use crate::wire::cdb::{be16, be32, be64};
-use crate::{Context, Ending, LogicalUnit, ScsiStatus, Step, begin};
+use crate::{Context, Ending, Keeper, LogicalUnit, Saved, ScsiStatus, Step, begin};
 
 const INITIATORS: u8 = 3;
 const TARGETS: u8 = 2;
@@ -328,7 +328,9 @@ impl Subject {
             target_ports: &self.ports,
             can_persist: true,
         };
-        let outcome = perform(request, &buffer[parameters], &at);
+        let mut saved = Saved::default();
+        let mut keeper = Keeper { saved: &mut saved, store: None, failure: None };
+        let outcome = perform(request, &buffer[parameters], &at, &mut keeper);
         let (mut told, mut aborted) = (Told::new(), BTreeSet::new());
         for effect in outcome.effects {
             match effect {

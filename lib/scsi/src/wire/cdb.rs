@@ -14,6 +14,8 @@ pub mod opcode {
     pub const RELEASE_6: u8 = 0x17;
     pub const MODE_SENSE_6: u8 = 0x1a;
     pub const START_STOP_UNIT: u8 = 0x1b;
+    pub const RECEIVE_DIAGNOSTIC_RESULTS: u8 = 0x1c;
+    pub const SEND_DIAGNOSTIC: u8 = 0x1d;
     pub const PREVENT_ALLOW_MEDIUM_REMOVAL: u8 = 0x1e;
     pub const READ_CAPACITY_10: u8 = 0x25;
     pub const READ_10: u8 = 0x28;
@@ -22,9 +24,14 @@ pub mod opcode {
     pub const VERIFY_10: u8 = 0x2f;
     pub const PRE_FETCH_10: u8 = 0x34;
     pub const SYNCHRONIZE_CACHE_10: u8 = 0x35;
+    pub const READ_DEFECT_DATA_10: u8 = 0x37;
+    pub const WRITE_BUFFER: u8 = 0x3b;
+    pub const READ_BUFFER: u8 = 0x3c;
     pub const WRITE_SAME_10: u8 = 0x41;
     pub const UNMAP: u8 = 0x42;
     pub const SANITIZE: u8 = 0x48;
+    pub const LOG_SELECT: u8 = 0x4c;
+    pub const LOG_SENSE: u8 = 0x4d;
     pub const MODE_SELECT_10: u8 = 0x55;
     pub const RESERVE_10: u8 = 0x56;
     pub const RELEASE_10: u8 = 0x57;
@@ -45,10 +52,12 @@ pub mod opcode {
     pub const SERVICE_ACTION_IN_16: u8 = 0x9e;
     pub const REPORT_LUNS: u8 = 0xa0;
     pub const MAINTENANCE_IN: u8 = 0xa3;
+    pub const MAINTENANCE_OUT: u8 = 0xa4;
     pub const READ_12: u8 = 0xa8;
     pub const WRITE_12: u8 = 0xaa;
     pub const WRITE_AND_VERIFY_12: u8 = 0xae;
     pub const VERIFY_12: u8 = 0xaf;
+    pub const READ_DEFECT_DATA_12: u8 = 0xb7;
 }
 
 /// Service actions of the operation codes that have them: bits 4 to 0 of byte 1, but bytes 8 and 9 of a variable-length CDB.
@@ -56,7 +65,12 @@ pub mod opcode {
 pub mod service_action {
     pub const READ_CAPACITY_16: u8 = 0x10;
     pub const GET_LBA_STATUS: u8 = 0x12;
+    pub const REPORT_IDENTIFYING_INFORMATION: u8 = 0x05;
     pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
+    pub const REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS: u8 = 0x0d;
+    pub const REPORT_TIMESTAMP: u8 = 0x0f;
+    pub const SET_IDENTIFYING_INFORMATION: u8 = 0x06;
+    pub const SET_TIMESTAMP: u8 = 0x0f;
     pub const SANITIZE_OVERWRITE: u8 = 0x01;
     pub const SANITIZE_BLOCK_ERASE: u8 = 0x02;
     pub const SANITIZE_EXIT_FAILURE_MODE: u8 = 0x1f;
@@ -181,6 +195,12 @@ impl Form {
 #[inline]
 pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// A 24-bit field at `at`.
+#[inline]
+pub(crate) fn be24(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([0, bytes[at], bytes[at + 1], bytes[at + 2]])
 }
 
 /// A 32-bit field at `at`.

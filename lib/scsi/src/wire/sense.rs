@@ -86,6 +86,14 @@ pub struct Sense {
 impl Sense {
     /// 00h/00h NO ADDITIONAL SENSE INFORMATION.
     pub const NONE: Sense = Sense::new(SenseKey::NoSense, 0x00, 0x00);
+    /// 00h 5Dh/FFh FAILURE PREDICTION THRESHOLD EXCEEDED (FALSE): the TEST bit of the informational exceptions control mode page.
+    pub const FAILURE_PREDICTION_TEST: Sense = Sense::new(SenseKey::NoSense, 0x5d, 0xff);
+    /// 00h 5Eh/03h IDLE CONDITION ACTIVATED BY COMMAND.
+    pub const IDLE_BY_COMMAND: Sense = Sense::new(SenseKey::NoSense, 0x5e, 0x03);
+    /// 00h 5Eh/04h STANDBY CONDITION ACTIVATED BY COMMAND.
+    pub const STANDBY_BY_COMMAND: Sense = Sense::new(SenseKey::NoSense, 0x5e, 0x04);
+    /// 02h 04h/02h LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED: START STOP UNIT stopped it.
+    pub const INITIALIZING_COMMAND_REQUIRED: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x02);
     /// 02h 04h/04h LOGICAL UNIT NOT READY, FORMAT IN PROGRESS; see [`Sense::with_progress`].
     pub const FORMAT_IN_PROGRESS: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x04);
     /// 02h 04h/1Bh LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS; see [`Sense::with_progress`].
@@ -106,6 +114,8 @@ impl Sense {
     pub const SANITIZE_COMMAND_FAILED: Sense = Sense::new(SenseKey::MediumError, 0x31, 0x03);
     /// 04h 44h/00h INTERNAL TARGET FAILURE.
     pub const INTERNAL_TARGET_FAILURE: Sense = Sense::new(SenseKey::HardwareError, 0x44, 0x00);
+    /// 04h 3Eh/03h LOGICAL UNIT FAILED SELF-TEST.
+    pub const FAILED_SELF_TEST: Sense = Sense::new(SenseKey::HardwareError, 0x3e, 0x03);
     /// 05h 0Eh/03h INVALID FIELD IN COMMAND INFORMATION UNIT: for the transport.
     pub const INVALID_FIELD_IN_COMMAND_IU: Sense = Sense::new(SenseKey::IllegalRequest, 0x0e, 0x03);
     /// 05h 1Ah/00h PARAMETER LIST LENGTH ERROR.
@@ -120,12 +130,16 @@ impl Sense {
     pub const LOGICAL_UNIT_NOT_SUPPORTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x25, 0x00);
     /// 05h 26h/00h INVALID FIELD IN PARAMETER LIST; see [`Sense::invalid_field_in_parameter_list`].
     pub const INVALID_FIELD_IN_PARAMETER_LIST: Sense = Sense::new(SenseKey::IllegalRequest, 0x26, 0x00);
+    /// 05h 2Ch/00h COMMAND SEQUENCE ERROR: it asks for what another command should have brought before.
+    pub const COMMAND_SEQUENCE_ERROR: Sense = Sense::new(SenseKey::IllegalRequest, 0x2c, 0x00);
     /// 05h 2Ch/0Ch ORWRITE GENERATION DOES NOT MATCH.
     pub const ORWRITE_GENERATION_DOES_NOT_MATCH: Sense = Sense::new(SenseKey::IllegalRequest, 0x2c, 0x0c);
     /// 05h 39h/00h SAVING PARAMETERS NOT SUPPORTED.
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x39, 0x00);
     /// 05h 49h/00h INVALID MESSAGE ERROR: for the transport.
     pub const INVALID_MESSAGE: Sense = Sense::new(SenseKey::IllegalRequest, 0x49, 0x00);
+    /// 05h 53h/02h MEDIUM REMOVAL PREVENTED.
+    pub const MEDIUM_REMOVAL_PREVENTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x53, 0x02);
     /// 07h 27h/00h WRITE PROTECTED.
     pub const WRITE_PROTECTED: Sense = Sense::new(SenseKey::DataProtect, 0x27, 0x00);
     /// 07h 27h/02h LOGICAL UNIT SOFTWARE WRITE PROTECTED: the SWP bit of the control mode page.
@@ -171,8 +185,8 @@ impl Sense {
         Sense { field: Some(field), ..Sense::INVALID_FIELD_IN_PARAMETER_LIST }
     }
 
-    /// 05h 26h/00h INVALID FIELD IN PARAMETER LIST, for a field that is part of a byte: its byte and its most significant bit.
-    pub const fn invalid_bits_in_parameter_list(byte: u16, bit: u8) -> Sense {
+    /// The same for a field that is part of a byte: its most significant bit.
+    pub const fn invalid_bit_in_parameter_list(byte: u16, bit: u8) -> Sense {
         let field = FieldPointer { in_cdb: false, byte, bit: Some(bit) };
         Sense { field: Some(field), ..Sense::INVALID_FIELD_IN_PARAMETER_LIST }
     }

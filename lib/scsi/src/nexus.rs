@@ -12,6 +12,8 @@ use crate::wire::sense::Sense;
 pub enum UnitAttention {
     /// 29h/00h POWER ON, RESET, OR BUS DEVICE RESET OCCURRED: the unit is new to this initiator.
     PowerOnReset,
+    /// 3Fh/01h MICROCODE HAS BEEN CHANGED: SAM-5 ranks it with hard resets.
+    MicrocodeChanged,
     /// 29h/03h BUS DEVICE RESET FUNCTION OCCURRED: somebody sent LOGICAL UNIT RESET.
     BusDeviceReset,
     /// 29h/07h I_T NEXUS LOSS OCCURRED.
@@ -20,6 +22,18 @@ pub enum UnitAttention {
     CommandsCleared,
     /// 28h/00h NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED: the device came back, or another file took its place.
     NotReadyToReady,
+    /// 2Ah/05h REGISTRATIONS PREEMPTED: another initiator took its registration away (PERSISTENT RESERVE OUT, PREEMPT or CLEAR).
+    RegistrationsPreempted,
+    /// 2Ah/03h RESERVATIONS PREEMPTED: by CLEAR of PERSISTENT RESERVE OUT.
+    ReservationsPreempted,
+    /// 2Ah/04h RESERVATIONS RELEASED: it is registered, and the reservation that it was under is gone.
+    ReservationsReleased,
+    /// 2Ah/06h ASYMMETRIC ACCESS STATE CHANGED.
+    AccessStateChanged,
+    /// 2Ah/07h IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED.
+    AccessTransitionFailed,
+    /// 3Fh/05h DEVICE IDENTIFIER CHANGED: by SET IDENTIFYING INFORMATION.
+    DeviceIdentifierChanged,
     /// 3Fh/0Eh REPORTED LUNS DATA HAS CHANGED.
     ReportedLunsChanged,
     /// 3Fh/03h INQUIRY DATA HAS CHANGED.
@@ -28,6 +42,18 @@ pub enum UnitAttention {
     CapacityChanged,
     /// 2Ah/01h MODE PARAMETERS CHANGED.
     ModeParametersChanged,
+    /// 2Ah/02h LOG PARAMETERS CHANGED.
+    LogParametersChanged,
+    /// 2Ah/10h TIMESTAMP CHANGED.
+    TimestampChanged,
+    /// 2Ch/07h PREVIOUS BUSY STATUS: a status that UA_INTLCK_CTRL 11b (SPC-4, control mode page) makes be remembered.
+    PreviousBusy,
+    /// 2Ch/08h PREVIOUS TASK SET FULL STATUS, likewise.
+    PreviousTaskSetFull,
+    /// 2Ch/09h PREVIOUS RESERVATION CONFLICT STATUS, likewise.
+    PreviousReservationConflict,
+    /// 5Dh/00h FAILURE PREDICTION THRESHOLD EXCEEDED.
+    FailurePredicted,
     /// 38h/07h THIN PROVISIONING SOFT THRESHOLD REACHED.
     ThinProvisioningThreshold,
     /// 28h/01h IMPORT OR EXPORT ELEMENT ACCESSED.
@@ -36,16 +62,29 @@ pub enum UnitAttention {
 
 impl UnitAttention {
     /// All of them, highest precedence first.
-    pub const ALL: [UnitAttention; 11] = [
+    pub const ALL: [UnitAttention; 24] = [
         UnitAttention::PowerOnReset,
+        UnitAttention::MicrocodeChanged,
         UnitAttention::BusDeviceReset,
         UnitAttention::NexusLoss,
         UnitAttention::CommandsCleared,
         UnitAttention::NotReadyToReady,
+        UnitAttention::RegistrationsPreempted,
+        UnitAttention::ReservationsPreempted,
+        UnitAttention::ReservationsReleased,
+        UnitAttention::AccessStateChanged,
+        UnitAttention::AccessTransitionFailed,
+        UnitAttention::DeviceIdentifierChanged,
         UnitAttention::ReportedLunsChanged,
         UnitAttention::InquiryDataChanged,
         UnitAttention::CapacityChanged,
         UnitAttention::ModeParametersChanged,
+        UnitAttention::LogParametersChanged,
+        UnitAttention::TimestampChanged,
+        UnitAttention::PreviousBusy,
+        UnitAttention::PreviousTaskSetFull,
+        UnitAttention::PreviousReservationConflict,
+        UnitAttention::FailurePredicted,
         UnitAttention::ThinProvisioningThreshold,
         UnitAttention::ImportExportAccessed,
     ];
@@ -61,14 +100,27 @@ impl UnitAttention {
     pub fn sense(self) -> Sense {
         let (asc, ascq) = match self {
             UnitAttention::PowerOnReset => (0x29, 0x00),
+            UnitAttention::MicrocodeChanged => (0x3f, 0x01),
             UnitAttention::BusDeviceReset => (0x29, 0x03),
             UnitAttention::NexusLoss => (0x29, 0x07),
             UnitAttention::CommandsCleared => (0x2f, 0x00),
             UnitAttention::NotReadyToReady => (0x28, 0x00),
+            UnitAttention::RegistrationsPreempted => (0x2a, 0x05),
+            UnitAttention::ReservationsPreempted => (0x2a, 0x03),
+            UnitAttention::ReservationsReleased => (0x2a, 0x04),
+            UnitAttention::AccessStateChanged => (0x2a, 0x06),
+            UnitAttention::AccessTransitionFailed => (0x2a, 0x07),
+            UnitAttention::DeviceIdentifierChanged => (0x3f, 0x05),
             UnitAttention::ReportedLunsChanged => (0x3f, 0x0e),
             UnitAttention::InquiryDataChanged => (0x3f, 0x03),
             UnitAttention::CapacityChanged => (0x2a, 0x09),
             UnitAttention::ModeParametersChanged => (0x2a, 0x01),
+            UnitAttention::LogParametersChanged => (0x2a, 0x02),
+            UnitAttention::TimestampChanged => (0x2a, 0x10),
+            UnitAttention::PreviousBusy => (0x2c, 0x07),
+            UnitAttention::PreviousTaskSetFull => (0x2c, 0x08),
+            UnitAttention::PreviousReservationConflict => (0x2c, 0x09),
+            UnitAttention::FailurePredicted => (0x5d, 0x00),
             UnitAttention::ThinProvisioningThreshold => (0x38, 0x07),
             UnitAttention::ImportExportAccessed => (0x28, 0x01),
         };
@@ -227,9 +279,11 @@ mod tests {
             nexus.establish(attention);
         }
         let order: Vec<UnitAttention> = std::iter::from_fn(|| nexus.take()).collect();
-        let expected: Vec<UnitAttention> = std::iter::once(UnitAttention::PowerOnReset)
-            .chain(UnitAttention::ALL.into_iter().filter(|attention| *attention > UnitAttention::CommandsCleared))
-            .collect();
+        let lesser_reset = |attention: &UnitAttention| {
+            attention.bit() & UnitAttention::RESETS != 0 && *attention != UnitAttention::PowerOnReset
+        };
+        let expected: Vec<UnitAttention> =
+            UnitAttention::ALL.into_iter().filter(|attention| !lesser_reset(attention)).collect();
         assert_eq!(order, expected);
         assert!(!nexus.has_pending());
     }
@@ -264,6 +318,13 @@ mod tests {
         let all = UnitAttention::ALL.iter().fold(0, |bits, attention| bits | attention.bit());
         assert_eq!(all & !ATTENTIONS, 0);
         assert_eq!(all.count_ones() as usize, UnitAttention::ALL.len());
+    }
+
+    #[test]
+    fn each_condition_has_codes_of_its_own() {
+        let codes = UnitAttention::ALL.map(|attention| (attention.sense().asc, attention.sense().ascq));
+        let distinct: std::collections::BTreeSet<(u8, u8)> = codes.into_iter().collect();
+        assert_eq!(distinct.len(), UnitAttention::ALL.len());
     }
 
     #[test]

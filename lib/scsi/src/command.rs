@@ -2,6 +2,7 @@
 
 mod medium;
 mod query;
+mod target_port_groups;
 mod unit;
 
 use medium::{lba_status, read, synchronize_cache, unmap, verify, write, write_same};
@@ -197,6 +198,7 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => mode_sense(cdb, unit),
         opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 => mode_select(cdb),
         opcode::MAINTENANCE_IN => maintenance_in(cdb),
+        opcode::MAINTENANCE_OUT => maintenance_out(cdb),
         opcode::START_STOP_UNIT => start_stop(cdb),
         opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
         _ => Err(Sense::INVALID_COMMAND_OPERATION_CODE),
@@ -262,10 +264,19 @@ fn service_action_in_16(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense
     }
 }
 
-/// MAINTENANCE IN: REPORT SUPPORTED OPERATION CODES (SPC-4).
+/// MAINTENANCE IN: REPORT TARGET PORT GROUPS, REPORT SUPPORTED OPERATION CODES (SPC-4).
 fn maintenance_in(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
+        service_action::REPORT_TARGET_PORT_GROUPS => target_port_groups::report(cdb),
         service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb),
+        _ => Err(unknown_service_action()),
+    }
+}
+
+/// MAINTENANCE OUT: SET TARGET PORT GROUPS (SPC-4).
+fn maintenance_out(cdb: &[u8]) -> Result<Command, Sense> {
+    match cdb[1] & 0x1f {
+        service_action::SET_TARGET_PORT_GROUPS => target_port_groups::set(cdb),
         _ => Err(unknown_service_action()),
     }
 }

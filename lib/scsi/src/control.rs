@@ -5,7 +5,9 @@
 //! Everything here runs on one thread, so requests are served one after the other and see each other's whole effect.
 
 pub(crate) mod mode_select;
+mod target_port_groups;
 
+use crate::alua::{AccessState, TargetPortGroups};
 use crate::nexus::UnitAttention;
 use crate::unit::LogicalUnit;
 use crate::wire::sense::{ScsiStatus, Sense};
@@ -20,6 +22,15 @@ pub enum ControlRequest {
         /// The SP bit: the values are to survive a restart.
         save: bool,
     },
+    /// REPORT TARGET PORT GROUPS (SPC-4).
+    ReportTargetPortGroups {
+        /// With the extended header.
+        extended: bool,
+    },
+    /// SET TARGET PORT GROUPS (SPC-4).
+    SetTargetPortGroups,
+    /// INQUIRY for the SCSI ports page (SPC-4), which names all ports of the target.
+    ScsiPorts,
 }
 
 /// How the command ends.
@@ -47,6 +58,13 @@ pub struct Outcome {
 pub enum Effect {
     /// Tell every other initiator of the unit.
     TellOthers(UnitAttention),
+    /// Put a target port group into a state, for this unit. Every other initiator of the unit is to be told.
+    SetAccessState {
+        /// Its number; there is such a group.
+        group: u16,
+        /// The state.
+        state: AccessState,
+    },
 }
 
 impl Outcome {
@@ -63,8 +81,12 @@ impl From<Sense> for Outcome {
 }
 
 /// Carries a request out at a unit. `parameters` is what the initiator sent: as long as the CDB said, and hostile.
-pub fn perform(request: ControlRequest, parameters: &[u8], unit: &LogicalUnit) -> Outcome {
+/// `groups` are the target's ports as this unit and its initiator have them.
+pub fn perform(request: ControlRequest, parameters: &[u8], unit: &LogicalUnit, groups: &TargetPortGroups) -> Outcome {
     match request {
         ControlRequest::ModeSelect { ten, save } => mode_select::perform(ten, save, parameters, unit),
+        ControlRequest::ReportTargetPortGroups { extended } => target_port_groups::report(groups, extended),
+        ControlRequest::SetTargetPortGroups => target_port_groups::set(parameters, groups),
+        ControlRequest::ScsiPorts => target_port_groups::scsi_ports(groups),
     }
 }

@@ -7,7 +7,7 @@ use bdev::{IoError, Op};
 use crate::command::{self, Command};
 use crate::control::ControlRequest;
 use crate::limits::SCRATCH_BYTES;
-use crate::lun::{Address, Lun};
+use crate::lun::{Address, Addressing, Lun};
 use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, unmap, verify, write_same};
 use crate::nexus::{UnitAttention, UnitNexus};
 use crate::through;
@@ -25,6 +25,8 @@ pub struct PortIds {
     pub initiator_port_id: [u8; 16],
     /// Relative target port identifier, from 1.
     pub relative_target_port: u16,
+    /// The form of LUNs that REPORT LUNS lists.
+    pub addressing: Addressing,
 }
 
 /// Everything that a command may look at besides its CDB.

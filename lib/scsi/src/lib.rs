@@ -22,7 +22,7 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `alua.rs`, `access.rs`, `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod alua;
 mod answer;
 mod command;
 mod command_table;
@@ -53,7 +54,7 @@ pub use control::{ControlReply, ControlRequest};
 pub use eui64::{Eui64, Eui64Error};
 pub use execute::{Context, Designation, Ending, Job, NoPeers, Peer, PeerUnit, Peers, PortIds, Step, begin};
 pub use limits::SCRATCH_BYTES;
-pub use lun::{Address, Lun};
+pub use lun::{Address, Addressing, Lun};
 pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
 pub use saved::{Saved, Store, StoreError};
 pub use through::unit_attention_of;
@@ -92,7 +93,9 @@ pub const COMMANDS: &[CommandInfo] = &[
     action(SERVICE_ACTION_IN_16, READ_CAPACITY_16, "READ CAPACITY(16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(SERVICE_ACTION_IN_16, GET_LBA_STATUS, "GET LBA STATUS(16)", &[0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(REPORT_LUNS, "REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(MAINTENANCE_IN, REPORT_TARGET_PORT_GROUPS, "REPORT TARGET PORT GROUPS", &[0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(MAINTENANCE_IN, REPORT_SUPPORTED_OPERATION_CODES, "REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(MAINTENANCE_OUT, SET_TARGET_PORT_GROUPS, "SET TARGET PORT GROUPS", &[0xa4, 0x0a, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(READ_12, "READ(12)", &[0xa8, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(WRITE_12, "WRITE(12)", &[0xaa, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(VERIFY_12, "VERIFY(12)", &[0xaf, 0xe6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], LONG),

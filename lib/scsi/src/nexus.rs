@@ -1,8 +1,9 @@
 //! What stands between one initiator and one unit: unit attentions (SAM-5 5.14), reservations of others (SPC-4 5.13), the
 //! access state of the path (SPC-4 5.16).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::alua::PortGroup;
 use crate::wire::sense::Sense;
 
 /// Something an initiator has to be told before its next command runs. In order of precedence: resets first, as
@@ -170,6 +171,8 @@ pub enum PathState {
 pub struct UnitNexus {
     /// Bits 0 to 47: attentions. 48 and 49: [`ReservedFor`]. 52 to 54: [`PathState`].
     state: AtomicU64,
+    /// [`PortGroup`] of the path; it stands in no command's way.
+    port_group: AtomicU32,
 }
 
 const ATTENTIONS: u64 = (1 << 48) - 1;
@@ -224,6 +227,16 @@ impl UnitNexus {
     /// Sets the access state of its path.
     pub fn set_path_state(&self, state: PathState) {
         self.replace(PATH_AT, PATH_BITS, state as u64);
+    }
+
+    /// The target port group of its path.
+    pub fn port_group(&self) -> PortGroup {
+        PortGroup::from_bits(self.port_group.load(Ordering::Relaxed))
+    }
+
+    /// Sets the target port group of its path; returns whether that is news.
+    pub fn set_port_group(&self, group: PortGroup) -> bool {
+        self.port_group.swap(group.to_bits(), Ordering::Relaxed) != group.to_bits()
     }
 
     fn replace(&self, at: u32, bits: u64, value: u64) {

@@ -20,7 +20,7 @@ pub(crate) fn put(select: LunSelection, context: &Context<'_>, bytes: &mut Bytes
         bytes.put(&Address::REPORT_LUNS_WIRE);
     }
     if matches!(select, LunSelection::Units | LunSelection::All) {
-        context.luns.iter().for_each(|lun| bytes.put(&lun.to_wire()));
+        context.luns.iter().for_each(|lun| bytes.put(&lun.to_wire(context.ports.addressing)));
     }
 }
 

@@ -29,6 +29,7 @@ pub mod opcode {
     pub const SERVICE_ACTION_IN_16: u8 = 0x9e;
     pub const REPORT_LUNS: u8 = 0xa0;
     pub const MAINTENANCE_IN: u8 = 0xa3;
+    pub const MAINTENANCE_OUT: u8 = 0xa4;
     pub const READ_12: u8 = 0xa8;
     pub const WRITE_12: u8 = 0xaa;
     pub const VERIFY_12: u8 = 0xaf;
@@ -39,7 +40,9 @@ pub mod opcode {
 pub mod service_action {
     pub const READ_CAPACITY_16: u8 = 0x10;
     pub const GET_LBA_STATUS: u8 = 0x12;
+    pub const REPORT_TARGET_PORT_GROUPS: u8 = 0x0a;
     pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
+    pub const SET_TARGET_PORT_GROUPS: u8 = 0x0a;
 }
 
 /// NACA bit of the CONTROL byte, the last of every CDB we know (SAM-5).

@@ -28,8 +28,9 @@ impl Controller {
     ) {
         let Some(connection) = self.connections.get(&channel) else { return };
         let (group, Some(session)) = (connection.group, connection.session) else { return };
+        let groups = self.port_groups_of(unit, session);
         let outcome = match self.units.get(unit) {
-            Some(exported) => control::perform(request, parameters, &exported.logical_unit),
+            Some(exported) => control::perform(request, parameters, &exported.logical_unit, &groups),
             None => Sense::LOGICAL_UNIT_NOT_SUPPORTED.into(),
         };
         let Outcome { reply, effects } = outcome;
@@ -47,6 +48,7 @@ impl Controller {
                     .filter(|(id, _)| **id != by)
                     .for_each(|(_, session)| session.establish(unit, attention));
             }
+            Effect::SetAccessState { group, state } => self.set_access_state(unit, group, state, by),
         }
     }
 
@@ -54,7 +56,6 @@ impl Controller {
     ///
     /// # Errors
     /// There is nowhere to keep it, or it cannot be written there.
-    #[expect(dead_code, reason = "nothing is kept yet")]
     pub(crate) fn save_unit(&self, unit: UnitId) -> Result<(), StoreError> {
         let nowhere = || StoreError("there is no state directory".to_owned());
         let store = self.store.as_ref().ok_or_else(nowhere)?;
@@ -66,7 +67,9 @@ impl Controller {
 
     /// Works out anew what stands between every initiator and a unit (reservations, access states). Called when a session, a LUN or
     /// what it depends on changed.
-    pub(crate) fn restrict(&self, _unit: UnitId) {}
+    pub(crate) fn restrict(&self, unit: UnitId) {
+        self.restrict_paths(unit);
+    }
 }
 
 impl PollGroup {

@@ -49,7 +49,8 @@
 //! | order | a request of task management to one poll group: abort what matches, say when nothing of it can reach the initiator |
 //!
 //! Reading order: `limits.rs`, `wire/`, `login.rs`, `command.rs`, `transfer.rs`, `respond.rs` (all of them sans-IO: no fabric, no clock, no
-//! device), then `channel.rs`, `perform.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `control.rs`, `exchange.rs`.
+//! device), then `channel.rs`, `perform.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `control.rs`, `exchange.rs`,
+//! `masking.rs`, `alua.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -57,6 +58,7 @@ pub mod limits;
 pub mod wire;
 
 mod administration;
+mod alua;
 mod channel;
 mod command;
 mod connection;
@@ -68,6 +70,7 @@ mod initiator_group;
 mod inspection;
 mod login;
 mod management;
+mod masking;
 mod memory;
 mod messages;
 mod perform;
@@ -82,11 +85,13 @@ mod transfer;
 #[cfg(any(test, feature = "test-utils"))]
 pub mod testing;
 
-pub use administration::{AdminError, LunOptions};
+pub use administration::{AdminError, LunOptions, TargetOptions};
+pub use alua::{PortGroupInfo, PortGroupOptions, StateChange, UnitStateInfo};
 pub use controller::{Controller, ControllerOptions, LoginCounts};
 pub use exchange::ExchangeState;
 pub use initiator_group::{InitiatorGroup, Pattern, PatternError};
-pub use inspection::{ChannelInfo, ListenerInfo, LunInfo, SessionInfo, TargetInfo};
+pub use inspection::{ChannelInfo, InitiatorGroupInfo, ListenerInfo, LunInfo, MappedLunInfo, SessionInfo, TargetInfo};
+pub use masking::LunSource;
 pub use memory::MemoryOptions;
 pub use poll_group::{PollGroup, PollGroupSeed};
 

@@ -35,6 +35,8 @@ fn is_allowed(cdb: &[u8], state: PathState) -> bool {
     let always = match operation {
         opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE => true,
         opcode::MAINTENANCE_IN => second & 0x1f == service_action::REPORT_TARGET_PORT_GROUPS,
+        // They are about the device server and its connection, which is not to be relied on when offline.
+        READ_BUFFER | WRITE_BUFFER => state != PathState::Offline,
         _ => false,
     };
     // While the target changes the state nobody else may.
@@ -52,8 +54,6 @@ fn is_allowed_in_standby(operation: u8, second: u8) -> bool {
         opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 | opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => true,
         RECEIVE_DIAGNOSTIC_RESULTS | SEND_DIAGNOSTIC | LOG_SELECT | LOG_SENSE => true,
         PERSISTENT_RESERVE_IN | PERSISTENT_RESERVE_OUT => true,
-        // Echo and microcode; other modes of them are unknown here.
-        READ_BUFFER | WRITE_BUFFER => true,
         // Beyond SPC-4's list, as other targets do it: Linux asks for size and commands once, when it finds a path. One found in standby
         // would have no size for ever, and multipathing would not take it.
         opcode::READ_CAPACITY_10 => true,
@@ -102,8 +102,6 @@ mod path_tests {
             [0x4d, 0],
             [0x5e, 0],
             [0x5f, 0],
-            [0x3b, 0],
-            [0x3c, 0],
             [0x25, 0],
             [0x9e, 0x10],
             [0xa3, 0x0c],
@@ -118,8 +116,9 @@ mod path_tests {
                 assert_eq!(sense(&cdb, PathState::Active), None);
                 for (state, code) in SILENT.into_iter().zip([0x0b, 0x0c, 0x12, 0x0a]) {
                     let standby = state == PathState::Standby && named(&in_standby);
+                    let buffers = state != PathState::Offline && named(&[[0x3b, 0], [0x3c, 0]]);
                     let set = state != PathState::Transitioning && named(&[set_groups]);
-                    let allowed = named(&everywhere) || set || standby;
+                    let allowed = named(&everywhere) || set || standby || buffers;
                     let expected = (!allowed).then_some((0x04, code));
                     assert_eq!(sense(&cdb, state), expected, "{cdb:02x?} in {state:?}");
                 }

@@ -137,6 +137,11 @@ impl AccessState {
         [Optimized, NonOptimized, Standby, Unavailable].into_iter().find(|state| state.code() == code)
     }
 
+    /// Whether an initiator could have set it.
+    pub fn is_settable(self) -> bool {
+        AccessState::settable(self.code()).is_some()
+    }
+
     /// What it means to commands.
     pub fn path(self) -> PathState {
         match self {

@@ -61,6 +61,9 @@ pub trait Peers {
 
     /// A unit that was found before; `None` if it was taken away meanwhile.
     fn unit(&self, peer: Peer) -> Option<PeerUnit<'_>>;
+
+    /// Forgets a condition at all of them, as REPORT LUNS does (SPC-4).
+    fn clear(&self, _: UnitAttention) {}
 }
 
 /// A unit among [`Peers`]; good for the life of one command.

@@ -383,13 +383,31 @@ fn where_there_is_no_unit_there_is_no_attention() {
     assert_eq!(refusal(&cdb(&[0x00]), &context), Sense::LOGICAL_UNIT_NOT_SUPPORTED);
 }
 
+/// An initiator that sees one unit, and has this there.
+struct AllUnits<'a>(&'a UnitNexus);
+
+impl Peers for AllUnits<'_> {
+    fn find(&self, _: &crate::Designation<'_>) -> Option<crate::Peer> {
+        None
+    }
+
+    fn unit(&self, _: crate::Peer) -> Option<crate::PeerUnit<'_>> {
+        None
+    }
+
+    fn clear(&self, attention: UnitAttention) {
+        self.0.clear(attention);
+    }
+}
+
 /// SAM-5 5.14: three commands are answered although there is something to tell.
 #[test]
 fn inquiry_report_luns_and_request_sense_run_in_spite_of_a_unit_attention() {
     let (unit, nexus) = (unit(), UnitNexus::new());
-    let context = with_nexus(&unit, &nexus);
+    let context = Context { peers: &AllUnits(&nexus), ..with_nexus(&unit, &nexus) };
     nexus.establish(UnitAttention::PowerOnReset);
     nexus.establish(UnitAttention::ReportedLunsChanged);
+    assert_eq!(answer(&cdb(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16]), &Context { unit: None, ..context }).len(), 8);
     assert_eq!(answer(&inquiry(0, 0, 36), &context).len(), 36);
     assert_eq!(answer(&cdb(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16]), &context).len(), 8);
     let sense = answer(&cdb(&[0x03, 0, 0, 0, 252]), &context);

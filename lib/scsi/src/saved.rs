@@ -1,11 +1,19 @@
 //! What a unit keeps over restarts: nothing of it is in the configuration, because initiators decide about it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::alua::AccessState;
 
 /// All that one unit keeps. A field that an older version did not know is at its default.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Saved {}
+pub struct Saved {
+    /// States that initiators set by SET TARGET PORT GROUPS (SPC-4), by the group's number.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub access_states: BTreeMap<u16, AccessState>,
+}
 
 /// Where units keep it. Used on the control plane alone.
 pub trait Store: Send {

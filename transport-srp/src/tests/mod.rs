@@ -1,9 +1,11 @@
 //! The whole target over the simulated fabric: both planes in one thread, virtual time, an initiator that checks every rule.
 
+mod alua;
 mod change;
 mod data;
 mod logins;
 mod management;
+mod masking;
 mod orphans;
 mod passthrough;
 mod units;

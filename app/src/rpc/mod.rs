@@ -3,7 +3,7 @@
 mod base64;
 pub(crate) mod bdev;
 mod framework;
-mod srp;
+pub(crate) mod srp;
 
 use rpc::{Errno, RpcError};
 use transport_srp::AdminError;

@@ -102,10 +102,12 @@ fn a_state_that_changes_under_load_is_told_and_one_that_lets_nothing_through_end
     let at = serve(&target);
     target.call("srp_create_target_port_group", json!({"name": "g"}));
     target.call("srp_target_port_group_add_target", json!({"group": "g", "target": "tgt0"}));
+    let sessions = || target.call("srp_get_sessions", json!({}));
     let under_load = |params: Value| {
+        wait_until("the session before has ended", || sessions() == json!([]));
         std::thread::scope(|scope| {
             let load = scope.spawn(|| run(at, &["-w", "randrw", "-q", "8", "-t", "2"]));
-            let commands = || target.call("srp_get_sessions", json!({}))[0]["channels"][0]["commands"].as_u64();
+            let commands = || sessions()[0]["channels"][0]["commands"].as_u64();
             wait_until("there is load", || load.is_finished() || commands() > Some(20));
             set_state(&target, params);
             load.join().expect("a run")

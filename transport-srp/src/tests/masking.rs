@@ -316,10 +316,7 @@ fn as_many_units_as_flat_addressing_has_are_listed_and_reached() {
     );
 
     let mut options = initiator_options(2);
-    (
-        options.target_port[..8].copy_from_slice(&9_u64.to_be_bytes()),
-        options.target_port[8..].copy_from_slice(&9_u64.to_be_bytes()),
-    );
+    options.target_port = [9_u64.to_be_bytes(), 9_u64.to_be_bytes()].concat().try_into().expect("16 bytes");
     let mut other = Initiator::new(&rig.network, options);
     let on_flat = rig.login(&mut other, MultiChannel::Single);
     let answer = rig.execute(&mut other, on_flat, &Request::report_luns(4096)).good();

@@ -83,39 +83,43 @@ struct Lun {
 }
 
 fn add_lun(appliance: &mut Appliance, params: Lun) -> Result<u16, RpcError> {
-    let group = params.group.clone();
-    let (bdev, target_lun, options) = parts(appliance, params)?;
-    appliance.controller.group_add_lun(&group, source(bdev.as_ref(), target_lun)?, &options).map_err(admin_error)
+    let bdev = shown_bdev(appliance, &params)?;
+    let source = source(bdev.as_ref(), &params)?;
+    let (group, options) = options(params)?;
+    appliance.controller.group_add_lun(&group, source, &options).map_err(admin_error)
 }
 
 fn replace_lun(appliance: &mut Appliance, params: Lun) -> Result<bool, RpcError> {
-    let group = params.group.clone();
     let lun = params.lun.ok_or_else(|| RpcError::invalid_params("lun: which one is to be replaced?"))?;
-    let (bdev, target_lun, options) = parts(appliance, params)?;
-    let source = source(bdev.as_ref(), target_lun)?;
+    let bdev = shown_bdev(appliance, &params)?;
+    let source = source(bdev.as_ref(), &params)?;
+    let (group, options) = options(params)?;
     appliance.controller.group_replace_lun(&group, lun, source, &options).map_err(admin_error)?;
     Ok(true)
 }
 
-fn parts(appliance: &Appliance, params: Lun) -> Result<(Option<Arc<Bdev>>, Option<u16>, LunOptions), RpcError> {
-    let Lun { lun, bdev_name, target_lun, read_only, product, vendor, revision, serial, naa, eui64, .. } = params;
-    let texts = [&product, &vendor, &revision, &serial, &eui64];
-    if target_lun.is_some() && (texts.iter().any(|text| text.is_some()) || naa.is_some()) {
-        let text = "product, vendor, revision, serial, naa, eui64: a LUN of the target has its own; leave them out";
-        return Err(RpcError::invalid_params(text));
-    }
-    let eui64 = parse_eui64(eui64)?;
-    let options = LunOptions { lun, read_only, product, vendor, revision, serial, naa: naa.map(|naa| naa.0), eui64 };
-    let bdev = bdev_name.map(|name| bdev_to_export(appliance, &name)).transpose()?;
-    Ok((bdev, target_lun, options))
+fn shown_bdev(appliance: &Appliance, params: &Lun) -> Result<Option<Arc<Bdev>>, RpcError> {
+    params.bdev_name.as_ref().map(|name| bdev_to_export(appliance, name)).transpose()
 }
 
-fn source(bdev: Option<&Arc<Bdev>>, target_lun: Option<u16>) -> Result<LunSource<'_>, RpcError> {
-    match (bdev, target_lun) {
+fn source<'a>(bdev: Option<&'a Arc<Bdev>>, params: &Lun) -> Result<LunSource<'a>, RpcError> {
+    let identity = [&params.product, &params.vendor, &params.revision, &params.serial, &params.eui64];
+    match (bdev, params.target_lun) {
         (Some(bdev), None) => Ok(LunSource::Bdev(bdev)),
+        (None, Some(_)) if identity.iter().any(|given| given.is_some()) || params.naa.is_some() => {
+            let text = "product, vendor, revision, serial, naa, eui64: a LUN of the target has its own; leave them out";
+            Err(RpcError::invalid_params(text))
+        }
         (None, Some(lun)) => Ok(LunSource::TargetLun(lun)),
         _ => Err(RpcError::invalid_params("bdev_name, target_lun: one of the two is needed")),
     }
+}
+
+/// The group's name, and everything else.
+fn options(params: Lun) -> Result<(String, LunOptions), RpcError> {
+    let Lun { group, lun, read_only, product, vendor, revision, serial, naa, eui64, .. } = params;
+    let (naa, eui64) = (naa.map(|naa| naa.0), parse_eui64(eui64)?);
+    Ok((group, LunOptions { lun, read_only, product, vendor, revision, serial, naa, eui64 }))
 }
 
 #[derive(Deserialize)]

@@ -49,8 +49,8 @@ path() {
 # map DEVICE: the device node of the multipath map that a path belongs to.
 map() { local holder; for holder in "/sys/block/${1##*/}"/holders/dm-*; do [ -e "$holder" ] && echo "/dev/${holder##*/}" && return; done; return 1; }
 
-# in_use MAP: the paths of the path group that I/O goes through. The status has features, hardware handler, the numbers of groups and of the next
-# one; per group its state (A: in use), its selector's words, the numbers of paths and of words per path; per path device, state, failures, words.
+# in_use MAP: the working paths of the path group that I/O goes through. The status has features, hardware handler, the numbers of groups and of the next
+# one; per group its state (A: in use), its selector's words, the numbers of paths and of words per path; per path device, state (A: works), failures, words.
 in_use() {
   local number found=''
   for number in $(dmsetup status -j "$(cut -d: -f1 "/sys/block/${1##*/}/dev")" -m "$(cut -d: -f2 "/sys/block/${1##*/}/dev")" | awk '{
@@ -58,13 +58,14 @@ in_use() {
       for (; groups > 0; groups--) {
         state = $i; i += $(i + 1) + 2; paths = $i; words = $(i + 1)
         i += 2
-        for (; paths > 0; paths--) { if (state == "A") print $i; i += 3 + words }
+        for (; paths > 0; paths--) { if (state == "A" && $(i + 1) == "A") print $i; i += 3 + words }
       } }'); do
     found+="${found:+ }/dev/$(basename "$(readlink "/sys/dev/block/$number")")"
   done
   echo "$found"
 }
-goes_through() { same "$1" "$(in_use "$2")"; }
+# goes_through PATH MAP: after a read, which has the map choose a group.
+goes_through() { dd if="$2" of=/dev/null bs=4k count=1 iflag=direct status=none; same "$1" "$(in_use "$2")"; }
 
 # access_state DEVICE: what the kernel's ALUA handler takes it for.
 access_state() { cat "/sys/block/${1##*/}/device/access_state"; }

@@ -6,10 +6,14 @@
 . "$LAB/guest/multipath.sh"
 
 LEFT_EXT=$ID_EXT RIGHT_EXT=5355525000000003 # tgt0 is in the group left, number 1, tgt1 in right, number 2
+FIO_OPTIONS=(--size=60M)
 both_there() { path "$1" $LEFT_EXT && path "$1" $RIGHT_EXT; }
 login_both() { login && login_as "id_ext=$RIGHT_EXT,ioc_guid=$IOC_GUID"; }
 set_state() { rpc srp_target_port_group_set_state "$1"; }
 fails() { ! "$@"; }
+# set_groups STATE,STATE PATH: of left and right; a unit attention may come first.
+set_groups() { until_true 10 sg_stpg --tp=1,2 --state="$1" "$2"; }
+# states PATH: of left and right, as that path tells them.
 states() { sg_rtpg "$1" | sed -n 's/.*asymmetric access state : *\(0x..\).*/\1/p' | xargs; }
 # load SECONDS: verified I/O through the map, in the background. `check "…" wait $LOAD`
 load() {
@@ -60,57 +64,60 @@ check "I/O goes left" until_true 20 goes_through "$L" "$MAP"
 load 150
 check "the left path has it" until_true 20 takes_io "$L"
 # By an initiator: explicit transitions.
-check "SET TARGET PORT GROUPS: the right is optimized, the left is not" sg_stpg --tp=1,2 --state=an,ao "$L"
-check "both states have changed" eval 'same "0x01 0x00" "$(states "$R")"'
+check "SET TARGET PORT GROUPS: the right is optimized, the left is not" set_groups an,ao "$L"
+check "both states have changed" until_true 10 eval 'same "0x01 0x00" "$(states "$R")"'
 check "I/O goes right" until_true 60 goes_through "$R" "$MAP"
 check "the right path has it" until_true 20 takes_io "$R"
 check "the kernel has noticed" until_true 30 eval 'state_is active/non-optimized "$L" && state_is active/optimized "$R"'
 check "the other disk's groups are as they were" state_is active/non-optimized "$OTHER"
-check "the left becomes standby" sg_stpg --tp=1 --state=s "$R"
+check "the left becomes standby" set_groups s,ao "$R"
+check "it says so" until_true 10 prints "standby state" eval 'sg_turs -v "$L" 2>&1 || true'
 check "a read through it is refused" fails dd if="$L" of=/dev/null bs=4k count=1 iflag=direct
 check "INQUIRY is answered" sg_inq "$L"
 check "the kernel has noticed" until_true 30 state_is standby "$L"
-check "optimized again, asked for through the standby path" sg_stpg --tp=1,2 --state=ao,an "$L"
+check "optimized again, asked for through the standby path" set_groups ao,an "$L"
 check "I/O goes left" until_true 60 goes_through "$L" "$MAP"
 
 # By the administrator: implicit transitions, with initiators told.
-check "by RPC the left is unavailable and the right optimized" eval \
-  'set_state "{\"group\": \"right\", \"state\": \"optimized\"}" && set_state "{\"group\": \"left\", \"state\": \"unavailable\"}"'
-check "the initiator is told" initiator_says "Asymmetric access state changed|alua: port group 0[12] state"
+check "by RPC the right is optimized and the left unavailable" rpc \
+  srp_target_port_group_set_state '{"group": "right", "state": "optimized"}' \
+  srp_target_port_group_set_state '{"group": "left", "state": "unavailable"}'
+check "the initiator is told" initiator_says "Asymmetric access state changed|alua: port group 0?1 state U"
 check "I/O goes right" until_true 60 goes_through "$R" "$MAP"
 check "the kernel has noticed" until_true 30 state_is unavailable "$L"
-check "a transition of 3 s to the left" eval \
-  'set_state "{\"group\": \"left\", \"state\": \"optimized\", \"transition_ms\": 3000}" && set_state "{\"group\": \"right\", \"state\": \"standby\", \"transition_ms\": 3000}"'
-check "the target tells of it" prints '"next_state": "standby"' rpc srp_get_target_port_groups
-check "I/O goes left when it has ended" until_true 60 goes_through "$L" "$MAP"
-check "the right is standby" until_true 30 state_is standby "$R"
-check "preferred: the right becomes optimized, and PREF is set" set_state '{"group": "right", "state": "optimized", "preferred": true}'
-check "the kernel sees the preference" until_true 30 eval '[ "$(cat /sys/block/${R##*/}/device/preferred_path)" = 1 ]'
-check "multipathd prefers it" until_true 60 goes_through "$R" "$MAP"
+check "transitions of 3 s, both at once" rpc \
+  srp_target_port_group_set_state '{"group": "left", "state": "optimized", "transition_ms": 3000}' \
+  srp_target_port_group_set_state '{"group": "right", "state": "non_optimized", "transition_ms": 3000}'
+check "the target tells of them" prints '"next_state": "non_optimized"' rpc srp_get_target_port_groups
+check "I/O goes left when they have ended" until_true 60 goes_through "$L" "$MAP"
+check "the right is standby" set_state '{"group": "right", "state": "standby"}'
+check "the kernel has noticed" until_true 30 state_is standby "$R"
+check "the left is preferred" set_state '{"group": "left", "preferred": true}'
+check "PREF says so" until_true 10 prints "id : 0x1 , Pref=1" sg_rtpg -d "$L"
+check "I/O stays there" goes_through "$L" "$MAP"
 check "fio saw nothing of it: every byte as written" loaded
 
-# What an initiator set survives; what the administrator set is in the configuration.
-check "an initiator sets the left to non-optimized and the right to standby" sg_stpg --tp=1,2 --state=an,s "$L"
+# What initiators set survives. What the administrator set is in the configuration: there the right is not standby.
+check "an initiator sets them as they are" set_groups ao,s "$L"
 check "verified data" verify_with_fio 4M "$MAP"
 must "kill -9" kill_target
 must "the target starts again" start_target 0x3
-check "both paths come back" until_true 120 eval 'sg_turs "$L" || sg_inq "$L"'
-check "the states that the initiator set are as before" until_true 60 eval 'same "0x01 0x02" "$(states "$L")"'
+check "both paths come back" until_true 180 eval 'sg_inq "$L" && sg_inq "$R"'
+check "the states that the initiator set are as before" until_true 60 eval 'same "0x00 0x02" "$(states "$L")"'
 check "I/O goes left" until_true 90 goes_through "$L" "$MAP"
 check "the data are there" reads_again_with_fio 4M "$MAP"
 
 # Persistent reservations through both paths, where the target has them.
 if sg_opcodes "$L" 2>/dev/null | grep -q "Persistent reserve out"; then
-  set_state '{"group": "right", "state": "optimized", "preferred": false}'
   KEY=0x5352505400000001
   mpath() { mpathpersist "$@" "$MAP"; }
   check "mpathpersist registers through every path" mpath --out --register --param-sark=$KEY
   check "two registrations" eval '[ "$(mpathpersist --in --read-keys "$MAP" | grep -ic "$KEY\|5352505400000001")" -ge 1 ] && prints "2 registered" eval "sg_persist -n -i -k \$L | sed s/,//"'
   check "write exclusive, registrants only" mpath --out --reserve --param-rk=$KEY --prout-type=5
   check "it is listed" prints "Write Exclusive, registrants only" mpath --in --read-reservation
-  for group in 1,2 2,1; do
-    check "the holder writes when groups ${group%,*} is optimized" eval \
-      'sg_stpg --tp=$group --state=ao,an "$L" && until_true 60 dd if=/dev/zero of="$MAP" bs=4k count=16 oflag=direct'
+  for states in ao,an an,ao; do
+    check "the holder writes when the groups are $states" eval \
+      'set_groups $states "$L" && until_true 60 dd if=/dev/zero of="$MAP" bs=4k count=16 oflag=direct'
   done
   check "the reservation is released" mpath --out --release --param-rk=$KEY --prout-type=5
   check "and the registrations go" mpath --out --register --param-rk=$KEY --param-sark=0

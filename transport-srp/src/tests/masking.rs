@@ -182,6 +182,8 @@ fn a_replaced_lun_is_never_away_and_commands_end_on_the_old_unit() {
     assert_eq!((scene.sense(1, 4), scene.sense(1, 4)), (Some(POWER_ON), Some(INQUIRY_CHANGED)));
     assert_eq!((scene.disk_at(0, 0), scene.disk_at(1, 4)), (3, 3));
     assert_eq!(scene.execute(0, &write).key_and_code(), Some(WRITE_PROTECTED));
+    let by_the_group = Request::write(lun(4), 3, BLOCK, pattern(512, 6));
+    assert_eq!(scene.execute(1, &by_the_group).key_and_code(), Some(WRITE_PROTECTED), "through a group's LUN, too");
     // The same unit, writable: only that is news.
     scene.rig.controller.replace_lun("tgt0", 0, &disk, &LunOptions::default()).expect("a LUN");
     assert_eq!((scene.sense(0, 0), scene.sense(0, 0)), (Some(MODE_CHANGED), None));

@@ -112,7 +112,7 @@ if sg_opcodes "$L" 2>/dev/null | grep -q "Persistent reserve out"; then
   KEY=0x5352505400000001
   mpath() { mpathpersist "$@" "$MAP"; }
   check "mpathpersist registers through every path" mpath --out --register --param-sark=$KEY
-  check "two registrations" eval '[ "$(mpathpersist --in --read-keys "$MAP" | grep -ic "$KEY\|5352505400000001")" -ge 1 ] && prints "2 registered" eval "sg_persist -n -i -k \$L | sed s/,//"'
+  check "two registrations" until_true 10 prints "2 registered" sg_persist -n -i -k "$L"
   check "write exclusive, registrants only" mpath --out --reserve --param-rk=$KEY --prout-type=5
   check "it is listed" prints "Write Exclusive, registrants only" mpath --in --read-reservation
   for states in ao,an an,ao; do

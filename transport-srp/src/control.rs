@@ -53,7 +53,7 @@ impl Controller {
     }
 
     fn perform(&mut self, session: SessionId, unit: UnitId, request: ControlRequest, parameters: &[u8]) -> Outcome {
-        let target_ports = self.target_ports(unit);
+        let (target_ports, groups) = (self.target_ports(unit), self.port_groups_of(unit, session));
         // A unit that no LUN refers to any more may be exported anew already: what it keeps is that one's now.
         let exported = self.units.get_mut(unit).filter(|exported| exported.references > 0);
         let (Some(exported), Some(session)) = (exported, self.sessions.get(&session)) else {
@@ -64,6 +64,7 @@ impl Controller {
             ports: &session.nexus.ports,
             reservations: &exported.reservations,
             target_ports: &target_ports,
+            groups: &groups,
             can_persist: self.store.is_some(),
         };
         let mut keeper = Keeper { saved: &mut exported.saved, store: self.store.as_deref(), failure: None };
@@ -88,6 +89,7 @@ impl Controller {
                     .for_each(|(_, session)| session.establish(unit, attention));
             }
             Effect::Reserve(reservations) => self.set_reservations(unit, *reservations)?,
+            Effect::SetAccessState { group, state } => self.set_access_state(unit, group, state, by),
             Effect::Tell(nexus, attention) => self.tell_nexus(unit, nexus, attention),
             Effect::Abort(_) => {} // the reply has to wait for it
         }
@@ -111,6 +113,7 @@ impl Controller {
     /// what it depends on changed.
     pub(crate) fn restrict(&mut self, unit: UnitId) {
         self.restrict_by_reservations(unit);
+        self.restrict_paths(unit);
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Controller {
     next_order: u64,
     orders: HashMap<u64, ManagementOrder>,
     pub(crate) exchanges: Vec<Exchange>,
+    /// Target port groups.
+    pub(crate) access: crate::alua::Access,
     /// Where units keep what is to survive a restart.
     pub(crate) store: Option<Box<dyn Store>>,
     inbox: Receiver<ToControl>,
@@ -164,6 +166,7 @@ impl Controller {
             next_order: 1,
             orders: HashMap::new(),
             exchanges: Vec::new(),
+            access: Default::default(),
             store: None,
             inbox,
             outbox,
@@ -194,6 +197,7 @@ impl Controller {
         }
         self.check_time_limits();
         self.check_resets();
+        self.check_transitions();
         for group in &mut self.groups {
             group.send_unsent();
         }

@@ -50,7 +50,7 @@
 //!
 //! Reading order: `limits.rs`, `wire/`, `login.rs`, `command.rs`, `transfer.rs`, `respond.rs` (all of them sans-IO: no fabric, no clock, no
 //! device), then `channel.rs`, `perform.rs`, `background.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `control.rs`,
-//! `reservations.rs`, `exchange.rs`.
+//! `reservations.rs`, `exchange.rs`, `masking.rs`, `alua.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -58,6 +58,7 @@ pub mod limits;
 pub mod wire;
 
 mod administration;
+mod alua;
 mod background;
 mod channel;
 mod clearing;
@@ -72,6 +73,7 @@ mod initiator_group;
 mod inspection;
 mod login;
 mod management;
+mod masking;
 mod memory;
 mod messages;
 mod perform;
@@ -89,11 +91,13 @@ mod transfer;
 #[cfg(any(test, feature = "test-utils"))]
 pub mod testing;
 
-pub use administration::{AdminError, LunOptions, QUEUE_DEPTH_MAX};
+pub use administration::{AdminError, LunOptions, QUEUE_DEPTH_MAX, TargetOptions};
+pub use alua::{PortGroupInfo, PortGroupOptions, StateChange, UnitStateInfo};
 pub use controller::{Controller, ControllerOptions, LoginCounts};
 pub use exchange::ExchangeState;
 pub use initiator_group::{InitiatorGroup, Pattern, PatternError};
-pub use inspection::{ChannelInfo, ListenerInfo, LunInfo, SessionInfo, TargetInfo};
+pub use inspection::{ChannelInfo, InitiatorGroupInfo, ListenerInfo, LunInfo, MappedLunInfo, SessionInfo, TargetInfo};
+pub use masking::LunSource;
 pub use memory::MemoryOptions;
 pub use poll_group::{PollGroup, PollGroupSeed};
 pub use reservations::ReservationInfo;

@@ -4,7 +4,7 @@ mod base64;
 pub(crate) mod bdev;
 mod framework;
 mod reservations;
-mod srp;
+pub(crate) mod srp;
 
 use rpc::{Errno, RpcError};
 use transport_srp::AdminError;

@@ -14,8 +14,8 @@ use fabric::roce::packet_io::Way;
 use fabric::{Completion, Connect, Control, ControlEvent, GroupId, PollGroup, QueuePairSizes};
 use hugepage_setup::AllocationRequest;
 use reactor::{Clock, SystemClock};
-use scsi::Lun;
 use scsi::wire::cdb::opcode;
+use scsi::{Addressing, Lun};
 use serde_json::json;
 use srpt_perf::initiator::cdb::{self, Cdb};
 use srpt_perf::initiator::{Answer, Channel, Event, Login, MemoryLayout, Slot, Transfer, Verdict};
@@ -178,7 +178,7 @@ impl Initiator {
         let private_data = login.request(true);
         let connect = Connect { local, to: at, group: GroupId(0), sizes, reads_served: 4, private_data };
         let (connection, queue_pair) = control.connect(&connect).expect("a connection");
-        let lun = Lun(lun as u16).to_wire();
+        let lun = Lun(lun as u16).to_wire(Addressing::Peripheral);
         let channel = Channel::open(&mut group, queue_pair, &layout.cut(&region), &layout, lun, 1);
         let lanes = [Lane { block: 0, doing: Doing::Nothing }; LANES];
         let mut this =

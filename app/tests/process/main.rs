@@ -1,8 +1,10 @@
 //! The real binary as a process: its command line, its configuration, its socket, its end. Needs no RDMA device.
 
+mod alua;
 mod change;
 mod engine;
 mod kill;
+mod masking;
 #[cfg(feature = "rbd")]
 mod rbd;
 mod reservations;

@@ -7,6 +7,7 @@ mod maintenance;
 mod medium;
 mod query;
 mod reserve;
+mod target_port_groups;
 mod unit;
 mod whole;
 
@@ -424,6 +425,7 @@ fn service_action_in_16(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense
 fn maintenance_in(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
         service_action::REPORT_IDENTIFYING_INFORMATION => report_identifying(cdb),
+        service_action::REPORT_TARGET_PORT_GROUPS => target_port_groups::report(cdb),
         service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb),
         service_action::REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS => report_task_management(cdb),
         service_action::REPORT_TIMESTAMP => Ok(report_timestamp(cdb)),
@@ -435,6 +437,7 @@ fn maintenance_in(cdb: &[u8]) -> Result<Command, Sense> {
 fn maintenance_out(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
         service_action::SET_IDENTIFYING_INFORMATION => set_identifying(cdb),
+        service_action::SET_TARGET_PORT_GROUPS => target_port_groups::set(cdb),
         service_action::SET_TIMESTAMP => set_timestamp(cdb),
         _ => Err(unknown_service_action()),
     }

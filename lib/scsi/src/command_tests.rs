@@ -53,7 +53,8 @@ fn refusals_name_the_field() {
         (&[0x1e, 0, 0, 0, 0x03], field(4, Some(1))), // PREVENT
         (&[0x25, 0, 0, 0, 0, 1], field(2, None)),    // an address without PMI
         (&[0x9e, 0x13], field(1, Some(4))),          // REPORT REFERRALS
-        (&[0xa3, 0x0a], field(1, Some(4))),          // REPORT TARGET PORT GROUPS
+        (&[0xa3, 0x0b], field(1, Some(4))),          // REPORT ALIASES
+        (&[0xa4, 0x0b], field(1, Some(4))),          // CHANGE ALIASES
         (&[0xa0, 0, 0x03], field(2, None)),          // SELECT REPORT
         (&[0xa3, 0x0c, 0x04], field(2, Some(2))),    // REPORTING OPTIONS
         (&[0xa3, 0x0c, 0x01, 0x9e], field(2, Some(2))),

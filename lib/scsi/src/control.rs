@@ -12,12 +12,14 @@ pub(crate) mod mode_select;
 mod removal;
 pub(crate) mod reserve;
 mod self_test;
+mod target_port_groups;
 #[cfg(test)]
 mod testing;
 pub(crate) mod timestamp;
 
 pub use identity::InformationType;
 
+use crate::alua::{AccessState, TargetPortGroups};
 use crate::execute::PortIds;
 use crate::nexus::UnitAttention;
 use crate::reservations::{InAction, NexusId, OutAction, Reservations, TargetPort};
@@ -84,12 +86,19 @@ pub enum ControlRequest {
     },
     /// REPORT IDENTIFYING INFORMATION (SPC-4).
     ReportIdentifying(InformationType),
+    /// REPORT TARGET PORT GROUPS (SPC-4).
+    ReportTargetPortGroups {
+        /// With the extended header.
+        extended: bool,
+    },
     /// REPORT TIMESTAMP (SPC-4).
     ReportTimestamp,
     /// RESERVE (SPC-2).
     Reserve,
     /// RELEASE (SPC-2).
     Release,
+    /// INQUIRY for the SCSI ports page (SPC-4), which names all ports of the target.
+    ScsiPorts,
     /// A short or extended self-test is over (SPC-4, SEND DIAGNOSTIC).
     SelfTested {
         /// SELF-TEST CODE.
@@ -99,6 +108,8 @@ pub enum ControlRequest {
     },
     /// SET IDENTIFYING INFORMATION (SPC-4).
     SetIdentifying(InformationType),
+    /// SET TARGET PORT GROUPS (SPC-4).
+    SetTargetPortGroups,
     /// SET TIMESTAMP (SPC-4).
     SetTimestamp,
     /// WRITE BUFFER (SPC-4), mode 02h (data) or 0Ah (echo buffer).
@@ -121,6 +132,8 @@ pub struct Circumstances<'a> {
     pub reservations: &'a Reservations,
     /// All target ports through which the unit can be reached.
     pub target_ports: &'a [TargetPort],
+    /// The target's ports as this unit and the initiator have them.
+    pub groups: &'a TargetPortGroups,
     /// There is a place where things are kept over a restart.
     pub can_persist: bool,
 }
@@ -157,6 +170,13 @@ pub enum Effect {
     Tell(NexusId, UnitAttention),
     /// Abort all commands of these nexuses for the unit; the reply waits until nothing of them can reach medium or initiator any more.
     Abort(Vec<NexusId>),
+    /// Put a target port group into a state, for this unit. Every other initiator of the unit is to be told.
+    SetAccessState {
+        /// Its number; there is such a group.
+        group: u16,
+        /// The state.
+        state: AccessState,
+    },
 }
 
 impl Outcome {
@@ -199,11 +219,14 @@ pub fn perform(
         ControlRequest::PreventRemoval { prevent } => removal::prevent(prevent, unit, ports),
         ControlRequest::ReadBuffer { echo, offset } => buffer::read(echo, offset, unit, ports),
         ControlRequest::ReportIdentifying(kind) => identity::report(kind, unit),
+        ControlRequest::ReportTargetPortGroups { extended } => target_port_groups::report(at.groups, extended),
         ControlRequest::ReportTimestamp => timestamp::report(unit),
         ControlRequest::Reserve => reserve::reserve(at),
         ControlRequest::Release => reserve::release(at),
+        ControlRequest::ScsiPorts => target_port_groups::scsi_ports(at.groups),
         ControlRequest::SelfTested { code, failure } => self_test::note(code, failure, unit),
         ControlRequest::SetIdentifying(kind) => identity::set(kind, parameters, unit, keeper),
+        ControlRequest::SetTargetPortGroups => target_port_groups::set(parameters, at.groups),
         ControlRequest::SetTimestamp => timestamp::set(parameters, unit),
         ControlRequest::WriteBuffer { echo, offset } => buffer::write(echo, offset, parameters, unit, ports),
     }

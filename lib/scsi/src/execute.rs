@@ -8,7 +8,7 @@ use crate::answer::diagnostic;
 use crate::command::{self, Bitmap, Command};
 use crate::control::ControlRequest;
 use crate::limits::SCRATCH_BYTES;
-use crate::lun::{Address, Lun};
+use crate::lun::{Address, Addressing, Lun};
 use crate::medium::{
     self, cache, compare_and_write, format, lba_status, on_unit, or_write, power, read_write, ready, sanitize,
     self_test, unmap, verify, write_same,
@@ -31,6 +31,8 @@ pub struct PortIds {
     pub initiator_port_id: [u8; 16],
     /// Relative target port identifier, from 1.
     pub relative_target_port: u16,
+    /// The form of LUNs that REPORT LUNS lists.
+    pub addressing: Addressing,
 }
 
 /// Everything that a command may look at besides its CDB.
@@ -65,6 +67,9 @@ pub trait Peers {
 
     /// A unit that was found before; `None` if it was taken away meanwhile.
     fn unit(&self, peer: Peer) -> Option<PeerUnit<'_>>;
+
+    /// Forgets a condition at all of them, as REPORT LUNS does (SPC-4).
+    fn clear(&self, _: UnitAttention) {}
 }
 
 /// A unit among [`Peers`]; good for the life of one command.

@@ -64,7 +64,7 @@ fn inquiry_where_there_is_no_unit() {
 fn vpd_pages_and_their_list() {
     let unit = unit();
     let list = answer(&inquiry(1, 0, 252), &context(&unit));
-    assert_eq!(list, [0, 0, 0, 10, 0x00, 0x80, 0x83, 0x85, 0x86, 0x87, 0x8a, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(list, [0, 0, 0, 11, 0x00, 0x80, 0x83, 0x85, 0x86, 0x87, 0x88, 0x8a, 0xb0, 0xb1, 0xb2]);
     for &page in &list[4..] {
         let data = answer(&inquiry(1, page, 1024), &context(&unit));
         assert_eq!(data[..2], [0, page]);
@@ -85,11 +85,13 @@ fn vpd_serial_number_and_identification() {
 
     let data = answer(&inquiry(1, 0x83, 252), &context(&unit));
     let expected = [
-        &[0x00, 0x83, 0, 12 + 44 + 20 + 8][..],
+        &[0x00, 0x83, 0, 12 + 44 + 28 + 20 + 8][..],
         &[0x01, 0x03, 0, 8, 0x32, 0xa3, 0x9b, 0x8a, 0x74, 0x1b, 0x3e, 0xf5],
         &[0x02, 0x01, 0, 40],
         b"SRPT    ",
         serial,
+        &[0x03, 0x08, 0, 24],
+        b"naa.32A39B8A741B3EF5\0\0\0\0",
         &[0x41, 0x92, 0, 16],
         &PORTS.target_port_id,
         &[0x41, 0x94, 0, 4, 0, 0, 0x01, 0x02],
@@ -105,7 +107,7 @@ fn vpd_identification_by_eui_64() {
         let eui64: crate::Eui64 = text.parse().expect("an EUI-64");
         let unit = LogicalUnit::new(UnitOptions { eui64: Some(eui64), ..options() }).expect("a unit");
         let data = answer(&inquiry(1, 0x83, 252), &context(&unit));
-        assert_eq!(usize::from(data[3]), 12 + 4 + len + 44 + 20 + 8);
+        assert_eq!(usize::from(data[3]), 12 + 4 + len + 44 + 28 + 20 + 8);
         assert_eq!(data[4..8], [0x01, 0x03, 0, 8]);
         assert_eq!(data[16..20], [0x01, 0x02, 0, len as u8]);
         assert_eq!(data[20..20 + len], *eui64.bytes());
@@ -470,13 +472,31 @@ fn where_there_is_no_unit_there_is_no_attention() {
     assert_eq!(refusal(&cdb(&[0x00]), &context), Sense::LOGICAL_UNIT_NOT_SUPPORTED);
 }
 
+/// An initiator that sees one unit, and has this there.
+struct AllUnits<'a>(&'a UnitNexus);
+
+impl Peers for AllUnits<'_> {
+    fn find(&self, _: &crate::Designation<'_>) -> Option<crate::Peer> {
+        None
+    }
+
+    fn unit(&self, _: crate::Peer) -> Option<crate::PeerUnit<'_>> {
+        None
+    }
+
+    fn clear(&self, attention: UnitAttention) {
+        self.0.clear(attention);
+    }
+}
+
 /// SAM-5 5.14: three commands are answered although there is something to tell.
 #[test]
 fn inquiry_report_luns_and_request_sense_run_in_spite_of_a_unit_attention() {
     let (unit, nexus) = (unit(), UnitNexus::new());
-    let context = with_nexus(&unit, &nexus);
+    let context = Context { peers: &AllUnits(&nexus), ..with_nexus(&unit, &nexus) };
     nexus.establish(UnitAttention::PowerOnReset);
     nexus.establish(UnitAttention::ReportedLunsChanged);
+    assert_eq!(answer(&cdb(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16]), &Context { unit: None, ..context }).len(), 8);
     assert_eq!(answer(&inquiry(0, 0, 36), &context).len(), 36);
     assert_eq!(answer(&cdb(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16]), &context).len(), 8);
     let sense = answer(&cdb(&[0x03, 0, 0, 0, 252]), &context);

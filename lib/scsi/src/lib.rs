@@ -22,8 +22,9 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `mode/` (mode pages), `unit.rs`, `state.rs`, `nexus.rs`, `lun.rs`, `wire/`.
-//! Reservations: `reservations/` (what becomes of them), `access.rs` (whose commands they stop).
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI
+//! devices behind units), `mode/` (mode pages), `unit.rs`, `state.rs`, `nexus.rs`, `alua.rs`, `reservations/`, `access.rs` (whose commands those
+//! two stop), `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -32,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod alua;
 mod answer;
 mod command;
 mod command_table;
@@ -58,7 +60,7 @@ pub use control::{ControlReply, ControlRequest};
 pub use eui64::{Eui64, Eui64Error};
 pub use execute::{Context, Designation, Ending, Job, NoPeers, Peer, PeerUnit, Peers, PortIds, Step, begin};
 pub use limits::SCRATCH_BYTES;
-pub use lun::{Address, Lun};
+pub use lun::{Address, Addressing, Lun};
 pub use mode::{Exceptions, ModeParameters};
 pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
 pub use saved::{ApplicationLog, Identifying, Keeper, Saved, Store, StoreError};
@@ -142,10 +144,12 @@ pub const COMMANDS: &[CommandInfo] = &[
     action(SERVICE_ACTION_IN_16, GET_LBA_STATUS, "GET LBA STATUS(16)", &[0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(REPORT_LUNS, "REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(MAINTENANCE_IN, REPORT_IDENTIFYING_INFORMATION, "REPORT IDENTIFYING INFORMATION", &[0xa3, 0x05, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x04], QUICK),
+    action(MAINTENANCE_IN, REPORT_TARGET_PORT_GROUPS, "REPORT TARGET PORT GROUPS", &[0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(MAINTENANCE_IN, REPORT_SUPPORTED_OPERATION_CODES, "REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(MAINTENANCE_IN, REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(MAINTENANCE_IN, REPORT_TIMESTAMP, "REPORT TIMESTAMP", &[0xa3, 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(MAINTENANCE_OUT, SET_IDENTIFYING_INFORMATION, "SET IDENTIFYING INFORMATION", &[0xa4, 0x06, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x04], QUICK),
+    action(MAINTENANCE_OUT, SET_TARGET_PORT_GROUPS, "SET TARGET PORT GROUPS", &[0xa4, 0x0a, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     action(MAINTENANCE_OUT, SET_TIMESTAMP, "SET TIMESTAMP", &[0xa4, 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(READ_12, "READ(12)", &[0xa8, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(WRITE_12, "WRITE(12)", &[0xaa, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::alua::PortGroup;
 use crate::wire::sense::Sense;
 
 /// Something an initiator has to be told before its next command runs. In order of precedence: resets first, as
@@ -183,6 +184,8 @@ pub struct UnitNexus {
     state: AtomicU64,
     /// Its commands in the unit's task set; see [`crate::TaskSet::enter`].
     pub(crate) commands: AtomicU32,
+    /// [`PortGroup`] of the path; it stands in no command's way.
+    port_group: AtomicU32,
 }
 
 const ATTENTIONS: u64 = (1 << 48) - 1;
@@ -237,6 +240,16 @@ impl UnitNexus {
     /// Sets the access state of its path.
     pub fn set_path_state(&self, state: PathState) {
         self.replace(PATH_AT, PATH_BITS, state as u64);
+    }
+
+    /// The target port group of its path.
+    pub fn port_group(&self) -> PortGroup {
+        PortGroup::from_bits(self.port_group.load(Ordering::Relaxed))
+    }
+
+    /// Sets the target port group of its path; returns whether that is news.
+    pub fn set_port_group(&self, group: PortGroup) -> bool {
+        self.port_group.swap(group.to_bits(), Ordering::Relaxed) != group.to_bits()
     }
 
     fn replace(&self, at: u32, bits: u64, value: u64) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alua::AccessState;
 use crate::mode::ModeParameters;
 use crate::reservations::SavedReservations;
 use crate::unit::LogicalUnit;
@@ -21,6 +22,9 @@ pub struct Saved {
     pub identifying: Identifying,
     /// What LOG SELECT with SP saved.
     pub application: ApplicationLog,
+    /// States that initiators set by SET TARGET PORT GROUPS (SPC-4), by the group's number.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub access_states: BTreeMap<u16, AccessState>,
 }
 
 /// General usage application client parameters of the application client log page (SPC-4): by parameter code, below

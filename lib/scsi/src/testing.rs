@@ -4,6 +4,7 @@ use bdev::null::{self, NullOptions};
 use bdev::{IoError, Op};
 use uuid::Uuid;
 
+use crate::alua::{AccessModes, AccessState, AccessStatus, TargetPort, TargetPortGroup, TargetPortGroups};
 use crate::control::{self, Circumstances, ControlRequest, perform};
 use crate::limits::SCRATCH_BYTES;
 use crate::medium;
@@ -22,6 +23,7 @@ pub(crate) const PORTS: PortIds = PortIds {
     target_port_id: [0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7],
     initiator_port_id: [0x33; 16],
     relative_target_port: 0x0102,
+    addressing: crate::Addressing::Peripheral,
 };
 
 pub(crate) fn options() -> UnitOptions {
@@ -72,6 +74,26 @@ pub(crate) fn no_unit(address: Address) -> Context<'static> {
         data_out_len: 0,
         data_in_len: 0,
     }
+}
+
+/// Two groups: ours with both ways to change it, and another.
+pub(crate) fn groups() -> TargetPortGroups {
+    let port = |relative_id| TargetPort { relative_id, id: PORTS.target_port_id };
+    let group = |id, state, explicit, ports| TargetPortGroup {
+        id,
+        state,
+        status: AccessStatus::None,
+        preferred: id == 1,
+        modes: AccessModes { implicit: true, explicit },
+        ports,
+    };
+    let groups = vec![
+        group(1, AccessState::Optimized, true, vec![port(0x0102)]),
+        group(0x0203, AccessState::Standby, true, vec![port(3), port(4)]),
+        group(0x0204, AccessState::Transitioning, true, vec![port(5)]),
+        group(0x0205, AccessState::Offline, false, vec![port(6)]),
+    ];
+    TargetPortGroups { groups, through: 1, transition_seconds: 9 }
 }
 
 /// A medium: the blocks that have ever been written (the rest are zero), what was asked, and errors to give.
@@ -218,7 +240,7 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
                 let unit = context.unit.expect("the control plane needs a unit");
                 let mut saved = Saved::default();
                 let mut keeper = Keeper { saved: &mut saved, store: None, failure: None };
-                let reply = perform_alone(request, &buffer[parameters], unit, context.ports, &mut keeper).reply;
+                let reply = perform_alone(request, &buffer[parameters], unit, context.ports, &groups(), &mut keeper).reply;
                 let (ending, data_in) = match reply {
                     ControlReply::Good(data) => {
                         let len = data.len().min(job.data_in_len() as usize);
@@ -261,15 +283,22 @@ pub(crate) fn cdb(start: &[u8]) -> Vec<u8> {
     cdb
 }
 
-/// Carries a request out at a unit that has no reservations, and no other ports.
+/// Carries a request out at a unit that has no reservations.
 pub(crate) fn perform_alone(
     request: ControlRequest,
     parameters: &[u8],
     unit: &LogicalUnit,
     ports: &PortIds,
+    groups: &TargetPortGroups,
     keeper: &mut Keeper<'_>,
 ) -> control::Outcome {
-    let at =
-        Circumstances { unit, ports, reservations: &Reservations::default(), target_ports: &[], can_persist: false };
+    let at = Circumstances {
+        unit,
+        ports,
+        reservations: &Reservations::default(),
+        target_ports: &[],
+        groups,
+        can_persist: false,
+    };
     perform(request, parameters, &at, keeper)
 }

@@ -1,10 +1,12 @@
 //! The whole target over the simulated fabric: both planes in one thread, virtual time, an initiator that checks every rule.
 
+mod alua;
 mod background;
 mod change;
 mod data;
 mod logins;
 mod management;
+mod masking;
 mod modes;
 mod orphans;
 mod overlap;

@@ -8,7 +8,7 @@ use crate::wire::bytes::Bytes;
 pub(crate) const STANDARD_BYTES: usize = 96;
 
 /// Peripheral qualifier (bits 7 to 5) and device type: a direct access block device.
-const DISK: u8 = 0x00;
+pub(crate) const DISK: u8 = 0x00;
 /// A well-known logical unit.
 const WELL_KNOWN: u8 = 0x1e;
 /// Qualifier 001b, type unknown: nothing is connected here, but the target is there. Initiators that see this at LUN 0
@@ -35,7 +35,8 @@ pub(crate) fn put(context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.put_u8(SPC_4);
     bytes.put_u8(HISUP_FORMAT_2);
     bytes.put_u8((STANDARD_BYTES - 5) as u8); // ADDITIONAL LENGTH
-    bytes.put_u8(0); // SCCS, ACC, TPGS, 3PC, PROTECT
+    let modes = context.nexus.filter(|_| context.unit.is_some()).map(|nexus| nexus.port_group().modes);
+    bytes.put_u8(modes.unwrap_or_default().tpgs() << 4); // SCCS, ACC, TPGS, 3PC, PROTECT
     bytes.put_u8(0); // ENCSERV, MULTIP
     bytes.put_u8(CMDQUE);
     bytes.put_text(identity.map_or("SRPT", |identity| &identity.vendor), 8);

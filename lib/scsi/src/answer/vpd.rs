@@ -1,7 +1,8 @@
 //! Vital product data pages (SPC-4, SBC-3).
 
 use crate::Context;
-use crate::answer::inquiry::peripheral;
+use crate::alua::{AccessModes, PortGroup, TargetPort};
+use crate::answer::inquiry::{DISK, peripheral};
 use crate::limits::{SENSE_BYTES_MAX, UNMAP_DESCRIPTORS_MAX};
 use crate::medium::compare_and_write;
 use crate::unit::{Facts, Identity, LogicalUnit};
@@ -13,6 +14,7 @@ const DEVICE_IDENTIFICATION: u8 = 0x83;
 const MANAGEMENT_ADDRESSES: u8 = 0x85;
 const EXTENDED_INQUIRY: u8 = 0x86;
 const MODE_PAGE_POLICY: u8 = 0x87;
+pub(crate) const SCSI_PORTS: u8 = 0x88;
 const POWER_CONDITION: u8 = 0x8a;
 const BLOCK_LIMITS: u8 = 0xb0;
 const BLOCK_CHARACTERISTICS: u8 = 0xb1;
@@ -27,6 +29,7 @@ pub(crate) const PAGES: &[u8] = &[
     MANAGEMENT_ADDRESSES,
     EXTENDED_INQUIRY,
     MODE_PAGE_POLICY,
+    SCSI_PORTS,
     POWER_CONDITION,
     BLOCK_LIMITS,
     BLOCK_CHARACTERISTICS,
@@ -61,19 +64,27 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.patch_be16(2, (bytes.len() - HEADER_BYTES) as u16);
 }
 
-/// Device identification (SPC-4): the unit by NAA, by EUI-64 if it has one, and by vendor, and the port that the command came through.
-fn put_identification(identity: &Identity, context: &Context<'_>, bytes: &mut Bytes<'_>) {
-    const BINARY: u8 = 1;
-    const ASCII: u8 = 2;
+/// Code sets, designator types and associations of designation descriptors (SPC-4).
+mod designator {
+    pub(super) const BINARY: u8 = 1;
+    pub(super) const ASCII: u8 = 2;
+    pub(super) const UTF_8: u8 = 3;
     /// PROTOCOL IDENTIFIER 4h, SRP, in the upper half of a designator's first byte.
-    const SRP: u8 = 4 << 4;
-    const NAA: u8 = 3;
-    const T10_VENDOR: u8 = 1;
+    pub(super) const SRP: u8 = 4 << 4;
     /// PIV, association 01b (target port).
-    const TARGET_PORT: u8 = 0x80 | 1 << 4;
-    const EUI_64: u8 = 2;
-    const RELATIVE_TARGET_PORT: u8 = 4;
+    pub(super) const TARGET_PORT: u8 = 0x80 | 1 << 4;
+    pub(super) const T10_VENDOR: u8 = 1;
+    pub(super) const EUI_64: u8 = 2;
+    pub(super) const NAA: u8 = 3;
+    pub(super) const RELATIVE_TARGET_PORT: u8 = 4;
+    pub(super) const TARGET_PORT_GROUP: u8 = 5;
+    pub(super) const SCSI_NAME_STRING: u8 = 8;
+}
+use designator::{ASCII, BINARY, EUI_64, NAA, SRP, T10_VENDOR, TARGET_PORT, UTF_8};
 
+/// Device identification (SPC-4): the unit by NAA, by EUI-64 if it has one, by vendor and by its SCSI name, and the port that the command
+/// came through, with its group where groups are told of.
+fn put_identification(identity: &Identity, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     let naa = identity.naa.to_be_bytes();
     put_designator(bytes, BINARY, NAA, &[&naa]);
     if let Some(eui64) = identity.eui64 {
@@ -81,10 +92,51 @@ fn put_identification(identity: &Identity, context: &Context<'_>, bytes: &mut By
     }
     let product = [identity.vendor.as_bytes(), &b"        "[identity.vendor.len()..]];
     put_designator(bytes, ASCII, T10_VENDOR, &[product[0], product[1], identity.serial.as_bytes()]);
-    // An SRP target port identifier is an identifier extension and an EUI-64, which is what this type holds in 16 bytes.
-    put_designator(bytes, SRP | BINARY, TARGET_PORT | EUI_64, &[&context.ports.target_port_id]);
+    // 20 characters, and zeroes up to the next multiple of 4, one at least.
+    put_designator(bytes, UTF_8, designator::SCSI_NAME_STRING, &[b"naa.", &hex(naa), &[0; 4]]);
+    put_port_id(&context.ports.target_port_id, bytes);
     let relative_port = context.ports.relative_target_port.to_be_bytes();
-    put_designator(bytes, SRP | BINARY, TARGET_PORT | RELATIVE_TARGET_PORT, &[&[0, 0], &relative_port]);
+    put_designator(bytes, SRP | BINARY, TARGET_PORT | designator::RELATIVE_TARGET_PORT, &[&[0, 0], &relative_port]);
+    let PortGroup { id, modes } = context.nexus.map(|nexus| nexus.port_group()).unwrap_or_default();
+    if modes != AccessModes::default() {
+        let group = id.to_be_bytes();
+        put_designator(bytes, SRP | BINARY, TARGET_PORT | designator::TARGET_PORT_GROUP, &[&[0, 0], &group]);
+    }
+}
+
+/// An SRP target port identifier is an identifier extension and an EUI-64, which is what this type holds in 16 bytes.
+fn put_port_id(id: &[u8; 16], bytes: &mut Bytes<'_>) {
+    put_designator(bytes, SRP | BINARY, TARGET_PORT | EUI_64, &[id]);
+}
+
+/// Upper case, as SCSI name strings are written.
+fn hex(bytes: [u8; 8]) -> [u8; 16] {
+    let digit = |index: usize| b"0123456789ABCDEF"[usize::from(bytes[index / 2] >> (4 * (1 - index % 2)) & 0xf)];
+    std::array::from_fn(digit)
+}
+
+/// SCSI ports (SPC-4), the whole page: every target port by its identifier, as many as PAGE LENGTH can count. None of them is an
+/// initiator port, whose TransportID would stand before it.
+pub(crate) fn scsi_ports<'a>(ports: impl Iterator<Item = &'a TargetPort>) -> Box<[u8]> {
+    const DESIGNATOR_BYTES: usize = 4 + 16;
+    const PORT_BYTES: usize = 12 + DESIGNATOR_BYTES;
+    let mut ports: Vec<&TargetPort> = ports.collect();
+    ports.sort_by_key(|port| port.relative_id);
+    ports.truncate(usize::from(u16::MAX) / PORT_BYTES);
+    let mut page = vec![0; HEADER_BYTES + ports.len() * PORT_BYTES].into_boxed_slice();
+    let mut bytes = Bytes::new(&mut page);
+    bytes.put(&[DISK, SCSI_PORTS]);
+    bytes.put_be16((ports.len() * PORT_BYTES) as u16);
+    for port in ports {
+        bytes.put_be16(0);
+        bytes.put_be16(port.relative_id);
+        bytes.put_be16(0);
+        bytes.put_be16(0); // INITIATOR PORT TRANSPORTID LENGTH
+        bytes.put_be16(0);
+        bytes.put_be16(DESIGNATOR_BYTES as u16); // TARGET PORT DESCRIPTORS LENGTH
+        put_port_id(&port.id, &mut bytes);
+    }
+    page
 }
 
 fn put_designator(bytes: &mut Bytes<'_>, code_set: u8, kind: u8, parts: &[&[u8]]) {

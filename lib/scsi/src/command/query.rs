@@ -1,8 +1,9 @@
 //! Parsers of commands that only ask (SPC-4, SBC-3).
 
 use super::{Command, InquiryPage, LunSelection, ModeDescriptor, ModeQuery, ModeValues, OpcodeQuery, Query};
-use crate::answer::{capacity, mode_sense as pages};
+use crate::answer::{capacity, mode_sense as pages, vpd};
 use crate::command_table::{self, OpcodeKind};
+use crate::control::ControlRequest;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{be16, be32, opcode};
 use crate::wire::sense::Sense;
@@ -19,6 +20,10 @@ pub(super) fn inquiry(cdb: &[u8], pages: &[u8]) -> Result<Command, Sense> {
     const CMDDT: u8 = 0x02; // obsolete, but SPC-2's meaning would be another answer
     let page = match cdb[1] & (EVPD | CMDDT) {
         0 if cdb[2] == 0 => InquiryPage::Standard,
+        EVPD if pages.contains(&cdb[2]) && cdb[2] == vpd::SCSI_PORTS => {
+            let allocation = u32::from(be16(cdb, 3));
+            return Ok(Command::Control { request: ControlRequest::ScsiPorts, list_bytes: 0, allocation });
+        }
         EVPD if pages.contains(&cdb[2]) => InquiryPage::Vpd(cdb[2]),
         0 | EVPD => return Err(Sense::invalid_field_in_cdb(2, None)),
         _ => return Err(Sense::invalid_field_in_cdb(1, Some(1))),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use super::{ControlReply, Effect};
 use crate::nexus::UnitAttention;
 use crate::saved::{Keeper, Saved, Store, StoreError};
-use crate::testing::{Disk, PORTS, context, perform_alone};
+use crate::testing::{Disk, PORTS, context, groups, perform_alone};
 use crate::{Context, Ending, LogicalUnit, PortIds, Sense, Step, begin};
 
 /// What was saved last; `fails` is why nothing can be.
@@ -85,7 +85,7 @@ impl Host {
                 Step::Control { request, parameters } => {
                     let store = self.store.as_ref().map(|store| store as &dyn Store);
                     let mut keeper = Keeper { saved: &mut self.saved, store, failure: None };
-                    let outcome = perform_alone(request, &buffer[parameters], &self.unit, ports, &mut keeper);
+                    let outcome = perform_alone(request, &buffer[parameters], &self.unit, ports, &groups(), &mut keeper);
                     self.told.extend(outcome.effects.iter().filter_map(|effect| match effect {
                         Effect::TellOthers(attention) => Some(*attention),
                         _ => None,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::control::{Circumstances, ControlReply, Effect, perform};
 use crate::nexus::UnitAttention;
-use crate::testing::unit;
+use crate::testing::{groups, unit};
 use crate::wire::cdb::{be16, be32, be64};
 use crate::{Context, Ending, Keeper, LogicalUnit, Saved, ScsiStatus, Step, begin};
 
@@ -326,6 +326,7 @@ impl Subject {
             ports: &ids,
             reservations: &self.reservations,
             target_ports: &self.ports,
+            groups: &groups(),
             can_persist: true,
         };
         let mut saved = Saved::default();
@@ -341,7 +342,7 @@ impl Subject {
                     assert!(fresh, "told twice: {nexus:?} {attention:?}");
                 }
                 Effect::Abort(nexuses) => aborted.extend(nexuses.into_iter().map(who)),
-                Effect::TellOthers(attention) => panic!("{attention:?} to everybody"),
+                other @ (Effect::TellOthers(_) | Effect::SetAccessState { .. }) => panic!("{other:?}"),
             }
         }
         let (end, data) = match outcome.reply {
@@ -368,6 +369,7 @@ fn ports(who: Who) -> PortIds {
         initiator_port_id: [0xa0 + who.0; 16],
         target_port_id: [0xb0 + who.1; 16],
         relative_target_port: 1 + u16::from(who.1),
+        addressing: crate::Addressing::default(),
     }
 }
 

@@ -66,10 +66,12 @@ pub mod service_action {
     pub const READ_CAPACITY_16: u8 = 0x10;
     pub const GET_LBA_STATUS: u8 = 0x12;
     pub const REPORT_IDENTIFYING_INFORMATION: u8 = 0x05;
+    pub const REPORT_TARGET_PORT_GROUPS: u8 = 0x0a;
     pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
     pub const REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS: u8 = 0x0d;
     pub const REPORT_TIMESTAMP: u8 = 0x0f;
     pub const SET_IDENTIFYING_INFORMATION: u8 = 0x06;
+    pub const SET_TARGET_PORT_GROUPS: u8 = 0x0a;
     pub const SET_TIMESTAMP: u8 = 0x0f;
     pub const SANITIZE_OVERWRITE: u8 = 0x01;
     pub const SANITIZE_BLOCK_ERASE: u8 = 0x02;

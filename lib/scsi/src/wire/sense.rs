@@ -100,6 +100,14 @@ impl Sense {
     pub const SANITIZE_IN_PROGRESS: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x1b);
     /// 02h 04h/03h LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED.
     pub const NOT_READY_MANUAL_INTERVENTION: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x03);
+    /// 02h 04h/0Ah LOGICAL UNIT NOT ACCESSIBLE, ASYMMETRIC ACCESS STATE TRANSITION.
+    pub const ACCESS_STATE_TRANSITION: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x0a);
+    /// 02h 04h/0Bh LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE.
+    pub const TARGET_PORT_IN_STANDBY: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x0b);
+    /// 02h 04h/0Ch LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN UNAVAILABLE STATE.
+    pub const TARGET_PORT_IN_UNAVAILABLE: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x0c);
+    /// 02h 04h/12h LOGICAL UNIT NOT READY, OFFLINE.
+    pub const NOT_READY_OFFLINE: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x12);
     /// 02h 3Ah/00h MEDIUM NOT PRESENT.
     pub const MEDIUM_NOT_PRESENT: Sense = Sense::new(SenseKey::NotReady, 0x3a, 0x00);
     /// 03h 0Ch/00h WRITE ERROR.
@@ -116,6 +124,8 @@ impl Sense {
     pub const INTERNAL_TARGET_FAILURE: Sense = Sense::new(SenseKey::HardwareError, 0x44, 0x00);
     /// 04h 3Eh/03h LOGICAL UNIT FAILED SELF-TEST.
     pub const FAILED_SELF_TEST: Sense = Sense::new(SenseKey::HardwareError, 0x3e, 0x03);
+    /// 04h 67h/0Ah SET TARGET PORT GROUPS COMMAND FAILED.
+    pub const SET_TARGET_PORT_GROUPS_FAILED: Sense = Sense::new(SenseKey::HardwareError, 0x67, 0x0a);
     /// 05h 0Eh/03h INVALID FIELD IN COMMAND INFORMATION UNIT: for the transport.
     pub const INVALID_FIELD_IN_COMMAND_IU: Sense = Sense::new(SenseKey::IllegalRequest, 0x0e, 0x03);
     /// 05h 1Ah/00h PARAMETER LIST LENGTH ERROR.

@@ -3,11 +3,13 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
+use serde::{Deserialize, Serialize};
+
 use crate::nexus::{UnitAttention, UnitNexus};
 use crate::wire::sense::ScsiStatus;
 
 /// QERR of the control mode page (SPC-4): what else ends when a command ends with CHECK CONDITION.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum QueueError {
     /// 00b: nothing.
@@ -19,8 +21,15 @@ pub enum QueueError {
     SameNexus = 3,
 }
 
+impl QueueError {
+    /// The field's value; `None` if it is reserved.
+    pub fn from_bits(bits: u8) -> Option<QueueError> {
+        [QueueError::Nothing, QueueError::All, QueueError::SameNexus].into_iter().find(|known| *known as u8 == bits)
+    }
+}
+
 /// UA_INTLCK_CTRL of the control mode page (SPC-4): what becomes of a unit attention that a command is ended with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum AttentionInterlock {
     /// 00b: it is cleared.
@@ -30,6 +39,14 @@ pub enum AttentionInterlock {
     Kept = 2,
     /// 11b: likewise, and BUSY, TASK SET FULL and RESERVATION CONFLICT become unit attentions.
     KeptWithStatus = 3,
+}
+
+impl AttentionInterlock {
+    /// The field's value; `None` if it is reserved.
+    pub fn from_bits(bits: u8) -> Option<AttentionInterlock> {
+        let known = [AttentionInterlock::Cleared, AttentionInterlock::Kept, AttentionInterlock::KeptWithStatus];
+        known.into_iter().find(|known| *known as u8 == bits)
+    }
 }
 
 /// A unit's part in its task set. Shared by all cores.
@@ -93,11 +110,7 @@ impl TaskSet {
     /// The QERR field.
     #[inline]
     pub fn queue_error(&self) -> QueueError {
-        match self.rules.load(Relaxed) & QERR {
-            0 => QueueError::Nothing,
-            1 => QueueError::All,
-            _ => QueueError::SameNexus,
-        }
+        QueueError::from_bits(self.rules.load(Relaxed) & QERR).unwrap_or_default()
     }
 
     /// Sets the QERR field. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
@@ -107,11 +120,7 @@ impl TaskSet {
 
     /// The UA_INTLCK_CTRL field.
     pub fn attention_interlock(&self) -> AttentionInterlock {
-        match (self.rules.load(Relaxed) & UA_INTLCK) >> UA_INTLCK_AT {
-            0 => AttentionInterlock::Cleared,
-            3 => AttentionInterlock::KeptWithStatus,
-            _ => AttentionInterlock::Kept,
-        }
+        AttentionInterlock::from_bits((self.rules.load(Relaxed) & UA_INTLCK) >> UA_INTLCK_AT).unwrap_or_default()
     }
 
     /// Sets the UA_INTLCK_CTRL field. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
@@ -160,6 +169,24 @@ mod tests {
         }
         set.reset();
         assert_eq!((set.queue_error(), set.attention_interlock()), Default::default());
+    }
+
+    #[test]
+    fn reserved_values_are_none() {
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(QueueError::from_bits),
+            [Some(QueueError::Nothing), Some(QueueError::All), None, Some(QueueError::SameNexus), None]
+        );
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(AttentionInterlock::from_bits),
+            [
+                Some(AttentionInterlock::Cleared),
+                None,
+                Some(AttentionInterlock::Kept),
+                Some(AttentionInterlock::KeptWithStatus),
+                None
+            ]
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@
 use scsi::{Ending, QueueError, Sense};
 
 use crate::channel::Channel;
-use crate::command::{Command, Request, Stage};
+use crate::command::{Command, Stage};
 use crate::messages::ToControl;
 use crate::perform::Performed;
 use crate::poll_group::PollGroup;
@@ -24,11 +24,9 @@ impl Command {
     /// Whether its end takes others with it that are still there.
     #[inline]
     pub(crate) fn has_to_clear(&self) -> bool {
-        matches!(self.reply, Some(Reply::Ended(Ending::CheckCondition(_)))) && !self.has_cleared && self.clears()
-    }
-
-    fn clears(&self) -> bool {
-        matches!(self.request, Request::Command(_)) && self.queue_error() != QueueError::Nothing
+        matches!(self.reply, Some(Reply::Ended(Ending::CheckCondition(_))))
+            && !self.has_cleared
+            && self.queue_error() != QueueError::Nothing
     }
 
     fn queue_error(&self) -> QueueError {
@@ -83,13 +81,9 @@ impl PollGroup {
     #[cold]
     fn is_overlapped(&self, key: Key<Channel>, command: Key<Command>) -> bool {
         let Some((channel, newer)) = self.channels.get(key).zip(self.commands.get(command)) else { return false };
-        // The response of one that is answered may be at the initiator already, which then uses the tag again.
-        let same = |older: &Command| {
-            matches!(older.request, Request::Command(_))
-                && older.stage != Stage::Responding
-                && older.tag() == newer.tag()
-                && older.unit_id() == newer.unit_id()
-        };
+        // One that is answered has its tag no more: the initiator may have the response, and uses the tag again.
+        let same =
+            |older: &Command| older.place.has_tag && older.tag() == newer.tag() && older.unit_id() == newer.unit_id();
         let mut others = channel.commands.iter().filter(|&&other| other != command);
         newer.unit_id().is_some() && others.any(|&other| self.commands.get(other).is_some_and(same))
     }

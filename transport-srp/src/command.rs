@@ -12,7 +12,7 @@
 //!
 //! | stage | waits for | leaves on | when the command is aborted, or its channel dies |
 //! |---|---|---|---|
-//! | any, `parked` | a buffer, send slots, the device's depth, a fence | being resumed | freed at once: nothing of it is under way |
+//! | any, `parked` | its turn, a buffer, blocks of its own or that others claim, send slots, the device's depth, a fence | being resumed | freed at once: nothing of it is under way |
 //! | `FetchTable`, `FetchData` | RDMA READs | `Fetched` | freed when the READs came back: they cannot be cut |
 //! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered; or goes on in the background (`background.rs`) |
 //! | `Control` | the control plane | `Controlled` | freed when it has answered |

@@ -21,6 +21,13 @@ pub enum QueueError {
     SameNexus = 3,
 }
 
+impl QueueError {
+    /// The field's value; `None` if it is reserved.
+    pub fn from_bits(bits: u8) -> Option<QueueError> {
+        [QueueError::Nothing, QueueError::All, QueueError::SameNexus].into_iter().find(|known| *known as u8 == bits)
+    }
+}
+
 /// UA_INTLCK_CTRL of the control mode page (SPC-4): what becomes of a unit attention that a command is ended with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[repr(u8)]
@@ -34,18 +41,11 @@ pub enum AttentionInterlock {
     KeptWithStatus = 3,
 }
 
-impl QueueError {
-    /// The field's meaning; `None`: reserved.
-    pub(crate) fn of(field: u8) -> Option<QueueError> {
-        [QueueError::Nothing, QueueError::All, QueueError::SameNexus].into_iter().find(|it| *it as u8 == field)
-    }
-}
-
 impl AttentionInterlock {
-    /// The field's meaning; `None`: reserved.
-    pub(crate) fn of(field: u8) -> Option<AttentionInterlock> {
-        use AttentionInterlock::*;
-        [Cleared, Kept, KeptWithStatus].into_iter().find(|it| *it as u8 == field)
+    /// The field's value; `None` if it is reserved.
+    pub fn from_bits(bits: u8) -> Option<AttentionInterlock> {
+        let known = [AttentionInterlock::Cleared, AttentionInterlock::Kept, AttentionInterlock::KeptWithStatus];
+        known.into_iter().find(|known| *known as u8 == bits)
     }
 }
 
@@ -110,7 +110,7 @@ impl TaskSet {
     /// The QERR field.
     #[inline]
     pub fn queue_error(&self) -> QueueError {
-        QueueError::of(self.rules.load(Relaxed) & QERR).unwrap_or_default()
+        QueueError::from_bits(self.rules.load(Relaxed) & QERR).unwrap_or_default()
     }
 
     /// Sets the QERR field. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
@@ -120,7 +120,7 @@ impl TaskSet {
 
     /// The UA_INTLCK_CTRL field.
     pub fn attention_interlock(&self) -> AttentionInterlock {
-        AttentionInterlock::of((self.rules.load(Relaxed) & UA_INTLCK) >> UA_INTLCK_AT).unwrap_or_default()
+        AttentionInterlock::from_bits((self.rules.load(Relaxed) & UA_INTLCK) >> UA_INTLCK_AT).unwrap_or_default()
     }
 
     /// Sets the UA_INTLCK_CTRL field. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
@@ -162,6 +162,24 @@ mod tests {
                 assert_eq!((set.queue_error(), set.attention_interlock()), (queue_error, interlock));
             }
         }
+    }
+
+    #[test]
+    fn reserved_values_are_none() {
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(QueueError::from_bits),
+            [Some(QueueError::Nothing), Some(QueueError::All), None, Some(QueueError::SameNexus), None]
+        );
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(AttentionInterlock::from_bits),
+            [
+                Some(AttentionInterlock::Cleared),
+                None,
+                Some(AttentionInterlock::Kept),
+                Some(AttentionInterlock::KeptWithStatus),
+                None
+            ]
+        );
     }
 
     #[test]

@@ -87,6 +87,31 @@ fn claimed_blocks_are_kept_from_others_until_the_end_and_other_blocks_are_not() 
     scene.end();
 }
 
+/// The witness panics if both have them at once.
+#[test]
+fn cores_that_claim_the_same_blocks_in_the_same_round_get_them_one_after_the_other() {
+    for seed in 0..30 {
+        let mut scene = Scene::new(800 + seed, 3);
+        let held = seed % 3 == 0;
+        scene.hold(held);
+        // Reads, writes and comparisons of blocks that overlap, all sent before anybody works.
+        let handles: Vec<(usize, Handle)> = (0..12)
+            .map(|number| {
+                let (of, lba) = (number % 3, (number / 3) as u32);
+                let request =
+                    if number % 2 == 0 { write(SIMPLE, lba, 1) } else { Request::read(lun(0), lba, 8, BLOCK) };
+                (of, scene.initiators[of].start(0, &exclusive(request)).expect("a credit"))
+            })
+            .collect();
+        scene.run(30);
+        assert!(!held || witness::count().claims <= 1, "one has them, and its device hangs");
+        scene.hold(false);
+        handles.into_iter().for_each(|(of, handle)| assert_eq!(scene.finish(of, handle).status, 0));
+        assert_eq!(witness::forget().claims, 12);
+        scene.end();
+    }
+}
+
 #[test]
 fn whoever_is_aborted_while_it_waits_gives_way_and_gives_its_credit_back() {
     let mut scene = Scene::new(75, 2);

@@ -41,6 +41,11 @@ pub(crate) fn forget() -> Counts {
     WITNESS.take().counts
 }
 
+/// What was counted so far.
+pub(crate) fn count() -> Counts {
+    WITNESS.with_borrow(|witness| witness.counts)
+}
+
 fn see(act: impl FnOnce(&mut Witness)) {
     WITNESS.with_borrow_mut(act);
 }

@@ -80,6 +80,8 @@ struct Lun {
     serial: Option<String>,
     naa: Option<Hex64>,
     eui64: Option<String>,
+    queue_depth: Option<u32>,
+    management_url: Option<String>,
 }
 
 fn add_lun(appliance: &mut Appliance, params: Lun) -> Result<u16, RpcError> {
@@ -103,11 +105,19 @@ fn shown_bdev(appliance: &Appliance, params: &Lun) -> Result<Option<Arc<Bdev>>, 
 }
 
 fn source<'a>(bdev: Option<&'a Arc<Bdev>>, params: &Lun) -> Result<LunSource<'a>, RpcError> {
-    let identity = [&params.product, &params.vendor, &params.revision, &params.serial, &params.eui64];
+    let strings = [
+        &params.product,
+        &params.vendor,
+        &params.revision,
+        &params.serial,
+        &params.eui64,
+        &params.management_url,
+    ];
+    let has_own = strings.iter().any(|given| given.is_some()) || params.naa.is_some() || params.queue_depth.is_some();
     match (bdev, params.target_lun) {
         (Some(bdev), None) => Ok(LunSource::Bdev(bdev)),
-        (None, Some(_)) if identity.iter().any(|given| given.is_some()) || params.naa.is_some() => {
-            let text = "product, vendor, revision, serial, naa, eui64: a LUN of the target has its own; leave them out";
+        (None, Some(_)) if has_own => {
+            let text = "product, vendor, revision, serial, naa, eui64, queue_depth, management_url: a LUN of the target has its own; leave them out";
             Err(RpcError::invalid_params(text))
         }
         (None, Some(lun)) => Ok(LunSource::TargetLun(lun)),
@@ -117,9 +127,19 @@ fn source<'a>(bdev: Option<&'a Arc<Bdev>>, params: &Lun) -> Result<LunSource<'a>
 
 /// The group's name, and everything else.
 fn options(params: Lun) -> Result<(String, LunOptions), RpcError> {
-    let Lun { group, lun, read_only, product, vendor, revision, serial, naa, eui64, .. } = params;
-    let (naa, eui64) = (naa.map(|naa| naa.0), parse_eui64(eui64)?);
-    Ok((group, LunOptions { lun, read_only, product, vendor, revision, serial, naa, eui64 }))
+    let options = LunOptions {
+        lun: params.lun,
+        read_only: params.read_only,
+        product: params.product,
+        vendor: params.vendor,
+        revision: params.revision,
+        serial: params.serial,
+        naa: params.naa.map(|naa| naa.0),
+        eui64: parse_eui64(params.eui64)?,
+        queue_depth: params.queue_depth,
+        management_url: params.management_url,
+    };
+    Ok((params.group, options))
 }
 
 #[derive(Deserialize)]

@@ -157,8 +157,8 @@ pub(crate) fn read(
         CACHING if unit.facts().write_cache => ModeParameters { write_cache: bytes[2] & WCE != 0, ..mode },
         CONTROL => ModeParameters {
             descriptor_sense: bytes[2] & D_SENSE != 0,
-            queue_error: QueueError::of((bytes[3] & QERR) >> QERR_AT).ok_or(Fault { byte: 3, bit: 2 })?,
-            attention_interlock: AttentionInterlock::of((bytes[4] & UA_INTLCK_CTRL) >> UA_INTLCK_CTRL_AT)
+            queue_error: QueueError::from_bits((bytes[3] & QERR) >> QERR_AT).ok_or(Fault { byte: 3, bit: 2 })?,
+            attention_interlock: AttentionInterlock::from_bits((bytes[4] & UA_INTLCK_CTRL) >> UA_INTLCK_CTRL_AT)
                 .ok_or(Fault { byte: 4, bit: 5 })?,
             software_write_protect: bytes[4] & SWP != 0,
             task_aborted_status: bytes[5] & TAS != 0,

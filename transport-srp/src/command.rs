@@ -112,8 +112,8 @@ pub(crate) enum Event {
     DataBuffer(Buf),
     Fetched(IoBuf),
     Executed(Option<IoBuf>, Result<(), IoError>),
-    /// The unit's medium cannot be used any more, before the device got the operation.
-    Interrupted(Option<IoBuf>, Sense),
+    /// The unit's medium cannot be used any more, before the device got what came next.
+    Interrupted(Option<Buf>, Sense),
     Answered,
     Controlled(ControlReply),
 }
@@ -214,8 +214,8 @@ impl Command {
             Event::DataBuffer(buf) => self.fill(buf),
             Event::Fetched(data) => self.fetched(data),
             Event::Executed(data, result) => self.executed(data, result),
-            Event::Interrupted(data, sense) => {
-                let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
+            Event::Interrupted(buf, sense) => {
+                let buf = buf.or_else(|| self.aside.take());
                 self.end(Ending::CheckCondition(sense), buf)
             }
             Event::Answered => {
@@ -509,6 +509,8 @@ impl Command {
                 self.aside = buf;
                 Action::AnswerEarly
             }
+            // Nothing on this core or another keeps others off yet; what they have at the device may end later.
+            Step::Claim => self.step(None, buf),
             Step::Control { request, parameters } => {
                 self.stage = Stage::Control;
                 let parameters = buffer_of(buf.as_ref(), base + parameters.start..base + parameters.end).into();

@@ -125,8 +125,8 @@ pub(crate) enum Event {
     Fetched(IoBuf),
     Claimed(Option<Buf>),
     Executed(Option<IoBuf>, Result<(), IoError>),
-    /// The unit's medium cannot be used any more, before the device got the operation.
-    Interrupted(Option<IoBuf>, Sense),
+    /// The unit's medium cannot be used any more, before the device got what came next.
+    Interrupted(Option<Buf>, Sense),
     Answered,
     Controlled(ControlReply),
 }
@@ -237,8 +237,8 @@ impl Command {
             Event::Fetched(data) => self.fetched(data),
             Event::Claimed(buf) => self.step(None, buf),
             Event::Executed(data, result) => self.executed(data, result),
-            Event::Interrupted(data, sense) => {
-                let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
+            Event::Interrupted(buf, sense) => {
+                let buf = buf.or_else(|| self.aside.take());
                 self.end(Ending::CheckCondition(sense), buf)
             }
             Event::Answered => {
@@ -541,6 +541,8 @@ impl Command {
                 self.aside = buf;
                 Action::AnswerEarly
             }
+            // Nothing on this core or another keeps others off yet; what they have at the device may end later.
+            Step::Claim => self.step(None, buf),
             Step::Control { request, parameters } => {
                 self.stage = Stage::Control;
                 let parameters = buffer_of(buf.as_ref(), base + parameters.start..base + parameters.end).into();

@@ -137,7 +137,7 @@ impl PollGroup {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         }
         if let Some(sense) = command.interruption() {
-            return Performed::Followed(Event::Interrupted(data, sense));
+            return Performed::Followed(Event::Interrupted(data.map(IoBuf::into_buf), sense));
         }
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);

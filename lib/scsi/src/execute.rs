@@ -158,6 +158,8 @@ pub enum Step {
     /// Answer GOOD now, then call [`Job::step`] without a result: the rest is done with nobody waiting for it, and ends without
     /// an answer ([`Job::deferred_error`]). Who cannot answer now may do so at the end.
     Answer,
+    /// Wait until nobody else touches the blocks of [`Job::exclusive`], then call [`Job::step`] without a result.
+    Claim,
     /// Only the control plane can do it: give it these parameters, and end the command with its [`crate::ControlReply`], whose data
     /// is put to the start of the buffer. The job is not stepped again.
     Control {
@@ -265,13 +267,15 @@ impl Job {
         self.opcode
     }
 
-    /// The blocks that no other command may touch from its first step to its end, on any core; `None` for most commands.
+    /// The blocks that no other command may touch from now to its end, on any core; `None` for most commands. Asked before the first step, and
+    /// at [`Step::Claim`].
     pub fn exclusive(&self) -> Option<Range<u64>> {
         match self.command {
             // All of them: no other ORWRITE may be half done when the generation changes.
-            Command::OrWrite { bitmap: Bitmap { change: Some(_), .. }, .. }
-            | Command::Format { .. }
-            | Command::Sanitize { .. } => Some(0..u64::MAX),
+            Command::OrWrite { bitmap: Bitmap { change: Some(_), .. }, .. } => Some(0..u64::MAX),
+            Command::Format { .. } | Command::Sanitize { .. } if self.stage != medium::Stage::Start => {
+                Some(0..u64::MAX)
+            }
             Command::CompareAndWrite { range, .. }
             | Command::OrWrite { range, .. }
             | Command::WriteAtomic { range, .. }

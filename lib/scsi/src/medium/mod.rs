@@ -35,6 +35,7 @@ use crate::wire::sense::Sense;
 /// |---|---|---|
 /// | `Start` | nothing | any other, or done |
 /// | `Answered` | nothing: its initiator got GOOD | any later one |
+/// | `Claiming` | its blocks to be its own ([`crate::Job::exclusive`]) | `Native`, `Moving` |
 /// | `Flushing` | the cache to reach the medium | `Moving` |
 /// | `Native` | the device's own form of the command | done; `Moving` if the device turns out not to have it |
 /// | `Moving` | a piece of data or one descriptor | itself for the next one, `Writing`, `Flushing`, or done |
@@ -44,6 +45,7 @@ use crate::wire::sense::Sense;
 pub(crate) enum Stage {
     Start,
     Answered,
+    Claiming,
     Flushing,
     Native,
     Moving,

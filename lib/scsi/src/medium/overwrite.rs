@@ -58,8 +58,10 @@ pub(crate) fn step(
                 *turn.stage = Stage::Answered;
                 Step::Answer
             }
-            Ok(()) => next(undertaking, &plan, list_bytes, unit, turn),
+            Ok(()) => claim(turn),
         },
+        // From now on everybody is refused; what others have at the device must end first, or it would be written on top.
+        (Stage::Answered, _) => claim(turn),
         (Stage::Flushing, Some(Ok(()))) => {
             condition.end(undertaking, true);
             Step::GOOD
@@ -69,13 +71,18 @@ pub(crate) fn step(
             (*turn.stage, *turn.cursor) = (Stage::Moving, 0);
             next(undertaking, &plan, list_bytes, unit, turn)
         }
-        (Stage::Answered, _) | (_, Some(Ok(()))) => next(undertaking, &plan, list_bytes, unit, turn),
+        (Stage::Claiming, _) | (_, Some(Ok(()))) => next(undertaking, &plan, list_bytes, unit, turn),
         (_, Some(Err(_))) => {
             condition.end(undertaking, false);
             Step::refuse(failure(undertaking))
         }
         (_, None) => out_of_turn(),
     }
+}
+
+fn claim(turn: Turn<'_>) -> Step {
+    *turn.stage = Stage::Claiming;
+    Step::Claim
 }
 
 /// Bytes of buffer: the parameter list and a piece.

@@ -271,7 +271,8 @@ fn everybody_is_told_how_far_it_is() {
         buffer[..4].copy_from_slice(&list);
         assert!(!job.runs_on());
         assert_eq!(job.step(&context(&unit), None, &mut buffer), Step::Answer);
-        assert!(job.runs_on());
+        assert_eq!(job.step(&context(&unit), None, &mut buffer), Step::Claim);
+        assert_eq!((job.runs_on(), job.exclusive()), (true, Some(0..u64::MAX)));
         let mut last = None;
         for (quarter, progress) in [0, 0x4000, 0x8000, 0xc000].into_iter().enumerate() {
             let step = job.step(&context(&unit), last, &mut buffer);
@@ -309,7 +310,7 @@ fn of_two_that_were_found_legal_one_begins() {
     let mut first = begin(&format(0), &context(&unit)).expect("a legal command");
     let mut second = begin(&sanitize(0x02, 0), &context(&unit)).expect("a legal command");
     let mut buffer = vec![0; first.buffer_len()];
-    assert!(matches!(first.step(&context(&unit), None, &mut buffer), Step::Io { .. }));
+    assert_eq!(first.step(&context(&unit), None, &mut buffer), Step::Claim);
     let refused = second.step(&context(&unit), None, &mut buffer);
     assert_eq!(refused, Step::refuse(Sense::FORMAT_IN_PROGRESS.with_progress(0)));
     assert!(!second.runs_on());
@@ -354,6 +355,7 @@ fn a_medium_that_grows_meanwhile_gets_the_pattern_and_nothing_else() {
     let mut job = begin(&sanitize(0x01, list.len()), &context(&unit)).expect("a legal command");
     let mut buffer = vec![0xee; job.buffer_len()];
     buffer[..list.len()].copy_from_slice(&list);
+    assert_eq!(job.step(&context(&unit), None, &mut buffer), Step::Claim);
     let mut step = job.step(&context(&unit), None, &mut buffer);
     bdev::null::resize(unit.bdev(), PIECE + 3).expect("a null device grows");
     let mut written = 0;

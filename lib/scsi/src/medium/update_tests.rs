@@ -335,14 +335,13 @@ fn what_reads_and_writes_is_alone_with_its_blocks() {
     assert_eq!(exclusive(&or_write_32(0, 0, (0, 0), 8, 2)), Some(8..10));
     assert_eq!(exclusive(&or_write_32(1, 3, (0, 1), 8, 0)), Some(0..u64::MAX));
     assert_eq!(exclusive(&write_atomic(0, 9, 0, 8)), Some(9..17));
-    assert_eq!(exclusive(&[4, 0, 0, 0, 0, 0]), Some(0..u64::MAX));
-    assert_eq!(exclusive(&[0x48, 2, 0, 0, 0, 0, 0, 0, 0, 0]), Some(0..u64::MAX));
     for cdb in [
         compare_and_write(0, 7, 0),
         cdb_16(0x8b, 0, 8, 0),
         cdb_16(0x8a, 0, 8, 2),
         cdb_16(0x8e, 2, 8, 2),
         vec![0x48, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0],
+        vec![0x48, 2, 0, 0, 0, 0, 0, 0, 0, 0], // not before everybody is refused
     ] {
         assert_eq!(exclusive(&cdb), None, "{cdb:02x?}");
     }

@@ -117,7 +117,7 @@ must "both log in again" log_in_both
 check "the second is kept out" kept_out read_from "$TWO"
 check "the first is not" write_to "$ONE"
 check "its key is there" prints "Key=0xa1|Key *= *0xa1" in_ "$TWO" --read-reservation
-check "and PTPL is active" prints "Persist Through Power Loss Activate.*: 1" in_ "$ONE" --report-capabilities
+check "and PTPL is active" prints "Persist Through Power Loss Active.*: 1" in_ "$ONE" --report-capabilities
 check "the administrator clears" rpc srp_clear_reservations '{"bdev_name": "disk01"}'
 check "the second is let in" write_to "$TWO"
 must "logout" logout

@@ -77,13 +77,12 @@ fn each_change_is_told_to_the_other_initiator_once() {
     let mut two = Two::new(71);
     let control = [0, 0, 0, 0, 0x0a, 0x0a, 0x06, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 60];
     let time = [0, 0, 0, 0, 0, 0xdc, 0x6a, 0xcf, 0xac, 0, 0, 0];
-    let changes: [(&[u8], &[u8], (u8, u8)); 4] = [
-        (&[0x15, 0x11, 0, 0, 16, 0], &control, (0x2a, 0x01)),
-        (&[0x4c, 2, 0xc0, 0, 0, 0, 0, 0, 0, 0], &[], (0x2a, 0x02)),
-        (&[0xa4, 0x06, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0], b"name", (0x3f, 0x05)),
-        (&[0xa4, 0x0f, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0], &time, (0x2a, 0x10)),
-    ];
-    for (cdb, list, (code, qualifier)) in changes {
+    for (cdb, list, code, qualifier) in [
+        (&[0x15, 0x11, 0, 0, 16, 0][..], &control[..], 0x2a, 0x01),
+        (&[0x4c, 2, 0xc0, 0, 0, 0, 0, 0, 0, 0], &[], 0x2a, 0x02),
+        (&[0xa4, 0x06, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0], b"name", 0x3f, 0x05),
+        (&[0xa4, 0x0f, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0], &time, 0x2a, 0x10),
+    ] {
         assert_eq!(two.put(0, cdb, list), None, "{cdb:02x?}");
         assert_eq!((two.ready(0), two.ready(1)), (None, Some((6, code, qualifier))), "{cdb:02x?}");
         assert_eq!(two.ready(1), None);

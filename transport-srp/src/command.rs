@@ -461,7 +461,7 @@ impl Command {
             return Action::Fetch(data);
         }
         if self.stage == Stage::FetchData {
-            return self.first_step(Some(data.into_buf()));
+            return self.claim_and_step(Some(data.into_buf()));
         }
         let Request::Command(command) = &self.request else { return self.refuse() };
         let total = command.data_out.len().max(command.data_in.len());
@@ -477,7 +477,7 @@ impl Command {
         let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
         let (need, out) = (job.buffer_len(), job.data_out_len() as usize);
         if need == 0 {
-            return self.first_step(None);
+            return self.claim_and_step(None);
         }
         if let (DataBuffer::Immediate { offset, .. }, true, Some(receive)) =
             (&command.data_out, need == out, &self.receive)
@@ -487,7 +487,7 @@ impl Command {
             if (receive.addr() + offset as u64).is_multiple_of(align as u64) && offset + need <= receive.len() {
                 self.in_place = Some(offset);
                 let receive = self.receive.take();
-                return self.first_step(receive);
+                return self.claim_and_step(receive);
             }
         }
         Action::NeedData(need)
@@ -498,11 +498,11 @@ impl Command {
         let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
         let out = job.data_out_len() as usize;
         match (&command.data_out, &self.receive) {
-            (_, _) if out == 0 => self.first_step(Some(buf)),
+            (_, _) if out == 0 => self.claim_and_step(Some(buf)),
             (DataBuffer::Immediate { offset, .. }, Some(receive)) => {
                 let from = usize::from(*offset);
                 buf.bytes_mut()[..out].copy_from_slice(&receive.bytes()[from..from + out]);
-                self.first_step(Some(buf))
+                self.claim_and_step(Some(buf))
             }
             _ => {
                 self.stage = Stage::FetchData;
@@ -541,8 +541,7 @@ impl Command {
                 self.aside = buf;
                 Action::AnswerEarly
             }
-            // Nothing on this core or another keeps others off yet; what they have at the device may end later.
-            Step::Claim => self.step(None, buf),
+            Step::Claim => self.claim_and_step(buf),
             Step::Control { request, parameters } => {
                 self.stage = Stage::Control;
                 let parameters = buffer_of(buf.as_ref(), base + parameters.start..base + parameters.end).into();

@@ -1,4 +1,4 @@
-//! Commands that have blocks to themselves: claimed before the first step (`exclusion.rs`).
+//! Commands that have blocks to themselves: claimed before their first step, or when they ask for it (`exclusion.rs`).
 
 use mem::Buf;
 
@@ -8,8 +8,8 @@ use super::{Action, Command};
 use crate::exclusion::Extent;
 
 impl Command {
-    /// The first step, once the blocks are its own that must be.
-    pub(super) fn first_step(&mut self, buf: Option<Buf>) -> Action {
+    /// The next step, once the blocks are its own that must be from then on.
+    pub(super) fn claim_and_step(&mut self, buf: Option<Buf>) -> Action {
         match self.exclusive() {
             Some(blocks) => Action::Claim(Extent { start: blocks.start, end: blocks.end }, buf),
             None => self.step(None, buf),

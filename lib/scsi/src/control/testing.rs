@@ -96,7 +96,7 @@ impl Host {
                         ControlReply::Status(status) => panic!("{cdb:02x?} ended with {status:?}"),
                     };
                 }
-                Step::Answer => {}
+                Step::Answer | Step::Claim => {}
                 step @ Step::Io { .. } => last = Some(self.disk.execute(&self.unit, step, &mut buffer)),
                 Step::Done(other) => panic!("{cdb:02x?} ended with {other:?}"),
             }

@@ -10,6 +10,7 @@ use crate::wire::sense::ScsiStatus;
 
 /// QERR of the control mode page (SPC-4): what else ends when a command ends with CHECK CONDITION.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum QueueError {
     /// 00b: nothing.
@@ -30,6 +31,7 @@ impl QueueError {
 
 /// UA_INTLCK_CTRL of the control mode page (SPC-4): what becomes of a unit attention that a command is ended with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum AttentionInterlock {
     /// 00b: it is cleared.

@@ -1,9 +1,11 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
+mod copy;
 mod medium;
 mod query;
 mod unit;
 
+use copy::{third_party_copy_in, third_party_copy_out};
 use medium::{lba_status, read, synchronize_cache, unmap, verify, write, write_same};
 use query::{inquiry, mode_sense, read_capacity_10, report_luns, report_opcodes, request_sense};
 use unit::{mode_select, prevent_allow, start_stop};
@@ -11,6 +13,8 @@ use unit::{mode_select, prevent_allow, start_stop};
 use crate::Context;
 use crate::answer::vpd;
 use crate::control::ControlRequest;
+use crate::copy::ExtendedCopy;
+use crate::copy::receive::CopyQuery;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
 use crate::through::Through;
@@ -52,6 +56,7 @@ pub(crate) enum Command {
         probe: bool,
     },
     PreventAllow,
+    ExtendedCopy(ExtendedCopy),
     /// Answered with at most `allocation` bytes.
     LbaStatus {
         lba: u64,
@@ -82,6 +87,7 @@ pub(crate) enum Query {
     ReadCapacity16,
     ModeSense(ModeQuery),
     ReportOpcodes { opcodes: OpcodeQuery, timeouts: bool },
+    ReceiveCopy(CopyQuery),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -196,6 +202,8 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::SERVICE_ACTION_IN_16 => service_action_in_16(cdb, unit),
         opcode::MODE_SENSE_6 | opcode::MODE_SENSE_10 => mode_sense(cdb, unit),
         opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 => mode_select(cdb),
+        opcode::THIRD_PARTY_COPY_OUT => third_party_copy_out(cdb),
+        opcode::THIRD_PARTY_COPY_IN => third_party_copy_in(cdb),
         opcode::MAINTENANCE_IN => maintenance_in(cdb),
         opcode::START_STOP_UNIT => start_stop(cdb),
         opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
@@ -244,11 +252,7 @@ fn needs_medium(operation: u8) -> bool {
 }
 
 fn writable(unit: &LogicalUnit, context: &Context<'_>) -> Result<(), Sense> {
-    match () {
-        () if context.read_only || unit.is_read_only() => Err(Sense::WRITE_PROTECTED),
-        () if unit.software_write_protect() => Err(Sense::SOFTWARE_WRITE_PROTECTED),
-        () => Ok(()),
-    }
+    unit.check_writable(context.read_only)
 }
 
 /// SERVICE ACTION IN(16): READ CAPACITY(16) (SBC-3), where the address with PMI is obsolete and ignored, and GET LBA STATUS.

@@ -6,6 +6,7 @@ use bdev::{IoError, Op};
 
 use crate::command::{self, Command};
 use crate::control::ControlRequest;
+use crate::copy::results::Running;
 use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Lun};
 use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, unmap, verify, write_same};
@@ -165,6 +166,8 @@ pub struct Job {
     stage: medium::Stage,
     opcode: u8,
     lengths: Lengths,
+    /// What others are told of a third-party copy.
+    copy: Option<Running>,
 }
 
 /// Bytes a command moves and needs.
@@ -214,7 +217,7 @@ impl Job {
     #[inline]
     fn new(command: Command, opcode: u8, context: &Context<'_>) -> Job {
         let lengths = Lengths::of(&command, context);
-        Job { command, cursor: 0, stage: medium::Stage::Start, opcode, lengths }
+        Job { command, cursor: 0, stage: medium::Stage::Start, opcode, lengths, copy: None }
     }
 
     /// Bytes that the CDB takes from the initiator; they must be at the buffer's start before the first step.
@@ -247,6 +250,11 @@ impl Job {
         None
     }
 
+    /// Its initiator no longer waits for it: to others it is over, although a device may still work on it.
+    pub fn abandon(&mut self) {
+        self.copy = None;
+    }
+
     /// It is a READ.
     #[inline]
     pub fn is_read(&self) -> bool {
@@ -263,7 +271,7 @@ impl Job {
     /// is the whole buffer, at least [`Job::buffer_len`] bytes.
     #[inline]
     pub fn step(&mut self, context: &Context<'_>, last: Option<Result<(), IoError>>, buffer: &mut [u8]) -> Step {
-        if let (Some(Err(IoError::Gone)), Some(unit)) = (last, context.unit) {
+        if let (Some(Err(IoError::Gone)), Some(unit)) = (last, self.unit_at_work(context)) {
             unit.set_gone(true);
         }
         let turn = medium::Turn { last, cursor: &mut self.cursor, stage: &mut self.stage, buffer };
@@ -288,9 +296,21 @@ impl Job {
             Command::Control { request, list_bytes, .. } => {
                 Step::Control { request, parameters: 0..list_bytes as usize }
             }
+            Command::ExtendedCopy(ref mut copy) => copy.step(&mut self.copy, context, last, turn.buffer),
             Command::Through(ref through) => {
                 on_unit(context, |unit| through::step(through, unit, context.read_only, turn))
             }
+        }
+    }
+}
+
+impl Job {
+    /// The unit whose device did the operation before.
+    #[inline]
+    fn unit_at_work<'a>(&self, context: &Context<'a>) -> Option<&'a LogicalUnit> {
+        match &self.command {
+            Command::ExtendedCopy(copy) => copy.unit_at_work(context),
+            _ => context.unit,
         }
     }
 }
@@ -327,11 +347,12 @@ impl Lengths {
             (Command::Control { list_bytes, allocation, .. }, _) => {
                 (list_bytes, allocation, list_bytes.max(allocation.min(SCRATCH_BYTES as u32)) as usize)
             }
+            (Command::ExtendedCopy(ref copy), Some(facts)) => (copy.data_out_bytes(), 0, copy.buffer_bytes(facts)),
             (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
             (Command::TestUnitReady { probe: true }, _) => (0, 0, block_size as usize),
             (Command::Through(ref through), _) => through.lengths(),
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
-            (Command::Verify { .. } | Command::WriteSame { .. }, None)
+            (Command::Verify { .. } | Command::WriteSame { .. } | Command::ExtendedCopy(_), None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
             | (Command::TestUnitReady { probe: false } | Command::PreventAllow, _) => (0, 0, 0),
         };

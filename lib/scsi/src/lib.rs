@@ -22,7 +22,7 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `copy/` (third-party copies), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -35,6 +35,7 @@ mod answer;
 mod command;
 mod command_table;
 pub mod control;
+mod copy;
 mod eui64;
 mod execute;
 pub mod limits;
@@ -84,6 +85,11 @@ pub const COMMANDS: &[CommandInfo] = &[
     CommandInfo { needs: Needs::Unmap, ..disk(UNMAP, "UNMAP", &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], LONG) },
     disk(MODE_SELECT_10, "MODE SELECT(10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
     disk(MODE_SENSE_10, "MODE SENSE(10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], QUICK),
+    action(THIRD_PARTY_COPY_OUT, EXTENDED_COPY_LID1, "EXTENDED COPY(LID1)", &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], LONG),
+    action(THIRD_PARTY_COPY_IN, RECEIVE_COPY_STATUS_LID1, "RECEIVE COPY STATUS(LID1)", &[0x84, 0x00, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(THIRD_PARTY_COPY_IN, RECEIVE_COPY_DATA_LID1, "RECEIVE COPY DATA(LID1)", &[0x84, 0x01, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(THIRD_PARTY_COPY_IN, RECEIVE_COPY_OPERATING_PARAMETERS, "RECEIVE COPY OPERATING PARAMETERS", &[0x84, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(THIRD_PARTY_COPY_IN, RECEIVE_COPY_FAILURE_DETAILS_LID1, "RECEIVE COPY FAILURE DETAILS(LID1)", &[0x84, 0x04, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(READ_16, "READ(16)", &[0x88, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(WRITE_16, "WRITE(16)", &[0x8a, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(VERIFY_16, "VERIFY(16)", &[0x8f, 0xe6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], LONG),

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::copy::results::Copies;
 use crate::wire::sense::Sense;
 
 /// Something an initiator has to be told before its next command runs. In order of precedence: resets first, as
@@ -118,6 +119,7 @@ pub enum PathState {
 pub struct UnitNexus {
     /// Bits 0 to 47: attentions. 48 and 49: [`ReservedFor`]. 52 to 54: [`PathState`].
     state: AtomicU64,
+    copies: Copies,
 }
 
 const ATTENTIONS: u64 = (1 << 48) - 1;
@@ -140,6 +142,9 @@ impl UnitNexus {
 
     /// Adds a condition; one that is pending already stays single.
     pub fn establish(&self, attention: UnitAttention) {
+        if attention.bit() & UnitAttention::RESETS != 0 {
+            self.copies.forget();
+        }
         self.state.fetch_or(attention.bit(), Ordering::Relaxed);
     }
 
@@ -200,6 +205,11 @@ impl UnitNexus {
             Some(pending & !cleared)
         });
         taken
+    }
+
+    /// What became of its third-party copies.
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4).

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use bdev::Bdev;
 use uuid::Uuid;
 
+use crate::answer::vpd;
 use crate::eui64::Eui64;
+use crate::execute::Designation;
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
     WRITE_SAME_BYTES_MAX,
@@ -263,6 +265,29 @@ impl LogicalUnit {
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
             false => Err(Sense::NOT_READY_MANUAL_INTERVENTION),
         }
+    }
+
+    /// What a command that changes the medium is refused with where that is forbidden; `read_only`: by the LUN map.
+    ///
+    /// # Errors
+    /// DATA PROTECT, saying by whom.
+    pub(crate) fn check_writable(&self, read_only: bool) -> Result<(), Sense> {
+        match () {
+            () if read_only || self.is_read_only() => Err(Sense::WRITE_PROTECTED),
+            () if self.software_write_protect() => Err(Sense::SOFTWARE_WRITE_PROTECTED),
+            () => Ok(()),
+        }
+    }
+
+    /// PERIPHERAL DEVICE TYPE (SPC-4): a direct access block device.
+    pub(crate) fn device_type(&self) -> u8 {
+        0x00
+    }
+
+    /// Whether it is what a designation descriptor names: one of those of the unit itself in VPD page 83h. A SCSI device has
+    /// its own, which nobody here knows.
+    pub fn is_named(&self, descriptor: &Designation<'_>) -> bool {
+        self.bdev.info().passthrough.is_none() && vpd::names(&self.identity, descriptor)
     }
 
     /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were when the unit was made. The caller aborts its

@@ -24,6 +24,8 @@ const SPC_4: u8 = 0x06;
 /// HISUP (LUNs as REPORT LUNS has them) and RESPONSE DATA FORMAT 2.
 const HISUP_FORMAT_2: u8 = 0x12;
 const CMDQUE: u8 = 0x02;
+/// 3PC: EXTENDED COPY.
+const THIRD_PARTY_COPY: u8 = 0x08;
 const VENDOR_SPECIFIC_BYTES: usize = 20;
 /// SAM-5, SRP, SPC-4, SBC-3, each without a claim to a particular revision (SPC-4).
 const VERSION_DESCRIPTORS: [u16; 4] = [0x00a0, 0x0940, 0x0460, 0x04c0];
@@ -35,7 +37,8 @@ pub(crate) fn put(context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.put_u8(SPC_4);
     bytes.put_u8(HISUP_FORMAT_2);
     bytes.put_u8((STANDARD_BYTES - 5) as u8); // ADDITIONAL LENGTH
-    bytes.put_u8(0); // SCCS, ACC, TPGS, 3PC, PROTECT
+    // SCCS, ACC, TPGS, PROTECT are clear.
+    bytes.put_u8(if context.unit.is_some() { THIRD_PARTY_COPY } else { 0 });
     bytes.put_u8(0); // ENCSERV, MULTIP
     bytes.put_u8(CMDQUE);
     bytes.put_text(identity.map_or("SRPT", |identity| &identity.vendor), 8);

@@ -10,6 +10,7 @@ pub(crate) mod vpd;
 
 use crate::Context;
 use crate::command::{InquiryPage, Query};
+use crate::copy::receive;
 use crate::execute::{Ending, Step};
 use crate::limits::ANSWER_BYTES;
 use crate::medium::on_unit;
@@ -29,6 +30,13 @@ pub(crate) fn step(query: Query, allocation: u32, context: &Context<'_>, buffer:
         Query::ModeSense(query) => {
             on_unit(context, |unit| done(bytes, |bytes| mode_sense::put(query, unit, context.read_only, bytes)))
         }
+        Query::ReceiveCopy(query) => on_unit(context, |unit| {
+            let mut bytes = bytes;
+            match receive::put(query, allocation, unit, context, &mut bytes) {
+                Ok(()) => Step::Done(Ending::Good { data_in: 0..bytes.fitting() }),
+                Err(sense) => Step::refuse(sense),
+            }
+        }),
         Query::ReportOpcodes { opcodes, timeouts } => {
             on_unit(context, |unit| done(bytes, |bytes| opcodes::put(opcodes, timeouts, unit, bytes)))
         }

@@ -1,15 +1,17 @@
 //! Vital product data pages (SPC-4, SBC-3).
 
-use crate::Context;
 use crate::answer::inquiry::peripheral;
+use crate::copy::receive;
 use crate::limits::{SENSE_BYTES_MAX, UNMAP_DESCRIPTORS_MAX};
 use crate::unit::{Facts, Identity, LogicalUnit};
 use crate::wire::bytes::Bytes;
+use crate::{Context, Designation};
 
 const SUPPORTED_PAGES: u8 = 0x00;
 const UNIT_SERIAL_NUMBER: u8 = 0x80;
 const DEVICE_IDENTIFICATION: u8 = 0x83;
 const EXTENDED_INQUIRY: u8 = 0x86;
+const THIRD_PARTY_COPY: u8 = 0x8f;
 const BLOCK_LIMITS: u8 = 0xb0;
 const BLOCK_CHARACTERISTICS: u8 = 0xb1;
 const PROVISIONING: u8 = 0xb2;
@@ -20,6 +22,7 @@ pub(crate) const PAGES: &[u8] = &[
     UNIT_SERIAL_NUMBER,
     DEVICE_IDENTIFICATION,
     EXTENDED_INQUIRY,
+    THIRD_PARTY_COPY,
     BLOCK_LIMITS,
     BLOCK_CHARACTERISTICS,
     PROVISIONING,
@@ -41,6 +44,7 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
         (UNIT_SERIAL_NUMBER, Some(unit)) => bytes.put(unit.serial().as_bytes()),
         (DEVICE_IDENTIFICATION, Some(unit)) => put_identification(unit.identity(), context, bytes),
         (EXTENDED_INQUIRY, Some(unit)) => put_extended_inquiry(unit.facts(), bytes),
+        (THIRD_PARTY_COPY, Some(_)) => receive::put_vpd(bytes),
         (BLOCK_LIMITS, Some(unit)) => put_block_limits(unit.facts(), bytes),
         (BLOCK_CHARACTERISTICS, Some(unit)) => put_block_characteristics(unit.facts(), bytes),
         (PROVISIONING, Some(unit)) => put_provisioning(unit, bytes),
@@ -50,17 +54,35 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.patch_be16(2, (bytes.len() - HEADER_BYTES) as u16);
 }
 
+/// DESIGNATOR TYPE (SPC-4).
+const T10_VENDOR: u8 = 1;
+const EUI_64: u8 = 2;
+const NAA: u8 = 3;
+
+/// Whether a designator is one of those that the page has of the unit itself.
+pub(crate) fn names(identity: &Identity, descriptor: &Designation<'_>) -> bool {
+    let designator = descriptor.designator;
+    match descriptor.kind {
+        NAA => identity.naa.to_be_bytes() == designator,
+        EUI_64 => identity.eui64.is_some_and(|eui64| eui64.bytes() == designator),
+        T10_VENDOR => designator.split_at_checked(VENDOR_BYTES).is_some_and(|(vendor, serial)| {
+            vendor.trim_ascii_end() == identity.vendor.as_bytes() && serial == identity.serial.as_bytes()
+        }),
+        _ => false,
+    }
+}
+
+/// Width of T10 VENDOR IDENTIFICATION.
+const VENDOR_BYTES: usize = 8;
+
 /// Device identification (SPC-4): the unit by NAA, by EUI-64 if it has one, and by vendor, and the port that the command came through.
 fn put_identification(identity: &Identity, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     const BINARY: u8 = 1;
     const ASCII: u8 = 2;
     /// PROTOCOL IDENTIFIER 4h, SRP, in the upper half of a designator's first byte.
     const SRP: u8 = 4 << 4;
-    const NAA: u8 = 3;
-    const T10_VENDOR: u8 = 1;
     /// PIV, association 01b (target port).
     const TARGET_PORT: u8 = 0x80 | 1 << 4;
-    const EUI_64: u8 = 2;
     const RELATIVE_TARGET_PORT: u8 = 4;
 
     let naa = identity.naa.to_be_bytes();

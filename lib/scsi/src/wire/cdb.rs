@@ -21,6 +21,8 @@ pub mod opcode {
     pub const UNMAP: u8 = 0x42;
     pub const MODE_SELECT_10: u8 = 0x55;
     pub const MODE_SENSE_10: u8 = 0x5a;
+    pub const THIRD_PARTY_COPY_OUT: u8 = 0x83;
+    pub const THIRD_PARTY_COPY_IN: u8 = 0x84;
     pub const READ_16: u8 = 0x88;
     pub const WRITE_16: u8 = 0x8a;
     pub const VERIFY_16: u8 = 0x8f;
@@ -40,6 +42,11 @@ pub mod service_action {
     pub const READ_CAPACITY_16: u8 = 0x10;
     pub const GET_LBA_STATUS: u8 = 0x12;
     pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
+    pub const EXTENDED_COPY_LID1: u8 = 0x00;
+    pub const RECEIVE_COPY_STATUS_LID1: u8 = 0x00;
+    pub const RECEIVE_COPY_DATA_LID1: u8 = 0x01;
+    pub const RECEIVE_COPY_OPERATING_PARAMETERS: u8 = 0x03;
+    pub const RECEIVE_COPY_FAILURE_DETAILS_LID1: u8 = 0x04;
 }
 
 /// NACA bit of the CONTROL byte, the last of every CDB we know (SAM-5).

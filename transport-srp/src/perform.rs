@@ -127,8 +127,11 @@ impl PollGroup {
         data: Option<IoBuf>,
     ) -> Performed {
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
-        let unit_id = command.unit_of(on).map(|entry| entry.unit);
+        let entry = command.unit_of(on);
+        let unit_id = entry.map(|entry| entry.unit);
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
+        // A command holds its own unit, but not the others that it uses: one may have been removed, and its number given away.
+        let unit = unit.filter(|unit| on.is_none() || entry.is_some_and(|entry| unit.is(&entry.logical_unit)));
         let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         };
@@ -278,6 +281,17 @@ impl PollGroup {
 
     /// The device is done with an operation.
     pub(crate) fn on_executed(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
+        let Some(command) = self.commands.get(key) else { return };
+        let peer = command.executing_on.and(command.executing_unit()).map(|entry| entry.unit);
+        self.go_on(key, data, result);
+        if let Some(peer) = peer
+            && self.is_removing(peer)
+        {
+            self.close_if_unused(peer);
+        }
+    }
+
+    fn go_on(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.channel.is_none() {
             // What a SCSI device told a command that nobody waits for concerns its own initiator as well.
@@ -344,6 +358,7 @@ impl PollGroup {
         let command = self.commands.get_mut(key)?;
         let channel = command.channel.take()?;
         let receive = command.receive.take();
+        command.abandon_job();
         if let Some(unit) = command.executing_unit()
             && command.executing.is_some_and(|op| changes_medium(op) || moves_medium(op, unit))
         {

@@ -72,6 +72,13 @@ pub(crate) struct Unit {
     removing: bool,
 }
 
+impl Unit {
+    /// Whether it is this one, and not another under its number.
+    pub(crate) fn is(&self, logical_unit: &Arc<LogicalUnit>) -> bool {
+        Arc::ptr_eq(&self.logical_unit, logical_unit)
+    }
+}
+
 /// What a poll group is made from; it can be sent to the reactor's thread, where [`PollGroupSeed::settle`] makes it.
 pub struct PollGroupSeed {
     pub(crate) fabrics: Vec<fabric::PollGroup>,
@@ -210,7 +217,9 @@ impl PollGroup {
         }
         let mut work = 0;
         let mut next = 0;
-        while let Some(&unit) = self.busy_units.get(next) {
+        // Each once: a command of many steps on devices that answer at once would keep us here until it ends.
+        for _ in 0..self.busy_units.len() {
+            let Some(&unit) = self.busy_units.get(next) else { break };
             let mut done = std::mem::take(&mut self.done);
             let idle = match self.units.get_mut(unit.0 as usize) {
                 Some(Some(Unit { device: Some(device), busy, .. })) => {
@@ -224,11 +233,12 @@ impl PollGroup {
                 self.on_executed(Key::from_bits(finished.tag), finished.data, finished.result);
             }
             self.done = done;
-            // What completed may have submitted more: then the unit was entered again behind the others.
-            if idle {
-                self.busy_units.swap_remove(next);
-            } else {
-                next += 1;
+            // What completed may have submitted more: then the unit was entered again behind the others. Or it was the last that used
+            // a unit which is being removed: then the unit is not here any more, and another is in its place.
+            match self.busy_units.get(next) == Some(&unit) {
+                true if idle => drop(self.busy_units.remove(next)),
+                true => next += 1,
+                false => {}
             }
         }
         work

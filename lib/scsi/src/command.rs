@@ -1,5 +1,6 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
+mod cd;
 mod copy;
 mod medium;
 mod query;
@@ -12,6 +13,7 @@ use unit::{mode_select, prevent_allow, start_stop};
 
 use crate::Context;
 use crate::answer::vpd;
+use crate::cd::CdQuery;
 use crate::control::ControlRequest;
 use crate::copy::ExtendedCopy;
 use crate::copy::receive::CopyQuery;
@@ -55,7 +57,9 @@ pub(crate) enum Command {
         /// The device was found gone, and is to be looked at.
         probe: bool,
     },
-    PreventAllow,
+    PreventAllow {
+        prevent: bool,
+    },
     ExtendedCopy(ExtendedCopy),
     /// Answered with at most `allocation` bytes.
     LbaStatus {
@@ -80,6 +84,7 @@ pub(crate) enum Command {
 /// What a command that only asks wants to know; each has its file in [`crate::answer`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Query {
+    Cd(CdQuery),
     Inquiry(InquiryPage),
     ReportLuns(LunSelection),
     RequestSense { descriptor_format: bool },
@@ -183,6 +188,9 @@ fn unknown_command(context: &Context<'_>) -> Sense {
 /// The dispatcher. Its arms and the table in lib.rs are compared by a test, both ways.
 #[inline]
 fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Result<Command, Sense> {
+    if unit.drive().is_some() {
+        return cd::parse(cdb, unit);
+    }
     let writable = || writable(unit, context);
     if needs_medium(cdb[0]) {
         unit.check_ready()?;
@@ -204,7 +212,7 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10 => mode_select(cdb),
         opcode::THIRD_PARTY_COPY_OUT => third_party_copy_out(cdb),
         opcode::THIRD_PARTY_COPY_IN => third_party_copy_in(cdb),
-        opcode::MAINTENANCE_IN => maintenance_in(cdb),
+        opcode::MAINTENANCE_IN => maintenance_in(cdb, unit),
         opcode::START_STOP_UNIT => start_stop(cdb),
         opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
         _ => Err(Sense::INVALID_COMMAND_OPERATION_CODE),
@@ -267,9 +275,9 @@ fn service_action_in_16(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense
 }
 
 /// MAINTENANCE IN: REPORT SUPPORTED OPERATION CODES (SPC-4).
-fn maintenance_in(cdb: &[u8]) -> Result<Command, Sense> {
+fn maintenance_in(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
-        service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb),
+        service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb, unit),
         _ => Err(unknown_service_action()),
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod mode_select;
 
+use crate::cd;
 use crate::nexus::UnitAttention;
 use crate::unit::LogicalUnit;
 use crate::wire::sense::{ScsiStatus, Sense};
@@ -19,6 +20,11 @@ pub enum ControlRequest {
         ten: bool,
         /// The SP bit: the values are to survive a restart.
         save: bool,
+    },
+    /// START STOP UNIT with LOEJ (MMC-6): a CD drive's tray.
+    MoveTray {
+        /// Open it; else close it.
+        open: bool,
     },
 }
 
@@ -45,6 +51,8 @@ pub struct Outcome {
 /// What the control plane has to do because of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
+    /// Tell every initiator of the unit, the one that asked for it too.
+    TellAll(UnitAttention),
     /// Tell every other initiator of the unit.
     TellOthers(UnitAttention),
 }
@@ -66,5 +74,6 @@ impl From<Sense> for Outcome {
 pub fn perform(request: ControlRequest, parameters: &[u8], unit: &LogicalUnit) -> Outcome {
     match request {
         ControlRequest::ModeSelect { ten, save } => mode_select::perform(ten, save, parameters, unit),
+        ControlRequest::MoveTray { open } => cd::tray(open, unit),
     }
 }

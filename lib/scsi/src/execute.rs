@@ -187,7 +187,7 @@ const _: () = assert!(size_of::<Job>() <= 80);
 #[inline]
 pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     if let Some(nexus) = context.nexus.filter(|nexus| context.unit.is_some() && !nexus.is_clear()) {
-        if let Some(sense) = attention(cdb, nexus) {
+        if let Some(sense) = attention(cdb, nexus, context) {
             return Err(Ending::CheckCondition(sense));
         }
         if let Some(ending) = access::obstacle(cdb, nexus) {
@@ -204,10 +204,12 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     }
 }
 
-/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it.
+/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts, and MMC-6 for a CD drive; reporting it clears it.
 #[cold]
-fn attention(cdb: &[u8], nexus: &UnitNexus) -> Option<Sense> {
+fn attention(cdb: &[u8], nexus: &UnitNexus, context: &Context<'_>) -> Option<Sense> {
+    let is_cd = || context.unit.is_some_and(|unit| unit.drive().is_some());
     match cdb.first() {
+        Some(&(opcode::GET_CONFIGURATION | opcode::GET_EVENT_STATUS_NOTIFICATION)) if is_cd() => None,
         Some(&(opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)) => None,
         _ => Some(nexus.take()?.sense()),
     }
@@ -289,9 +291,11 @@ impl Job {
                 on_unit(context, |unit| lba_status::step(lba, allocation, unit, turn))
             }
             Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
-            Command::StartStop { flush: false } | Command::TestUnitReady { probe: false } | Command::PreventAllow => {
+            Command::PreventAllow { prevent } => on_unit(context, |unit| {
+                context.nexus.iter().for_each(|nexus| nexus.prevent_removal(prevent, unit));
                 Step::GOOD
-            }
+            }),
+            Command::StartStop { flush: false } | Command::TestUnitReady { probe: false } => Step::GOOD,
             Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),
             Command::Control { request, list_bytes, .. } => {
                 Step::Control { request, parameters: 0..list_bytes as usize }
@@ -354,7 +358,7 @@ impl Lengths {
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
             (Command::Verify { .. } | Command::WriteSame { .. } | Command::ExtendedCopy(_), None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
-            | (Command::TestUnitReady { probe: false } | Command::PreventAllow, _) => (0, 0, 0),
+            | (Command::TestUnitReady { probe: false } | Command::PreventAllow { .. }, _) => (0, 0, 0),
         };
         Lengths { data_out, data_in, buffer: buffer as u32 }
     }

@@ -22,7 +22,7 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `copy/` (third-party copies), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `copy/` (third-party copies), `cd/` (CD drives), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -32,6 +32,7 @@
 
 mod access;
 mod answer;
+mod cd;
 mod command;
 mod command_table;
 pub mod control;
@@ -49,6 +50,8 @@ mod through;
 mod unit;
 pub mod wire;
 
+pub use cd::Drive;
+pub use cd::commands::CD_COMMANDS;
 pub use command_table::{CommandInfo, Needs};
 pub use control::{ControlReply, ControlRequest};
 pub use eui64::{Eui64, Eui64Error};
@@ -58,7 +61,7 @@ pub use lun::{Address, Lun};
 pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
 pub use saved::{Saved, Store, StoreError};
 pub use through::unit_attention_of;
-pub use unit::{LogicalUnit, UnitError, UnitOptions};
+pub use unit::{DeviceType, LogicalUnit, UnitError, UnitOptions};
 pub use wire::sense::{FieldPointer, ScsiStatus, Sense, SenseKey};
 
 use command_table::{LONG, QUICK, action, disk};
@@ -75,7 +78,7 @@ pub const COMMANDS: &[CommandInfo] = &[
     disk(MODE_SELECT_6, "MODE SELECT(6)", &[0x15, 0x11, 0, 0, 0xff, 0x04], QUICK),
     disk(MODE_SENSE_6, "MODE SENSE(6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], QUICK),
     disk(START_STOP_UNIT, "START STOP UNIT", &[0x1b, 0, 0, 0x0f, 0xf7, 0x04], QUICK),
-    disk(PREVENT_ALLOW_MEDIUM_REMOVAL, "PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x02, 0x04], QUICK),
+    disk(PREVENT_ALLOW_MEDIUM_REMOVAL, "PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x03, 0x04], QUICK),
     disk(READ_CAPACITY_10, "READ CAPACITY(10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], QUICK),
     disk(READ_10, "READ(10)", &[0x28, 0xe8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], QUICK),
     disk(WRITE_10, "WRITE(10)", &[0x2a, 0xe8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], QUICK),

@@ -2,8 +2,11 @@
 //! access state of the path (SPC-4 5.16).
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use crate::cd::{Lock, MediaTold};
 use crate::copy::results::Copies;
+use crate::unit::LogicalUnit;
 use crate::wire::sense::Sense;
 
 /// Something an initiator has to be told before its next command runs. In order of precedence: resets first, as
@@ -120,6 +123,9 @@ pub struct UnitNexus {
     /// Bits 0 to 47: attentions. 48 and 49: [`ReservedFor`]. 52 to 54: [`PathState`].
     state: AtomicU64,
     copies: Copies,
+    /// It prevents the removal of a CD drive's disc. Never locked while data moves.
+    lock: Mutex<Option<Lock>>,
+    media_told: MediaTold,
 }
 
 const ATTENTIONS: u64 = (1 << 48) - 1;
@@ -144,6 +150,10 @@ impl UnitNexus {
     pub fn establish(&self, attention: UnitAttention) {
         if attention.bit() & UnitAttention::RESETS != 0 {
             self.copies.forget();
+            self.allow_removal();
+        }
+        if attention == UnitAttention::NotReadyToReady {
+            self.media_told.exchanged();
         }
         self.state.fetch_or(attention.bit(), Ordering::Relaxed);
     }
@@ -210,6 +220,27 @@ impl UnitNexus {
     /// What became of its third-party copies.
     pub(crate) fn copies(&self) -> &Copies {
         &self.copies
+    }
+
+    /// PREVENT ALLOW MEDIUM REMOVAL. It holds until it is taken back, a reset, or the end of the nexus (SPC-4).
+    pub(crate) fn prevent_removal(&self, prevent: bool, unit: &LogicalUnit) {
+        match unit.drive().filter(|_| prevent) {
+            Some(drive) => drop(self.removal().get_or_insert_with(|| drive.lock())),
+            None => self.allow_removal(),
+        }
+    }
+
+    fn allow_removal(&self) {
+        *self.removal() = None;
+    }
+
+    fn removal(&self) -> std::sync::MutexGuard<'_, Option<Lock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it knows of a CD drive's disc.
+    pub(crate) fn media_told(&self) -> &MediaTold {
+        &self.media_told
     }
 
     /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4).

@@ -16,6 +16,9 @@ pub(crate) const BLOCK: usize = 512;
 /// Blocks of the unit; enough to exceed what one WRITE SAME may cover.
 pub(crate) const BLOCKS: u64 = 1 << 18;
 
+/// Blocks of the disc: 5 minutes and a bit.
+pub(crate) const CD_BLOCKS: u64 = 5 * 60 * 75 + 2 * 75 + 4;
+
 pub(crate) const PORTS: PortIds = PortIds {
     target_port_id: [0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7],
     initiator_port_id: [0x33; 16],
@@ -34,6 +37,16 @@ pub(crate) fn options_of(num_blocks: u64, block_size: u32) -> UnitOptions {
 
 pub(crate) fn unit() -> LogicalUnit {
     LogicalUnit::new(options()).expect("a unit")
+}
+
+/// A CD drive with a disc in it.
+pub(crate) fn cd() -> LogicalUnit {
+    cd_of(CD_BLOCKS)
+}
+
+pub(crate) fn cd_of(num_blocks: u64) -> LogicalUnit {
+    let options = UnitOptions { device_type: crate::DeviceType::CdRom, ..options_of(num_blocks, 2048) };
+    LogicalUnit::new(options).expect("a unit")
 }
 
 pub(crate) fn unit_with(change: impl FnOnce(&mut Facts)) -> LogicalUnit {

@@ -7,6 +7,7 @@ use bdev::Bdev;
 use uuid::Uuid;
 
 use crate::answer::vpd;
+use crate::cd::{self, Drive};
 use crate::eui64::Eui64;
 use crate::execute::Designation;
 use crate::limits::{
@@ -35,10 +36,22 @@ pub struct UnitOptions {
     pub eui64: Option<Eui64>,
     /// The device underneath.
     pub bdev: Arc<Bdev>,
+    /// What initiators take it for.
+    pub device_type: DeviceType,
     /// Refuse writes even though the device would take them.
     pub read_only: bool,
     /// Largest buffer of the transport in bytes, and so the largest READ or WRITE; at least [`TRANSFER_BYTES_MIN`].
     pub transfer_bytes_max: u32,
+}
+
+/// What a unit is to initiators (SPC-4: PERIPHERAL DEVICE TYPE). SCSI devices say themselves what they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DeviceType {
+    /// Direct access block device, 00h.
+    #[default]
+    Disk,
+    /// CD/DVD device, 05h: a drive that reads, with a disc that can be taken out.
+    CdRom,
 }
 
 /// Why a unit cannot be made.
@@ -65,6 +78,9 @@ pub enum UnitError {
     /// The device wants buffers aligned more strictly than the transport does.
     #[error("the device wants buffers aligned to {0} bytes; at most {BUFFER_ALIGN} are supported")]
     BufferAlign(usize),
+    /// A CD's blocks are of one size.
+    #[error("block size {0} of the device is not that of a CD: create it with block_size {BLOCK}", BLOCK = cd::BLOCK_BYTES)]
+    CdBlockSize(u32),
     /// The device has no block.
     #[error("the device has no blocks: give it a size")]
     Empty,
@@ -79,6 +95,8 @@ pub struct LogicalUnit {
     bdev: Arc<Bdev>,
     identity: Identity,
     facts: Facts,
+    /// Of a CD drive.
+    drive: Option<Drive>,
     control: AtomicU8,
     /// An operation found the device gone, and none since that it is back.
     gone: AtomicBool,
@@ -156,6 +174,7 @@ impl UnitOptions {
             naa: None,
             eui64: None,
             bdev,
+            device_type: DeviceType::Disk,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
         }
@@ -175,6 +194,7 @@ impl UnitOptions {
             naa: None,
             eui64: None,
             bdev,
+            device_type: DeviceType::Disk,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
         }
@@ -194,7 +214,8 @@ impl LogicalUnit {
         }
         let identity = Identity::new(&options)?;
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes })
+        let drive = (options.device_type == DeviceType::CdRom).then(Drive::default);
+        Ok(LogicalUnit { bdev: options.bdev, identity, facts, drive, control, gone, space_bytes })
     }
 
     /// Product identification.
@@ -260,6 +281,9 @@ impl LogicalUnit {
     /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED.
     #[inline]
     pub(crate) fn check_ready(&self) -> Result<(), Sense> {
+        if let Some(drive) = &self.drive {
+            return drive.check_ready(self.bdev.is_ready());
+        }
         match self.bdev.is_ready() {
             true => Ok(()),
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
@@ -279,9 +303,17 @@ impl LogicalUnit {
         }
     }
 
-    /// PERIPHERAL DEVICE TYPE (SPC-4): a direct access block device.
+    /// PERIPHERAL DEVICE TYPE (SPC-4).
     pub(crate) fn device_type(&self) -> u8 {
-        0x00
+        const DIRECT_ACCESS: u8 = 0x00;
+        const CD_DVD: u8 = 0x05;
+        if self.drive.is_some() { CD_DVD } else { DIRECT_ACCESS }
+    }
+
+    /// The drive, if it is a CD drive.
+    #[inline]
+    pub fn drive(&self) -> Option<&Drive> {
+        self.drive.as_ref()
     }
 
     /// Whether it is what a designation descriptor names: one of those of the unit itself in VPD page 83h. A SCSI device has
@@ -407,19 +439,23 @@ impl Facts {
         if info.buf_align > BUFFER_ALIGN {
             return Err(UnitError::BufferAlign(info.buf_align));
         }
+        let is_cd = options.device_type == DeviceType::CdRom;
+        if is_cd && info.block_size != cd::BLOCK_BYTES {
+            return Err(UnitError::CdBlockSize(info.block_size));
+        }
         if options.transfer_bytes_max < TRANSFER_BYTES_MIN {
             return Err(UnitError::TransferBytes(options.transfer_bytes_max));
         }
         Ok(Facts {
             block_size: info.block_size,
             physical_exponent: physical_exponent(info.block_size, info.physical_block_size),
-            write_cache: info.write_cache,
-            read_only: options.read_only,
-            unmap: info.unmap,
-            unmap_zeroes: info.unmap && info.unmap_zeroes,
+            write_cache: info.write_cache && !is_cd,
+            read_only: options.read_only || is_cd,
+            unmap: info.unmap && !is_cd,
+            unmap_zeroes: info.unmap && info.unmap_zeroes && !is_cd,
             lba_status: info.lba_status,
             rotational: info.rotational,
-            removable: info.removable,
+            removable: info.removable || is_cd,
             optimal_blocks: info.optimal_blocks,
             threshold_percent: info.thin_threshold_percent,
             transfer_bytes_max: options.transfer_bytes_max / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,

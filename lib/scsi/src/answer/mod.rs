@@ -9,6 +9,7 @@ pub(crate) mod sense;
 pub(crate) mod vpd;
 
 use crate::Context;
+use crate::cd;
 use crate::command::{InquiryPage, Query};
 use crate::copy::receive;
 use crate::execute::{Ending, Step};
@@ -21,6 +22,7 @@ pub(crate) fn step(query: Query, allocation: u32, context: &Context<'_>, buffer:
     let room = buffer.len().min(allocation as usize);
     let bytes = Bytes::new(&mut buffer[..room]);
     match query {
+        Query::Cd(query) => on_unit(context, |unit| done(bytes, |bytes| cd::put(query, unit, context, bytes))),
         Query::Inquiry(InquiryPage::Standard) => done(bytes, |bytes| inquiry::put(context, bytes)),
         Query::Inquiry(InquiryPage::Vpd(page)) => done(bytes, |bytes| vpd::put(page, context, bytes)),
         Query::ReportLuns(select) => done(bytes, |bytes| luns::put(select, context, bytes)),

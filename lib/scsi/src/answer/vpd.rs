@@ -28,6 +28,9 @@ pub(crate) const PAGES: &[u8] = &[
     PROVISIONING,
 ];
 
+/// The pages of a CD drive.
+pub(crate) const PAGES_OF_CD: &[u8] = &[SUPPORTED_PAGES, UNIT_SERIAL_NUMBER, DEVICE_IDENTIFICATION, EXTENDED_INQUIRY];
+
 /// The pages where there is no unit.
 pub(crate) const PAGES_WITHOUT_UNIT: &[u8] = &[SUPPORTED_PAGES];
 
@@ -48,7 +51,7 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
         (BLOCK_LIMITS, Some(unit)) => put_block_limits(unit.facts(), bytes),
         (BLOCK_CHARACTERISTICS, Some(unit)) => put_block_characteristics(unit.facts(), bytes),
         (PROVISIONING, Some(unit)) => put_provisioning(unit, bytes),
-        (_, Some(_)) => bytes.put(PAGES),
+        (_, Some(unit)) => bytes.put(if unit.drive().is_some() { PAGES_OF_CD } else { PAGES }),
         (_, None) => bytes.put(PAGES_WITHOUT_UNIT),
     }
     bytes.patch_be16(2, (bytes.len() - HEADER_BYTES) as u16);

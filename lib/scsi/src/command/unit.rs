@@ -19,10 +19,11 @@ pub(super) fn start_stop(cdb: &[u8]) -> Result<Command, Sense> {
     }
 }
 
-/// PREVENT ALLOW MEDIUM REMOVAL (SPC-4): accepted, as nobody but the administrator takes a medium out.
+/// PREVENT ALLOW MEDIUM REMOVAL (SPC-4). It makes a difference for CD drives only: nobody but the administrator takes another medium
+/// out. Persistent prevention (MMC-6) is refused.
 pub(super) fn prevent_allow(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[4] & 0b11 {
-        0b00 | 0b01 => Ok(Command::PreventAllow),
+        prevent @ (0b00 | 0b01) => Ok(Command::PreventAllow { prevent: prevent != 0 }),
         _ => Err(Sense::invalid_field_in_cdb(4, Some(1))),
     }
 }

@@ -1,6 +1,6 @@
-//! Operation codes and the fields that CDBs of one length share (SPC-4, SBC-3).
+//! Operation codes and the fields that CDBs of one length share (SPC-4, SBC-3, MMC-6).
 
-/// Operation codes, as SPC-4 and SBC-3 name them.
+/// Operation codes, as SPC-4, SBC-3 and MMC-6 name them.
 #[allow(missing_docs, reason = "the names are the standards'")]
 pub mod opcode {
     pub const TEST_UNIT_READY: u8 = 0x00;
@@ -19,6 +19,10 @@ pub mod opcode {
     pub const SYNCHRONIZE_CACHE_10: u8 = 0x35;
     pub const WRITE_SAME_10: u8 = 0x41;
     pub const UNMAP: u8 = 0x42;
+    pub const READ_TOC_PMA_ATIP: u8 = 0x43;
+    pub const GET_CONFIGURATION: u8 = 0x46;
+    pub const GET_EVENT_STATUS_NOTIFICATION: u8 = 0x4a;
+    pub const READ_DISC_INFORMATION: u8 = 0x51;
     pub const MODE_SELECT_10: u8 = 0x55;
     pub const MODE_SENSE_10: u8 = 0x5a;
     pub const THIRD_PARTY_COPY_OUT: u8 = 0x83;
@@ -34,6 +38,7 @@ pub mod opcode {
     pub const READ_12: u8 = 0xa8;
     pub const WRITE_12: u8 = 0xaa;
     pub const VERIFY_12: u8 = 0xaf;
+    pub const MECHANISM_STATUS: u8 = 0xbd;
 }
 
 /// Service actions of the operation codes that have them; always bits 4 to 0 of byte 1.

@@ -116,6 +116,10 @@ impl Sense {
     pub const NOT_READY_MANUAL_INTERVENTION: Sense = Sense::new(SenseKey::NotReady, 0x04, 0x03);
     /// 02h 3Ah/00h MEDIUM NOT PRESENT.
     pub const MEDIUM_NOT_PRESENT: Sense = Sense::new(SenseKey::NotReady, 0x3a, 0x00);
+    /// 02h 3Ah/01h MEDIUM NOT PRESENT - TRAY CLOSED.
+    pub const MEDIUM_NOT_PRESENT_TRAY_CLOSED: Sense = Sense::new(SenseKey::NotReady, 0x3a, 0x01);
+    /// 02h 3Ah/02h MEDIUM NOT PRESENT - TRAY OPEN.
+    pub const MEDIUM_NOT_PRESENT_TRAY_OPEN: Sense = Sense::new(SenseKey::NotReady, 0x3a, 0x02);
     /// 03h 0Ch/00h WRITE ERROR.
     pub const WRITE_ERROR: Sense = Sense::new(SenseKey::MediumError, 0x0c, 0x00);
     /// 03h 11h/00h UNRECOVERED READ ERROR.
@@ -148,6 +152,8 @@ impl Sense {
     pub const INLINE_DATA_LENGTH_EXCEEDED: Sense = Sense::new(SenseKey::IllegalRequest, 0x26, 0x0b);
     /// 05h 39h/00h SAVING PARAMETERS NOT SUPPORTED.
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x39, 0x00);
+    /// 05h 53h/02h MEDIUM REMOVAL PREVENTED.
+    pub const MEDIUM_REMOVAL_PREVENTED: Sense = Sense::new(SenseKey::IllegalRequest, 0x53, 0x02);
     /// 07h 27h/00h WRITE PROTECTED.
     pub const WRITE_PROTECTED: Sense = Sense::new(SenseKey::DataProtect, 0x27, 0x00);
     /// 07h 27h/02h LOGICAL UNIT SOFTWARE WRITE PROTECTED: the SWP bit of the control mode page.

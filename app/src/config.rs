@@ -146,7 +146,9 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
             let mut params =
                 json!({"target": target.name, "bdev_name": lun.bdev_name, "lun": lun.lun, "read_only": lun.read_only});
             // A unit has one identity, which its first LUN decides.
-            if exported.insert(lun.bdev_name) {
+            let first = exported.insert(lun.bdev_name.clone());
+            let drive = lun.unit.drive().filter(|_| first);
+            if first {
                 params["product"] = lun.unit.name().into();
                 params["vendor"] = lun.unit.vendor().into();
                 params["revision"] = lun.unit.revision().into();
@@ -156,7 +158,13 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
                     params["eui64"] = eui64.to_string().into();
                 }
             }
+            if drive.is_some() {
+                params["device_type"] = "cdrom".into();
+            }
             config.push(json!({"method": "srp_target_add_lun", "params": params}));
+            if drive.is_some_and(|drive| drive.is_disc_out()) {
+                config.push(json!({"method": "srp_cdrom_eject", "params": {"bdev_name": lun.bdev_name}}));
+            }
         }
     }
     for group in appliance.controller.initiator_groups() {

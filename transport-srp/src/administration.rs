@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bdev::Bdev;
-use scsi::{Eui64, LogicalUnit, Lun, Saved, UnitAttention, UnitError, UnitOptions};
+use scsi::{DeviceType, Eui64, LogicalUnit, Lun, Saved, UnitAttention, UnitError, UnitOptions};
 
 use crate::connection::{Connection, ConnectionState};
 use crate::controller::{Controller, Listener};
@@ -45,6 +45,8 @@ pub struct LunOptions {
     pub lun: Option<u16>,
     /// Writes are refused through this LUN.
     pub read_only: bool,
+    /// What initiators take the unit for; `None`: a disk, or what a SCSI device is.
+    pub device_type: Option<DeviceType>,
     /// PRODUCT IDENTIFICATION, at most 16 characters; `None`: the bdev's name.
     pub product: Option<String>,
     /// T10 VENDOR IDENTIFICATION, at most 8 characters.
@@ -296,9 +298,10 @@ impl Controller {
         let name = &bdev.info().name;
         if let Some(unit) = self.units.find(name) {
             let identity = [&options.product, &options.vendor, &options.revision, &options.serial];
-            if identity.iter().any(|given| given.is_some()) || options.naa.is_some() || options.eui64.is_some() {
+            let numbers = options.naa.is_some() || options.eui64.is_some();
+            if identity.iter().any(|given| given.is_some()) || numbers || options.device_type.is_some() {
                 let text = format!(
-                    "product, vendor, revision, serial, naa, eui64: bdev {name} is exported already, with its identity; leave them out"
+                    "device_type, product, vendor, revision, serial, naa, eui64: bdev {name} is exported already, with its identity; leave them out"
                 );
                 return Err(AdminError::Invalid(text));
             }
@@ -312,6 +315,11 @@ impl Controller {
             );
             return Err(AdminError::Invalid(text));
         }
+        if bdev.info().passthrough.is_some() && options.device_type.is_some() {
+            return Err(AdminError::Invalid(format!(
+                "device_type: bdev {name} is a SCSI device with its own; leave it out"
+            )));
+        }
         let defaults = UnitOptions::new(Arc::clone(bdev));
         let unit = UnitOptions {
             name: options.product.clone().unwrap_or(defaults.name),
@@ -320,6 +328,7 @@ impl Controller {
             serial: options.serial.clone().or(defaults.serial),
             naa: options.naa,
             eui64: options.eui64,
+            device_type: options.device_type.unwrap_or_default(),
             read_only: false,
             transfer_bytes_max: limits::TRANSFER_BYTES_MAX as u32,
             bdev: defaults.bdev,

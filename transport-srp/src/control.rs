@@ -41,6 +41,9 @@ impl Controller {
 
     fn apply(&mut self, effect: Effect, by: SessionId, unit: UnitId) {
         match effect {
+            Effect::TellAll(attention) => {
+                self.sessions.values().for_each(|session| session.establish(unit, attention));
+            }
             Effect::TellOthers(attention) => {
                 self.sessions
                     .iter()

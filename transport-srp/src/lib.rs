@@ -49,7 +49,7 @@
 //! | order | a request of task management to one poll group: abort what matches, say when nothing of it can reach the initiator |
 //!
 //! Reading order: `limits.rs`, `wire/`, `login.rs`, `command.rs`, `transfer.rs`, `respond.rs` (all of them sans-IO: no fabric, no clock, no
-//! device), then `channel.rs`, `perform.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `control.rs`, `exchange.rs`.
+//! device), then `channel.rs`, `perform.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `control.rs`, `exchange.rs`, `drive.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -62,6 +62,7 @@ mod command;
 mod connection;
 mod control;
 mod controller;
+mod drive;
 mod exchange;
 mod fence;
 mod initiator_group;

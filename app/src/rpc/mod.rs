@@ -2,6 +2,7 @@
 
 mod base64;
 pub(crate) mod bdev;
+mod cdrom;
 mod framework;
 mod srp;
 
@@ -19,6 +20,7 @@ pub(crate) fn methods() -> Methods {
     framework::add(&mut methods);
     bdev::add(&mut methods);
     srp::add(&mut methods);
+    cdrom::add(&mut methods);
     methods
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fabric::ListenerState;
 use rpc::{Errno, NoParams, RpcError};
-use scsi::Eui64Error;
+use scsi::{DeviceType, Drive, Eui64Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use transport_srp::{InitiatorGroup, LunOptions};
@@ -86,6 +86,8 @@ struct AddLun {
     lun: Option<u16>,
     #[serde(default)]
     read_only: bool,
+    /// `disk` or `cdrom`.
+    device_type: Option<String>,
     product: Option<String>,
     vendor: Option<String>,
     revision: Option<String>,
@@ -101,10 +103,19 @@ fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
         let text = format!("bdev_name: bdev {} is in use by {user}: export that one", params.bdev_name);
         return Err(RpcError::errno(Errno::BUSY, text));
     }
+    let device_type = match params.device_type.as_deref() {
+        None => None,
+        Some("disk") => Some(DeviceType::Disk),
+        Some("cdrom") => Some(DeviceType::CdRom),
+        Some(other) => {
+            return Err(RpcError::invalid_params(format!("device_type: {other:?} is neither disk nor cdrom")));
+        }
+    };
     let eui64 = params.eui64.map(|text| text.parse()).transpose();
     let options = LunOptions {
         lun: params.lun,
         read_only: params.read_only,
+        device_type,
         product: params.product,
         vendor: params.vendor,
         revision: params.revision,
@@ -182,12 +193,19 @@ fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, Rpc
         let luns = target.luns.iter().map(|lun| {
             json!({"lun": lun.lun, "bdev_name": lun.bdev_name, "read_only": lun.read_only, "product": lun.unit.name(),
                 "vendor": lun.unit.vendor(), "revision": lun.unit.revision(), "serial": lun.unit.serial(),
-                "naa": format!("{:#018x}", lun.unit.naa()), "eui64": lun.unit.eui64().map(|eui64| eui64.to_string())})
+                "naa": format!("{:#018x}", lun.unit.naa()), "eui64": lun.unit.eui64().map(|eui64| eui64.to_string()),
+                "cdrom": lun.unit.drive().map(describe_drive)})
         });
         json!({"name": target.name, "id_ext": format!("{:#018x}", target.id_ext), "ioc_guid": format!("{:#018x}", target.ioc_guid),
             "sessions": target.sessions, "luns": luns.collect::<Vec<_>>()})
     });
     Ok(targets.collect())
+}
+
+/// What a CD drive's LUN has besides.
+fn describe_drive(drive: &Drive) -> Value {
+    let tray = if drive.is_open() { "open" } else { "closed" };
+    json!({"tray": tray, "ejected": drive.is_disc_out(), "removal_prevented": drive.is_locked()})
 }
 
 fn get_listeners(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {

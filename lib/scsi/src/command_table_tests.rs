@@ -41,7 +41,9 @@ fn the_table_and_the_dispatcher_agree() {
 
 /// Whether a command is refused for anything but its operation code and service action.
 fn dispatches(opcode: u8, action: u8, context: &Context<'_>) -> bool {
-    let has_actions = kind(opcode, context.unit.expect("a unit")) == Some(OpcodeKind::WithServiceActions) || opcode == 0x9f || opcode == 0xa4;
+    let has_actions = kind(opcode, context.unit.expect("a unit")) == Some(OpcodeKind::WithServiceActions)
+        || opcode == 0x9f
+        || opcode == 0xa4;
     let mut cdb = [0; 16];
     cdb[0] = opcode;
     cdb[1] = action;

@@ -1,5 +1,6 @@
 //! The whole target over the simulated fabric: both planes in one thread, virtual time, an initiator that checks every rule.
 
+mod cdrom;
 mod change;
 mod copy;
 mod data;

@@ -46,7 +46,8 @@ pub(crate) fn put(context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.put_text(identity.map_or("", |identity| &identity.revision), 4);
     bytes.put_zeroes(VENDOR_SPECIFIC_BYTES);
     bytes.put_zeroes(2);
-    let versions = if context.unit.is_some_and(|unit| unit.drive().is_some()) { CD_VERSIONS } else { VERSION_DESCRIPTORS };
+    let versions =
+        if context.unit.is_some_and(|unit| unit.drive().is_some()) { CD_VERSIONS } else { VERSION_DESCRIPTORS };
     versions.iter().for_each(|&descriptor| bytes.put_be16(descriptor));
     bytes.put_zeroes(STANDARD_BYTES - bytes.len());
 }

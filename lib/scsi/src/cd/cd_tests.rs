@@ -1,9 +1,9 @@
 use super::features::CD_BLOCKS_MAX;
 use crate::control::{ControlReply, Effect, perform};
-use crate::testing::{CD_BLOCKS, Disk, answer, cd, cd_of, cdb, context, options_of, refusal, run, sense_of, unit, with_nexus};
-use crate::{
-    ControlRequest, DeviceType, Ending, LogicalUnit, Sense, UnitAttention, UnitNexus, UnitOptions, begin,
+use crate::testing::{
+    CD_BLOCKS, Disk, answer, cd, cd_of, cdb, context, options_of, refusal, run, sense_of, unit, with_nexus,
 };
+use crate::{ControlRequest, DeviceType, Ending, LogicalUnit, Sense, UnitAttention, UnitNexus, UnitOptions, begin};
 
 const TUR: [u8; 6] = [0; 6];
 const PREVENT: [u8; 6] = [0x1e, 0, 0, 0, 1, 0];

@@ -1,5 +1,6 @@
 //! The real binary as a process: its command line, its configuration, its socket, its end. Needs no RDMA device.
 
+mod cdrom;
 mod change;
 mod engine;
 mod kill;

@@ -61,7 +61,7 @@ fn look_for_disc(appliance: &Appliance, params: &Insert) -> Result<(Arc<Bdev>, O
     appliance.controller.check_disc_is_out(name).map_err(admin_error)?;
     change::check_not_exchanged(appliance, "bdev_name", name)?;
     let bdev = Arc::clone(appliance.bdevs.get(name).ok_or_else(|| missing(name))?);
-    let replacement = match (&params.filename, bdev.info().engine) {
+    let replacement = match (&params.filename, bdev.filename()) {
         (Some(filename), Some(_)) => uring::change_file(&bdev, filename).map_err(create_error)?,
         (None, Some(_)) => uring::rescan(&bdev).map_err(create_error)?,
         (Some(_), None) => {

@@ -57,7 +57,9 @@ impl Bench {
             // Devices have no such blocks as some tests want.
             let unit = LogicalUnit::new(options).expect("a unit").with_facts(|facts| facts.block_size = block_size);
             let len = block_size as usize * num_blocks as usize;
-            let bytes = (0..len).map(|at| (at / 512) as u8 ^ (at as u8).wrapping_mul(3) ^ index as u8 * 0x55).collect();
+            let bytes = (0..len)
+                .map(|at| (at / 512) as u8 ^ (at as u8).wrapping_mul(3) ^ ((index as u8).wrapping_mul(0x55)))
+                .collect();
             Disk { unit, nexus: UnitNexus::new(), read_only: false, bytes }
         };
         Bench { disks: sizes.iter().enumerate().map(disk).collect(), results: Default::default(), asked: Vec::new() }
@@ -533,7 +535,8 @@ impl Model {
             write_at += to_block;
             written += 1;
         }
-        if !cat && !(self.source.is_empty() && self.destination.is_empty()) {
+        let left = !self.source.is_empty() || !self.destination.is_empty();
+        if left && !cat {
             match (sizes[from].1, sizes[to].1) {
                 (discard, true) => {
                     if !self.destination.is_empty() {

@@ -238,6 +238,11 @@ impl UnitNexus {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Asks it to give a CD drive's disc free, as the button of a drive does (MMC-6: GET EVENT STATUS NOTIFICATION, EjectRequest).
+    pub fn request_eject(&self) {
+        self.media_told.eject_requested();
+    }
+
     /// What it knows of a CD drive's disc.
     pub(crate) fn media_told(&self) -> &MediaTold {
         &self.media_told

@@ -83,6 +83,12 @@ impl Drive {
         self.execute(who, &Request::new(lun(0), [0x1b, 0, 0, 0, if open { 2 } else { 3 }, 0])).key_and_code()
     }
 
+    /// GET EVENT STATUS NOTIFICATION: the media event's code.
+    fn event(&mut self, who: usize) -> u8 {
+        let poll = Request::new(lun(0), [0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8, 0]).data_in(8);
+        self.execute(who, &poll).good().data[4]
+    }
+
     fn prevent(&mut self, who: usize, prevent: bool) {
         self.execute(who, &Request::new(lun(0), [0x1e, 0, 0, 0, u8::from(prevent), 0])).good();
     }
@@ -165,11 +171,13 @@ fn who_opens_the_tray_takes_the_disc_from_all_and_all_hear_when_it_is_back() {
 #[test]
 fn nobody_takes_the_disc_from_who_prevents_it_while_its_session_lasts() {
     let mut drive = Drive::new();
+    assert_eq!((drive.event(0), drive.event(0)), (2, 0), "it sees the disc");
     drive.prevent(0, true);
     assert_eq!((drive.tray(1, true), drive.tray(0, true)), (REMOVAL_PREVENTED, REMOVAL_PREVENTED));
     let said = drive.rig.controller.eject_disc("cd", false).expect_err("it is locked");
     assert!(matches!(said, AdminError::Busy(ref text) if text.contains("force")), "{said}");
     assert_eq!(drive.ready(0), None);
+    assert_eq!((drive.event(0), drive.event(0)), (1, 0), "it is asked for the disc");
     drive.prevent(0, false);
     assert_eq!((drive.tray(1, true), drive.tray(1, false)), (None, None));
     assert_eq!((drive.ready(0), drive.ready(1)), (NEW_MEDIUM, NEW_MEDIUM));

@@ -305,6 +305,15 @@ fn each_initiator_is_told_once_what_became_of_the_medium() {
     drive.insert();
     one.establish(UnitAttention::NotReadyToReady);
     assert_eq!((media_event(&unit, &one), media_event(&unit, &one)), ((2, 2), (0, 2)));
+    // Somebody presses the button; whether it is in or out counts for more.
+    one.request_eject();
+    assert_eq!((media_event(&unit, &one), media_event(&unit, &one)), ((1, 2), (0, 2)));
+    one.request_eject();
+    drive.eject();
+    assert_eq!(media_event(&unit, &one), (3, 1));
+    drive.insert();
+    one.request_eject();
+    assert_eq!(media_event(&unit, &one), (2, 2));
     let none = answer(&get_event(0xef), &context(&unit));
     assert_eq!(none, [0, 2, 0x80, 0x10], "no such class");
     assert_eq!(refusal(&cdb(&[0x4a, 0, 0, 0, 0x10]), &context(&unit)), Sense::invalid_field_in_cdb(1, Some(0)));

@@ -36,6 +36,7 @@ pub(crate) struct MediaTold(AtomicU8);
 
 const TOLD_PRESENT: u8 = 0x01;
 const EXCHANGED: u8 = 0x02;
+const EJECT_REQUESTED: u8 = 0x04;
 
 impl Drive {
     /// The tray is open.
@@ -112,6 +113,7 @@ pub(crate) fn tray(open: bool, unit: &LogicalUnit) -> Outcome {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MediaEvent {
     Nothing,
+    EjectRequest,
     NewMedia,
     Removal,
 }
@@ -122,10 +124,16 @@ impl MediaTold {
         self.0.fetch_or(EXCHANGED, Ordering::Relaxed);
     }
 
+    /// Somebody wants the disc, and may not take it.
+    pub(crate) fn eject_requested(&self) {
+        self.0.fetch_or(EJECT_REQUESTED, Ordering::Relaxed);
+    }
+
     /// The event for an initiator that asks now; it is told once.
     pub(crate) fn take_event(&self, present: bool) -> MediaEvent {
         let before = self.0.swap(if present { TOLD_PRESENT } else { 0 }, Ordering::Relaxed);
         match (before & TOLD_PRESENT != 0, present) {
+            (true, true) if before & EJECT_REQUESTED != 0 && before & EXCHANGED == 0 => MediaEvent::EjectRequest,
             (true, true) if before & EXCHANGED == 0 => MediaEvent::Nothing,
             (_, true) => MediaEvent::NewMedia,
             (true, false) => MediaEvent::Removal,

@@ -31,6 +31,7 @@ fn put_media(unit: &LogicalUnit, context: &Context<'_>, bytes: &mut Bytes<'_>) {
     let event = context.nexus.map_or(MediaEvent::Nothing, |nexus| nexus.media_told().take_event(present));
     let code = match event {
         MediaEvent::Nothing => 0,
+        MediaEvent::EjectRequest => 1,
         MediaEvent::NewMedia => 2,
         MediaEvent::Removal => 3,
     };

@@ -311,9 +311,8 @@ impl Copying {
     }
 }
 
-/// The device that lost its file is marked as gone, and no other.
 #[test]
-fn units_that_are_not_seen_cannot_be_named() {
+fn a_unit_that_was_taken_away_cannot_be_named() {
     let mut copying = Copying::new(1);
     copying.rig.controller.remove_lun("tgt0", THIRD).expect("it is there");
     copying.run(20);
@@ -322,5 +321,36 @@ fn units_that_are_not_seen_cannot_be_named() {
     }
     let answer = copying.execute(&copy(1, SOURCE, THIRD, 8));
     assert_eq!(answer.key_and_code(), Some((0xa, 0x0d, 0x02)));
+    copying.end();
+}
+
+/// It is there, and has LUN 2 of the same target: but not for this initiator.
+#[test]
+fn a_unit_that_is_masked_cannot_be_named_and_is_not_touched() {
+    let mut copying = Copying::new(1);
+    let data = copying.fill(THIRD, 3);
+    copying.initiator.disconnect(copying.channel);
+    copying.run(2000);
+    let everybody = vec!["*".parse().expect("a pattern")];
+    let group = crate::InitiatorGroup {
+        name: "two".into(),
+        target: None,
+        initiators: everybody,
+        luns: Some(vec![SOURCE, DESTINATION]),
+    };
+    copying.rig.controller.create_initiator_group(group).expect("a group");
+    copying.channel = copying.rig.login(&mut copying.initiator, MultiChannel::Single);
+    copying.rig.clear_attention(&mut copying.initiator, copying.channel, SOURCE);
+    for (from, to, at) in [(SOURCE, THIRD, 48), (THIRD, SOURCE, 16)] {
+        let answer = copying.execute(&copy(1, from, to, 8));
+        assert_eq!(answer.key_and_code(), Some((0xa, 0x0d, 0x02)), "COPY TARGET DEVICE NOT REACHABLE");
+        assert_eq!(answer.sense[15..18], [0x80, 0, at], "its descriptor");
+    }
+    copying.initiator.disconnect(copying.channel);
+    copying.run(2000);
+    copying.rig.controller.delete_initiator_group("two").expect("it is there");
+    copying.channel = copying.rig.login(&mut copying.initiator, MultiChannel::Single);
+    copying.rig.clear_attention(&mut copying.initiator, copying.channel, THIRD);
+    assert!(copying.read(THIRD) == data);
     copying.end();
 }

@@ -139,7 +139,7 @@ fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
 
 fn save_srp(appliance: &Appliance) -> Vec<Value> {
     let mut config = Vec::new();
-    let mut exported = BTreeSet::new();
+    let (mut exported, mut ejected) = (BTreeSet::new(), Vec::new());
     // A unit has one identity, which its first LUN decides. SCSI devices have their own.
     let mut identity = |unit: &LogicalUnit, params: &mut Value| {
         if exported.insert(unit.bdev().info().name.clone()) && unit.bdev().info().passthrough.is_none() {
@@ -150,6 +150,13 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
             params["naa"] = format!("{:#018x}", unit.naa()).into();
             if let Some(eui64) = unit.eui64() {
                 params["eui64"] = eui64.to_string().into();
+            }
+            if let Some(drive) = unit.drive() {
+                params["device_type"] = "cdrom".into();
+                if drive.is_disc_out() {
+                    let params = json!({"bdev_name": unit.bdev().info().name});
+                    ejected.push(json!({"method": "srp_cdrom_eject", "params": params}));
+                }
             }
             if let Some(depth) = unit.task_set().depth() {
                 params["queue_depth"] = depth.into();
@@ -172,6 +179,7 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
         }
     }
     config.extend(initiator_groups::save(appliance, identity));
+    config.extend(ejected);
     config.extend(target_port_groups::save(appliance));
     for listener in appliance.controller.listeners() {
         let (address, port) = (listener.address.ip().to_string(), listener.address.port());

@@ -95,7 +95,7 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Saved>(text).map_err(|error| error.to_string());
         let saved = read(&text).expect("a file of ours");
         let written = serde_json::to_value(&saved).expect("text")["reservations"].to_string();
-        assert_eq!(serde_json::from_str(&format!("{{\"reservations\":{written}}}")), Ok(saved.clone()));
+        assert_eq!(read(&format!("{{\"reservations\":{written}}}")), Ok(saved.clone()));
         let reservations = scsi::reservations::Reservations::from(&saved.reservations);
         assert_eq!(reservations.registrations()[1].key, 0xfeed);
         assert_eq!(reservations.saved(), saved.reservations);

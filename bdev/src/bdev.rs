@@ -239,6 +239,14 @@ impl Bdev {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
+    /// The file beneath, which may be another than at first; `None` for a device that has none of its own.
+    pub fn filename(&self) -> Option<PathBuf> {
+        match &self.kind {
+            Kind::Uring(backing) => Some(backing.filename()),
+            _ => self.info.filename.clone(),
+        }
+    }
+
     /// Operations that found it gone or without its file, since it was made.
     pub fn num_gone_ops(&self) -> u64 {
         match &self.kind {

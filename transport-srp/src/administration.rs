@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bdev::Bdev;
-use scsi::{Addressing, Eui64, LogicalUnit, Lun, Saved, UnitAttention, UnitError, UnitOptions};
+use scsi::{Addressing, DeviceType, Eui64, LogicalUnit, Lun, Saved, UnitAttention, UnitError, UnitOptions};
 
 use crate::connection::{Connection, ConnectionState, LunsChange, Session};
 use crate::controller::{Controller, Listener};
@@ -49,6 +49,8 @@ pub struct LunOptions {
     pub lun: Option<u16>,
     /// Writes are refused through this LUN.
     pub read_only: bool,
+    /// What initiators take the unit for; `None`: a disk, or what a SCSI device is.
+    pub device_type: Option<DeviceType>,
     /// PRODUCT IDENTIFICATION, at most 16 characters; `None`: the bdev's name.
     pub product: Option<String>,
     /// T10 VENDOR IDENTIFICATION, at most 8 characters.
@@ -340,9 +342,10 @@ impl Controller {
                 let text = format!("queue_depth: bdev {name} is exported already, with its own; leave it out");
                 return Err(AdminError::Invalid(text));
             }
-            if strings.iter().any(|given| given.is_some()) || options.naa.is_some() || options.eui64.is_some() {
+            let others = options.naa.is_some() || options.eui64.is_some() || options.device_type.is_some();
+            if strings.iter().any(|given| given.is_some()) || others {
                 let text = format!(
-                    "product, vendor, revision, serial, naa, eui64, management_url: bdev {name} is exported already, with its identity; leave them out"
+                    "device_type, product, vendor, revision, serial, naa, eui64, management_url: bdev {name} is exported already, with its identity; leave them out"
                 );
                 return Err(AdminError::Invalid(text));
             }
@@ -354,6 +357,11 @@ impl Controller {
             );
             return Err(AdminError::Invalid(text));
         }
+        if bdev.info().passthrough.is_some() && options.device_type.is_some() {
+            return Err(AdminError::Invalid(format!(
+                "device_type: bdev {name} is a SCSI device with its own; leave it out"
+            )));
+        }
         let defaults = UnitOptions::new(Arc::clone(bdev));
         let unit = UnitOptions {
             name: options.product.clone().unwrap_or(defaults.name),
@@ -363,6 +371,7 @@ impl Controller {
             naa: options.naa,
             eui64: options.eui64,
             management_url: options.management_url.clone(),
+            device_type: options.device_type.unwrap_or_default(),
             read_only: false,
             transfer_bytes_max: limits::TRANSFER_BYTES_MAX as u32,
             queue_depth: options.queue_depth,

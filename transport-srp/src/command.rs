@@ -320,6 +320,13 @@ impl Command {
         self.unit_id() == Some(unit) || at_device() == Some(unit)
     }
 
+    /// Nobody waits for the job any more.
+    pub(crate) fn abandon_job(&mut self) {
+        if let Some(job) = &mut self.job {
+            job.abandon();
+        }
+    }
+
     pub(crate) fn nexus(&self) -> &Nexus {
         &self.view.nexus
     }

@@ -107,6 +107,13 @@ impl Session {
             nexus.establish(attention);
         }
     }
+
+    /// Asks the nexus to give the disc of a CD drive free.
+    pub(crate) fn request_eject(&self, unit: UnitId) {
+        if let Some(nexus) = self.units.get(&unit) {
+            nexus.request_eject();
+        }
+    }
 }
 
 impl Controller {

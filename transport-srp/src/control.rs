@@ -82,6 +82,9 @@ impl Controller {
     /// What had to be kept could not be: nothing was done.
     fn apply(&mut self, effect: Effect, by: SessionId, unit: UnitId) -> Result<(), StoreError> {
         match effect {
+            Effect::TellAll(attention) => {
+                self.sessions.values().for_each(|session| session.establish(unit, attention));
+            }
             Effect::TellOthers(attention) => {
                 self.sessions
                     .iter()

@@ -52,7 +52,7 @@
 //!
 //! Reading order: `limits.rs`, `wire/`, `login.rs`, `command.rs`, `transfer.rs`, `respond.rs` (all of them sans-IO: no fabric, no clock, no
 //! device), then `channel.rs`, `perform.rs`, `background.rs`, `poll_group.rs`, `task_set.rs`, `exclusion.rs`, `management.rs`, `clearing.rs`,
-//! then `controller.rs`, `control.rs`, `reservations.rs`, `exchange.rs`, `masking.rs`, `alua.rs`.
+//! then `controller.rs`, `control.rs`, `reservations.rs`, `exchange.rs`, `masking.rs`, `alua.rs`, `drive.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -68,6 +68,7 @@ mod command;
 mod connection;
 mod control;
 mod controller;
+mod drive;
 mod exchange;
 mod exclusion;
 mod fence;

@@ -140,7 +140,10 @@ impl PollGroup {
             return Performed::Followed(Event::Interrupted(data.map(IoBuf::into_buf), sense));
         }
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let entry = command.unit_of(on);
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
+        // A command holds its own unit, but not the others that it uses: one may have been removed, and its number given away.
+        let unit = unit.filter(|unit| on.is_none() || entry.is_some_and(|entry| unit.is(&entry.logical_unit)));
         let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         };
@@ -305,6 +308,17 @@ impl PollGroup {
     pub(crate) fn on_executed(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         #[cfg(test)]
         crate::tests::witness::executed(self.number, key);
+        let Some(command) = self.commands.get(key) else { return };
+        let peer = command.executing_on.and(command.executing_unit()).map(|entry| entry.unit);
+        self.go_on(key, data, result);
+        if let Some(peer) = peer
+            && self.is_removing(peer)
+        {
+            self.close_if_unused(peer);
+        }
+    }
+
+    fn go_on(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.channel.is_none() && !command.runs_on() {
             // What a SCSI device told a command that nobody waits for concerns its own initiator as well.
@@ -376,6 +390,7 @@ impl PollGroup {
         let command = self.commands.get_mut(key)?;
         let channel = command.channel?;
         let receive = command.receive.take();
+        command.abandon_job();
         if let Some(unit) = command.executing_unit()
             && !command.runs_on()
             && command.executing.is_some_and(|op| changes_medium(op) || moves_medium(op, unit))

@@ -83,6 +83,13 @@ pub(crate) struct Unit {
     removing: bool,
 }
 
+impl Unit {
+    /// Whether it is this one, and not another under its number.
+    pub(crate) fn is(&self, logical_unit: &Arc<LogicalUnit>) -> bool {
+        Arc::ptr_eq(&self.logical_unit, logical_unit)
+    }
+}
+
 /// What a poll group is made from; it can be sent to the reactor's thread, where [`PollGroupSeed::settle`] makes it.
 pub struct PollGroupSeed {
     pub(crate) fabrics: Vec<fabric::PollGroup>,
@@ -245,7 +252,8 @@ impl PollGroup {
                 self.on_executed(Key::from_bits(finished.tag), finished.data, finished.result);
             }
             self.done = done;
-            // It may have been closed with its last command.
+            // What completed may have submitted more: then the unit was entered again behind the others. Or it was the last that used
+            // a unit which is being removed: then the unit is not here any more, and another is in its place.
             match self.busy_units.get(next) == Some(&unit) {
                 true if idle => drop(self.busy_units.remove(next)),
                 true => next += 1,

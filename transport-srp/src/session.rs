@@ -112,11 +112,7 @@ impl LunMap {
 
 impl Peers for LunMap {
     fn find(&self, descriptor: &Designation<'_>) -> Option<Peer> {
-        const NAA: u8 = 3;
-        let has = |entry: &LunEntry| match descriptor.kind {
-            NAA => entry.logical_unit.naa().to_be_bytes() == descriptor.designator,
-            _ => false,
-        };
+        let has = |entry: &LunEntry| entry.logical_unit.is_named(descriptor);
         self.entries.iter().position(has).and_then(|index| u16::try_from(index).ok()).map(Peer)
     }
 

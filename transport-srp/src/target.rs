@@ -107,8 +107,7 @@ impl Units {
         let logical_unit = Arc::new(logical_unit);
         let reservations = Reservations::from(&saved.reservations);
         let (fence, access_states) = Default::default();
-        let unit =
-            ExportedUnit { logical_unit, fence, saved, reservations, access_states, references: 0, closing: 0 };
+        let unit = ExportedUnit { logical_unit, fence, saved, reservations, access_states, references: 0, closing: 0 };
         self.units.insert(id, unit);
         UnitId(id)
     }

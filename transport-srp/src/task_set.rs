@@ -154,6 +154,9 @@ impl PollGroup {
     #[cold]
     pub(crate) fn claim(&mut self, key: Key<Command>, extent: Extent, buf: Option<mem::Buf>) -> Performed {
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        if let Some(sense) = command.interruption() {
+            return Performed::Followed(Event::Interrupted(buf, sense));
+        }
         let Some(unit) = command.unit_id() else { return Performed::Followed(Event::Claimed(buf)) };
         if command.place.range.is_none() && self.claims.own(unit) < RANGES_PER_UNIT {
             command.place.range = self.claims.publish(Kind::Range, unit, extent);

@@ -2,6 +2,7 @@
 
 mod base64;
 pub(crate) mod bdev;
+mod cdrom;
 mod framework;
 mod reservations;
 pub(crate) mod srp;
@@ -20,6 +21,7 @@ pub(crate) fn methods() -> Methods {
     framework::add(&mut methods);
     bdev::add(&mut methods);
     srp::add(&mut methods);
+    cdrom::add(&mut methods);
     reservations::add(&mut methods);
     methods
 }

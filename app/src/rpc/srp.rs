@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bdev::Bdev;
 use fabric::ListenerState;
 use rpc::{Errno, NoParams, RpcError};
-use scsi::{Addressing, Eui64, Eui64Error};
+use scsi::{Addressing, DeviceType, Drive, Eui64, Eui64Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use transport_srp::{LunOptions, TargetOptions};
@@ -116,6 +116,8 @@ struct AddLun {
     lun: Option<u16>,
     #[serde(default)]
     read_only: bool,
+    /// `disk` or `cdrom`.
+    device_type: Option<String>,
     product: Option<String>,
     vendor: Option<String>,
     revision: Option<String>,
@@ -151,10 +153,22 @@ fn bdev_to_export(appliance: &Appliance, name: &str) -> Result<Arc<Bdev>, RpcErr
     Ok(bdev)
 }
 
+/// `disk` or `cdrom`.
+fn parse_device_type(text: Option<&str>) -> Result<Option<DeviceType>, RpcError> {
+    match text {
+        None => Ok(None),
+        Some("disk") => Ok(Some(DeviceType::Disk)),
+        Some("cdrom") => Ok(Some(DeviceType::CdRom)),
+        Some(other) => Err(RpcError::invalid_params(format!("device_type: {other:?} is neither disk nor cdrom"))),
+    }
+}
+
 fn lun_options(params: AddLun) -> Result<LunOptions, RpcError> {
+    let device_type = parse_device_type(params.device_type.as_deref())?;
     Ok(LunOptions {
         lun: params.lun,
         read_only: params.read_only,
+        device_type,
         product: params.product,
         vendor: params.vendor,
         revision: params.revision,
@@ -217,13 +231,20 @@ fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, Rpc
             json!({"lun": lun.lun, "bdev_name": lun.bdev_name, "read_only": lun.read_only, "product": lun.unit.name(),
                 "vendor": lun.unit.vendor(), "revision": lun.unit.revision(), "serial": lun.unit.serial(),
                 "naa": format!("{:#018x}", lun.unit.naa()), "eui64": lun.unit.eui64().map(|eui64| eui64.to_string()),
-                "queue_depth": lun.unit.task_set().depth(), "management_url": lun.unit.management_url()})
+                "queue_depth": lun.unit.task_set().depth(), "management_url": lun.unit.management_url(),
+                "cdrom": lun.unit.drive().map(describe_drive)})
         });
         json!({"name": target.name, "id_ext": format!("{:#018x}", target.id_ext), "ioc_guid": format!("{:#018x}", target.ioc_guid),
             "relative_target_port_id": target.relative_port, "lun_addressing": addressing_name(target.addressing),
             "sessions": target.sessions, "luns": luns.collect::<Vec<_>>()})
     });
     Ok(targets.collect())
+}
+
+/// What a CD drive's LUN has besides.
+fn describe_drive(drive: &Drive) -> Value {
+    let tray = if drive.is_open() { "open" } else { "closed" };
+    json!({"tray": tray, "ejected": drive.is_disc_out(), "removal_prevented": drive.is_locked()})
 }
 
 fn get_listeners(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {

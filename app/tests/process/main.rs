@@ -1,6 +1,7 @@
 //! The real binary as a process: its command line, its configuration, its socket, its end. Needs no RDMA device.
 
 mod alua;
+mod cdrom;
 mod change;
 mod engine;
 mod kill;

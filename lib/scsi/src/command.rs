@@ -1,6 +1,8 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
 mod allowed;
+mod cd;
+mod copy;
 mod diagnostic;
 mod log;
 mod maintenance;
@@ -11,6 +13,7 @@ mod target_port_groups;
 mod unit;
 mod whole;
 
+use copy::{third_party_copy_in, third_party_copy_out};
 use diagnostic::{read_buffer, read_defect_data, receive_diagnostic, send_diagnostic, write_buffer};
 use log::{log_select, log_sense};
 use maintenance::{report_identifying, report_task_management, report_timestamp, set_identifying, set_timestamp};
@@ -25,7 +28,10 @@ use whole::{format_unit, sanitize};
 
 use crate::Context;
 use crate::answer::vpd;
+use crate::cd::CdQuery;
 use crate::control::ControlRequest;
+use crate::copy::ExtendedCopy;
+use crate::copy::receive::CopyQuery;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
 use crate::medium::generation::Policy;
@@ -108,6 +114,11 @@ pub(crate) enum Command {
         /// The device was found gone, and is to be looked at.
         probe: bool,
     },
+    /// Of a CD drive.
+    PreventAllow {
+        prevent: bool,
+    },
+    ExtendedCopy(ExtendedCopy),
     /// A self-test with this SELF-TEST CODE; `None`: the default self-test.
     SelfTest {
         code: Option<u8>,
@@ -139,6 +150,7 @@ pub(crate) enum Command {
 /// What a command that only asks wants to know; each has its file in [`crate::answer`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Query {
+    Cd(CdQuery),
     Inquiry(InquiryPage),
     ReportLuns(LunSelection),
     RequestSense { descriptor_format: bool },
@@ -151,6 +163,7 @@ pub(crate) enum Query {
     DiagnosticPages,
     EchoBufferDescriptor,
     TaskManagement { extended: bool },
+    ReceiveCopy(CopyQuery),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -273,6 +286,9 @@ fn unknown_command(context: &Context<'_>) -> Sense {
 /// The dispatcher. Its arms and the table in lib.rs are compared by a test, both ways.
 #[inline]
 fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Result<Command, Sense> {
+    if unit.drive().is_some() {
+        return cd::parse(cdb, unit);
+    }
     let writable = || writable(unit, context);
     allowed::check(cdb, unit)?;
     if needs_medium(cdb[0]) {
@@ -310,10 +326,12 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::PERSISTENT_RESERVE_OUT => persistent_reserve_out(cdb),
         opcode::RESERVE_6 | opcode::RESERVE_10 => spc2(cdb, ControlRequest::Reserve),
         opcode::RELEASE_6 | opcode::RELEASE_10 => spc2(cdb, ControlRequest::Release),
-        opcode::MAINTENANCE_IN => maintenance_in(cdb),
+        opcode::THIRD_PARTY_COPY_OUT => third_party_copy_out(cdb),
+        opcode::THIRD_PARTY_COPY_IN => third_party_copy_in(cdb),
+        opcode::MAINTENANCE_IN => maintenance_in(cdb, unit),
         opcode::MAINTENANCE_OUT => maintenance_out(cdb),
         opcode::START_STOP_UNIT => start_stop(cdb, unit),
-        opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
+        opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb, unit),
         opcode::LOG_SENSE => log_sense(cdb, unit),
         opcode::LOG_SELECT => log_select(cdb, unit),
         opcode::SEND_DIAGNOSTIC => send_diagnostic(cdb, unit),
@@ -383,11 +401,7 @@ fn asks_only(operation: u8) -> bool {
 }
 
 fn writable(unit: &LogicalUnit, context: &Context<'_>) -> Result<(), Sense> {
-    match () {
-        () if context.read_only || unit.is_read_only() => Err(Sense::WRITE_PROTECTED),
-        () if unit.software_write_protect() => Err(Sense::SOFTWARE_WRITE_PROTECTED),
-        () => Ok(()),
-    }
+    unit.check_writable(context.read_only)
 }
 
 /// The 32-byte commands of SBC-3 and SBC-4. Those that others have in 16 bytes differ in what protection information is expected (bytes 20 to 27).
@@ -422,11 +436,11 @@ fn service_action_in_16(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense
 }
 
 /// MAINTENANCE IN (SPC-4).
-fn maintenance_in(cdb: &[u8]) -> Result<Command, Sense> {
+fn maintenance_in(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     match cdb[1] & 0x1f {
         service_action::REPORT_IDENTIFYING_INFORMATION => report_identifying(cdb),
         service_action::REPORT_TARGET_PORT_GROUPS => target_port_groups::report(cdb),
-        service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb),
+        service_action::REPORT_SUPPORTED_OPERATION_CODES => report_opcodes(cdb, unit),
         service_action::REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS => report_task_management(cdb),
         service_action::REPORT_TIMESTAMP => Ok(report_timestamp(cdb)),
         _ => Err(unknown_service_action()),

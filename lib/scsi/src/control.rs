@@ -20,6 +20,7 @@ pub(crate) mod timestamp;
 pub use identity::InformationType;
 
 use crate::alua::{AccessState, TargetPortGroups};
+use crate::cd;
 use crate::execute::PortIds;
 use crate::nexus::UnitAttention;
 use crate::reservations::{InAction, NexusId, OutAction, Reservations, TargetPort};
@@ -67,6 +68,11 @@ pub enum ControlRequest {
         ten: bool,
         /// The SP bit: the values are to survive a restart.
         save: bool,
+    },
+    /// START STOP UNIT with LOEJ (MMC-6): a CD drive's tray.
+    MoveTray {
+        /// Open it; else close it.
+        open: bool,
     },
     /// PERSISTENT RESERVE IN (SPC-4).
     PersistentReserveIn(InAction),
@@ -161,6 +167,8 @@ pub struct Outcome {
 /// What the control plane has to do because of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
+    /// Tell every initiator of the unit, the one that asked for it too.
+    TellAll(UnitAttention),
     /// Tell every other initiator of the unit.
     TellOthers(UnitAttention),
     /// Keep these reservations on disk if they are to survive a restart, and let them be those of the unit. If that fails, so does the
@@ -198,12 +206,7 @@ impl From<Sense> for Outcome {
 }
 
 /// Carries a request out. `parameters` is what the initiator sent: as long as the CDB said, and hostile.
-pub fn perform(
-    request: ControlRequest,
-    parameters: &[u8],
-    at: &Circumstances<'_>,
-    keeper: &mut Keeper<'_>,
-) -> Outcome {
+pub fn perform(request: ControlRequest, parameters: &[u8], at: &Circumstances<'_>, keeper: &mut Keeper<'_>) -> Outcome {
     let (unit, ports) = (at.unit, at.ports);
     match request {
         ControlRequest::Eject { .. } => removal::eject(unit),
@@ -214,6 +217,7 @@ pub fn perform(
             log::sense(page, subpage, defaults, pointer, unit)
         }
         ControlRequest::ModeSelect { ten, save } => mode_select::perform(ten, save, parameters, unit, keeper),
+        ControlRequest::MoveTray { open } => cd::tray(open, unit),
         ControlRequest::PersistentReserveIn(action) => reserve::persistent_in(action, at),
         ControlRequest::PersistentReserveOut(action) => reserve::persistent_out(action, parameters, at),
         ControlRequest::PreventRemoval { prevent } => removal::prevent(prevent, unit, ports),

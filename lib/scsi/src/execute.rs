@@ -7,6 +7,7 @@ use bdev::{IoError, Op};
 use crate::answer::diagnostic;
 use crate::command::{self, Bitmap, Command};
 use crate::control::ControlRequest;
+use crate::copy::results::Running;
 use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Addressing, Lun};
 use crate::medium::{
@@ -181,6 +182,8 @@ pub struct Job {
     stage: medium::Stage,
     opcode: u8,
     lengths: Lengths,
+    /// What others are told of a third-party copy.
+    copy: Option<Running>,
 }
 
 /// Bytes a command moves and needs.
@@ -191,7 +194,7 @@ struct Lengths {
     buffer: u32,
 }
 
-const _: () = assert!(size_of::<Job>() <= 88);
+const _: () = assert!(size_of::<Job>() <= 96);
 
 /// Decides what a command is. `cdb` may hold anything, of any length; bytes after the command's own are ignored.
 ///
@@ -223,12 +226,14 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     }
 }
 
-/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it, unless UA_INTLCK_CTRL (SPC-4,
+/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts, and MMC-6 for a CD drive; reporting it clears it, unless UA_INTLCK_CTRL (SPC-4,
 /// control mode page) leaves that to REQUEST SENSE.
 #[cold]
 fn attention(cdb: &[u8], unit: Option<&LogicalUnit>, nexus: &UnitNexus) -> Option<Sense> {
+    let is_cd = || unit.is_some_and(|unit| unit.drive().is_some());
     let kept = || unit.is_some_and(|unit| unit.task_set().attention_interlock() != AttentionInterlock::Cleared);
     match cdb.first() {
+        Some(&(opcode::GET_CONFIGURATION | opcode::GET_EVENT_STATUS_NOTIFICATION)) if is_cd() => None,
         Some(&(opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)) => None,
         _ if kept() => Some(nexus.first()?.sense()),
         _ => Some(nexus.take()?.sense()),
@@ -239,7 +244,7 @@ impl Job {
     #[inline]
     fn new(command: Command, opcode: u8, context: &Context<'_>) -> Job {
         let lengths = Lengths::of(&command, context);
-        Job { command, cursor: 0, stage: medium::Stage::Start, opcode, lengths }
+        Job { command, cursor: 0, stage: medium::Stage::Start, opcode, lengths, copy: None }
     }
 
     /// Bytes that the CDB takes from the initiator; they must be at the buffer's start before the first step.
@@ -308,6 +313,11 @@ impl Job {
         }
     }
 
+    /// Its initiator no longer waits for it: to others it is over, although a device may still work on it.
+    pub fn abandon(&mut self) {
+        self.copy = None;
+    }
+
     /// It is a READ.
     #[inline]
     pub fn is_read(&self) -> bool {
@@ -324,7 +334,7 @@ impl Job {
     /// is the whole buffer, at least [`Job::buffer_len`] bytes.
     #[inline]
     pub fn step(&mut self, context: &Context<'_>, last: Option<Result<(), IoError>>, buffer: &mut [u8]) -> Step {
-        if let (Some(Err(error)), Some(unit)) = (last, context.unit) {
+        if let (Some(Err(error)), Some(unit)) = (last, self.unit_at_work(context)) {
             self.note_failure(error, unit);
         }
         let step = self.step_on(context, last, buffer);
@@ -375,6 +385,10 @@ impl Job {
                 on_unit(context, |unit| lba_status::step(range, allocation, unit, turn))
             }
             Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
+            Command::PreventAllow { prevent } => on_unit(context, |unit| {
+                context.nexus.iter().for_each(|nexus| nexus.prevent_removal(prevent, unit));
+                Step::GOOD
+            }),
             Command::TestUnitReady { probe: false } => Step::GOOD,
             Command::SelfTest { code } => on_unit(context, |unit| self_test::step(code, unit, turn)),
             Command::DiagnosticPage { list_bytes } => diagnostic::check_list(&turn.buffer[..usize::from(list_bytes)]),
@@ -382,6 +396,7 @@ impl Job {
             Command::Control { request, list_bytes, .. } => {
                 on_unit(context, |unit| cache::then_control(request, list_bytes, unit, turn))
             }
+            Command::ExtendedCopy(ref mut copy) => copy.step(&mut self.copy, context, last, turn.buffer),
             Command::Through(ref through) => {
                 on_unit(context, |unit| through::step(through, unit, context.read_only, turn))
             }
@@ -390,6 +405,15 @@ impl Job {
 }
 
 impl Job {
+    /// The unit whose device did the operation before.
+    #[inline]
+    fn unit_at_work<'a>(&self, context: &Context<'a>) -> Option<&'a LogicalUnit> {
+        match &self.command {
+            Command::ExtendedCopy(copy) => copy.unit_at_work(context),
+            _ => context.unit,
+        }
+    }
+
     /// What failed is counted for the log pages; a device that is gone has to prove that it is back.
     #[cold]
     fn note_failure(&self, error: IoError, unit: &LogicalUnit) {
@@ -467,6 +491,7 @@ impl Lengths {
             (Command::Control { list_bytes, allocation, .. }, _) => {
                 (list_bytes, allocation, list_bytes.max(allocation.min(SCRATCH_BYTES as u32)) as usize)
             }
+            (Command::ExtendedCopy(ref copy), Some(facts)) => (copy.data_out_bytes(), 0, copy.buffer_bytes(facts)),
             (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
             (Command::TestUnitReady { probe: true } | Command::SelfTest { .. }, _) => (0, 0, block_size as usize),
             (Command::DiagnosticPage { list_bytes }, _) => (u32::from(list_bytes), 0, usize::from(list_bytes)),
@@ -474,10 +499,10 @@ impl Lengths {
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
             (Command::Verify { .. } | Command::WriteSame { .. } | Command::WriteAndVerify { .. }, None)
             | (Command::CompareAndWrite { .. } | Command::OrWrite { .. }, None)
-            | (Command::Format { .. } | Command::Sanitize { .. }, None)
+            | (Command::Format { .. } | Command::Sanitize { .. } | Command::ExtendedCopy(_), None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
             | (Command::ExitFailureMode | Command::PreFetch { .. }, _)
-            | (Command::TestUnitReady { probe: false }, _) => (0, 0, 0),
+            | (Command::TestUnitReady { probe: false } | Command::PreventAllow { .. }, _) => (0, 0, 0),
         };
         Lengths { data_out, data_in, buffer: buffer as u32 }
     }

@@ -20,7 +20,7 @@ fn inquiry(evpd: u8, page: u8, allocation: u16) -> Vec<u8> {
 fn standard_inquiry() {
     let unit = unit();
     let data = answer(&inquiry(0, 0, 96), &context(&unit));
-    let mut expected = vec![0x00, 0x00, 0x06, 0x12, 0x5b, 0x00, 0x00, 0x02];
+    let mut expected = vec![0x00, 0x00, 0x06, 0x12, 0x5b, 0x08, 0x00, 0x02];
     expected.extend(b"SRPT    disk01          0.1 ");
     expected.extend([0; 22]);
     expected.extend([0x00, 0xa0, 0x09, 0x40, 0x04, 0x60, 0x04, 0xc0]);
@@ -64,7 +64,7 @@ fn inquiry_where_there_is_no_unit() {
 fn vpd_pages_and_their_list() {
     let unit = unit();
     let list = answer(&inquiry(1, 0, 252), &context(&unit));
-    assert_eq!(list, [0, 0, 0, 11, 0x00, 0x80, 0x83, 0x85, 0x86, 0x87, 0x88, 0x8a, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(list, [0, 0, 0, 12, 0x00, 0x80, 0x83, 0x85, 0x86, 0x87, 0x88, 0x8a, 0x8f, 0xb0, 0xb1, 0xb2]);
     for &page in &list[4..] {
         let data = answer(&inquiry(1, page, 1024), &context(&unit));
         assert_eq!(data[..2], [0, page]);
@@ -118,7 +118,7 @@ fn vpd_identification_by_eui_64() {
 #[test]
 fn vpd_extended_inquiry() {
     let page = |unit| answer(&inquiry(1, 0x86, 252), &context(&unit));
-    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x07, 0, 0, 0, 0, 0, 1, 0, 28];
+    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x07, 0, 0, 0, 0, 0, 1, 0, 62];
     expected.resize(64, 0);
     assert_eq!(page(unit()), expected);
     expected[6] = 0x01;

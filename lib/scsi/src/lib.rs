@@ -22,9 +22,9 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI
-//! devices behind units), `mode/` (mode pages), `unit.rs`, `state.rs`, `nexus.rs`, `alua.rs`, `reservations/`, `access.rs` (whose commands those
-//! two stop), `lun.rs`, `wire/`.
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `copy/` (third-party copies), `cd/` (CD drives), `control.rs` (what
+//! the control plane does), `through.rs` (SCSI devices behind units), `mode/` (mode pages), `unit.rs`, `state.rs`, `nexus.rs`, `alua.rs`,
+//! `reservations/`, `access.rs` (whose commands those two stop), `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -35,9 +35,11 @@
 mod access;
 pub mod alua;
 mod answer;
+mod cd;
 mod command;
 mod command_table;
 pub mod control;
+mod copy;
 mod eui64;
 mod execute;
 pub mod limits;
@@ -55,6 +57,8 @@ mod through;
 mod unit;
 pub mod wire;
 
+pub use cd::Drive;
+pub use cd::commands::CD_COMMANDS;
 pub use command_table::{CommandInfo, Needs};
 pub use control::{ControlReply, ControlRequest};
 pub use eui64::{Eui64, Eui64Error};
@@ -67,7 +71,7 @@ pub use saved::{ApplicationLog, Identifying, Keeper, Saved, Store, StoreError};
 pub use state::SelfTestFailure;
 pub use task_set::{AttentionInterlock, QueueError, TaskSet};
 pub use through::unit_attention_of;
-pub use unit::{LogicalUnit, UnitError, UnitOptions};
+pub use unit::{DeviceType, LogicalUnit, UnitError, UnitOptions};
 pub use wire::sense::{FieldPointer, ScsiStatus, Sense, SenseKey};
 
 use command_table::{LONG, QUICK, WHOLE_MEDIUM, action, disk};
@@ -130,6 +134,11 @@ pub const COMMANDS: &[CommandInfo] = &[
     action(VARIABLE_LENGTH, WRITE_SAME_32, "WRITE SAME(32)", &[0x7f, 0x04, 0, 0, 0, 0, 0, 0xff, 0, 0x0d, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], LONG),
     action(VARIABLE_LENGTH, ORWRITE_32, "ORWRITE(32)", &[0x7f, 0x04, 0x07, 0x0f, 0, 0, 0, 0xff, 0, 0x0e, 0xe8, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], QUICK),
     action(VARIABLE_LENGTH, GET_LBA_STATUS_32, "GET LBA STATUS(32)", &[0x7f, 0x04, 0, 0, 0, 0, 0, 0xff, 0, 0x12, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], QUICK),
+    action(THIRD_PARTY_COPY_OUT, EXTENDED_COPY_LID1, "EXTENDED COPY(LID1)", &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], LONG),
+    action(THIRD_PARTY_COPY_IN, RECEIVE_COPY_STATUS_LID1, "RECEIVE COPY STATUS(LID1)", &[0x84, 0x00, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(THIRD_PARTY_COPY_IN, RECEIVE_COPY_DATA_LID1, "RECEIVE COPY DATA(LID1)", &[0x84, 0x01, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(THIRD_PARTY_COPY_IN, RECEIVE_COPY_OPERATING_PARAMETERS, "RECEIVE COPY OPERATING PARAMETERS", &[0x84, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
+    action(THIRD_PARTY_COPY_IN, RECEIVE_COPY_FAILURE_DETAILS_LID1, "RECEIVE COPY FAILURE DETAILS(LID1)", &[0x84, 0x04, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(READ_16, "READ(16)", &[0x88, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),
     disk(COMPARE_AND_WRITE, "COMPARE AND WRITE", &[0x89, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0x04], QUICK),
     disk(WRITE_16, "WRITE(16)", &[0x8a, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], QUICK),

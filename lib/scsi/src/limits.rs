@@ -29,8 +29,19 @@ pub const ANSWER_BYTES: usize = 4096;
 /// Longest unit serial number, in bytes.
 pub const SERIAL_BYTES_MAX: usize = 64;
 
-/// Most sense bytes that [`crate::Sense::write`] makes: header 8, information 12, sense key specific 8.
-pub const SENSE_BYTES_MAX: usize = 28;
+/// Most sense bytes that [`crate::Sense::write`] makes: header 8, information 12, command-specific information 12, sense key
+/// specific 8, forwarded sense data 4 and 18.
+pub const SENSE_BYTES_MAX: usize = 62;
+
+/// Most CSCD descriptors of one EXTENDED COPY (MAXIMUM CSCD DESCRIPTOR COUNT).
+pub const COPY_CSCDS_MAX: usize = 64;
+
+/// Most segment descriptors of one EXTENDED COPY (MAXIMUM SEGMENT DESCRIPTOR COUNT).
+pub const COPY_SEGMENTS_MAX: usize = 256;
+
+/// Most bytes that one segment of an EXTENDED COPY writes (MAXIMUM SEGMENT LENGTH): what the 16 bits of its count hold in
+/// blocks of 4 KiB, so that it is no limit for ordinary disks.
+pub const COPY_SEGMENT_BYTES_MAX: u64 = 256 << 20;
 
 /// Most block descriptors in one UNMAP (block limits VPD page: MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT).
 pub const UNMAP_DESCRIPTORS_MAX: u32 = 256;

@@ -2,8 +2,12 @@
 //! access state of the path (SPC-4 5.16).
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::alua::PortGroup;
+use crate::cd::{Lock, MediaTold};
+use crate::copy::results::Copies;
+use crate::unit::LogicalUnit;
 use crate::wire::sense::Sense;
 
 /// Something an initiator has to be told before its next command runs. In order of precedence: resets first, as
@@ -186,6 +190,10 @@ pub struct UnitNexus {
     pub(crate) commands: AtomicU32,
     /// [`PortGroup`] of the path; it stands in no command's way.
     port_group: AtomicU32,
+    copies: Copies,
+    /// It prevents the removal of a CD drive's disc. Never locked while data moves.
+    lock: Mutex<Option<Lock>>,
+    media_told: MediaTold,
 }
 
 const ATTENTIONS: u64 = (1 << 48) - 1;
@@ -208,6 +216,13 @@ impl UnitNexus {
 
     /// Adds a condition; one that is pending already stays single.
     pub fn establish(&self, attention: UnitAttention) {
+        if attention.bit() & UnitAttention::RESETS != 0 {
+            self.copies.forget();
+            self.allow_removal();
+        }
+        if attention == UnitAttention::NotReadyToReady {
+            self.media_told.exchanged();
+        }
         self.state.fetch_or(attention.bit(), Ordering::Relaxed);
     }
 
@@ -288,6 +303,37 @@ impl UnitNexus {
     /// The condition of highest precedence, which stays.
     pub(crate) fn first(&self) -> Option<UnitAttention> {
         first(self.state.load(Ordering::Relaxed))
+    }
+
+    /// What became of its third-party copies.
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
+    /// PREVENT ALLOW MEDIUM REMOVAL. It holds until it is taken back, a reset, or the end of the nexus (SPC-4).
+    pub(crate) fn prevent_removal(&self, prevent: bool, unit: &LogicalUnit) {
+        match unit.drive().filter(|_| prevent) {
+            Some(drive) => drop(self.removal().get_or_insert_with(|| drive.lock())),
+            None => self.allow_removal(),
+        }
+    }
+
+    fn allow_removal(&self) {
+        *self.removal() = None;
+    }
+
+    fn removal(&self) -> std::sync::MutexGuard<'_, Option<Lock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks it to give a CD drive's disc free, as the button of a drive does (MMC-6: GET EVENT STATUS NOTIFICATION, EjectRequest).
+    pub fn request_eject(&self) {
+        self.media_told.eject_requested();
+    }
+
+    /// What it knows of a CD drive's disc.
+    pub(crate) fn media_told(&self) -> &MediaTold {
+        &self.media_told
     }
 
     /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4).

@@ -19,6 +19,9 @@ pub(crate) const BLOCK: usize = 512;
 /// Blocks of the unit; enough to exceed what one WRITE SAME may cover.
 pub(crate) const BLOCKS: u64 = 1 << 18;
 
+/// Blocks of the disc: 5 minutes and a bit.
+pub(crate) const CD_BLOCKS: u64 = 5 * 60 * 75 + 2 * 75 + 4;
+
 pub(crate) const PORTS: PortIds = PortIds {
     target_port_id: [0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7],
     initiator_port_id: [0x33; 16],
@@ -38,6 +41,16 @@ pub(crate) fn options_of(num_blocks: u64, block_size: u32) -> UnitOptions {
 
 pub(crate) fn unit() -> LogicalUnit {
     LogicalUnit::new(options()).expect("a unit")
+}
+
+/// A CD drive with a disc in it.
+pub(crate) fn cd() -> LogicalUnit {
+    cd_of(CD_BLOCKS)
+}
+
+pub(crate) fn cd_of(num_blocks: u64) -> LogicalUnit {
+    let options = UnitOptions { device_type: crate::DeviceType::CdRom, ..options_of(num_blocks, 2048) };
+    LogicalUnit::new(options).expect("a unit")
 }
 
 pub(crate) fn unit_with(change: impl FnOnce(&mut Facts)) -> LogicalUnit {
@@ -241,7 +254,8 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
                 let unit = context.unit.expect("the control plane needs a unit");
                 let mut saved = Saved::default();
                 let mut keeper = Keeper { saved: &mut saved, store: None, failure: None };
-                let reply = perform_alone(request, &buffer[parameters], unit, context.ports, &groups(), &mut keeper).reply;
+                let reply =
+                    perform_alone(request, &buffer[parameters], unit, context.ports, &groups(), &mut keeper).reply;
                 let (ending, data_in) = match reply {
                     ControlReply::Good(data) => {
                         let len = data.len().min(job.data_in_len() as usize);
@@ -302,4 +316,10 @@ pub(crate) fn perform_alone(
         can_persist: false,
     };
     perform(request, parameters, &at, keeper)
+}
+
+/// The same where nothing can be kept, in a target whose ports are [`groups`].
+pub(crate) fn perform_at(request: ControlRequest, parameters: &[u8], unit: &LogicalUnit) -> control::Outcome {
+    let mut keeper = Keeper { saved: &mut Saved::default(), store: None, failure: None };
+    perform_alone(request, parameters, unit, &PORTS, &groups(), &mut keeper)
 }

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use bdev::Bdev;
 use uuid::Uuid;
 
+use crate::answer::vpd;
+use crate::cd::{self, Drive};
 use crate::eui64::Eui64;
-use crate::execute::PortIds;
+use crate::execute::{Designation, PortIds};
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
     WRITE_SAME_BYTES_MAX,
@@ -42,12 +44,24 @@ pub struct UnitOptions {
     pub management_url: Option<String>,
     /// The device underneath.
     pub bdev: Arc<Bdev>,
+    /// What initiators take it for.
+    pub device_type: DeviceType,
     /// Refuse writes even though the device would take them.
     pub read_only: bool,
     /// Largest buffer of the transport in bytes, and so the largest READ or WRITE; at least [`TRANSFER_BYTES_MIN`].
     pub transfer_bytes_max: u32,
     /// Most commands that it takes at one time, of all initiators together; `None`: as many as come.
     pub queue_depth: Option<u32>,
+}
+
+/// What a unit is to initiators (SPC-4: PERIPHERAL DEVICE TYPE). SCSI devices say themselves what they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DeviceType {
+    /// Direct access block device, 00h.
+    #[default]
+    Disk,
+    /// CD/DVD device, 05h: a drive that reads, with a disc that can be taken out.
+    CdRom,
 }
 
 /// Why a unit cannot be made.
@@ -77,6 +91,9 @@ pub enum UnitError {
     /// The device wants buffers aligned more strictly than the transport does.
     #[error("the device wants buffers aligned to {0} bytes; at most {BUFFER_ALIGN} are supported")]
     BufferAlign(usize),
+    /// A CD's blocks are of one size.
+    #[error("block size {0} of the device is not that of a CD: create it with block_size {BLOCK}", BLOCK = cd::BLOCK_BYTES)]
+    CdBlockSize(u32),
     /// The device has no block.
     #[error("the device has no blocks: give it a size")]
     Empty,
@@ -91,6 +108,8 @@ pub struct LogicalUnit {
     bdev: Arc<Bdev>,
     identity: Identity,
     facts: Facts,
+    /// Of a CD drive.
+    drive: Option<Drive>,
     control: AtomicU8,
     /// An operation found the device gone, and none since that it is back.
     gone: AtomicBool,
@@ -179,6 +198,7 @@ impl UnitOptions {
             eui64: None,
             management_url: None,
             bdev,
+            device_type: DeviceType::Disk,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
             queue_depth: None,
@@ -200,6 +220,7 @@ impl UnitOptions {
             eui64: None,
             management_url: None,
             bdev,
+            device_type: DeviceType::Disk,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
             queue_depth: None,
@@ -224,6 +245,7 @@ impl LogicalUnit {
             bdev: options.bdev,
             identity,
             facts,
+            drive: (options.device_type == DeviceType::CdRom).then(Drive::default),
             control,
             gone,
             space_bytes,
@@ -304,6 +326,9 @@ impl LogicalUnit {
     /// unit that START STOP UNIT stopped.
     #[inline]
     pub(crate) fn check_ready(&self) -> Result<(), Sense> {
+        if let Some(drive) = &self.drive {
+            return drive.check_ready(self.bdev.is_ready());
+        }
         match self.bdev.is_ready() {
             true => self.state.check_medium(),
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
@@ -329,6 +354,37 @@ impl LogicalUnit {
     /// Which generation ORWRITE's bitmaps are of.
     pub(crate) fn generations(&self) -> &Generations {
         &self.generations
+    }
+
+    /// What a command that changes the medium is refused with where that is forbidden; `read_only`: by the LUN map.
+    ///
+    /// # Errors
+    /// DATA PROTECT, saying by whom.
+    pub(crate) fn check_writable(&self, read_only: bool) -> Result<(), Sense> {
+        match () {
+            () if read_only || self.is_read_only() => Err(Sense::WRITE_PROTECTED),
+            () if self.software_write_protect() => Err(Sense::SOFTWARE_WRITE_PROTECTED),
+            () => Ok(()),
+        }
+    }
+
+    /// PERIPHERAL DEVICE TYPE (SPC-4).
+    pub(crate) fn device_type(&self) -> u8 {
+        const DIRECT_ACCESS: u8 = 0x00;
+        const CD_DVD: u8 = 0x05;
+        if self.drive.is_some() { CD_DVD } else { DIRECT_ACCESS }
+    }
+
+    /// The drive, if it is a CD drive.
+    #[inline]
+    pub fn drive(&self) -> Option<&Drive> {
+        self.drive.as_ref()
+    }
+
+    /// Whether it is what a designation descriptor names: one of those of the unit itself in VPD page 83h. A SCSI device has
+    /// its own, which nobody here knows.
+    pub fn is_named(&self, descriptor: &Designation<'_>) -> bool {
+        self.bdev.info().passthrough.is_none() && vpd::names(&self.identity, descriptor)
     }
 
     /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were saved, else the defaults, nobody prevents the removal
@@ -538,19 +594,23 @@ impl Facts {
         if info.buf_align > BUFFER_ALIGN {
             return Err(UnitError::BufferAlign(info.buf_align));
         }
+        let is_cd = options.device_type == DeviceType::CdRom;
+        if is_cd && info.block_size != cd::BLOCK_BYTES {
+            return Err(UnitError::CdBlockSize(info.block_size));
+        }
         if options.transfer_bytes_max < TRANSFER_BYTES_MIN {
             return Err(UnitError::TransferBytes(options.transfer_bytes_max));
         }
         Ok(Facts {
             block_size: info.block_size,
             physical_exponent: physical_exponent(info.block_size, info.physical_block_size),
-            write_cache: info.write_cache,
-            read_only: options.read_only,
-            unmap: info.unmap,
-            unmap_zeroes: info.unmap && info.unmap_zeroes,
+            write_cache: info.write_cache && !is_cd,
+            read_only: options.read_only || is_cd,
+            unmap: info.unmap && !is_cd,
+            unmap_zeroes: info.unmap && info.unmap_zeroes && !is_cd,
             lba_status: info.lba_status,
             rotational: info.rotational,
-            removable: info.removable,
+            removable: info.removable || is_cd,
             optimal_blocks: info.optimal_blocks,
             atomic_blocks: info.atomic_blocks,
             threshold_percent: info.thin_threshold_percent,

@@ -2,7 +2,10 @@
 
 mod alua;
 mod background;
+mod cdrom;
 mod change;
+mod compare_and_write;
+mod copy;
 mod data;
 mod logins;
 mod management;
@@ -13,10 +16,10 @@ mod overlap;
 mod passthrough;
 mod queue_depth;
 mod queue_error;
+mod reservations;
 mod scene;
 mod stuck;
 mod task_set;
-mod reservations;
 mod units;
 pub(crate) mod witness;
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use transport_srp::{InitiatorGroup, LunOptions, LunSource, MappedLunInfo, Pattern};
 
-use super::{Hex64, Name, admin_error, bdev_to_export, parse_eui64};
+use super::{Hex64, Name, admin_error, bdev_to_export, parse_device_type, parse_eui64};
 use crate::appliance::Appliance;
 use crate::rpc::Methods;
 
@@ -74,6 +74,7 @@ struct Lun {
     target_lun: Option<u16>,
     #[serde(default)]
     read_only: bool,
+    device_type: Option<String>,
     product: Option<String>,
     vendor: Option<String>,
     revision: Option<String>,
@@ -112,12 +113,13 @@ fn source<'a>(bdev: Option<&'a Arc<Bdev>>, params: &Lun) -> Result<LunSource<'a>
         &params.serial,
         &params.eui64,
         &params.management_url,
+        &params.device_type,
     ];
     let has_own = strings.iter().any(|given| given.is_some()) || params.naa.is_some() || params.queue_depth.is_some();
     match (bdev, params.target_lun) {
         (Some(bdev), None) => Ok(LunSource::Bdev(bdev)),
         (None, Some(_)) if has_own => {
-            let text = "product, vendor, revision, serial, naa, eui64, queue_depth, management_url: a LUN of the target has its own; leave them out";
+            let text = "device_type, product, vendor, revision, serial, naa, eui64, queue_depth, management_url: a LUN of the target has its own; leave them out";
             Err(RpcError::invalid_params(text))
         }
         (None, Some(lun)) => Ok(LunSource::TargetLun(lun)),
@@ -130,6 +132,7 @@ fn options(params: Lun) -> Result<(String, LunOptions), RpcError> {
     let options = LunOptions {
         lun: params.lun,
         read_only: params.read_only,
+        device_type: parse_device_type(params.device_type.as_deref())?,
         product: params.product,
         vendor: params.vendor,
         revision: params.revision,

@@ -1,12 +1,13 @@
 //! Vital product data pages (SPC-4, SBC-3).
 
-use crate::Context;
 use crate::alua::{AccessModes, PortGroup, TargetPort};
-use crate::answer::inquiry::{DISK, peripheral};
+use crate::answer::inquiry::peripheral;
+use crate::copy::receive;
 use crate::limits::{SENSE_BYTES_MAX, UNMAP_DESCRIPTORS_MAX};
 use crate::medium::compare_and_write;
 use crate::unit::{Facts, Identity, LogicalUnit};
 use crate::wire::bytes::Bytes;
+use crate::{Context, Designation};
 
 const SUPPORTED_PAGES: u8 = 0x00;
 const UNIT_SERIAL_NUMBER: u8 = 0x80;
@@ -16,6 +17,7 @@ const EXTENDED_INQUIRY: u8 = 0x86;
 const MODE_PAGE_POLICY: u8 = 0x87;
 pub(crate) const SCSI_PORTS: u8 = 0x88;
 const POWER_CONDITION: u8 = 0x8a;
+const THIRD_PARTY_COPY: u8 = 0x8f;
 const BLOCK_LIMITS: u8 = 0xb0;
 const BLOCK_CHARACTERISTICS: u8 = 0xb1;
 const PROVISIONING: u8 = 0xb2;
@@ -31,10 +33,14 @@ pub(crate) const PAGES: &[u8] = &[
     MODE_PAGE_POLICY,
     SCSI_PORTS,
     POWER_CONDITION,
+    THIRD_PARTY_COPY,
     BLOCK_LIMITS,
     BLOCK_CHARACTERISTICS,
     PROVISIONING,
 ];
+
+/// The pages of a CD drive.
+pub(crate) const PAGES_OF_CD: &[u8] = &[SUPPORTED_PAGES, UNIT_SERIAL_NUMBER, DEVICE_IDENTIFICATION, EXTENDED_INQUIRY];
 
 /// The pages where there is no unit.
 pub(crate) const PAGES_WITHOUT_UNIT: &[u8] = &[SUPPORTED_PAGES];
@@ -55,10 +61,11 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
         (EXTENDED_INQUIRY, Some(unit)) => put_extended_inquiry(unit.facts(), bytes),
         (MODE_PAGE_POLICY, Some(_)) => bytes.put(&ALL_SHARED),
         (POWER_CONDITION, Some(_)) => put_power_condition(bytes),
+        (THIRD_PARTY_COPY, Some(_)) => receive::put_vpd(bytes),
         (BLOCK_LIMITS, Some(unit)) => put_block_limits(unit.facts(), bytes),
         (BLOCK_CHARACTERISTICS, Some(unit)) => put_block_characteristics(unit.facts(), bytes),
         (PROVISIONING, Some(unit)) => put_provisioning(unit, bytes),
-        (_, Some(_)) => bytes.put(PAGES),
+        (_, Some(unit)) => bytes.put(if unit.drive().is_some() { PAGES_OF_CD } else { PAGES }),
         (_, None) => bytes.put(PAGES_WITHOUT_UNIT),
     }
     bytes.patch_be16(2, (bytes.len() - HEADER_BYTES) as u16);
@@ -81,6 +88,22 @@ mod designator {
     pub(super) const SCSI_NAME_STRING: u8 = 8;
 }
 use designator::{ASCII, BINARY, EUI_64, NAA, SRP, T10_VENDOR, TARGET_PORT, UTF_8};
+
+/// Whether a designator is one of those that the page has of the unit itself.
+pub(crate) fn names(identity: &Identity, descriptor: &Designation<'_>) -> bool {
+    let designator = descriptor.designator;
+    match descriptor.kind {
+        NAA => identity.naa.to_be_bytes() == designator,
+        EUI_64 => identity.eui64.is_some_and(|eui64| eui64.bytes() == designator),
+        T10_VENDOR => designator.split_at_checked(VENDOR_BYTES).is_some_and(|(vendor, serial)| {
+            vendor.trim_ascii_end() == identity.vendor.as_bytes() && serial == identity.serial.as_bytes()
+        }),
+        _ => false,
+    }
+}
+
+/// Width of T10 VENDOR IDENTIFICATION.
+const VENDOR_BYTES: usize = 8;
 
 /// Device identification (SPC-4): the unit by NAA, by EUI-64 if it has one, by vendor and by its SCSI name, and the port that the command
 /// came through, with its group where groups are told of.
@@ -120,12 +143,13 @@ fn hex(bytes: [u8; 8]) -> [u8; 16] {
 pub(crate) fn scsi_ports<'a>(ports: impl Iterator<Item = &'a TargetPort>) -> Box<[u8]> {
     const DESIGNATOR_BYTES: usize = 4 + 16;
     const PORT_BYTES: usize = 12 + DESIGNATOR_BYTES;
+    const DIRECT_ACCESS: u8 = 0x00; // a CD drive does not have this page
     let mut ports: Vec<&TargetPort> = ports.collect();
     ports.sort_by_key(|port| port.relative_id);
     ports.truncate(usize::from(u16::MAX) / PORT_BYTES);
     let mut page = vec![0; HEADER_BYTES + ports.len() * PORT_BYTES].into_boxed_slice();
     let mut bytes = Bytes::new(&mut page);
-    bytes.put(&[DISK, SCSI_PORTS]);
+    bytes.put(&[DIRECT_ACCESS, SCSI_PORTS]);
     bytes.put_be16((ports.len() * PORT_BYTES) as u16);
     for port in ports {
         bytes.put_be16(0);

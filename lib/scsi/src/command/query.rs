@@ -51,12 +51,12 @@ pub(super) fn read_capacity_10(cdb: &[u8]) -> Result<Command, Sense> {
     }
 }
 
-pub(super) fn report_opcodes(cdb: &[u8]) -> Result<Command, Sense> {
+pub(super) fn report_opcodes(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     const RCTD: u8 = 0x80;
     let bad_options = Err(Sense::invalid_field_in_cdb(2, Some(2)));
     let (opcode, requested_action) = (cdb[3], be16(cdb, 4));
     // An operation code that we do not know has no kind: it is reported as not supported under any option.
-    let kind = command_table::kind(opcode);
+    let kind = command_table::kind(opcode, unit);
     let opcodes = match (cdb[2] & 0x07, kind) {
         (0b000, _) => OpcodeQuery::All,
         (0b001, Some(OpcodeKind::WithServiceActions)) => return bad_options,

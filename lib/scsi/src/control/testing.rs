@@ -85,7 +85,8 @@ impl Host {
                 Step::Control { request, parameters } => {
                     let store = self.store.as_ref().map(|store| store as &dyn Store);
                     let mut keeper = Keeper { saved: &mut self.saved, store, failure: None };
-                    let outcome = perform_alone(request, &buffer[parameters], &self.unit, ports, &groups(), &mut keeper);
+                    let outcome =
+                        perform_alone(request, &buffer[parameters], &self.unit, ports, &groups(), &mut keeper);
                     self.told.extend(outcome.effects.iter().filter_map(|effect| match effect {
                         Effect::TellOthers(attention) => Some(*attention),
                         _ => None,

@@ -63,7 +63,8 @@ impl Page {
             CONTROL => {
                 bytes[2] = GLTSD | flag(mode.descriptor_sense, D_SENSE);
                 bytes[3] = UNRESTRICTED_REORDERING | (mode.queue_error as u8) << QERR_AT;
-                bytes[4] = (mode.attention_interlock as u8) << UA_INTLCK_CTRL_AT | flag(mode.software_write_protect, SWP);
+                bytes[4] =
+                    (mode.attention_interlock as u8) << UA_INTLCK_CTRL_AT | flag(mode.software_write_protect, SWP);
                 bytes[5] = flag(mode.task_aborted_status, TAS);
                 bytes[10..12].copy_from_slice(&EXTENDED_SELF_TEST_SECONDS.to_be_bytes());
             }

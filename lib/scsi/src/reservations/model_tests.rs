@@ -342,7 +342,9 @@ impl Subject {
                     assert!(fresh, "told twice: {nexus:?} {attention:?}");
                 }
                 Effect::Abort(nexuses) => aborted.extend(nexuses.into_iter().map(who)),
-                other @ (Effect::TellOthers(_) | Effect::SetAccessState { .. }) => panic!("{other:?}"),
+                other @ (Effect::TellAll(_) | Effect::TellOthers(_) | Effect::SetAccessState { .. }) => {
+                    panic!("{other:?}")
+                }
             }
         }
         let (end, data) = match outcome.reply {

@@ -1,6 +1,6 @@
-//! Operation codes and the fields that CDBs of one length share (SPC-4, SBC-3).
+//! Operation codes and the fields that CDBs of one length share (SPC-4, SBC-3, MMC-6).
 
-/// Operation codes, as SPC-4 and SBC-3 name them.
+/// Operation codes, as SPC-4, SBC-3 and MMC-6 name them.
 #[allow(missing_docs, reason = "the names are the standards'")]
 pub mod opcode {
     pub const TEST_UNIT_READY: u8 = 0x00;
@@ -29,9 +29,13 @@ pub mod opcode {
     pub const READ_BUFFER: u8 = 0x3c;
     pub const WRITE_SAME_10: u8 = 0x41;
     pub const UNMAP: u8 = 0x42;
+    pub const READ_TOC_PMA_ATIP: u8 = 0x43;
+    pub const GET_CONFIGURATION: u8 = 0x46;
     pub const SANITIZE: u8 = 0x48;
+    pub const GET_EVENT_STATUS_NOTIFICATION: u8 = 0x4a;
     pub const LOG_SELECT: u8 = 0x4c;
     pub const LOG_SENSE: u8 = 0x4d;
+    pub const READ_DISC_INFORMATION: u8 = 0x51;
     pub const MODE_SELECT_10: u8 = 0x55;
     pub const RESERVE_10: u8 = 0x56;
     pub const RELEASE_10: u8 = 0x57;
@@ -39,6 +43,8 @@ pub mod opcode {
     pub const PERSISTENT_RESERVE_IN: u8 = 0x5e;
     pub const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
     pub const VARIABLE_LENGTH: u8 = 0x7f;
+    pub const THIRD_PARTY_COPY_OUT: u8 = 0x83;
+    pub const THIRD_PARTY_COPY_IN: u8 = 0x84;
     pub const READ_16: u8 = 0x88;
     pub const COMPARE_AND_WRITE: u8 = 0x89;
     pub const WRITE_16: u8 = 0x8a;
@@ -58,6 +64,7 @@ pub mod opcode {
     pub const WRITE_AND_VERIFY_12: u8 = 0xae;
     pub const VERIFY_12: u8 = 0xaf;
     pub const READ_DEFECT_DATA_12: u8 = 0xb7;
+    pub const MECHANISM_STATUS: u8 = 0xbd;
 }
 
 /// Service actions of the operation codes that have them: bits 4 to 0 of byte 1, but bytes 8 and 9 of a variable-length CDB.
@@ -68,6 +75,11 @@ pub mod service_action {
     pub const REPORT_IDENTIFYING_INFORMATION: u8 = 0x05;
     pub const REPORT_TARGET_PORT_GROUPS: u8 = 0x0a;
     pub const REPORT_SUPPORTED_OPERATION_CODES: u8 = 0x0c;
+    pub const EXTENDED_COPY_LID1: u8 = 0x00;
+    pub const RECEIVE_COPY_STATUS_LID1: u8 = 0x00;
+    pub const RECEIVE_COPY_DATA_LID1: u8 = 0x01;
+    pub const RECEIVE_COPY_OPERATING_PARAMETERS: u8 = 0x03;
+    pub const RECEIVE_COPY_FAILURE_DETAILS_LID1: u8 = 0x04;
     pub const REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS: u8 = 0x0d;
     pub const REPORT_TIMESTAMP: u8 = 0x0f;
     pub const SET_IDENTIFYING_INFORMATION: u8 = 0x06;

@@ -17,7 +17,7 @@ login_initiator() {
 node() { local entry; for entry in /sys/class/scsi_host/"${HOST[$1]}"/device/target*/*:"$2"/block/sd*; do [ -e "$entry" ] && [ -b "/dev/${entry##*/}" ] && echo "/dev/${entry##*/}" && return; done; return 1; }
 found() { until_true 20 node "$@"; }
 scan() { echo "- - -" >"/sys/class/scsi_host/${HOST[$1]}/scan"; }
-lists() { sg_luns -q "$1" | tr -s ' \n' ' ' | sed 's/^ //; s/ $//'; }
+lists() { sg_luns -q -R "$1" | tr -s ' \n' ' ' | sed 's/^ //; s/ $//'; }
 marked() { [ "$(dd if="$1" bs=512 count=1 iflag=direct 2>/dev/null | tr -d '\0')" = "$2" ]; }
 fails() { ! "$@"; }
 write_block() { dd if=/dev/zero of="$1" bs=4k count=1 seek=16 oflag=direct; }
@@ -53,8 +53,8 @@ check "one unit: the same designators" test "$(sg_vpd -q -p di_lu "$FILE")" = "$
 printf shared | dd of="$FILE" bs=512 count=1 conv=sync oflag=direct status=none
 check "what the first wrote the second reads" marked "$SAME" shared
 check_equal "the second's disk is read-only" 1 "$(blockdev --getro "$SAME")"
-blockdev --setrw "$SAME"
-check "and the target refuses its writes" prints "Write protected" eval 'sg_dd blk_sgio=1 if=/dev/zero of="$SAME" bs=512 count=1 2>&1 || true'
+generic=$(basename "/sys/block/${SAME##*/}/device/scsi_generic"/sg*) # by which the kernel passes writes on
+check "and the target refuses its writes" prints "Write protected" eval 'sg_dd if=/dev/zero of=/dev/$generic bs=512 count=1 2>&1 || true'
 check "the first may write" write_block "$FILE"
 
 # Changes while the first is busy.

@@ -2,6 +2,7 @@
 
 mod cdrom;
 mod change;
+mod copy;
 mod engine;
 mod kill;
 #[cfg(feature = "rbd")]

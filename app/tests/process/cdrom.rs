@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use srpt_perf::run::session_options;
 use srpt_perf::session::Session;
+use srpt_perf::worker::{Executed, OneCommand};
 
 use super::roce::{fresh_address, options};
 use super::{Target, folder, write_config};
@@ -47,6 +48,41 @@ fn said_to_a_new_session(at: SocketAddr) -> String {
     let said = session.probe().expect_err("it is no disk").to_string();
     session.close();
     said
+}
+
+#[test]
+fn an_initiator_reads_the_disc_and_ejects_it() {
+    let folder = folder();
+    let one = image(folder.path(), "one.iso", 100);
+    fs::write(&one, vec![0x5a; 100 * BLOCK as usize]).expect("a file");
+    let (target, at) = serve(folder.path(), &one);
+    let mut session = Session::start(session_options(&options(at, &[])).expect("options")).expect("a session");
+    session.login().expect("a login");
+    let mut execute = |start: &[u8], data_in_len: u32| {
+        let mut cdb = [0; 16];
+        cdb[..start.len()].copy_from_slice(start);
+        session.execute(OneCommand { cdb, data_out: Vec::new(), data_in_len }).expect("an answer")
+    };
+    let ready = |executed: Executed| executed.sense.map(|sense| (sense.key, sense.asc, sense.ascq));
+    while ready(execute(&[0], 0)).is_some_and(|(key, _, _)| key == 6) {}
+    let capacity = execute(&[0x25], 8).data_in;
+    assert_eq!(capacity, [0, 0, 0, 99, 0, 0, 8, 0]);
+    let toc = execute(&[0x43, 0, 0, 0, 0, 0, 0, 0, 20], 20).data_in;
+    assert_eq!(toc, [0, 18, 1, 1, 0, 0x14, 1, 0, 0, 0, 0, 0, 0, 0x14, 0xaa, 0, 0, 0, 0, 100]);
+    assert_eq!(execute(&[0x28, 0, 0, 0, 0, 99, 0, 0, 1], 2048).data_in, [0x5a; 2048]);
+    execute(&[0x1e, 0, 0, 0, 1], 0);
+    assert_eq!(drive(&target)["removal_prevented"], true);
+    assert_eq!(ready(execute(&[0x1b, 0, 0, 0, 2], 0)), Some((5, 0x53, 0x02)));
+    let said = target.refusal("srp_cdrom_eject", json!({"bdev_name": "cd0"}));
+    assert!(said.contains("force"), "{said}");
+    execute(&[0x1e], 0);
+    assert_eq!(ready(execute(&[0x1b, 0, 0, 0, 2], 0)), None);
+    assert_eq!(drive(&target), json!({"tray": "open", "ejected": false, "removal_prevented": false}));
+    assert_eq!(ready(execute(&[0], 0)), Some((2, 0x3a, 0x02)));
+    assert_eq!(ready(execute(&[0x1b, 0, 0, 0, 3], 0)), None);
+    assert_eq!(ready(execute(&[0], 0)), Some((6, 0x28, 0x00)), "medium may have changed");
+    assert_eq!(ready(execute(&[0], 0)), None);
+    session.close();
 }
 
 const READY: &str = "20h/00h";

@@ -3,6 +3,7 @@
 mod alua;
 mod cdrom;
 mod change;
+mod copy;
 mod engine;
 mod kill;
 mod masking;

@@ -25,7 +25,7 @@
 //! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
-//! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
+//! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`] and in docs/scsi.md (`documentation/`). Tests compare the rows with the dispatcher and each
 //! row's usage bits with what the parser reads.
 
 #![forbid(unsafe_code)]
@@ -35,6 +35,8 @@ mod answer;
 mod command;
 mod command_table;
 pub mod control;
+#[cfg(test)]
+mod documentation;
 mod eui64;
 mod execute;
 pub mod limits;

@@ -44,6 +44,8 @@ mod lun;
 mod medium;
 mod nexus;
 mod saved;
+#[cfg(any(test, feature = "test-utils"))]
+pub mod script;
 #[cfg(test)]
 mod testing;
 mod through;

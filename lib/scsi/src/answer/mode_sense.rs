@@ -96,7 +96,7 @@ fn put_long_descriptor(unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     bytes.put_be32(unit.block_size());
 }
 
-/// One page. Changeable values are masks, all zero since there is no MODE SELECT; defaults are the values of a new unit.
+/// One page. Changeable values are masks of what MODE SELECT takes; defaults are the values of a new unit.
 fn put_page((page, subpage): PageCode, values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     const SPF: u8 = 0x40;
     match subpage {
@@ -133,7 +133,7 @@ fn put_control(values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     const TAS: u8 = 0x40;
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     let body = match values {
-        ModeValues::Changeable => [0; 4],
+        ModeValues::Changeable => [D_SENSE, 0, SWP, TAS],
         ModeValues::Default => [GLTSD, UNRESTRICTED_REORDERING, 0, TAS],
         ModeValues::Current => [
             GLTSD | flag(unit.descriptor_sense(), D_SENSE),

@@ -232,10 +232,10 @@ impl Visible<'_> {
         let unit = &self.world.units[unit];
         assert!(lba.checked_add(blocks).is_some_and(|end| end <= unit.num_blocks()), "{op:?} {lba}+{blocks}");
         assert!(blocks > 0 || op == Op::Flush, "{op:?} of nothing");
-        assert!(data.end <= buffer_len && data.start % BUFFER_ALIGN == 0, "{op:?} {data:?} of {buffer_len}");
+        assert!(data.end <= buffer_len && data.start.is_multiple_of(BUFFER_ALIGN), "{op:?} {data:?} of {buffer_len}");
         match op {
             Op::Read | Op::Write { .. } => assert_eq!(data.len() as u64, blocks * u64::from(unit.block_size())),
-            Op::LbaStatus => assert!(!data.is_empty() && data.len() % 16 == 0, "{data:?}"),
+            Op::LbaStatus => assert!(!data.is_empty() && data.len().is_multiple_of(16), "{data:?}"),
             _ => assert!(data.is_empty(), "{op:?} {data:?}"),
         }
     }

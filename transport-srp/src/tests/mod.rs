@@ -1,6 +1,7 @@
 //! The whole target over the simulated fabric: both planes in one thread, virtual time, an initiator that checks every rule.
 
 mod change;
+mod conformance;
 mod data;
 mod logins;
 mod management;

@@ -80,6 +80,7 @@ pub(super) const FUNCTIONS: &[(Option<u8>, &str, &str)] = &[
 /// Additional sense codes of unit attentions (SPC-4).
 #[rustfmt::skip]
 pub(super) const CONDITIONS: &[(u8, u8, &str)] = &[
+    (0x0c, 0x00, "WRITE ERROR, as a deferred error: a write that was answered before it was done"),
     (0x28, 0x00, "NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED"),
     (0x28, 0x01, "IMPORT OR EXPORT ELEMENT ACCESSED"),
     (0x29, 0x00, "POWER ON, RESET, OR BUS DEVICE RESET OCCURRED"),
@@ -96,6 +97,9 @@ pub(super) const CONDITIONS: &[(u8, u8, &str)] = &[
     (0x2a, 0x08, "PRIORITY CHANGED"),
     (0x2a, 0x09, "CAPACITY DATA HAS CHANGED"),
     (0x2a, 0x10, "TIMESTAMP CHANGED"),
+    (0x2c, 0x07, "PREVIOUS BUSY STATUS"),
+    (0x2c, 0x08, "PREVIOUS TASK SET FULL STATUS"),
+    (0x2c, 0x09, "PREVIOUS RESERVATION CONFLICT STATUS"),
     (0x2f, 0x00, "COMMANDS CLEARED BY ANOTHER INITIATOR"),
     (0x38, 0x07, "THIN PROVISIONING SOFT THRESHOLD REACHED"),
     (0x3f, 0x00, "TARGET OPERATING CONDITIONS HAVE CHANGED"),

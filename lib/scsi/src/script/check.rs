@@ -64,9 +64,7 @@ pub(super) fn all(before: &Before, request: &Request, report: &Report, world: &W
         Some(Ending::Status(status)) => self::status(*status, before, request, report),
         Some(Ending::Device { .. }) => panic!("no unit here is a device itself: {request:02x?}"),
     }
-    if report.refused
-        && !matches!(&report.ending, Some(Ending::CheckCondition(sense)) if sense.key == SenseKey::UnitAttention)
-    {
+    if report.refused && !matches!(&report.ending, Some(Ending::CheckCondition(sense)) if is_attention(sense)) {
         assert_eq!(world.is_refused(request), report.ending, "the same again: {request:02x?}");
     }
 }
@@ -80,7 +78,7 @@ fn attentions(before: &Before, request: &Request, report: &Report) {
         Some(&(opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE))
             | Some(&(GET_CONFIGURATION | GET_EVENT_STATUS_NOTIFICATION))
     );
-    let told = matches!(&report.ending, Some(Ending::CheckCondition(sense)) if sense.key == SenseKey::UnitAttention);
+    let told = matches!(&report.ending, Some(Ending::CheckCondition(sense)) if is_attention(sense));
     assert!(!told || before.pending, "nothing was pending: {request:02x?} {report:02x?}");
     assert!(told || exempt || !before.pending, "a unit attention was pending: {request:02x?} {report:02x?}");
 }
@@ -230,26 +228,31 @@ fn cdb_bytes(cdb: &[u8]) -> usize {
     own.min(cdb.len())
 }
 
+/// Whether it tells of what happened before the command: a unit attention, or an error that came too late for an answer.
+fn is_attention(sense: &Sense) -> bool {
+    UnitAttention::ALL.iter().any(|attention| attention.sense() == *sense)
+}
+
 /// Combinations of sense key, additional sense code and qualifier that are a unit's to give (SPC-4).
 fn is_known(sense: Sense) -> bool {
     let codes = [sense.asc, sense.ascq];
-    match sense.key as u8 {
-        0x2 => matches!(codes, [0x04, 0x01..=0x04 | 0x09..=0x0c | 0x12 | 0x22] | [0x3a, _]),
-        0x3 => matches!(codes, [0x0c | 0x11 | 0x31, 0x00]),
-        0x4 => matches!(codes, [0x44, 0x00] | [0x3e, 0x03]),
-        0x5 => matches!(
-            codes,
-            [0x1a | 0x20 | 0x21 | 0x24 | 0x25 | 0x26 | 0x2c | 0x39 | 0x64, 0x00]
-                | [0x26, 0x01 | 0x02 | 0x04 | 0x06..=0x0c]
-                | [0x53, 0x02]
-                | [0x55, 0x04]
-        ),
-        0x6 => UnitAttention::ALL.iter().any(|attention| attention.sense() == sense),
-        0x7 => matches!(codes, [0x27, 0x00 | 0x02 | 0x07]),
-        // COPY ABORTED
-        0xa => matches!(codes, [0x08 | 0x0d | 0x26, _]),
-        0xb => matches!(codes, [0x10, 0x01..=0x03]),
-        0xe => matches!(codes, [0x1d, 0x00 | 0x01]),
-        _ => false,
-    }
+    is_attention(&sense)
+        || match sense.key as u8 {
+            0x2 => matches!(codes, [0x04, 0x01..=0x04 | 0x09..=0x0c | 0x12 | 0x1b | 0x22] | [0x3a, _]),
+            0x3 => matches!(codes, [0x0c | 0x11, 0x00] | [0x31, 0x00 | 0x01 | 0x03]),
+            0x4 => matches!(codes, [0x44, 0x00] | [0x3e, 0x03]),
+            0x5 => matches!(
+                codes,
+                [0x1a | 0x20 | 0x21 | 0x24 | 0x25 | 0x26 | 0x2c | 0x39 | 0x64, 0x00]
+                    | [0x26, 0x01 | 0x02 | 0x04 | 0x06..=0x0c]
+                    | [0x53, 0x02]
+                    | [0x55, 0x04]
+            ),
+            0x7 => matches!(codes, [0x27, 0x00 | 0x02 | 0x07]),
+            // COPY ABORTED
+            0xa => matches!(codes, [0x08 | 0x0d | 0x26, _]),
+            0xb => matches!(codes, [0x10, 0x01..=0x03]),
+            0xe => matches!(codes, [0x1d, 0x00 | 0x01]),
+            _ => false,
+        }
 }

@@ -105,7 +105,7 @@ fn fill_fields(cdb: &mut [u8], source: &mut Source<'_>, num_blocks: u64) {
                 false => (),
             }
         }
-        None if cdb.len() >= 32 => {
+        _ if cdb.len() >= 32 => {
             put(cdb, 12, 8, lba);
             put(cdb, 28, 4, blocks);
         }

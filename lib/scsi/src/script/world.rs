@@ -20,8 +20,12 @@ use crate::{
 /// Initiators, each with a nexus at each unit.
 pub(super) const INITIATORS: usize = 3;
 
-const PORTS: PortIds =
-    PortIds { target_port_id: [0x10; 16], initiator_port_id: [0x33; 16], relative_target_port: 0x0102 };
+/// The ports of each initiator's nexus.
+const PORTS: [PortIds; INITIATORS] = [ports(0x31), ports(0x32), ports(0x33)];
+
+const fn ports(initiator: u8) -> PortIds {
+    PortIds { target_port_id: [0x10; 16], initiator_port_id: [initiator; 16], relative_target_port: 0x0102 }
+}
 
 /// After so many steps a command is aborted: it is long, not stuck.
 const STEPS_MAX: usize = 48;
@@ -125,7 +129,7 @@ impl Visible<'_> {
             address: Address::Unit(Lun(0)),
             nexus: Some(&self.world.nexuses[unit][self.initiator]),
             luns: &[Lun(0), Lun(3)],
-            ports: &PORTS,
+            ports: &PORTS[self.initiator],
             peers: self,
             read_only: self.read_only,
             data_out_len: 0,

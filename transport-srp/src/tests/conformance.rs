@@ -1,5 +1,5 @@
 //! libiscsi's conformance suite (`iscsi-test-cu`, Debian: libiscsi-bin) against the whole target, through a front that speaks
-//! iSCSI. Where the program is not, the test says that it skips. What is expected of which test stands in `conformance/expected.txt`,
+//! iSCSI. Where the program is not, the test says that it skips. What is expected of which test stands in `scripts/lab/conformance.txt`,
 //! which the lab's scenario `conformance` reads, too: it runs the suite on the kernel initiator's sg nodes, and so without the tests that
 //! are for iSCSI only (two initiators, resets).
 //!
@@ -14,8 +14,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use super::*;
 use iscsi::Front;
 
-/// Units as `expected.txt` names them, by LUN.
-const UNITS: [&str; 5] = ["plain", "physical", "removable", "readonly", "large"];
+/// Units as `conformance.txt` names them, by LUN.
+const UNITS: [&str; 6] = ["plain", "physical", "removable", "readonly", "large", "file"];
 
 /// How long a test may take until it counts as hanging; most take some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -68,20 +68,21 @@ fn rig(folder: &std::path::Path) -> Rig {
         physical_block_size: Some(4096),
         ..Default::default()
     };
-    let removable = bdev::uring::UringOptions {
-        name: "removable".into(),
-        filename: folder.join("medium"),
-        size: Some(16 << 20),
+    let file = |name: &str| bdev::uring::UringOptions {
+        name: name.into(),
+        filename: folder.join(name),
+        size: Some(30 << 20),
         block_size: Some(BLOCK),
-        removable: true,
+        removable: name == "removable",
         ..Default::default()
     };
     rig.export(&malloc("plain", 61_440));
     rig.export(&bdev::malloc::create(physical).expect("a RAM disk"));
-    rig.export(&bdev::uring::create(removable).expect("a file"));
+    rig.export(&bdev::uring::create(file("removable")).expect("a file"));
     let read_only = LunOptions { read_only: true, ..LunOptions::default() };
     rig.controller.add_lun("tgt0", &malloc("readonly", 4096), &read_only).expect("a LUN");
     rig.export(&malloc("large", 163_840));
+    rig.export(&bdev::uring::create(file("file")).expect("a file"));
     rig
 }
 
@@ -147,14 +148,14 @@ fn own(text: &str) -> Option<&str> {
     own.split_once(" ...").map(|(_, own)| own)
 }
 
-/// What `expected.txt` says.
+/// What `conformance.txt` says.
 struct Expected {
     rows: Vec<Vec<&'static str>>,
 }
 
 impl Expected {
     fn read() -> Expected {
-        let text = include_str!("conformance/expected.txt");
+        let text = include_str!("../../../scripts/lab/conformance.txt");
         let rows = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         Expected { rows: rows.map(|line| line.split(' ').collect()).collect() }
     }

@@ -109,7 +109,7 @@ fn fill_fields(cdb: &mut [u8], source: &mut Source<'_>, num_blocks: u64) {
             put(cdb, 12, 8, lba);
             put(cdb, 28, 4, blocks);
         }
-        None => (),
+        _ => (),
     }
 }
 

@@ -17,7 +17,7 @@ use bdev::IoError;
 use crate::{Address, Lun, UnitAttention};
 use check::Before;
 use source::Source;
-use world::{INITIATORS, Report, Request, World};
+use world::{Data, INITIATORS, Report, Request, World};
 
 /// No script needs more.
 const COMMANDS_MAX: usize = 64;
@@ -87,7 +87,7 @@ fn request(source: &mut Source<'_>, world: &World) -> Request {
         unit,
         nowhere: source.once_in(16).then(|| source.pick(&places)),
         read_only: source.once_in(16),
-        data_out,
+        data_out: Data(data_out),
         results: (0..if failing { 6 } else { 0 }).map(|_| source.once_in(3).then(|| source.pick(&ERRORS))).collect(),
         vanishes_after: source.once_in(32).then(|| source.below(4)),
         cdb,

@@ -1,7 +1,8 @@
 //! Units, the initiators at them, and disks in memory that can fail: all that a command may see and change.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::fmt;
+use std::ops::{Deref, Range};
 use std::sync::{Arc, OnceLock};
 
 use bdev::null::{self, NullOptions};
@@ -38,6 +39,10 @@ pub(super) struct World {
     fill: u8,
 }
 
+/// Data of a command; of a long one, failures show the beginning.
+#[derive(Clone, PartialEq, Default)]
+pub(super) struct Data(pub(super) Vec<u8>);
+
 /// A command and its surroundings.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
@@ -47,7 +52,7 @@ pub(super) struct Request {
     pub(super) nowhere: Option<Address>,
     pub(super) read_only: bool,
     pub(super) cdb: Vec<u8>,
-    pub(super) data_out: Vec<u8>,
+    pub(super) data_out: Data,
     /// Results of its I/O, first to last; then all succeed.
     pub(super) results: VecDeque<Option<IoError>>,
     /// The unit is taken away after so many steps.
@@ -61,9 +66,9 @@ pub(super) struct Report {
     pub(super) ending: Option<Ending>,
     /// The CDB was refused at once.
     pub(super) refused: bool,
-    pub(super) data_in: Vec<u8>,
+    pub(super) data_in: Data,
     /// As the CDB has it, filled up to the length that was asked for.
-    pub(super) data_out: Vec<u8>,
+    pub(super) data_out: Data,
     /// Unit, operation, first block, number of blocks.
     pub(super) asked: Vec<(usize, Op, u64, u64)>,
     pub(super) failed: bool,
@@ -150,7 +155,7 @@ impl Visible<'_> {
         let mut report = Report {
             ending: None,
             refused: false,
-            data_in: Vec::new(),
+            data_in: Data::default(),
             data_out: request.data_out.clone(),
             asked: Vec::new(),
             failed: false,
@@ -161,7 +166,7 @@ impl Visible<'_> {
             Err(ending) => return Report { ending: Some(ending), refused: true, ..report },
         };
         report.exclusive = job.exclusive();
-        let mut buffer = self.buffer(&job, &mut report.data_out, fill);
+        let mut buffer = self.buffer(&job, &mut report.data_out.0, fill);
         let (mut last, mut results) = (None, request.results.clone());
         for turn in 0..STEPS_MAX {
             if request.vanishes_after == Some(turn) {
@@ -170,15 +175,15 @@ impl Visible<'_> {
             match job.step(&context, last.take(), &mut buffer) {
                 Step::Done(ending) => {
                     if let Ending::Good { data_in } = &ending {
-                        report.data_in = buffer[data_in.clone()].to_vec();
+                        report.data_in.0 = buffer[data_in.clone()].to_vec();
                     }
                     report.ending = Some(ending);
                     break;
                 }
                 Step::Control { request: control, parameters } => {
                     let (ending, data_in) = self.control(control, &buffer[parameters], request);
-                    report.data_in = data_in;
-                    report.data_in.truncate(job.data_in_len() as usize);
+                    report.data_in.0 = data_in;
+                    report.data_in.0.truncate(job.data_in_len() as usize);
                     report.ending = Some(ending);
                     break;
                 }
@@ -242,6 +247,22 @@ impl Visible<'_> {
             Op::LbaStatus => assert!(!data.is_empty() && data.len().is_multiple_of(16), "{data:?}"),
             _ => assert!(data.is_empty(), "{op:?} {data:?}"),
         }
+    }
+}
+
+impl Deref for Data {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, rest) = self.0.split_at(self.0.len().min(64));
+        write!(f, "{shown:02x?}")?;
+        if rest.is_empty() { Ok(()) } else { write!(f, " and {} bytes more", rest.len()) }
     }
 }
 

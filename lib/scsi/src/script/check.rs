@@ -184,11 +184,11 @@ fn status(status: ScsiStatus, before: &Before, request: &Request, report: &Repor
     const PRE_FETCH: [u8; 2] = [0x34, 0x90];
     // Commands that can lose against a reservation although nothing stands in the way yet.
     const RESERVE: [u8; 6] = [0x16, 0x17, 0x56, 0x57, 0x5e, 0x5f];
-    let operation = request.cdb[0];
+    let operation = request.cdb.first().copied().unwrap_or_default();
     let legal = match status {
         ScsiStatus::ConditionMet => PRE_FETCH.contains(&operation),
         ScsiStatus::ReservationConflict => {
-            before.reserved != ReservedFor::Us || RESERVE.contains(&operation) || request.cdb[0] == 0x83
+            before.reserved != ReservedFor::Us || RESERVE.contains(&operation) || operation == 0x83
         }
         ScsiStatus::Busy => before.path == PathState::Transitioning,
         _ => false,
@@ -224,10 +224,10 @@ fn sense(sense: Sense, request: &Request, report: &Report, world: &World) {
     }
 }
 
-/// The CDB's own length.
+/// The CDB's own length; one of variable length has a service action at least.
 fn cdb_bytes(cdb: &[u8]) -> usize {
     let own = match cdb[0] {
-        layout::VARIABLE_LENGTH => 8 + usize::from(cdb.get(7).copied().unwrap_or(0)),
+        layout::VARIABLE_LENGTH => 8 + usize::from(cdb.get(7).copied().unwrap_or(0).max(2)),
         code => cdb::length(code).unwrap_or(0),
     };
     own.min(cdb.len())

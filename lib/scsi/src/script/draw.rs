@@ -2,21 +2,26 @@
 
 use super::layout;
 use super::source::Source;
-use crate::COMMANDS;
 use crate::wire::cdb::{self, Form};
+use crate::{COMMANDS, CommandInfo};
 
 /// Lengths at which an answer may be cut: none, within a header, at its end, within what follows, beyond everything.
 const LENGTHS: [u64; 20] = [0, 0xffff_ffff, 255, 4096, 8, 96, 1, 2, 3, 4, 5, 7, 12, 16, 18, 24, 32, 252, 256, 0xffff];
 /// LOGICAL BLOCK ADDRESS and lengths as such.
 const COUNTS: [u64; 10] = [1, 0, 2, 8, 16, 255, 256, 257, 0xffff, u64::MAX];
 
-/// A CDB for a unit of `num_blocks`: mostly a supported command with some fields at their limits or beyond, at times anything.
-pub(super) fn cdb(source: &mut Source<'_>, num_blocks: u64) -> Vec<u8> {
+/// A CDB for a unit of `num_blocks`: mostly a supported command with some fields at their limits or beyond, at times anything. `row` is
+/// that of the supported command drawn before: its neighbours in the table are often what goes together.
+pub(super) fn cdb(source: &mut Source<'_>, row: &mut usize, num_blocks: u64) -> Vec<u8> {
+    *row = match source.below(3) {
+        0 => (*row + source.below(12)).saturating_sub(6).min(COMMANDS.len() - 1),
+        _ => source.below(COMMANDS.len()),
+    };
     let mut cdb = match source.below(16) {
-        0..14 => supported(source, num_blocks),
+        0..14 => supported(source, &COMMANDS[*row], num_blocks),
         14 => anything(source),
         _ => {
-            let mut cdb = supported(source, num_blocks);
+            let mut cdb = supported(source, &COMMANDS[*row], num_blocks);
             let at = source.below(cdb.len());
             cdb[at] = source.byte();
             cdb
@@ -32,8 +37,7 @@ fn anything(source: &mut Source<'_>) -> Vec<u8> {
     (0..32).map(|_| source.byte()).collect()
 }
 
-fn supported(source: &mut Source<'_>, num_blocks: u64) -> Vec<u8> {
-    let info = &COMMANDS[source.below(COMMANDS.len())];
+fn supported(source: &mut Source<'_>, info: &CommandInfo, num_blocks: u64) -> Vec<u8> {
     let mut cdb = info.usage.to_vec();
     for byte in &mut cdb[1..] {
         *byte = match source.below(8) {
@@ -60,6 +64,11 @@ fn supported(source: &mut Source<'_>, num_blocks: u64) -> Vec<u8> {
 }
 
 fn fill_fields(cdb: &mut [u8], source: &mut Source<'_>, num_blocks: u64) {
+    const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
+    const TYPES: [u8; 6] = [1, 3, 5, 6, 7, 8];
+    if cdb[0] == PERSISTENT_RESERVE_OUT && !source.once_in(4) {
+        cdb[2] = source.pick(&TYPES);
+    }
     if let Some((at, width)) = layout::allocation_length(cdb) {
         put(cdb, at, width, source.pick(&LENGTHS));
     } else if let Some((at, width)) = layout::parameter_list_length(cdb) {
@@ -110,6 +119,15 @@ fn fill_fields(cdb: &mut [u8], source: &mut Source<'_>, num_blocks: u64) {
             put(cdb, 28, 4, blocks);
         }
         _ => (),
+    }
+}
+
+/// Lets PARAMETER LIST LENGTH, if there is one, be that of the list.
+pub(super) fn put_list_length(cdb: &mut [u8], list_bytes: usize) {
+    if cdb.len() > 1
+        && let Some((at, width)) = layout::parameter_list_length(cdb)
+    {
+        put(cdb, at, width, list_bytes as u64);
     }
 }
 

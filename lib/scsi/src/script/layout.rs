@@ -25,7 +25,7 @@ pub(super) fn parameter_list_length(cdb: &[u8]) -> Option<(usize, usize)> {
         0x15 => (4, 1),
         0x1d => (3, 2),
         0x3b => (6, 3),
-        0x42 | 0x4c | 0x55 => (7, 2),
+        0x42 | 0x48 | 0x4c | 0x55 => (7, 2),
         0x5f => (5, 4),
         0x83 => (10, 4),
         0xa4 => (6, 4),

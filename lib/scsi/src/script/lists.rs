@@ -2,7 +2,7 @@
 
 use super::draw::put;
 use super::source::Source;
-use super::world::World;
+use super::world::{PORTS, World};
 
 /// Data-out for a CDB, at least as long as anybody asks of it.
 pub(super) fn data_out(cdb: &[u8], source: &mut Source<'_>, world: &World, unit: usize) -> Vec<u8> {
@@ -11,6 +11,7 @@ pub(super) fn data_out(cdb: &[u8], source: &mut Source<'_>, world: &World, unit:
         Some(0x42) => unmap(source, world.units[unit].num_blocks()),
         Some(0x15) => mode_pages(source, world, unit, 4),
         Some(0x55) => mode_pages(source, world, unit, 8),
+        Some(0x48) => overwrite(source, block_bytes),
         Some(0x5f) => reservation(source),
         Some(0x83) => copy(source, world),
         Some(0x2f | 0x89 | 0x8e | 0x8f | 0x2e | 0xae | 0xaf) => world.disks[unit].block(blocks_at(cdb), block_bytes),
@@ -68,7 +69,30 @@ fn reservation(source: &mut Source<'_>) -> Vec<u8> {
     let mut list = vec![0; 24];
     list[7] = source.byte() & 3;
     list[15] = source.byte() & 3;
-    list[20] = if source.once_in(4) { source.byte() } else { 0 };
+    if source.once_in(3) {
+        add_initiator_port(&mut list, source);
+    } else {
+        list[20] = if source.once_in(4) { source.byte() } else { 0 };
+    }
+    list
+}
+
+/// REGISTER AND MOVE has another header, which ends with a TransportID of SRP.
+fn add_initiator_port(list: &mut Vec<u8>, source: &mut Source<'_>) {
+    const SRP: u8 = 0x04;
+    let ports = &PORTS[source.below(PORTS.len())];
+    put(list, 18, 2, u64::from(ports.relative_target_port));
+    put(list, 20, 4, 24);
+    list.extend_from_slice(&[SRP, 0, 0, 0, 0, 0, 0, 0]);
+    list.extend_from_slice(&ports.initiator_port_id);
+}
+
+/// SANITIZE, OVERWRITE (SBC-3): a pattern, once.
+fn overwrite(source: &mut Source<'_>, block_bytes: usize) -> Vec<u8> {
+    let pattern_bytes = source.pick(&[1, 4, block_bytes, 0, block_bytes + 1]);
+    let mut list = vec![0x5a; 4 + pattern_bytes];
+    (list[0], list[1]) = (1, 0);
+    put(&mut list, 2, 2, pattern_bytes as u64);
     list
 }
 

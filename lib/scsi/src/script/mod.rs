@@ -35,12 +35,13 @@ fn play(bytes: &[u8], tell: &mut dyn FnMut(&Request, &Report)) {
     let mut source = Source::new(bytes);
     let mut one = World::new(&mut source.clone(), 0xee);
     let mut other = World::new(&mut source, 0x11);
+    let mut last = Last::default();
     for _ in 0..COMMANDS_MAX {
         if source.is_empty() {
             break;
         }
         event(&mut source, &[&one, &other]);
-        let request = request(&mut source, &one);
+        let request = request(&mut source, &mut last, &one);
         let before = Before::of(&one, &request);
         let report = one.run(&request);
         tell(&request, &report);
@@ -48,6 +49,15 @@ fn play(bytes: &[u8], tell: &mut dyn FnMut(&Request, &Report)) {
         assert_eq!(other.run(&request), report, "the same in both: {request:02x?}");
         assert!(one.disks == other.disks, "the same was written: {request:02x?}");
     }
+}
+
+/// What the command before was about: the next is often about the same.
+#[derive(Default)]
+struct Last {
+    /// In the table of commands.
+    row: usize,
+    unit: usize,
+    initiator: usize,
 }
 
 /// Something that happens besides commands, at times.
@@ -67,7 +77,7 @@ fn event(source: &mut Source<'_>, worlds: &[&World]) {
     }
 }
 
-fn request(source: &mut Source<'_>, world: &World) -> Request {
+fn request(source: &mut Source<'_>, last: &mut Last, world: &World) -> Request {
     const ERRORS: [IoError; 7] = [
         IoError::Medium,
         IoError::Unsupported,
@@ -77,13 +87,19 @@ fn request(source: &mut Source<'_>, world: &World) -> Request {
         IoError::WriteProtected,
         IoError::OutOfRange,
     ];
-    let unit = source.below(world.units.len());
-    let cdb = draw::cdb(source, world.units[unit].num_blocks());
+    if source.once_in(2) {
+        (last.unit, last.initiator) = (source.below(world.units.len()), source.below(INITIATORS));
+    }
+    let unit = last.unit;
+    let mut cdb = draw::cdb(source, &mut last.row, world.units[unit].num_blocks());
     let data_out = lists::data_out(&cdb, source, world, unit);
+    if !source.once_in(4) {
+        draw::put_list_length(&mut cdb, data_out.len());
+    }
     let failing = source.once_in(8);
     let places = [Address::Unit(Lun(0)), Address::Unit(Lun(5)), Address::ReportLuns, Address::Unknown];
     Request {
-        initiator: source.below(INITIATORS),
+        initiator: last.initiator,
         unit,
         nowhere: source.once_in(16).then(|| source.pick(&places)),
         read_only: source.once_in(16),

@@ -22,7 +22,7 @@ use crate::{
 pub(super) const INITIATORS: usize = 3;
 
 /// The ports of each initiator's nexus.
-const PORTS: [PortIds; INITIATORS] = [ports(0x31), ports(0x32), ports(0x33)];
+pub(super) const PORTS: [PortIds; INITIATORS] = [ports(0x31), ports(0x32), ports(0x33)];
 
 const fn ports(initiator: u8) -> PortIds {
     PortIds { target_port_id: [0x10; 16], initiator_port_id: [initiator; 16], relative_target_port: 0x0102 }

@@ -7,6 +7,7 @@ mod logins;
 mod management;
 mod orphans;
 mod passthrough;
+mod random;
 mod units;
 
 use std::net::SocketAddr;

@@ -12,7 +12,7 @@ pub(super) fn data_out(cdb: &[u8], source: &mut Source<'_>, world: &World, unit:
         Some(0x15) => mode_pages(source, world, unit, 4),
         Some(0x55) => mode_pages(source, world, unit, 8),
         Some(0x48) => overwrite(source, block_bytes),
-        Some(0x5f) => reservation(source),
+        Some(0x5f) => reservation(cdb, source),
         Some(0x83) => copy(source, world),
         Some(0x2f | 0x89 | 0x8e | 0x8f | 0x2e | 0xae | 0xaf) => world.disks[unit].block(blocks_at(cdb), block_bytes),
         Some(0xa4) => (0..source.below(24)).map(|_| source.byte() & 0x0f).collect(),
@@ -64,20 +64,21 @@ fn mode_pages(source: &mut Source<'_>, world: &World, unit: usize, header: usize
     list
 }
 
-/// PERSISTENT RESERVE OUT (SPC-4): keys of which some are equal.
-fn reservation(source: &mut Source<'_>) -> Vec<u8> {
+/// PERSISTENT RESERVE OUT (SPC-4): keys that are mostly equal.
+fn reservation(cdb: &[u8], source: &mut Source<'_>) -> Vec<u8> {
+    const REGISTER_AND_MOVE: u8 = 0x07;
+    const KEYS: [u8; 5] = [1, 1, 1, 0, 2];
     let mut list = vec![0; 24];
-    list[7] = source.byte() & 3;
-    list[15] = source.byte() & 3;
-    if source.once_in(3) {
+    (list[7], list[15]) = (source.pick(&KEYS), source.pick(&KEYS));
+    if cdb.get(1) == Some(&REGISTER_AND_MOVE) {
         add_initiator_port(&mut list, source);
-    } else {
-        list[20] = if source.once_in(4) { source.byte() } else { 0 };
+    } else if source.once_in(4) {
+        list[20] = source.byte();
     }
     list
 }
 
-/// REGISTER AND MOVE has another header, which ends with a TransportID of SRP.
+/// The header of REGISTER AND MOVE ends with a TransportID of SRP.
 fn add_initiator_port(list: &mut Vec<u8>, source: &mut Source<'_>) {
     const SRP: u8 = 0x04;
     let ports = &PORTS[source.below(PORTS.len())];

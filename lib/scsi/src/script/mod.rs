@@ -30,7 +30,13 @@ pub fn run(bytes: &[u8]) {
     play(bytes, &mut |_, _| ());
 }
 
-/// The same; each command and what became of it is told.
+/// A CDB that is nearly right for a unit of `num_blocks`, chosen by `bytes`: mostly a supported command, with some fields at their
+/// limits or beyond, at times anything. At most 32 bytes.
+pub fn cdb(bytes: &[u8], num_blocks: u64) -> Vec<u8> {
+    draw::cdb(&mut Source::new(bytes), &mut 0, num_blocks)
+}
+
+/// As [`run`]; each command and what became of it is told.
 fn play(bytes: &[u8], tell: &mut dyn FnMut(&Request, &Report)) {
     let mut source = Source::new(bytes);
     let mut one = World::new(&mut source.clone(), 0xee);

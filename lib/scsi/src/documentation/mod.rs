@@ -9,7 +9,7 @@ mod commands;
 mod names;
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::testing::{cdb, context, run, unit_with};
 use crate::wire::cdb::be16;
@@ -17,7 +17,9 @@ use crate::{COMMANDS, CommandInfo, Ending, LogicalUnit, UnitAttention};
 use commands::{KNOWN, Known};
 use names::Page;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scsi.md");
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/scsi.md")
+}
 
 /// Units that have between them every page there is.
 fn units() -> Vec<LogicalUnit> {
@@ -35,9 +37,9 @@ fn units() -> Vec<LogicalUnit> {
 fn the_file_is_what_the_code_says() {
     let text = text();
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(FILE, &text).expect("docs/ is there");
+        std::fs::write(file(), &text).expect("docs/ is there");
     }
-    let file = std::fs::read_to_string(Path::new(FILE)).unwrap_or_default();
+    let file = std::fs::read_to_string(file()).unwrap_or_default();
     let different = text.lines().zip(file.lines()).find(|(now, then)| now != then);
     assert!(file == text, "docs/scsi.md is not what the code says; UPDATE_DOCS=1 writes it. First: {different:?}");
 }

@@ -1,5 +1,5 @@
 # conformance: libiscsi's conformance suite passes on the initiator's sg nodes, with two paths to each unit
-# seconds: 1800
+# seconds: 2400
 # packages: libiscsi-bin
 
 # What is expected of which test, and why. The native test (cargo test -p transport-srp conformance) reads the same file; it runs
@@ -99,9 +99,8 @@ for lun in "${!UNITS[@]}"; do
   NODES[${UNITS[lun]}]=$(nodes "$lun" | tr '\n' ' ')
   ON[${UNITS[lun]}]=$(rows "on ${UNITS[lun]}")
 done
-NEVER=$(rows never | cut -d' ' -f1)
-FAILED=$(rows failed | awk '$1 != "front" { print $2 }')
-SKIPPED=$(rows skipped | awk '$1 != "front" { print $2 }')
+here() { rows "$1" | awk '$1 != "front" { print $2 }'; }
+NEVER=$(here never) FAILED=$(here failed) SKIPPED=$(here skipped)
 iscsi-test-cu --list >/tmp/tests
 check "the suite lists its tests" grep -q '^ALL\.Read10\.Simple' /tmp/tests
 for suite in $(grep -E '^ALL\.[^.]+$' /tmp/tests); do

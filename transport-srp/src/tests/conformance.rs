@@ -165,8 +165,12 @@ impl Expected {
         self.rows.iter().filter(move |row| row[0] == kind && test.starts_with(row[at]))
     }
 
+    fn is(&self, outcome: &str, test: &str) -> bool {
+        self.about(outcome, 2, test).any(|row| row[1] != "sg")
+    }
+
     fn is_left_out(&self, test: &str) -> bool {
-        self.about("never", 1, test).next().is_some() || self.about("needs", 2, test).any(|row| !is_there(row[1]))
+        self.is("never", test) || self.about("needs", 2, test).any(|row| !is_there(row[1]))
     }
 
     fn unit(&self, test: &str) -> u16 {
@@ -175,7 +179,7 @@ impl Expected {
     }
 
     fn allows(&self, test: &str, verdict: Verdict, text: &str) -> bool {
-        let is = |kind| self.about(kind, 2, test).any(|row| row[1] != "sg");
+        let is = |kind| self.is(kind, test);
         match verdict {
             Verdict::Hanging => false,
             Verdict::Failed => is("failed"),

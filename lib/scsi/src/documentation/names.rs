@@ -32,6 +32,7 @@ pub(super) const MODE: &[Page] = &[
     (0x03, 0x00, "Format device", "obsolete"),
     (0x04, 0x00, "Rigid disk geometry", "obsolete"),
     (0x05, 0x00, "Flexible disk", "obsolete"),
+    (0x07, 0x00, "Verify error recovery", "the device beneath recovers as it sees fit"),
     (0x08, 0x00, "Caching", ""),
     (0x0a, 0x00, "Control", ""),
     (0x0a, 0x01, "Control extension", "no command needs it"),

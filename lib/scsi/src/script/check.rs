@@ -91,7 +91,8 @@ fn attentions(before: &Before, request: &Request, report: &Report) {
 /// Only MODE SELECT changes mode parameters, only those that may be changed, and everybody else is told.
 fn mode_parameters(before: &Before, request: &Request, report: &Report, world: &World) {
     let now = Modes::of(world, request);
-    if now == before.mode {
+    // A unit that is being formatted, say, does not tell.
+    if now == before.mode || now.current.is_empty() || before.mode.current.is_empty() {
         return;
     }
     let select = matches!(request.cdb[0], opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10);
@@ -245,10 +246,12 @@ fn is_known(sense: Sense) -> bool {
         || match sense.key as u8 {
             0x2 => matches!(codes, [0x04, 0x01..=0x04 | 0x09..=0x0c | 0x12 | 0x1b | 0x22] | [0x3a, _]),
             0x3 => matches!(codes, [0x0c | 0x11, 0x00] | [0x31, 0x00 | 0x01 | 0x03]),
-            0x4 => matches!(codes, [0x44, 0x00] | [0x3e, 0x03]),
+            0x4 => matches!(codes, [0x44, 0x00] | [0x3e, 0x03] | [0x67, 0x0a]),
             0x5 => matches!(
                 codes,
-                [0x1a | 0x20 | 0x21 | 0x24 | 0x25 | 0x26 | 0x2c | 0x39 | 0x64, 0x00]
+                [0x1a | 0x20 | 0x21 | 0x24 | 0x25 | 0x26 | 0x2c | 0x39 | 0x49 | 0x64, 0x00]
+                    | [0x00, 0x16]
+                    | [0x2c, 0x0c]
                     | [0x26, 0x01 | 0x02 | 0x04 | 0x06..=0x0c]
                     | [0x53, 0x02]
                     | [0x55, 0x04]
@@ -256,7 +259,7 @@ fn is_known(sense: Sense) -> bool {
             0x7 => matches!(codes, [0x27, 0x00 | 0x02 | 0x07]),
             // COPY ABORTED
             0xa => matches!(codes, [0x08 | 0x0d | 0x26, _]),
-            0xb => matches!(codes, [0x10, 0x01..=0x03]),
+            0xb => matches!(codes, [0x10, 0x01..=0x03] | [0x4b | 0x4e, 0x00]),
             0xe => matches!(codes, [0x1d, 0x00 | 0x01]),
             _ => false,
         }

@@ -41,6 +41,15 @@ pub(super) fn has_range(opcode: u8) -> bool {
     six || ten || sixteen || matches!(opcode, 0xa8 | 0xaa | 0xae | 0xaf | VARIABLE_LENGTH)
 }
 
+/// Whether an answer hangs on when it is given: REPORT TIMESTAMP, and LOG SENSE of the page of statistics.
+pub(super) fn tells_time(cdb: &[u8]) -> bool {
+    match cdb {
+        [0xa3, byte, ..] => byte & 0x1f == 0x0f,
+        [0x4d, _, page, ..] => page & 0x3f == 0x19,
+        _ => false,
+    }
+}
+
 /// The service action where it is in byte 1.
 pub(super) fn action(cdb: &[u8]) -> u8 {
     cdb[1] & 0x1f

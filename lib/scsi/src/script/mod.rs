@@ -52,7 +52,11 @@ fn play(bytes: &[u8], tell: &mut dyn FnMut(&Request, &Report)) {
         let report = one.run(&request);
         tell(&request, &report);
         check::all(&before, &request, &report, &one);
-        assert_eq!(other.run(&request), report, "the same in both: {request:02x?}");
+        let mut again = other.run(&request);
+        if layout::tells_time(&request.cdb) && again.data_in.len() == report.data_in.len() {
+            again.data_in = report.data_in.clone();
+        }
+        assert_eq!(again, report, "the same in both: {request:02x?}");
         assert!(one.disks == other.disks, "the same was written: {request:02x?}");
     }
 }

@@ -62,7 +62,7 @@ pub(super) const LOG: &[Page] = &[
     (0x15, 0x00, "Background scan", "the device beneath scans itself"),
     (0x18, 0x00, "Protocol specific port", "SRP has none"),
     (0x19, 0x00, "General statistics and performance", "bdev_get_iostat has them"),
-    (0x1a, 0x00, "Power condition transitions", "power is the host's affair"),
+    (0x1a, 0x00, "Power condition transitions", "they are not counted"),
     (0x2f, 0x00, "Informational exceptions", "none are reported"),
 ];
 

@@ -6,7 +6,7 @@ use crate::{COMMANDS, Ending, ScsiStatus};
 /// Scripts of random bytes; one that breaks a rule is named by its seed.
 #[test]
 fn rules_hold_for_random_scripts() {
-    const SCRIPTS: u64 = 6000;
+    const SCRIPTS: u64 = 3000;
     let seeds = match std::env::var("SCSI_SCRIPT_SEED") {
         Ok(seed) => seed.parse().map(|seed: u64| seed..seed + 1).expect("a number"),
         Err(_) => 1..1 + SCRIPTS,

@@ -29,10 +29,10 @@ fn whatever_the_command_there_is_an_answer_and_its_residual_counts_are_true() {
         cdb.resize(if cdb.len() > 16 { 32 } else { cdb.len().max(6) }, 0);
         let few = usize::from(bytes[0]) * usize::from(bytes[1]);
         let request = |len: usize| {
-            let request = Request::new(lun(u16::from(bytes[3] % 16 == 0)), cdb.clone());
+            let request = Request::new(lun(u16::from(bytes[3].is_multiple_of(16))), cdb.clone());
             match bytes[2] % 4 {
                 0 => request.data_out(bytes[4..].iter().copied().cycle().take(len).collect::<Vec<u8>>()),
-                1 if bytes[3] % 4 == 0 => request,
+                1 if bytes[3].is_multiple_of(4) => request,
                 _ => request.data_in(len as u32),
             }
         };

@@ -64,7 +64,7 @@ pub(super) const KNOWN: &[Known] = &[
     known(0x1a, "MODE SENSE(6)", "SPC-4", "the mode pages below", ""),
     known(0x1b, "START STOP UNIT", "SBC-3", "see the README for what stopping and ejecting mean", ""),
     known(0x1c, "RECEIVE DIAGNOSTIC RESULTS", "SPC-4", "", "no diagnostic pages"),
-    known(0x1d, "SEND DIAGNOSTIC", "SPC-4", "all self-tests, in the foreground; the list of pages", "there is nothing to test but the device beneath, which tests itself"),
+    known(0x1d, "SEND DIAGNOSTIC", "SPC-4", "all self-tests; the list of pages", "there is nothing to test but the device beneath, which tests itself"),
     known(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", "SPC-4", "", ""),
     known(0x23, "READ FORMAT CAPACITIES", "MMC-6", "", NO_CD),
     known(0x25, "READ CAPACITY(10)", "SBC-3", "", ""),

@@ -13,8 +13,8 @@ const COUNTS: [u64; 10] = [1, 0, 2, 8, 16, 255, 256, 257, 0xffff, u64::MAX];
 /// A CDB for a unit of `num_blocks`: mostly a supported command with some fields at their limits or beyond, at times anything. `row` is
 /// that of the supported command drawn before: its neighbours in the table are often what goes together.
 pub(super) fn cdb(source: &mut Source<'_>, row: &mut usize, num_blocks: u64) -> Vec<u8> {
-    *row = match source.below(3) {
-        0 => (*row + source.below(12)).saturating_sub(6).min(COMMANDS.len() - 1),
+    *row = match source.below(2) {
+        0 => (*row + source.below(9)).saturating_sub(4).min(COMMANDS.len() - 1),
         _ => source.below(COMMANDS.len()),
     };
     let mut cdb = match source.below(16) {

@@ -97,7 +97,7 @@ fn request(source: &mut Source<'_>, last: &mut Last, world: &World) -> Request {
         IoError::WriteProtected,
         IoError::OutOfRange,
     ];
-    if source.once_in(2) {
+    if source.once_in(4) {
         (last.unit, last.initiator) = (source.below(world.units.len()), source.below(INITIATORS));
     }
     let unit = last.unit;

@@ -324,14 +324,7 @@ impl Visible<'_> {
 fn port_groups(state: AccessState) -> TargetPortGroups {
     let port = alua::TargetPort { relative_id: PORTS[0].relative_target_port, id: PORTS[0].target_port_id };
     let modes = AccessModes { implicit: true, explicit: true };
-    let group = TargetPortGroup {
-        id: 1,
-        state,
-        status: AccessStatus::None,
-        preferred: true,
-        modes,
-        ports: vec![port],
-    };
+    let group = TargetPortGroup { id: 1, state, status: AccessStatus::None, preferred: true, modes, ports: vec![port] };
     TargetPortGroups { groups: vec![group], through: 1, transition_seconds: 1 }
 }
 

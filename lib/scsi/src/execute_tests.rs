@@ -133,8 +133,8 @@ fn vpd_management_addresses() {
         answer(&inquiry(1, 0x85, 1024), &context(&unit))
     };
     assert_eq!(page(None), [0, 0x85, 0, 0]);
-    assert_eq!(page(Some("http://a")), *b"\0\x85\0\x10\x01\0\0\x0chttp://a\0\0\0\0");
-    assert_eq!(page(Some("http://abc")), *b"\0\x85\0\x10\x01\0\0\x0chttp://abc\0\0");
+    assert_eq!(page(Some("urn:disk")), *b"\0\x85\0\x10\x01\0\0\x0curn:disk\0\0\0\0");
+    assert_eq!(page(Some("urn:disk:1")), *b"\0\x85\0\x10\x01\0\0\x0curn:disk:1\0\0");
     assert_eq!(page(Some(&"x".repeat(255))).len(), 4 + 4 + 256);
     for wrong in ["", "a b", &"x".repeat(256)] {
         let options = UnitOptions { management_url: Some(wrong.to_owned()), ..options() };

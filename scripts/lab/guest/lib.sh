@@ -15,16 +15,20 @@ touch "$CHECKS"
 
 # check WHAT COMMAND...: a pass when the command's status is 0. Its output goes to the log, and to the console when it fails.
 check() {
-  local what=$1 status=0
+  # No name that a command with variables of its scenario could mean: it would see this one.
+  local check_what=$1 check_status=0
   shift
-  printf -- '--- %s s: %s\n+ %s\n' "$SECONDS" "$what" "$*"
-  "$@" >/tmp/check.out 2>&1 || status=$?
+  printf -- '--- %s s: %s\n+ %s\n' "$SECONDS" "$check_what" "$*"
+  "$@" >/tmp/check.out 2>&1 || check_status=$?
   cat /tmp/check.out
-  [ "$status" != 0 ] || { pass "$what"; return 0; }
-  fail "$what (status $status)"
+  [ "$check_status" != 0 ] || { pass "$check_what"; return 0; }
+  fail "$check_what (status $check_status)"
   tail -15 /tmp/check.out | sed 's/^/       | /' >&3
   return 1
 }
+
+# is_running PID: a child that has not ended. (To kill -0, one that ended and was not waited for is there.)
+is_running() { grep -qE '^State:[[:space:]]+[^Z]' "/proc/$1/status" 2>/dev/null; }
 
 # must WHAT COMMAND...: a check without which the rest of the scenario makes no sense.
 must() { check "$@" || exit 0; }

@@ -11,7 +11,7 @@ FIO_OPTIONS=(--rate=,1m)
 verify_with_fio 24M "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
 fio=$!
 sleep 6
-must "fio is under way" kill -0 $fio
+must "fio is under way" is_running $fio
 check "SIGTERM ends the target with status 0" stop_target
 check "its log has no failure" eval '! target_log_has "failed|panic|ERROR"'
 must "the target starts again" start_target 0x3

@@ -16,9 +16,9 @@ FIO_OPTIONS=(--rate=,1m)
 verify_with_fio 24M "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
 fio=$!
 sleep 6
-must "fio is under way" kill -0 $fio
+must "fio is under way" is_running $fio
 check "kill -9" kill_target
-check "fio waits for it" kill -0 $fio
+check "fio waits for it" is_running $fio
 must "the target starts again" start_target 0x3
 check "the initiator reconnects" until_true 60 grep_kernel_log "ib_srp: reconnect succeeded"
 wait $fio

@@ -71,7 +71,7 @@ check "the rest reads" dd if="$ABOVE" of=/dev/null bs=1M count=2 iflag=direct
 fio --name=below --filename="$ABOVE" --ioengine=libaio --direct=1 --rw=randrw --bs=4k --iodepth=16 --size=64M --time_based --runtime=60 >/run/lab/$SCENARIO.fio.log 2>&1 &
 fio=$!
 sleep 3
-check "fio is under way" kill -0 $fio
+check "fio is under way" is_running $fio
 echo 1 >"/sys/bus/scsi/devices/$ADDRESS_BELOW/delete"
 status=0
 wait $fio || status=$?

@@ -82,7 +82,7 @@ fio --name=loser --filename="$TWO" --direct=1 --ioengine=libaio --iodepth=32 --r
   >/run/lab/$SCENARIO.fio.log 2>&1 3>&- &
 fio=$!
 sleep 5
-must "fio is under way" eval 'kill -0 $fio && ! grep err= /run/lab/$SCENARIO.fio.log'
+must "fio is under way" eval 'is_running $fio && ! grep err= /run/lab/$SCENARIO.fio.log'
 check "the first preempts and aborts" out "$ONE" --preempt-abort --param-rk=a1 --param-sark=a2 --prout-type=5
 dd if=/dev/urandom of=/tmp/winner bs=64k count=64 status=none
 check "and writes" dd if=/tmp/winner of="$ONE" bs=64k oflag=direct

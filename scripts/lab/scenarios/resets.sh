@@ -47,7 +47,7 @@ for level in device target bus host; do
 done
 check_equal "the initiator sent two LUN resets" 2 "$(reset_calls device)"
 check_equal "the initiator logged in anew six times" 6 "$(reset_calls host)"
-check "fio was under way on both" kill -0 "${JOB[ext4]}" "${JOB[xfs]}"
+check "fio is under way on both" eval 'is_running ${JOB[ext4]} && is_running ${JOB[xfs]}'
 check "a last LUN reset" sg_reset --device "${DISK[ram]}"
 
 for job in "${!JOB[@]}"; do

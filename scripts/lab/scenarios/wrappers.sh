@@ -60,7 +60,7 @@ before=$(grep_kernel_log "SRP abort called" | wc -l)
 dd if=/tmp/written of="$BROKEN" bs=64k oflag=direct &
 writer=$!
 check "it is aborted" until_true 60 eval '[ "$(grep_kernel_log "SRP abort called" | wc -l)" -gt "$before" ]'
-check "the aborted write may still land, so the next one waits for it" kill -0 $writer
+check "the aborted write may still land, so the next one waits for it" is_running $writer
 must "what is stuck is let go" rpc bdev_error_inject_error '{"name": "EE_brk01", "io_type": "clear"}'
 wait $writer
 check_equal "the write ends well" 0 $?

@@ -45,7 +45,7 @@ pub(crate) fn pages(unit: &LogicalUnit) -> impl Iterator<Item = PageCode> {
 }
 
 /// All that initiators may change of a unit's mode pages, by the standards' names of the bits. A mode page's further bits that can be
-/// changed are added here, in [`LogicalUnit::mode`] and [`LogicalUnit::set_mode`], and in `page.rs`: body, mask and reading.
+/// changed are added here, in `LogicalUnit::mode` and `LogicalUnit::set_mode`, and in `page.rs`: body, mask and reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModeParameters {

@@ -1,5 +1,6 @@
 //! Units, the initiators at them, and disks in memory that can fail: all that a command may see and change.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::{Deref, Range};
@@ -11,11 +12,13 @@ use bdev::{Bdev, IoError, Op};
 use uuid::Uuid;
 
 use super::source::Source;
-use crate::control::{self, ControlReply, ControlRequest, Effect};
+use crate::alua::{self, AccessModes, AccessState, AccessStatus, TargetPortGroup, TargetPortGroups};
+use crate::control::{self, Circumstances, ControlReply, ControlRequest, Effect};
 use crate::limits::{BUFFER_ALIGN, SCRATCH_BYTES, TRANSFER_BYTES_MIN};
+use crate::reservations::{NexusId, Reservations, TargetPort};
 use crate::{
-    Address, Context, Designation, Ending, Job, LogicalUnit, Lun, Peer, PeerUnit, Peers, PortIds, Step, UnitNexus,
-    UnitOptions, begin,
+    Address, Addressing, Context, Designation, Ending, Job, Keeper, LogicalUnit, Lun, Peer, PeerUnit, Peers, PortIds,
+    Saved, Step, Store, StoreError, UnitNexus, UnitOptions, begin,
 };
 
 /// Initiators, each with a nexus at each unit.
@@ -25,7 +28,12 @@ pub(super) const INITIATORS: usize = 3;
 pub(super) const PORTS: [PortIds; INITIATORS] = [ports(0x31), ports(0x32), ports(0x33)];
 
 const fn ports(initiator: u8) -> PortIds {
-    PortIds { target_port_id: [0x10; 16], initiator_port_id: [initiator; 16], relative_target_port: 0x0102 }
+    PortIds {
+        target_port_id: [0x10; 16],
+        initiator_port_id: [initiator; 16],
+        relative_target_port: 0x0102,
+        addressing: Addressing::Peripheral,
+    }
 }
 
 /// After so many steps a command is aborted: it is long, not stuck.
@@ -35,8 +43,30 @@ pub(super) struct World {
     pub(super) units: Vec<LogicalUnit>,
     pub(super) disks: Vec<Disk>,
     pub(super) nexuses: Vec<[UnitNexus; INITIATORS]>,
+    /// What the control plane knows of each unit.
+    kept: RefCell<Vec<Kept>>,
     /// What buffers hold of other commands.
     fill: u8,
+}
+
+#[derive(Clone, Default)]
+struct Kept {
+    saved: Saved,
+    reservations: Reservations,
+    access: AccessState,
+}
+
+/// Keeps nothing, which nobody notices who does not restart.
+struct Nowhere;
+
+impl Store for Nowhere {
+    fn load(&self, _: u64) -> Result<Saved, StoreError> {
+        Ok(Saved::default())
+    }
+
+    fn save(&self, _: u64, _: &Saved) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Data of a command; of a long one, failures show the beginning.
@@ -87,6 +117,7 @@ impl World {
         World {
             disks: vec![Disk::default(); count],
             nexuses: (0..count).map(|_| Default::default()).collect(),
+            kept: RefCell::new(vec![Kept::default(); count]),
             units,
             fill,
         }
@@ -168,7 +199,10 @@ impl Visible<'_> {
         report.exclusive = job.exclusive();
         let mut buffer = self.buffer(&job, &mut report.data_out.0, fill);
         let (mut last, mut results) = (None, request.results.clone());
-        for turn in 0..STEPS_MAX {
+        for turn in 0.. {
+            if turn >= STEPS_MAX && !job.runs_on() {
+                break;
+            }
             if request.vanishes_after == Some(turn) {
                 context.unit = None;
             }
@@ -180,6 +214,7 @@ impl Visible<'_> {
                     report.ending = Some(ending);
                     break;
                 }
+                Step::Answer | Step::Claim => {}
                 Step::Control { request: control, parameters } => {
                     let (ending, data_in) = self.control(control, &buffer[parameters], request);
                     report.data_in.0 = data_in;
@@ -191,7 +226,8 @@ impl Visible<'_> {
                     let at = on.map_or(request.unit, |peer| usize::from(peer.0));
                     self.check_io(at, op, lba, blocks, &data, buffer.len());
                     report.asked.push((at, op, lba, blocks));
-                    let result = results.pop_front().flatten();
+                    // What goes on all the same (FORMAT UNIT, SANITIZE) ends when its device is taken away.
+                    let result = if turn >= STEPS_MAX { Some(IoError::Gone) } else { results.pop_front().flatten() };
                     report.failed |= result.is_some();
                     last = Some(match result {
                         Some(error) => Err(error),
@@ -223,16 +259,50 @@ impl Visible<'_> {
 
     /// The control plane, as the transport's does it.
     fn control(&self, control: ControlRequest, parameters: &[u8], request: &Request) -> (Ending, Vec<u8>) {
-        let outcome = control::perform(control, parameters, &self.world.units[request.unit]);
-        for effect in outcome.effects {
-            let Effect::TellOthers(attention) = effect;
-            let others = self.world.nexuses[request.unit].iter().enumerate();
-            others.filter(|(other, _)| *other != self.initiator).for_each(|(_, nexus)| nexus.establish(attention));
-        }
+        let kept = &mut self.world.kept.borrow_mut()[request.unit];
+        let (reservations, groups) = (kept.reservations.clone(), port_groups(kept.access));
+        let ports = &PORTS[self.initiator];
+        let circumstances = Circumstances {
+            unit: &self.world.units[request.unit],
+            ports,
+            reservations: &reservations,
+            target_ports: &[TargetPort { id: ports.target_port_id, relative: ports.relative_target_port }],
+            groups: &groups,
+            can_persist: true,
+        };
+        let mut keeper = Keeper { saved: &mut kept.saved, store: Some(&Nowhere), failure: None };
+        let outcome = control::perform(control, parameters, &circumstances, &mut keeper);
+        outcome.effects.into_iter().for_each(|effect| self.apply(effect, request.unit, kept));
         match outcome.reply {
             ControlReply::Good(data) => (Ending::Good { data_in: 0..data.len() }, data.into_vec()),
             ControlReply::CheckCondition(sense) => (Ending::CheckCondition(sense), Vec::new()),
             ControlReply::Status(status) => (Ending::Status(status), Vec::new()),
+        }
+    }
+
+    fn apply(&self, effect: Effect, unit: usize, kept: &mut Kept) {
+        let nexuses = || self.world.nexuses[unit].iter().zip(&PORTS);
+        match effect {
+            Effect::TellAll(attention) => nexuses().for_each(|(nexus, _)| nexus.establish(attention)),
+            Effect::TellOthers(attention) => {
+                let others = nexuses().filter(|(_, ports)| **ports != PORTS[self.initiator]);
+                others.for_each(|(nexus, _)| nexus.establish(attention));
+            }
+            Effect::Tell(told, attention) => {
+                let its = nexuses().filter(|(_, ports)| NexusId::from(*ports) == told);
+                its.for_each(|(nexus, _)| nexus.establish(attention));
+            }
+            Effect::Reserve(reservations) => {
+                kept.reservations = *reservations;
+                nexuses().for_each(|(nexus, ports)| {
+                    nexus.set_reserved_for(kept.reservations.reserved_for(NexusId::from(ports)));
+                });
+            }
+            Effect::SetAccessState { state, .. } => {
+                kept.access = state;
+                nexuses().for_each(|(nexus, _)| nexus.set_path_state(state.path()));
+            }
+            Effect::Abort(_) => {} // one command at a time
         }
     }
 
@@ -248,6 +318,21 @@ impl Visible<'_> {
             _ => assert!(data.is_empty(), "{op:?} {data:?}"),
         }
     }
+}
+
+/// The only port in the only group.
+fn port_groups(state: AccessState) -> TargetPortGroups {
+    let port = alua::TargetPort { relative_id: PORTS[0].relative_target_port, id: PORTS[0].target_port_id };
+    let modes = AccessModes { implicit: true, explicit: true };
+    let group = TargetPortGroup {
+        id: 1,
+        state,
+        status: AccessStatus::None,
+        preferred: true,
+        modes,
+        ports: vec![port],
+    };
+    TargetPortGroups { groups: vec![group], through: 1, transition_seconds: 1 }
 }
 
 impl Deref for Data {

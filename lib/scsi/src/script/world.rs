@@ -324,14 +324,7 @@ impl Visible<'_> {
 fn port_groups(state: AccessState) -> TargetPortGroups {
     let port = alua::TargetPort { relative_id: PORTS[0].relative_target_port, id: PORTS[0].target_port_id };
     let modes = AccessModes { implicit: true, explicit: true };
-    let group = TargetPortGroup {
-        id: 1,
-        state,
-        status: AccessStatus::None,
-        preferred: true,
-        modes,
-        ports: vec![port],
-    };
+    let group = TargetPortGroup { id: 1, state, status: AccessStatus::None, preferred: true, modes, ports: vec![port] };
     TargetPortGroups { groups: vec![group], through: 1, transition_seconds: 1 }
 }
 
@@ -430,6 +423,7 @@ fn unit(source: &mut Source<'_>, index: usize) -> LogicalUnit {
         facts.read_only = bit(4) && bit(5);
         facts.removable = bit(6);
         facts.physical_exponent = if bit(7) { 3 } else { 0 };
+        facts.atomic_blocks = if bit(4) { 64 } else { 0 };
         facts.threshold_percent = Some(80).filter(|_| bit(5));
     })
 }

@@ -191,12 +191,12 @@ check "sg_persist: full status" prints 'Reservation holder|<< Reservation holder
 check "sg_persist: another key is a conflict" ends 24 persist --out --release --param-rk=def --prout-type=5
 check "sg_persist: another type is refused" refused persist --out --release --param-rk=abc --prout-type=1
 check "sg_persist: release" persist --out --release --param-rk=abc --prout-type=5
-check "sg_persist: preempt" persist --out --preempt --param-rk=abc --param-sark=abc --prout-type=1
+check "sg_persist: preempting a key that nobody has is a conflict" ends 24 persist --out --preempt --param-rk=abc --param-sark=def --prout-type=1
 check "sg_persist: clear" persist --out --clear --param-rk=abc
 check "sg_persist: nothing is left" prints 'there is NO reservation held' persist --in --read-reservation
 check "sg_rtpg" prints 'active/optimized' sg_rtpg --decode "$D"
 check "sg_rtpg --extended" sg_rtpg --extended "$D"
-check "sg_stpg: into a state that is not there is refused" refused sg_stpg --state=7 --tp=1 "$D"
+check "sg_stpg: a group that is not there is refused" refused sg_stpg --standby --tp=77 "$D"
 
 # ── The unit as a whole ─────────────────────────────────────────────────────────────────────────────────────────────
 check "sg_prevent" sg_prevent --prevent=1 "$D"

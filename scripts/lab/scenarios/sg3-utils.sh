@@ -228,7 +228,7 @@ check "the file is empty" prints '^0x0+ +0x0*10000 +1' eval 'sg_turs --number=4 
 check "sg_sanitize --early" sg_sanitize --overwrite --zero --early --quick "$D"
 check "comes to its end by itself" until_true 120 sg_turs "$D"
 check "and all is zero" has 65520 zeros
-check "sg_sanitize --fail: there is no failure" sg_sanitize --fail --quick "$D"
+check "sg_sanitize --fail: there is no failure" sg_sanitize --fail --quick --wait "$D"
 check "sg_sanitize --crypto is refused" refused sg_sanitize --crypto --quick --wait "$D"
 
 # ── What is not for this kind of unit ───────────────────────────────────────────────────────────────────────────────

@@ -233,7 +233,7 @@ check "sg_sanitize --crypto is refused" refused sg_sanitize --crypto --quick --w
 
 # ── What is not for this kind of unit ───────────────────────────────────────────────────────────────────────────────
 check "sg_bg_ctl is refused" refused sg_bg_ctl "$D"
-check "sg_emc_trespass is refused" refused sg_emc_trespass "$D"
+check "sg_emc_trespass is refused" eval '! sg_emc_trespass "$D"'
 check "sg_get_config is refused" refused sg_get_config "$D"
 check "sg_get_elem_status is refused" refused sg_get_elem_status "$D"
 check "sg_rdac is refused" refused sg_rdac "$D"
@@ -250,7 +250,7 @@ check "sg_sat_identify is refused" refused sg_sat_identify "$D"
 check "sg_sat_phy_event is refused" refused sg_sat_phy_event "$D"
 check "sg_sat_read_gplog is refused" refused sg_sat_read_gplog "$D"
 check "sg_sat_set_features is refused" refused sg_sat_set_features --feature=0x2 "$D"
-check "sg_ses is refused" eval '! sg_ses "$D"'
+check "sg_ses: no enclosure" prints 'not an enclosure' sg_ses "$D"
 check "sg_ses_microcode is refused" eval '! sg_ses_microcode --mode=dmc_offs --in=one "$D"'
 check "sg_stream_ctl is refused" refused sg_stream_ctl --open "$D"
 check "sg_write_long is refused" refused sg_write_long --xfer_len=520 "$D"

@@ -335,6 +335,7 @@ impl Controller {
             }
             None => Saved::default(),
         };
+        unit.restore(&saved);
         let unit = self.units.insert(unit, saved);
         if let Some(exported) = self.units.get(unit) {
             let (logical_unit, fence) = (Arc::clone(&exported.logical_unit), Arc::clone(&exported.fence));

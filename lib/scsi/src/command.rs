@@ -1,6 +1,7 @@
 //! From a CDB to a [`Command`]: every field parsed and checked before anything is done.
 
 mod medium;
+mod protected;
 mod query;
 mod unit;
 
@@ -13,6 +14,7 @@ use crate::answer::vpd;
 use crate::control::ControlRequest;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
+use crate::medium::protected::Protected;
 use crate::through::Through;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{self, BlockRange, CONTROL_NACA, be32, opcode, service_action};
@@ -62,6 +64,8 @@ pub(crate) enum Command {
         query: Query,
         allocation: u32,
     },
+    /// One of those that move blocks, of a unit whose blocks have metadata.
+    Protected(Protected),
     /// For the control plane: `list_bytes` of parameters go there, at most `allocation` bytes come back.
     Control {
         request: ControlRequest,
@@ -150,6 +154,23 @@ pub(crate) enum Compare {
 /// The sense that the standard gives for the field at fault.
 #[inline]
 pub(crate) fn parse(cdb: &[u8], context: &Context<'_>) -> Result<Command, Sense> {
+    parse_by(cdb, context, parse_for_unit)
+}
+
+/// The same for a unit whose blocks have metadata.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_protected(cdb: &[u8], context: &Context<'_>) -> Result<Command, Sense> {
+    parse_by(cdb, context, protected::parse_for_protected)
+}
+
+#[inline]
+fn parse_by(
+    cdb: &[u8],
+    context: &Context<'_>,
+    for_unit: impl FnOnce(&[u8], &LogicalUnit, &Context<'_>) -> Result<Command, Sense>,
+) -> Result<Command, Sense> {
     if cdb.len() < CDB_BYTES_MIN {
         return Err(Sense::INVALID_COMMAND_OPERATION_CODE);
     }
@@ -158,7 +179,7 @@ pub(crate) fn parse(cdb: &[u8], context: &Context<'_>) -> Result<Command, Sense>
         return Err(Sense::INVALID_FIELD_IN_CDB);
     }
     let command = match context.unit {
-        Some(unit) => parse_for_unit(&cdb[..length], unit, context)?,
+        Some(unit) => for_unit(&cdb[..length], unit, context)?,
         None => parse_without_unit(&cdb[..length], context.address)?,
     };
     match cdb[length - 1] & CONTROL_NACA {

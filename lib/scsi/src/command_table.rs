@@ -1,6 +1,7 @@
 //! Rows of the table of supported commands, and how to look things up in it.
 
 use crate::COMMANDS;
+use crate::protection::UNPROTECTED_ONLY;
 use crate::unit::LogicalUnit;
 
 /// One supported command.
@@ -51,8 +52,9 @@ pub(crate) const fn action(
 
 /// The rows that hold for a unit.
 pub(crate) fn supported(unit: &LogicalUnit) -> impl Iterator<Item = &'static CommandInfo> {
-    let unmap = unit.facts().unmap;
-    COMMANDS.iter().filter(move |info| match info.needs {
+    let (unmap, metadata) = (unit.facts().unmap, unit.has_metadata());
+    let knows_metadata = move |info: &&CommandInfo| !metadata || !UNPROTECTED_ONLY.contains(&info.opcode);
+    COMMANDS.iter().filter(knows_metadata).filter(move |info| match info.needs {
         Needs::Disk => true,
         Needs::Unmap => unmap,
     })

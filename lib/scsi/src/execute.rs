@@ -8,10 +8,11 @@ use crate::command::{self, Command};
 use crate::control::ControlRequest;
 use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Lun};
-use crate::medium::{self, cache, lba_status, on_unit, read_write, ready, unmap, verify, write_same};
+use crate::medium::protected::{Action, Protected};
+use crate::medium::{self, cache, lba_status, on_unit, protected, read_write, ready, unmap, verify, write_same};
 use crate::nexus::{UnitAttention, UnitNexus};
 use crate::through;
-use crate::unit::LogicalUnit;
+use crate::unit::{LogicalUnit, Way};
 use crate::wire::cdb::opcode;
 use crate::wire::sense::{ScsiStatus, Sense};
 use crate::{access, answer};
@@ -191,9 +192,13 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
             return Err(ending);
         }
     }
-    let parsed = match through::device(cdb, context) {
-        Some(device) => through::begin(cdb, context, device).map(Command::Through),
-        None => command::parse(cdb, context),
+    let parsed = match context.unit.map_or(Way::Plain, |unit| unit.facts().way) {
+        Way::Plain => command::parse(cdb, context),
+        Way::Protected => command::parse_protected(cdb, context),
+        Way::Through => match through::device(cdb, context) {
+            Some(device) => through::begin(cdb, context, device).map(Command::Through),
+            None => command::parse(cdb, context),
+        },
     };
     match parsed {
         Ok(command) => Ok(Job::new(command, cdb[0], context)),
@@ -250,13 +255,21 @@ impl Job {
     /// It is a READ.
     #[inline]
     pub fn is_read(&self) -> bool {
-        matches!(self.command, Command::Read { .. })
+        match self.command {
+            Command::Read { .. } => true,
+            Command::Protected(Protected { action, .. }) => matches!(action, Action::Read { .. }),
+            _ => false,
+        }
     }
 
     /// It is a WRITE.
     #[inline]
     pub fn is_write(&self) -> bool {
-        matches!(self.command, Command::Write { .. })
+        match self.command {
+            Command::Write { .. } => true,
+            Command::Protected(Protected { action, .. }) => matches!(action, Action::Write { .. }),
+            _ => false,
+        }
     }
 
     /// Goes on. `last` is `None` the first time, then the result of the I/O that the step before asked for. `buffer`
@@ -274,6 +287,7 @@ impl Job {
             Command::WriteSame { range, data_out, unmap } => {
                 on_unit(context, |unit| write_same::step(range, data_out, unmap, unit, turn))
             }
+            Command::Protected(ref command) => on_unit(context, |unit| protected::step(command, unit, turn)),
             Command::Unmap { list_bytes } => on_unit(context, |unit| unmap::step(list_bytes, unit, turn)),
             Command::SynchronizeCache { range } => on_unit(context, |unit| cache::flush(range, unit, turn)),
             Command::StartStop { flush: true } => on_unit(context, |unit| cache::flush(cache::EVERYTHING, unit, turn)),
@@ -320,6 +334,7 @@ impl Lengths {
             (Command::WriteSame { range, data_out, .. }, Some(facts)) => {
                 (if data_out { block_size } else { 0 }, 0, write_same::buffer_bytes(range, facts))
             }
+            (Command::Protected(ref command), Some(facts)) => command.lengths(facts),
             (Command::Unmap { list_bytes }, _) => (u32::from(list_bytes), 0, usize::from(list_bytes)),
             (Command::Query { query, allocation }, _) => {
                 (0, allocation, answer::buffer_bytes(query, allocation, context))
@@ -328,10 +343,12 @@ impl Lengths {
                 (list_bytes, allocation, list_bytes.max(allocation.min(SCRATCH_BYTES as u32)) as usize)
             }
             (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
-            (Command::TestUnitReady { probe: true }, _) => (0, 0, block_size as usize),
+            (Command::TestUnitReady { probe: true }, facts) => {
+                (0, 0, facts.map_or(0, |facts| facts.stored_block_size as usize))
+            }
             (Command::Through(ref through), _) => through.lengths(),
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
-            (Command::Verify { .. } | Command::WriteSame { .. }, None)
+            (Command::Verify { .. } | Command::WriteSame { .. } | Command::Protected(_), None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
             | (Command::TestUnitReady { probe: false } | Command::PreventAllow, _) => (0, 0, 0),
         };

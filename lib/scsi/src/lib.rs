@@ -22,7 +22,7 @@
 //! command, page or field, as their numbers differ from revision to revision.
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
-//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
+//! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `control.rs` (what the control plane does), `through.rs` (SCSI devices behind units), `protection.rs` (units whose blocks have metadata), `unit.rs`, `nexus.rs`, `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
@@ -41,6 +41,7 @@ pub mod limits;
 mod lun;
 mod medium;
 mod nexus;
+mod protection;
 mod saved;
 #[cfg(test)]
 mod testing;
@@ -55,6 +56,7 @@ pub use execute::{Context, Designation, Ending, Job, NoPeers, Peer, PeerUnit, Pe
 pub use limits::SCRATCH_BYTES;
 pub use lun::{Address, Lun};
 pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
+pub use protection::ProtectionType;
 pub use saved::{Saved, Store, StoreError};
 pub use through::unit_attention_of;
 pub use unit::{LogicalUnit, UnitError, UnitOptions};

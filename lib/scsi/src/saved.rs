@@ -1,11 +1,28 @@
 //! What a unit keeps over restarts: nothing of it is in the configuration, because initiators decide about it.
 
+use bdev::ProtectionType;
 use serde::{Deserialize, Serialize};
 
 /// All that one unit keeps. A field that an older version did not know is at its default.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Saved {}
+pub struct Saved {
+    /// Type of protection that FORMAT UNIT has set: 0, 1 or 3. It goes before the device's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protection: Option<u8>,
+}
+
+impl Saved {
+    /// Notes that the unit was formatted to a type of protection.
+    pub fn set_protection(&mut self, protection: ProtectionType) {
+        self.protection = Some(protection.number() as u8);
+    }
+
+    /// The type that it was formatted to, if it ever was; `None` also for a number that this version does not know.
+    pub fn protection(&self) -> Option<ProtectionType> {
+        ProtectionType::of_number(self.protection?.into())
+    }
+}
 
 /// Where units keep it. Used on the control plane alone.
 pub trait Store: Send {

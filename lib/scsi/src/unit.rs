@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use bdev::Bdev;
+use bdev::{Bdev, ProtectionType};
 use uuid::Uuid;
 
 use crate::eui64::Eui64;
 use crate::limits::{
-    BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
-    WRITE_SAME_BYTES_MAX,
+    BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, PROTECTION_BYTES_MAX, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN,
+    UNMAP_BYTES_MAX, WRITE_SAME_BYTES_MAX,
 };
+use crate::saved::Saved;
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
 
@@ -78,6 +79,8 @@ pub struct LogicalUnit {
     identity: Identity,
     facts: Facts,
     control: AtomicU8,
+    /// See [`LogicalUnit::protection`], as its number.
+    protection: AtomicU8,
     /// An operation found the device gone, and none since that it is back.
     gone: AtomicBool,
     /// See [`LogicalUnit::set_space`].
@@ -98,7 +101,12 @@ pub(crate) struct Identity {
 /// What the commands need to know of the device; copied so that the data path reads one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Facts {
+    /// How its commands go.
+    pub(crate) way: Way,
+    /// Bytes of data in a block: what initiators take for its size.
     pub(crate) block_size: u32,
+    /// Bytes that the device moves for a block: with its metadata, if it has any.
+    pub(crate) stored_block_size: u32,
     /// Logical blocks per physical block, as a power of two.
     pub(crate) physical_exponent: u8,
     pub(crate) write_cache: bool,
@@ -113,6 +121,17 @@ pub(crate) struct Facts {
     pub(crate) threshold_percent: Option<u8>,
     /// Multiple of [`BUFFER_ALIGN`], so that a scratch part can follow the data.
     pub(crate) transfer_bytes_max: u32,
+}
+
+/// How the commands of a unit go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// Blocks are what initiators see of them.
+    Plain,
+    /// Blocks have metadata (`protection.rs`).
+    Protected,
+    /// Its device is a SCSI device itself (`through.rs`).
+    Through,
 }
 
 /// When initiators are told that space runs short, in the units of SBC-3: sets of 2^exponent blocks.
@@ -191,8 +210,10 @@ impl LogicalUnit {
             return Err(UnitError::Empty);
         }
         let identity = Identity::new(&options)?;
+        let protection = options.bdev.info().metadata.map_or(ProtectionType::None, |metadata| metadata.protection);
+        let protection = AtomicU8::new(protection.number() as u8);
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, gone, space_bytes })
+        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, protection, gone, space_bytes })
     }
 
     /// Product identification.
@@ -230,7 +251,7 @@ impl LogicalUnit {
         &self.bdev
     }
 
-    /// Bytes of a logical block.
+    /// Bytes of data in a logical block; its metadata is not counted (SBC-3: logical block length).
     pub fn block_size(&self) -> u32 {
         self.facts.block_size
     }
@@ -265,6 +286,31 @@ impl LogicalUnit {
         }
     }
 
+    /// Whether blocks have room for protection information (SPC-4: PROTECT), be it used or not.
+    pub fn has_metadata(&self) -> bool {
+        self.facts.way == Way::Protected
+    }
+
+    /// The type of protection that the unit is formatted with: at first what its device was made for.
+    pub fn protection(&self) -> ProtectionType {
+        ProtectionType::of_number(self.protection.load(Ordering::Relaxed).into()).unwrap_or_default()
+    }
+
+    /// Sets it, where there is room for it. The caller has seen to it that the medium is formatted so and that nothing is under way, and
+    /// establishes CAPACITY DATA HAS CHANGED for all initiators.
+    pub fn set_protection(&self, protection: ProtectionType) {
+        if self.has_metadata() {
+            self.protection.store(protection.number() as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes up what was saved for it. Called once, before the first command.
+    pub fn restore(&self, saved: &Saved) {
+        if let Some(protection) = saved.protection() {
+            self.set_protection(protection);
+        }
+    }
+
     /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were when the unit was made. The caller aborts its
     /// commands and establishes the unit attention.
     pub fn reset(&self) {
@@ -280,12 +326,11 @@ impl LogicalUnit {
     pub(crate) fn provisioning_threshold(&self) -> Option<ProvisioningThreshold> {
         let percent = self.facts.threshold_percent.filter(|_| self.facts.unmap)?;
         let bytes = u128::from(self.space_bytes.load(Ordering::Relaxed)) * u128::from(percent) / 100;
-        let block_size = u64::from(self.facts.block_size);
-        let mut exponent = (THRESHOLD_SET_BYTES / block_size).ilog2();
+        let mut exponent = (THRESHOLD_SET_BYTES / u64::from(self.facts.block_size)).ilog2();
         while self.num_blocks() >> exponent > u64::from(u32::MAX) {
             exponent += 1;
         }
-        let sets = u32::try_from((bytes / u128::from(block_size)) >> exponent).unwrap_or(u32::MAX);
+        let sets = u32::try_from((bytes / u128::from(self.facts.stored_block_size)) >> exponent).unwrap_or(u32::MAX);
         Some(ProvisioningThreshold { exponent: exponent as u8, sets })
     }
 
@@ -385,8 +430,18 @@ impl Facts {
         if options.transfer_bytes_max < TRANSFER_BYTES_MIN {
             return Err(UnitError::TransferBytes(options.transfer_bytes_max));
         }
+        let (way, most) = match (&info.passthrough, info.metadata) {
+            (Some(_), _) => (Way::Through, u32::MAX),
+            (None, None) => (Way::Plain, u32::MAX),
+            (None, Some(metadata)) => {
+                let blocks = PROTECTION_BYTES_MAX as u32 / metadata.bytes;
+                (Way::Protected, blocks * info.data_block_size())
+            }
+        };
         Ok(Facts {
-            block_size: info.block_size,
+            way,
+            block_size: info.data_block_size(),
+            stored_block_size: info.block_size,
             physical_exponent: physical_exponent(info.block_size, info.physical_block_size),
             write_cache: info.write_cache,
             read_only: options.read_only,
@@ -397,7 +452,7 @@ impl Facts {
             removable: info.removable,
             optimal_blocks: info.optimal_blocks,
             threshold_percent: info.thin_threshold_percent,
-            transfer_bytes_max: options.transfer_bytes_max / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
+            transfer_bytes_max: options.transfer_bytes_max.min(most) / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::Context;
 use crate::lun::{Address, Lun};
+use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 
 /// Length of the standard data: all of its defined fields.
@@ -17,6 +18,8 @@ const NOT_CONNECTED: u8 = 0x3f;
 /// Qualifier 011b: no unit can be here.
 const NO_UNIT: u8 = 0x7f;
 
+/// There is room for protection information.
+const PROTECT: u8 = 0x01;
 /// The medium is removable.
 const RMB: u8 = 0x80;
 /// VERSION: SPC-4.
@@ -35,7 +38,7 @@ pub(crate) fn put(context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.put_u8(SPC_4);
     bytes.put_u8(HISUP_FORMAT_2);
     bytes.put_u8((STANDARD_BYTES - 5) as u8); // ADDITIONAL LENGTH
-    bytes.put_u8(0); // SCCS, ACC, TPGS, 3PC, PROTECT
+    bytes.put_u8(if context.unit.is_some_and(LogicalUnit::has_metadata) { PROTECT } else { 0 }); // SCCS, ACC, TPGS, 3PC
     bytes.put_u8(0); // ENCSERV, MULTIP
     bytes.put_u8(CMDQUE);
     bytes.put_text(identity.map_or("SRPT", |identity| &identity.vendor), 8);

@@ -3,7 +3,7 @@
 use crate::Context;
 use crate::answer::inquiry::peripheral;
 use crate::limits::{SENSE_BYTES_MAX, UNMAP_DESCRIPTORS_MAX};
-use crate::unit::{Facts, Identity, LogicalUnit};
+use crate::unit::{Facts, Identity, LogicalUnit, Way};
 use crate::wire::bytes::Bytes;
 
 const SUPPORTED_PAGES: u8 = 0x00;
@@ -84,12 +84,20 @@ fn put_designator(bytes: &mut Bytes<'_>, code_set: u8, kind: u8, parts: &[&[u8]]
 
 /// Extended INQUIRY data (SPC-4).
 fn put_extended_inquiry(facts: &Facts, bytes: &mut Bytes<'_>) {
+    /// Protection of types 1 and 3 (011b).
+    const SPT_1_AND_3: u8 = 0b011 << 3;
+    const GRD_CHK: u8 = 0x04;
+    const REF_CHK: u8 = 0x01; // application tags (APP_CHK) are not checked
     const SIMPSUP: u8 = 0x01;
     const V_SUP: u8 = 0x01;
-    bytes.put_u8(0); // microcode, protection information
+    /// Writes with tags that say so are not checked either; one piece of information per block (P_I_I_SUP clear).
+    const NO_PI_CHK: u8 = 0x20;
+    let protected = facts.way == Way::Protected;
+    bytes.put_u8(if protected { SPT_1_AND_3 | GRD_CHK | REF_CHK } else { 0 }); // microcode
     bytes.put_u8(SIMPSUP);
     bytes.put_u8(if facts.write_cache { V_SUP } else { 0 });
-    bytes.put_zeroes(6);
+    bytes.put_u8(if protected { NO_PI_CHK } else { 0 });
+    bytes.put_zeroes(5);
     bytes.put_u8(SENSE_BYTES_MAX as u8); // MAXIMUM SUPPORTED SENSE DATA LENGTH
     bytes.put_zeroes(HEADER_BYTES + LONG_PAGE_BYTES - bytes.len());
 }

@@ -5,6 +5,8 @@
 
 pub(crate) mod cache;
 pub(crate) mod lba_status;
+pub(crate) mod protected;
+mod protected_same;
 pub(crate) mod read_write;
 pub(crate) mod ready;
 pub(crate) mod unmap;
@@ -26,13 +28,16 @@ use crate::wire::sense::Sense;
 /// | `Start` | nothing | any other, or done |
 /// | `Flushing` | the cache to reach the medium | `Moving` |
 /// | `Native` | the device's own form of the command | done; `Moving` if the device turns out not to have it |
-/// | `Moving` | a piece of data or one descriptor | itself for the next one, or done |
+/// | `Moving` | a piece of data or one descriptor | itself for the next one, `Again`, or done |
+/// | `Again` | the same piece, once more, as a check of it failed | as `Moving` |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
     Start,
     Flushing,
     Native,
     Moving,
+    /// With the number of times that the piece was read before.
+    Again(u8),
 }
 
 /// One call of [`crate::Job::step`]: what came in, and the state to update.

@@ -6,6 +6,7 @@ mod logins;
 mod management;
 mod orphans;
 mod passthrough;
+mod protection;
 mod units;
 
 use std::net::SocketAddr;

@@ -3,6 +3,7 @@
 mod change;
 mod engine;
 mod kill;
+mod protection;
 #[cfg(feature = "rbd")]
 mod rbd;
 mod roce;

@@ -230,7 +230,8 @@ fn a_file_with_metadata_is_durable_and_goes_through_the_page_cache() {
     let bdev = with(|options| (options.size, options.nv_cache) = (None, true)).expect("the same file");
     assert_eq!((bdev.num_blocks(), bdev.info().write_cache), (16, false));
     drop(bdev);
-    let refused: [(fn(&mut UringOptions), &str); 5] = [
+    type Change = fn(&mut UringOptions);
+    let refused: [(Change, &str); 5] = [
         (|options| options.direct = Some(true), "direct: "),
         (|options| options.iopoll = true, "iopoll: "),
         (|options| options.metadata = Some(Metadata { bytes: 16, protection: ProtectionType::None }), "md_size: "),

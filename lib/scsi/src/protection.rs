@@ -29,6 +29,7 @@
 
 mod blocks;
 mod field;
+#[cfg(test)] // until there is a FORMAT UNIT that asks
 pub(crate) mod format;
 mod information;
 
@@ -54,6 +55,7 @@ pub(crate) const UNPROTECTED_ONLY: &[u8] = &[
     0x51, // XPWRITE(10)
     0x52, // XDREAD(10)
     0x53, // XDWRITEREAD(10)
+    0x7f, // all that have 32 bytes: for type 2
     0x83, // EXTENDED COPY
     0x89, // COMPARE AND WRITE
     0x8b, // ORWRITE(16)

@@ -18,7 +18,8 @@ pub(super) fn parse_for_protected(cdb: &[u8], unit: &LogicalUnit, context: &Cont
     }
     let kind = unit.protection();
     let mut plain = [0; CDB_BYTES_FIXED_MAX];
-    let plain = &mut plain[..cdb.len()];
+    // Longer ones have been refused.
+    let Some(plain) = plain.get_mut(..cdb.len()) else { return Err(Sense::INVALID_COMMAND_OPERATION_CODE) };
     plain.copy_from_slice(cdb);
     let protect = match protection::has_field(cdb[0]) {
         true => {

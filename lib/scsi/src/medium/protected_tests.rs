@@ -358,12 +358,12 @@ fn write_same_leaves_to_the_device_what_is_not_to_be_checked() {
     let unit = protected_unit(ProtectionType::Type1);
     let zeroes = |unmap| vec![(Op::WriteZeroes { unmap, fua: false }, 60, 9)];
     let unchecked = [&[0; 512][..], &[0xff; 8]].concat();
-    let cases: [(u8, &[u8], Vec<(Op, u64, u64)>); 5] = [
-        (0x01, &[], zeroes(false)),        // NDOB
-        (0x09, &[], zeroes(true)),         // NDOB, UNMAP
-        (0x08, &[0; 512], zeroes(true)),   // UNMAP of zeroes
-        (0x20, &unchecked, zeroes(false)), // information of all ones
-        (0x00, &[0; 512], vec![(Op::Write { fua: false }, 60, 9)]),
+    let cases = [
+        (0x01, &[][..], zeroes(false)),        // NDOB
+        (0x09, &[][..], zeroes(true)),         // NDOB, UNMAP
+        (0x08, &[0; 512][..], zeroes(true)),   // UNMAP of zeroes
+        (0x20, &unchecked[..], zeroes(false)), // information of all ones
+        (0x00, &[0; 512][..], vec![(Op::Write { fua: false }, 60, 9)]),
     ];
     for (options, block, asked) in cases {
         let mut disk = Disk::default();

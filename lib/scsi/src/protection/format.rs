@@ -4,8 +4,6 @@
 //! zeroes written by the device, which are the same for a pattern of zeroes), and then `LogicalUnit::set_protection`
 //! and `Saved::protection`.
 
-#![allow(dead_code, reason = "FORMAT UNIT is not there yet")]
-
 use super::{Layout, ProtectionType};
 use crate::unit::LogicalUnit;
 use crate::wire::sense::Sense;

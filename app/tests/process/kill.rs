@@ -27,9 +27,10 @@ use transport_srp::wire::PortId;
 use super::roce::fresh_address;
 use super::{PATIENCE, Target, folder};
 
-const KILLS: u64 = 20;
+const KILLS: u64 = 30;
 /// Longest life of a target under load.
 const LIFE_MAX: Duration = Duration::from_millis(60);
+const DISKS: usize = 3;
 const LANES: usize = 8;
 const BLOCKS: usize = 16 * LANES;
 
@@ -40,18 +41,18 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
     println!("SRPT_SEED={seed} does it again");
     let mut random = Xorshift::new(seed);
     let folder = folder();
-    let mut disks = [
+    let mut disks: [Disk; DISKS] = [
         Disk::new(folder.path(), "direct", 512, json!({})),
         Disk::new(folder.path(), "cached", 4096, json!({"direct": false})),
         Disk::new(folder.path(), "protected", 512, json!({"md_size": 8, "md_interleave": true, "dif_type": 1})),
     ];
     for kill in 0..KILLS {
         let (mut target, at) = serve(folder.path(), &disks);
-        let lun = kill % disks.len() as u64;
+        let lun = kill % DISKS as u64;
         let disk = &mut disks[lun as usize];
         let mut initiator = Initiator::login(at, lun, disk.block_bytes);
         let life = Duration::from_micros(random.below(LIFE_MAX.as_micros() as u64));
-        initiator.write(disk, &mut random, life);
+        initiator.write(disk, &mut random, life, kill / DISKS as u64);
         target.child.kill().expect("kill -9");
         target.wait();
         // What arrived before the end was acknowledged, too.
@@ -60,7 +61,7 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
     }
     let (_target, at) = serve(folder.path(), &disks);
     for (lun, disk) in (0..).zip(&disks) {
-        assert!(disk.acknowledged.iter().sum::<u64>() > KILLS, "{}: hardly anything was written", disk.name);
+        assert!(disk.written() >= KILLS / DISKS as u64 - 1, "{}: hardly anything was written", disk.name);
         Initiator::login(at, lun, disk.block_bytes).compare(disk);
     }
 }
@@ -133,6 +134,11 @@ impl Disk {
                 [&record[..], &guard.to_be_bytes(), &[0xff; 2], &reference_tag.to_be_bytes()].concat()
             }
         }
+    }
+
+    /// Writes that were acknowledged as durable.
+    fn written(&self) -> u64 {
+        self.acknowledged.iter().sum()
     }
 
     fn record(&self, block: usize, sequence: u64) -> Vec<u8> {
@@ -248,10 +254,11 @@ impl Initiator {
         this
     }
 
-    /// Writes for that long, as fast as it can.
-    fn write(&mut self, disk: &mut Disk, random: &mut Xorshift, life: Duration) {
+    /// Writes for that long, as fast as it can; on a busy machine longer, until the disk has had `least` writes.
+    fn write(&mut self, disk: &mut Disk, random: &mut Xorshift, life: Duration, least: u64) {
         let end = Instant::now() + life;
-        while Instant::now() < end {
+        while Instant::now() < end || disk.written() < least {
+            assert!(Instant::now() < end + PATIENCE, "{}: waited in vain for a write", disk.name);
             while let Some(slot) = self.channel.take() {
                 let number = slot.0 as usize;
                 let block = random.below((BLOCKS / LANES) as u64) as usize * LANES + number;

@@ -1,6 +1,6 @@
 //! Commands for a unit whose blocks have metadata: parsed like any other's, but for the PROTECT field (SBC-3).
 
-use super::{Command, needs_medium, parse_for_unit};
+use super::{Command, parse_for_unit};
 use crate::Context;
 use crate::medium::protected::{Action, Protected};
 use crate::protection::{self, Protect};
@@ -13,21 +13,14 @@ pub(super) fn parse_for_protected(cdb: &[u8], unit: &LogicalUnit, context: &Cont
     if protection::UNPROTECTED_ONLY.contains(&cdb[0]) {
         return Err(Sense::INVALID_COMMAND_OPERATION_CODE);
     }
-    if needs_medium(cdb[0]) {
-        unit.check_ready()?;
-    }
-    let kind = unit.protection();
+    let has_field = protection::has_field(cdb[0]);
     let mut plain = [0; CDB_BYTES_FIXED_MAX];
     // Longer ones have been refused.
     let Some(plain) = plain.get_mut(..cdb.len()) else { return Err(Sense::INVALID_COMMAND_OPERATION_CODE) };
     plain.copy_from_slice(cdb);
-    let protect = match protection::has_field(cdb[0]) {
-        true => {
-            plain[1] &= 0x1f;
-            Protect::parse(cdb, kind)?
-        }
-        false => Protect::ZERO,
-    };
+    if has_field {
+        plain[1] &= 0x1f;
+    }
     let (action, range) = match parse_for_unit(plain, unit, context)? {
         Command::Read { range, fua } => (Action::Read { fua }, range),
         Command::Write { range, fua } => (Action::Write { fua }, range),
@@ -35,5 +28,7 @@ pub(super) fn parse_for_protected(cdb: &[u8], unit: &LogicalUnit, context: &Cont
         Command::WriteSame { range, data_out, unmap } => (Action::WriteSame { data_out, unmap }, range),
         other => return Ok(other),
     };
+    let kind = unit.protection();
+    let protect = if has_field { Protect::parse(cdb, kind)? } else { Protect::ZERO };
     Ok(Command::Protected(Protected { action, range, protect, kind }))
 }

@@ -77,8 +77,10 @@ fn other_fields_are_those_of_any_unit() {
         assert_eq!(refusal(&cdb(start), &context(&unit)), refusal(&cdb(start), &context(&plain)), "{start:02x?}");
     }
     for value in [0b110, 0b111] {
-        for opcode in [0x28, 0xaa, 0x8f, 0x93] {
-            let sense = refusal(&cdb(&[opcode, value << 5]), &context(&unit));
+        for (opcode, length_at) in [(0x28, 8), (0xaa, 9), (0x8f, 13), (0x93, 13)] {
+            let mut cdb = cdb(&[opcode, value << 5]);
+            cdb[length_at] = 1;
+            let sense = refusal(&cdb, &context(&unit));
             assert_eq!(sense, Sense::invalid_field_in_cdb(1, Some(7)), "{opcode:02x}");
         }
     }

@@ -117,9 +117,9 @@ fn a_bad_block_on_the_medium_is_told_by_its_address() {
             let verified = go(&cdb_16(0x8f, field << 5, 40, 4), &[], &unit, &mut disk);
             match (&read.ending, &verified.ending) {
                 (Ending::Good { .. }, Ending::Good { .. }) => Ok(()),
-                (read, verified) => {
-                    assert_eq!(read, verified, "READ and VERIFY check the same");
-                    Err(sense_of(&Outcome { ending: read.clone(), data_in: vec![], data_out_len: 0 }, &[field]))
+                (of_read, of_verify) => {
+                    assert_eq!(of_read, of_verify, "READ and VERIFY check the same");
+                    Err(sense_of(&read, &[field]))
                 }
             }
         };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Saved {
     /// Type of protection that FORMAT UNIT has set: 0, 1 or 3. It goes before the device's own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    protection: Option<u8>,
+    pub protection: Option<u8>,
 }
 
 impl Saved {

@@ -12,6 +12,7 @@ use super::{Stage, Turn, align, out_of_turn, protected_same};
 use crate::command::Compare;
 use crate::execute::{Ending, Step};
 use crate::limits::{PROTECTION_BYTES_MAX, SCRATCH_BYTES};
+use crate::nexus::UnitAttention;
 use crate::protection::{Checks, Information, Layout, Protect, ProtectionType};
 use crate::unit::{Facts, LogicalUnit};
 use crate::wire::cdb::BlockRange;
@@ -38,6 +39,10 @@ pub(crate) enum Action {
 
 /// One turn.
 pub(crate) fn step(command: &Protected, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+    // The unit was formatted since the command was parsed: what it would make or check is of another type.
+    if *turn.stage == Stage::Start && command.kind != unit.protection() {
+        return Step::refuse(UnitAttention::CapacityChanged.sense());
+    }
     match command.action {
         Action::Read { fua } => read(command, fua, unit, turn),
         Action::Write { fua } => write(command, fua, unit, turn),

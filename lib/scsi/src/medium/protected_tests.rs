@@ -248,6 +248,19 @@ fn a_unit_that_is_not_formatted_so_keeps_no_information() {
     }
 }
 
+/// It waited while the unit was formatted.
+#[test]
+fn a_command_that_was_parsed_for_another_type_is_not_carried_out() {
+    let unit = protected_unit(ProtectionType::Type3);
+    for opcode in [0x88, 0x8a, 0x8f, 0x93] {
+        unit.set_protection(ProtectionType::Type3);
+        let mut job = begin(&cdb_16(opcode, 0x20, 3, 1), &context(&unit)).expect("a legal command");
+        unit.set_protection(ProtectionType::Type1);
+        let step = job.step(&context(&unit), None, &mut vec![0; job.buffer_len()]);
+        assert_eq!(step, Step::refuse(UnitAttention::CapacityChanged.sense()), "{opcode:02x}");
+    }
+}
+
 #[test]
 fn verify_reads_and_checks_in_pieces() {
     let (unit, mut disk) = (protected_unit(ProtectionType::Type1), Disk::default());

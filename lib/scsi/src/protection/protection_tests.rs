@@ -70,8 +70,8 @@ fn other_fields_are_those_of_any_unit() {
         &[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0x04],          // NACA
         &[0x28, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0], // out of range
         &[0x7f],                                        // no such group
-        &[0x9e, 0x13],                                  // no such service action
-        &[0xa3, 0x0a],
+        &[0x9e, 0x1f],                                  // no such service action
+        &[0xa3, 0x1f],
     ];
     for start in cases {
         assert_eq!(refusal(&cdb(start), &context(&unit)), refusal(&cdb(start), &context(&plain)), "{start:02x?}");

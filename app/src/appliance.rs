@@ -127,7 +127,7 @@ impl Appliance {
             };
             let fix = match self.bdev_above(&name) {
                 Some(_) => "delete that first",
-                None => "remove that first (srp_target_remove_lun)",
+                None => "remove that first (srp_target_remove_lun, srp_initiator_group_remove_lun)",
             };
             let passes = self.bdev_above(&name).is_none() && !user.starts_with("LUN");
             if passes && self.now.since(deletion.since) <= DELETE_PATIENCE {
@@ -152,8 +152,8 @@ impl Appliance {
 
     /// Tells initiators of space that runs short.
     fn watch_space(&mut self) {
-        for Seen { name, total_bytes, passed } in self.thresholds.look(&self.bdevs, self.now) {
-            self.controller.set_space(&name, total_bytes);
+        for Seen { name, total_bytes, free_bytes, passed } in self.thresholds.look(&self.bdevs, self.now) {
+            self.controller.set_space(&name, total_bytes, free_bytes);
             if passed {
                 tracing::warn!(
                     bdev = name,

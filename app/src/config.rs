@@ -2,9 +2,11 @@
 //!
 //! A configuration is a list of requests, so what cannot be asked for by RPC cannot be configured, and the reverse. Errors name the line.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
+use scsi::LogicalUnit;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use crate::appliance::Appliance;
 use crate::rpc::Methods;
 use crate::rpc::bdev::statistics;
+use crate::rpc::srp::{addressing_name, initiator_groups, target_port_groups};
 
 /// One request of a configuration.
 #[derive(Debug, Clone)]
@@ -136,40 +139,48 @@ fn save_bdevs(appliance: &Appliance) -> Vec<Value> {
 
 fn save_srp(appliance: &Appliance) -> Vec<Value> {
     let mut config = Vec::new();
-    let mut exported = std::collections::BTreeSet::new();
+    let (mut exported, mut ejected) = (BTreeSet::new(), Vec::new());
+    // A unit has one identity, which its first LUN decides. SCSI devices have their own.
+    let mut identity = |unit: &LogicalUnit, params: &mut Value| {
+        if exported.insert(unit.bdev().info().name.clone()) && unit.bdev().info().passthrough.is_none() {
+            params["product"] = unit.name().into();
+            params["vendor"] = unit.vendor().into();
+            params["revision"] = unit.revision().into();
+            params["serial"] = unit.serial().into();
+            params["naa"] = format!("{:#018x}", unit.naa()).into();
+            if let Some(eui64) = unit.eui64() {
+                params["eui64"] = eui64.to_string().into();
+            }
+            if let Some(drive) = unit.drive() {
+                params["device_type"] = "cdrom".into();
+                if drive.is_disc_out() {
+                    let params = json!({"bdev_name": unit.bdev().info().name});
+                    ejected.push(json!({"method": "srp_cdrom_eject", "params": params}));
+                }
+            }
+            if let Some(depth) = unit.task_set().depth() {
+                params["queue_depth"] = depth.into();
+            }
+            if let Some(url) = unit.management_url() {
+                params["management_url"] = url.into();
+            }
+        }
+    };
     for target in appliance.controller.targets() {
         let ids = (format!("{:#018x}", target.id_ext), format!("{:#018x}", target.ioc_guid));
-        config.push(
-            json!({"method": "srp_create_target", "params": {"name": target.name, "id_ext": ids.0, "ioc_guid": ids.1}}),
-        );
+        let params = json!({"name": target.name, "id_ext": ids.0, "ioc_guid": ids.1,
+            "relative_target_port_id": target.relative_port, "lun_addressing": addressing_name(target.addressing)});
+        config.push(json!({"method": "srp_create_target", "params": params}));
         for lun in target.luns {
             let mut params =
                 json!({"target": target.name, "bdev_name": lun.bdev_name, "lun": lun.lun, "read_only": lun.read_only});
-            // A unit has one identity, which its first LUN decides.
-            if exported.insert(lun.bdev_name) {
-                params["product"] = lun.unit.name().into();
-                params["vendor"] = lun.unit.vendor().into();
-                params["revision"] = lun.unit.revision().into();
-                params["serial"] = lun.unit.serial().into();
-                params["naa"] = format!("{:#018x}", lun.unit.naa()).into();
-                if let Some(eui64) = lun.unit.eui64() {
-                    params["eui64"] = eui64.to_string().into();
-                }
-            }
+            identity(&lun.unit, &mut params);
             config.push(json!({"method": "srp_target_add_lun", "params": params}));
         }
     }
-    for group in appliance.controller.initiator_groups() {
-        let patterns: Vec<String> = group.initiators.iter().map(ToString::to_string).collect();
-        let mut params = json!({"name": group.name, "initiators": patterns});
-        if let Some(luns) = &group.luns {
-            params["luns"] = luns.clone().into();
-        }
-        if let Some(target) = &group.target {
-            params["target"] = target.clone().into();
-        }
-        config.push(json!({"method": "srp_create_initiator_group", "params": params}));
-    }
+    config.extend(initiator_groups::save(appliance, identity));
+    config.extend(ejected);
+    config.extend(target_port_groups::save(appliance));
     for listener in appliance.controller.listeners() {
         let (address, port) = (listener.address.ip().to_string(), listener.address.port());
         config.push(json!({"method": "srp_create_listener", "params": {"fabric": listener.fabric, "address": address, "port": port}}));

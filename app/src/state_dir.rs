@@ -83,4 +83,37 @@ mod tests {
         assert!(error.contains("unit-0000000000000007.json"), "{error}");
         fs::remove_dir_all(folder).expect("removed");
     }
+
+    /// The format of the file, which older and newer versions have to read as well.
+    #[test]
+    fn reservations_are_text_that_is_read_back_and_what_is_damaged_is_named() {
+        let port = |byte: &str| format!("0x{}", byte.repeat(16));
+        let (one, two, target) = (port("01"), port("02"), port("b0"));
+        let text = format!(
+            r#"{{"reservations":{{"activated":true,"registrations":[{{"initiator_port_id":"{one}","target_port_id":"{target}","key":"0x0000000000000001"}},{{"initiator_port_id":"{two}","target_port_id":"{target}","key":"0x000000000000feed"}}],"reservation":{{"type":"write_exclusive_registrants_only","holder":1}}}}}}"#
+        );
+        let read = |text: &str| serde_json::from_str::<Saved>(text).map_err(|error| error.to_string());
+        let saved = read(&text).expect("a file of ours");
+        let written = serde_json::to_value(&saved).expect("text")["reservations"].to_string();
+        assert_eq!(read(&format!("{{\"reservations\":{written}}}")), Ok(saved.clone()));
+        let reservations = scsi::reservations::Reservations::from(&saved.reservations);
+        assert_eq!(reservations.registrations()[1].key, 0xfeed);
+        assert_eq!(reservations.saved(), saved.reservations);
+        for (from, to, says) in [
+            ("\"holder\":1", "\"holder\":2", "no holder"),
+            ("\"holder\":1", "\"holder\":null", "no holder"),
+            ("registrants_only", "registrants_also", "no type"),
+            ("registrants_only", "exclusive", "no type"),
+            ("write_exclusive_registrants_only", "write_exclusive_all_registrants", "no holder"),
+            ("0x000000000000feed", "0x0000000000000000", "key 0"),
+            ("0x000000000000feed", "feed", "'feed' is not"),
+            ("0x000000000000feed", "0x+00000000000feed", "is not"),
+            ("true", "false", "nothing was to be kept"),
+            (&two, &one, "registered twice"),
+            ("activated", "active", "active"),
+        ] {
+            let error = read(&text.replace(from, to)).expect_err(to);
+            assert!(error.contains(says), "{error}");
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Seen {
     pub(crate) name: String,
     /// Space beneath, free or not.
     pub(crate) total_bytes: u64,
+    /// What of it is left.
+    pub(crate) free_bytes: u64,
     /// The threshold has been passed since the last look.
     pub(crate) passed: bool,
 }
@@ -51,7 +53,13 @@ impl Thresholds {
                 self.reached.insert(name.into());
             }
             let passed = reached && !was_reached;
-            seen.extend(space.map(|space| Seen { name: name.into(), total_bytes: space.total_bytes, passed }));
+            let told = |space: Space| Seen {
+                name: name.into(),
+                total_bytes: space.total_bytes,
+                free_bytes: space.free_bytes,
+                passed,
+            };
+            seen.extend(space.map(told));
         }
         seen
     }
@@ -132,8 +140,9 @@ mod tests {
     fn the_space_of_every_watched_device_is_seen() {
         let mut thresholds = Thresholds::default();
         let seen = thresholds.update([("a", 80, Some(space(10, 300))), ("b", 80, Some(space(90, 100)))].into_iter());
-        let expected = |name: &str, total_bytes, passed| Seen { name: name.into(), total_bytes, passed };
-        assert_eq!(seen, [expected("a", 300, false), expected("b", 100, true)]);
+        let expected =
+            |name: &str, total_bytes, free_bytes, passed| Seen { name: name.into(), total_bytes, free_bytes, passed };
+        assert_eq!(seen, [expected("a", 300, 290, false), expected("b", 100, 10, true)]);
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub struct Info {
     pub buf_align: usize,
     /// Transfers of a multiple of this many blocks are fastest; 0: nothing is known.
     pub optimal_blocks: u32,
+    /// Most blocks of a write that is done all or not at all, also should the power fail; 0: no such promise. Whether another core can
+    /// see half of it is the caller's business.
+    pub atomic_blocks: u32,
     /// The file or block device beneath, as it was named.
     pub filename: Option<PathBuf>,
     /// The kernel interface that moves its data, for files and block devices.
@@ -84,6 +87,7 @@ impl Info {
             rotational: false,
             buf_align: 1,
             optimal_blocks: 0,
+            atomic_blocks: 0,
             filename: None,
             engine: None,
             thin_threshold_percent: None,
@@ -259,6 +263,14 @@ impl Bdev {
 
     pub(crate) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// The file beneath, which may be another than at first; `None` for a device that has none of its own.
+    pub fn filename(&self) -> Option<PathBuf> {
+        match &self.kind {
+            Kind::Uring(backing) => Some(backing.filename()),
+            _ => self.info.filename.clone(),
+        }
     }
 
     /// Operations that found it gone or without its file, since it was made.

@@ -89,6 +89,8 @@ pub fn create(options: MallocOptions) -> Result<Arc<Bdev>, CreateError> {
         unmap: true,
         unmap_zeroes: true,
         write_zeroes: true,
+        // Nothing of it is left after a power failure, and a copy is not interrupted otherwise.
+        atomic_blocks: u32::MAX,
         ..Info::disk_with(options.name, uuid, PRODUCT, options.block_size, options.metadata)
     };
     Ok(Bdev::new(info, options.num_blocks, Kind::Malloc(Arc::new(memory))))

@@ -59,7 +59,7 @@ pub(crate) use self::operation::io_error;
 pub use self::options::{Allocate, Product, UringOptions};
 use self::polling::Polling;
 pub(crate) use self::rescan::Backing;
-pub use self::rescan::{Replacement, rescan, resize};
+pub use self::rescan::{Replacement, change_file, rescan, resize};
 pub(crate) use self::ring::set_up;
 use crate::bdev::{Bdev, Info, Kind, Space};
 use crate::create::{self, CreateError};

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reactor::{IdleMode, Instant};
-use scsi::Lun;
+use scsi::{Addressing, Lun};
 use transport_srp::wire::PortId;
 
 use crate::initiator::{Capacity, Login};
@@ -42,7 +42,7 @@ pub fn session_options(options: &Options) -> anyhow::Result<SessionOptions> {
         local: options.local()?,
         target: options.target,
         login: Login { initiator_port, target_port: options.target_port(), immediate: !options.no_immediate },
-        lun: Lun(options.lun).to_wire(),
+        lun: Lun(options.lun).to_wire(Addressing::Peripheral),
         cores: options.mask.cores().to_vec(),
         idle: if options.adaptive { ADAPTIVE } else { IdleMode::Poll },
         channels: options.channels(),

@@ -17,7 +17,7 @@ use reactor::{Clock, IdleMode, Instant, ReactorConfig, ReactorThread, SystemCloc
 use crate::initiator::{Capacity, Login, MemoryLayout, Terms};
 use crate::load::Load;
 use crate::tally::Tally;
-use crate::worker::{Order, Report, WorkerSeed};
+use crate::worker::{Executed, OneCommand, Order, Report, WorkerSeed};
 
 /// How often the connection manager is looked after.
 const CONTROL_PERIOD: Duration = Duration::from_millis(1);
@@ -219,6 +219,22 @@ impl Session {
             }
         }
         bail!("the target does not answer the first commands")
+    }
+
+    /// Runs one command through the first channel. Its data must fit in a buffer of the load's block size.
+    ///
+    /// # Errors
+    /// It cannot be sent, or is not answered.
+    pub fn execute(&mut self, command: OneCommand) -> anyhow::Result<Executed> {
+        self.order(self.channels[0].core, Order::Execute { channel: 0, command: Box::new(command) });
+        let deadline = self.clock.now().plus(LOGIN_PATIENCE);
+        while let Some(news) = self.next(deadline) {
+            match news {
+                News::Report(Report::Executed(outcome)) => return outcome.map_err(anyhow::Error::msg),
+                news => self.stop_if_broken(news)?,
+            }
+        }
+        bail!("the target does not answer the command")
     }
 
     /// Before there is load, any channel that breaks ends the run.

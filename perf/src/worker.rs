@@ -8,6 +8,8 @@ use fabric::{Completion, PollGroup, QpIndex, QueuePair};
 use mem::Region;
 use reactor::{Instant, Poller, Progress};
 
+use crate::initiator::answer::SenseCodes;
+use crate::initiator::cdb::Cdb;
 use crate::initiator::memory::Memory;
 use crate::initiator::probe::Step;
 use crate::initiator::{self, Answer, Capacity, Channel, Event, MemoryLayout, Probe, Slot, Transfer};
@@ -39,6 +41,13 @@ pub enum Order {
         /// Through which channel.
         channel: u32,
     },
+    /// Run one command.
+    Execute {
+        /// Through which channel.
+        channel: u32,
+        /// What.
+        command: Box<OneCommand>,
+    },
     /// Start the load.
     Start {
         /// On which channel.
@@ -53,6 +62,28 @@ pub enum Order {
     },
 }
 
+/// One command, as its sender makes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OneCommand {
+    /// CDB.
+    pub cdb: Cdb,
+    /// Data-out; empty where there is none.
+    pub data_out: Vec<u8>,
+    /// Room for data-in in bytes, 0 where there is none or data-out.
+    pub data_in_len: u32,
+}
+
+/// How it ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Executed {
+    /// SCSI status (SAM-5).
+    pub status: u8,
+    /// Sense key and codes, with CHECK CONDITION.
+    pub sense: Option<SenseCodes>,
+    /// What is in the room for data-in.
+    pub data_in: Vec<u8>,
+}
+
 /// From a core to the control side.
 #[derive(Debug)]
 pub enum Report {
@@ -63,6 +94,8 @@ pub enum Report {
     },
     /// What the unit said about its size, or why it did not.
     Probed(Result<Capacity, String>),
+    /// How a single command ended, or why it could not be sent.
+    Executed(Result<Executed, String>),
     /// A channel cannot go on. If it has load, that is over, and [`Report::Finished`] follows.
     Failed {
         /// Which channel.
@@ -131,6 +164,8 @@ struct Lane {
 enum Task {
     None,
     Probe(Probe),
+    /// One command with room for so many bytes of data-in.
+    One(u32),
     Load(Box<Load>),
 }
 
@@ -189,6 +224,7 @@ impl Worker {
                     None => self.report(Report::Probed(Err("the channel cannot send".into()))),
                 }
             }
+            Order::Execute { channel, command } => self.start_one(channel, &command),
             Order::Start { channel, load } => self.lane(channel).task = Task::Load(load),
             Order::Close { channel } => self.lane(channel).closing = true,
         }
@@ -239,8 +275,37 @@ impl Worker {
                 let number = lane.number;
                 self.probe_step(number, answer.slot, step);
             }
+            Task::One(room) => {
+                let data_in = lane.channel.data(answer.slot)[..*room as usize].to_vec();
+                lane.channel.give_back(answer.slot);
+                lane.task = Task::None;
+                let executed = Executed { status: answer.status, sense: answer.sense, data_in };
+                self.report(Report::Executed(Ok(executed)));
+            }
             Task::None => lane.channel.give_back(answer.slot),
         }
+    }
+
+    fn start_one(&mut self, number: u32, command: &OneCommand) {
+        let index = self.index(number);
+        let Lane { channel, task, .. } = &mut self.lanes[index];
+        let transfer = match (u32::try_from(command.data_out.len()), command.data_in_len) {
+            (Ok(0), 0) => Transfer::None,
+            (Ok(0), len) => Transfer::In(len),
+            (Ok(len), _) => Transfer::Out(len),
+            (Err(_), _) => return self.report(Report::Executed(Err("the data-out is too long".into()))),
+        };
+        let Some(slot) = channel.take().filter(|_| channel.can_send()) else {
+            return self.report(Report::Executed(Err("the channel cannot send".into())));
+        };
+        let buffer = channel.data_mut(slot);
+        if buffer.len() < command.data_out.len().max(command.data_in_len as usize) {
+            channel.give_back(slot);
+            return self.report(Report::Executed(Err("the data is longer than a buffer (-o)".into())));
+        }
+        buffer[..command.data_out.len()].copy_from_slice(&command.data_out);
+        *task = Task::One(command.data_in_len);
+        channel.send(&mut self.seed.group, slot, &command.cdb, transfer);
     }
 
     fn probe_step(&mut self, number: u32, slot: Slot, step: Step) {

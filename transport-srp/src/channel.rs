@@ -23,13 +23,14 @@ use std::sync::Arc;
 use fabric::{Deliver, QpIndex};
 use mem::{Buf, IoBuf};
 
-use crate::command::{Command, Event, Request, View};
+use crate::command::{Command, Request, View};
 use crate::limits;
 use crate::messages::{ChannelFailure, ChannelStart, ToControl};
 use crate::poll_group::PollGroup;
 use crate::session::{ChannelId, LunMap};
 use crate::slab::Key;
 use crate::statistics::ChannelStatistics;
+use crate::tags::Tags;
 use crate::wire::iu::{self, Iu, IuError};
 use crate::wire::rsp;
 
@@ -64,6 +65,8 @@ pub(crate) struct Channel {
     pub(crate) state: ChannelState,
     pub(crate) view: Rc<View>,
     pub(crate) commands: Vec<Key<Command>>,
+    /// Those of its commands.
+    pub(crate) tags: Tags,
     /// Commands that wait for send slots or a message buffer, first come, first served.
     pub(crate) send_waiters: VecDeque<Key<Command>>,
     pub(crate) messages: Vec<Buf>,
@@ -110,6 +113,7 @@ impl PollGroup {
             state: ChannelState::Live,
             view: Rc::new(View { nexus: start.nexus, luns: start.luns }),
             commands: Vec::with_capacity(slots),
+            tags: Tags::new(slots),
             send_waiters: VecDeque::with_capacity(slots),
             messages: (0..messages).filter_map(|_| self.memory.messages.get()).collect(),
             messages_in_all: messages,
@@ -130,6 +134,7 @@ impl PollGroup {
         for waiters in [&mut self.table_waiters, &mut self.data_waiters, &mut self.device_waiters] {
             waiters.reserve(needed);
         }
+        self.ordered.reserve(needed);
         let owners = &mut self.fabrics[start.fabric].owners;
         if owners.len() <= qp.0 as usize {
             owners.resize(qp.0 as usize + 1, None);
@@ -174,7 +179,8 @@ impl PollGroup {
         let view = Rc::clone(&channel.view);
         let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
         match request {
-            Request::Command(_) => self.run(command, Event::Arrived),
+            Request::Command(_) if !self.take_tag(key, command) => self.overlap(command),
+            Request::Command(_) => self.admit(command),
             Request::Management(management) => self.manage(key, command, &management),
             Request::Answer(_) => {
                 if let Some(action) = self.commands.get_mut(command).map(Command::refuse) {

@@ -5,18 +5,21 @@
 //!  Arrived ─┬─────────────────────────────────────────┘
 //!           ├─ NeedData ──► DataBuffer ─┬─ Fetch ─► Fetched     (only for data-out that did not come with the IU; piece by piece)
 //!           │                           │             │
-//!           └───────────────────────────┴─────────────┴─► step() ─► Submit ─► Executed ─┐   (any number of times)
+//!           └───────────────────────────┴─────────────┴─► step() ─► Submit ─► Executed ─┐   (any number of times; once AnswerEarly)
 //!                                                           ▲ └──────────────────────────┘
 //!                                                           └─► Deliver ─► Delivered     (piece by piece; the response goes with the last)
 //! ```
 //!
 //! | stage | waits for | leaves on | when the command is aborted, or its channel dies |
 //! |---|---|---|---|
-//! | any, `parked` | a buffer, send slots, the device's depth, a fence | being resumed | freed at once: nothing of it is under way |
+//! | any, `parked` | its turn, a buffer, blocks of its own or that others claim, send slots, the device's depth, a fence | being resumed | freed at once: nothing of it is under way |
 //! | `FetchTable`, `FetchData` | RDMA READs | `Fetched` | freed when the READs came back: they cannot be cut |
-//! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered |
+//! | `Execute` | the device | `Executed` | becomes an orphan: the slot stays until the device is done, nothing is answered; or goes on in the background (`background.rs`) |
 //! | `Control` | the control plane | `Controlled` | freed when it has answered |
+//! | `Clearing` | other cores (`clearing.rs`) | the answer of the control plane | freed at once |
 //! | `Deliver` | RDMA WRITEs, the send | `Delivered` | not posted yet: freed after the piece under way; response posted: goes first |
+
+mod exclusive;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,12 +32,14 @@ use mem::{Buf, IoBuf};
 use scsi::{Address, Context, ControlReply, ControlRequest, Ending, Job, Peer, Sense, Step, UnitAttention};
 
 use crate::channel::Channel;
+use crate::exclusion::Extent;
 use crate::management::Order;
 use crate::respond::{self, Reply};
 use crate::session::{LunEntry, LunMap, Nexus, UnitId};
 use crate::slab::Key;
+use crate::task_set::Place;
 use crate::transfer::{self, Cursor, Descriptors};
-use crate::wire::cmd::{self, DataBuffer};
+use crate::wire::cmd::{self, DataBuffer, TaskAttribute};
 use crate::wire::{Tag, tmf};
 
 /// What a channel's commands are seen against; replaced whole when the LUNs change, while older commands keep theirs.
@@ -81,6 +86,8 @@ pub(crate) enum Stage {
     /// The control plane carries it out.
     Control,
     Deliver,
+    /// It has ended; its response waits until the commands are aborted that it takes with it.
+    Clearing,
     /// The response is posted.
     Responding,
 }
@@ -88,14 +95,20 @@ pub(crate) enum Stage {
 /// What has to be done for a command next.
 #[derive(Debug)]
 pub(crate) enum Action {
+    /// Let it into its task set, then [`Event::Arrived`] or [`Event::Refused`].
+    Start,
     /// Take a buffer for the descriptor table, then [`Event::TableBuffer`].
     NeedTable,
     /// Take a data buffer of this many bytes, then [`Event::DataBuffer`].
     NeedData(usize),
+    /// Keep all others off these blocks, in which everything lies that it reads and writes; then [`Event::Claimed`].
+    Claim(Extent, Option<Buf>),
     /// Fetch the next segments into it, then [`Event::Fetched`].
     Fetch(IoBuf),
     /// Give it to a device (`None`: that of the command's own unit), then [`Event::Executed`].
     Submit { on: Option<Peer>, op: Op, lba: u64, blocks: u64, data: Option<IoBuf> },
+    /// Answer GOOD if possible, then [`Event::Answered`] either way.
+    AnswerEarly,
     /// Have the control plane carry it out, then [`Event::Controlled`].
     Control { request: ControlRequest, parameters: Box<[u8]> },
     /// Deliver the next segments from it, with the response behind the last.
@@ -106,10 +119,15 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) enum Event {
     Arrived,
+    Refused(Reply),
     TableBuffer(Buf),
     DataBuffer(Buf),
     Fetched(IoBuf),
+    Claimed(Option<Buf>),
     Executed(Option<IoBuf>, Result<(), IoError>),
+    /// The unit's medium cannot be used any more, before the device got what came next.
+    Interrupted(Option<Buf>, Sense),
+    Answered,
     Controlled(ControlReply),
 }
 
@@ -132,7 +150,10 @@ pub(crate) struct Command {
     pub(crate) stage: Stage,
     /// An action that waits for a resource.
     pub(crate) parked: Option<Action>,
+    pub(crate) place: Place,
     pub(crate) reply: Option<Reply>,
+    /// The commands are gone that its end took with it.
+    pub(crate) has_cleared: bool,
     pub(crate) abort: Option<Abort>,
     /// Orders of task management that wait for this command.
     pub(crate) orders: ArrayVec<Key<Order>, 4>,
@@ -146,6 +167,8 @@ pub(crate) struct Command {
     pub(crate) receive: Option<Buf>,
     /// What a device is doing.
     pub(crate) executing: Option<Op>,
+    /// The blocks that it is about.
+    pub(crate) extent: Extent,
     /// Whose device, if not that of the command's own unit.
     pub(crate) executing_on: Option<Peer>,
     /// What the device told this initiator and the others have to know.
@@ -179,7 +202,9 @@ impl Command {
             request,
             stage: Stage::Arrived,
             parked: None,
+            place: Place::default(),
             reply: None,
+            has_cleared: false,
             abort: None,
             orders: ArrayVec::new(),
             fenced: false,
@@ -187,6 +212,7 @@ impl Command {
             orphan_of: None,
             receive,
             executing: None,
+            extent: Extent::default(),
             executing_on: None,
             changed: None,
             sense: ArrayVec::new(),
@@ -205,10 +231,20 @@ impl Command {
     pub(crate) fn handle(&mut self, event: Event) -> Action {
         match event {
             Event::Arrived => self.arrived(),
+            Event::Refused(reply) => self.answer(reply),
             Event::TableBuffer(buf) => self.fetch_table(buf),
             Event::DataBuffer(buf) => self.fill(buf),
             Event::Fetched(data) => self.fetched(data),
+            Event::Claimed(buf) => self.step(None, buf),
             Event::Executed(data, result) => self.executed(data, result),
+            Event::Interrupted(buf, sense) => {
+                let buf = buf.or_else(|| self.aside.take());
+                self.end(Ending::CheckCondition(sense), buf)
+            }
+            Event::Answered => {
+                let buf = self.aside.take();
+                self.step(None, buf)
+            }
             Event::Controlled(reply) => self.controlled(reply),
         }
     }
@@ -219,6 +255,32 @@ impl Command {
         self.stage = Stage::Deliver;
         self.reply = Some(reply);
         Action::Deliver(None)
+    }
+
+    /// The command's answer, on its own: the initiator need not wait for the rest.
+    pub(crate) fn early_answer(&self, channel: Key<Channel>, receive: Option<Buf>) -> Command {
+        let mut answer = Command::new(channel, self.request, receive, Rc::clone(&self.view));
+        answer.job = self.job.clone();
+        answer
+    }
+
+    /// Whether it goes on although nobody waits for it any more; see [`Job::runs_on`].
+    pub(crate) fn runs_on(&self) -> bool {
+        self.reply.is_none() && self.job.as_ref().is_some_and(Job::runs_on)
+    }
+
+    /// What it ends with instead of going on to the device: its unit's medium is being formatted or sanitized, or that failed.
+    pub(crate) fn interruption(&self) -> Option<Sense> {
+        let unit = self.unit()?;
+        unit.logical_unit.check_medium().err().filter(|_| !self.runs_on())
+    }
+
+    /// What its initiator has to be told of how it ended, if it was answered before.
+    pub(crate) fn deferred_error(&self) -> Option<UnitAttention> {
+        match (&self.reply, &self.job) {
+            (Some(Reply::Ended(ending)), Some(job)) => job.deferred_error(ending),
+            _ => None,
+        }
     }
 
     /// The length of the data buffer that the command is parked for.
@@ -258,8 +320,23 @@ impl Command {
         self.unit_id() == Some(unit) || at_device() == Some(unit)
     }
 
+    /// Nobody waits for the job any more.
+    pub(crate) fn abandon_job(&mut self) {
+        if let Some(job) = &mut self.job {
+            job.abandon();
+        }
+    }
+
     pub(crate) fn nexus(&self) -> &Nexus {
         &self.view.nexus
+    }
+
+    /// The task attribute of a command.
+    pub(crate) fn attribute(&self) -> Option<TaskAttribute> {
+        match &self.request {
+            Request::Command(command) => Some(command.task_attribute),
+            Request::Management(_) | Request::Answer(_) => None,
+        }
     }
 
     pub(crate) fn tag(&self) -> Tag {
@@ -303,7 +380,8 @@ impl Command {
         match &self.request {
             Request::Command(command) => {
                 let data_out_len = self.job.as_ref().map_or(0, Job::data_out_len);
-                respond::command(reply, command, data_out_len, &self.sense, delta, out)
+                let descriptor_sense = self.unit().is_some_and(|entry| entry.logical_unit.descriptor_sense());
+                respond::command(reply, command, data_out_len, &self.sense, descriptor_sense, delta, out)
             }
             Request::Management(management) => {
                 let Reply::Management(status) = reply else { unreachable!("task management is answered as such") };
@@ -390,7 +468,7 @@ impl Command {
             return Action::Fetch(data);
         }
         if self.stage == Stage::FetchData {
-            return self.step(None, Some(data.into_buf()));
+            return self.claim_and_step(Some(data.into_buf()));
         }
         let Request::Command(command) = &self.request else { return self.refuse() };
         let total = command.data_out.len().max(command.data_in.len());
@@ -406,7 +484,7 @@ impl Command {
         let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
         let (need, out) = (job.buffer_len(), job.data_out_len() as usize);
         if need == 0 {
-            return self.step(None, None);
+            return self.claim_and_step(None);
         }
         if let (DataBuffer::Immediate { offset, .. }, true, Some(receive)) =
             (&command.data_out, need == out, &self.receive)
@@ -416,7 +494,7 @@ impl Command {
             if (receive.addr() + offset as u64).is_multiple_of(align as u64) && offset + need <= receive.len() {
                 self.in_place = Some(offset);
                 let receive = self.receive.take();
-                return self.step(None, receive);
+                return self.claim_and_step(receive);
             }
         }
         Action::NeedData(need)
@@ -427,11 +505,11 @@ impl Command {
         let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
         let out = job.data_out_len() as usize;
         match (&command.data_out, &self.receive) {
-            (_, _) if out == 0 => self.step(None, Some(buf)),
+            (_, _) if out == 0 => self.claim_and_step(Some(buf)),
             (DataBuffer::Immediate { offset, .. }, Some(receive)) => {
                 let from = usize::from(*offset);
                 buf.bytes_mut()[..out].copy_from_slice(&receive.bytes()[from..from + out]);
-                self.step(None, Some(buf))
+                self.claim_and_step(Some(buf))
             }
             _ => {
                 self.stage = Stage::FetchData;
@@ -465,6 +543,12 @@ impl Command {
                 };
                 Action::Submit { on, op, lba, blocks, data }
             }
+            Step::Answer => {
+                self.stage = Stage::Execute;
+                self.aside = buf;
+                Action::AnswerEarly
+            }
+            Step::Claim => self.claim_and_step(buf),
             Step::Control { request, parameters } => {
                 self.stage = Stage::Control;
                 let parameters = buffer_of(buf.as_ref(), base + parameters.start..base + parameters.end).into();

@@ -9,13 +9,14 @@
 //!
 //! Any state but `Stopping` leads to `Stopping` when the connection ends, fails, is closed, or takes too long.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fabric::{AcceptParameters, ConnectRequest, ConnectionId, GroupId, PrivateData, QueuePair, QueuePairSizes};
 use reactor::Instant;
-use scsi::{UnitAttention, UnitNexus};
+use scsi::reservations::NexusId;
+use scsi::{Address, UnitAttention, UnitNexus};
 
 use crate::controller::Controller;
 use crate::limits;
@@ -53,6 +54,28 @@ pub(crate) enum ConnectionState {
     Stopping,
 }
 
+/// How two LUN maps of a session differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LunsChange {
+    /// Not at all.
+    None,
+    /// In what is behind the same LUNs.
+    Units,
+    /// In the LUNs that there are (SPC-4: the logical unit inventory).
+    Inventory,
+}
+
+impl LunsChange {
+    fn between(old: &LunMap, new: &LunMap) -> LunsChange {
+        let same = |(a, b): (&LunEntry, &LunEntry)| (a.unit, a.read_only) == (b.unit, b.read_only);
+        match old.luns() == new.luns() {
+            false => LunsChange::Inventory,
+            true if old.entries().iter().zip(new.entries()).all(same) => LunsChange::None,
+            true => LunsChange::Units,
+        }
+    }
+}
+
 /// An I_T nexus with its channels.
 pub(crate) struct Session {
     pub(crate) nexus: Arc<Nexus>,
@@ -60,8 +83,6 @@ pub(crate) struct Session {
     pub(crate) target_port: PortId,
     pub(crate) target: String,
     pub(crate) group: Option<String>,
-    /// The LUNs that its group lets it see, as the group was at the login; `None`: all.
-    visible: Option<Vec<u16>>,
     pub(crate) peer: SocketAddr,
     pub(crate) channels: Vec<ChannelId>,
     /// What the nexus is to be told per unit; kept while LUNs come and go.
@@ -70,10 +91,27 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Its nexus by the names of both ports.
+    pub(crate) fn nexus_id(&self) -> NexusId {
+        NexusId::from(&self.nexus.ports)
+    }
+
+    /// What stands between the nexus and a unit, if it sees it.
+    pub(crate) fn unit_nexus(&self, unit: UnitId) -> Option<&Arc<UnitNexus>> {
+        self.units.get(&unit)
+    }
+
     /// Tells the nexus of something that happened to a unit.
     pub(crate) fn establish(&self, unit: UnitId, attention: UnitAttention) {
         if let Some(nexus) = self.units.get(&unit) {
             nexus.establish(attention);
+        }
+    }
+
+    /// Asks the nexus to give the disc of a CD drive free.
+    pub(crate) fn request_eject(&self, unit: UnitId) {
+        if let Some(nexus) = self.units.get(&unit) {
+            nexus.request_eject();
         }
     }
 }
@@ -319,14 +357,15 @@ impl Controller {
                 let id = self.new_session_id();
                 let target = self.targets.get(target)?;
                 let group = group.and_then(|group| self.initiator_groups.get(group));
-                let nexus = Nexus::new(id, login.initiator_port_id, login.target_port_id, target.relative_port);
+                let (relative_port, addressing) = (target.relative_port, target.addressing);
+                let (initiator, target_port) = (login.initiator_port_id, login.target_port_id);
+                let nexus = Nexus::new(id, initiator, target_port, relative_port, addressing);
                 let session = Session {
                     nexus,
-                    initiator: login.initiator_port_id,
-                    target_port: login.target_port_id,
+                    initiator,
+                    target_port,
                     target: target.name.clone(),
                     group: group.map(|group| group.name.clone()),
-                    visible: group.and_then(|group| group.luns.clone()),
                     peer,
                     channels: Vec::new(),
                     units: HashMap::new(),
@@ -345,47 +384,52 @@ impl Controller {
         Some(shared)
     }
 
-    /// Makes a session's LUN map anew from its target and group; returns whether it changed.
-    pub(crate) fn refresh_luns(&mut self, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get_mut(&id) else { return false };
-        let Some(target) = self.targets.iter().find(|target| target.name == session.target) else { return false };
-        let allowed = session.visible.clone();
-        let visible = |lun: u16| allowed.as_ref().is_none_or(|luns| luns.contains(&lun));
-        let known: Vec<UnitId> = session.units.keys().copied().collect();
-        let mut entries = Vec::new();
-        for (&lun, exported) in target.luns.iter().filter(|&(&lun, _)| visible(lun)) {
-            let Some(unit) = self.units.get(exported.unit) else { continue };
-            let nexus = session.units.entry(exported.unit).or_insert_with(|| {
+    /// Makes a session's LUN map anew from its target and group, and tells the nexus what is behind a LUN now; returns what is left to
+    /// be done.
+    pub(crate) fn refresh_luns(&mut self, id: SessionId) -> LunsChange {
+        let visible = self.visible_luns(id);
+        let Some(session) = self.sessions.get_mut(&id) else { return LunsChange::None };
+        let (old, mut new_units, mut entries) = (Arc::clone(&session.luns), Vec::new(), Vec::new());
+        for mapped in visible {
+            let Some(unit) = self.units.get(mapped.unit) else { continue };
+            let lun = scsi::Lun(mapped.lun);
+            let before = old.find(Address::Unit(lun)).map(|index| &old.entries()[index]);
+            let known = session.units.contains_key(&mapped.unit) && !new_units.contains(&mapped.unit);
+            let nexus = session.units.entry(mapped.unit).or_insert_with(|| {
                 let nexus = UnitNexus::new();
                 nexus.establish(UnitAttention::PowerOnReset);
+                new_units.push(mapped.unit);
                 Arc::new(nexus)
             });
-            let had = |entry: &LunEntry| (entry.lun, entry.unit) == (scsi::Lun(lun), exported.unit);
-            if known.contains(&exported.unit) && !session.luns.entries().iter().any(had) {
-                // A unit that the nexus knows by another LUN: what this one showed before is something else now (SPC-4).
-                nexus.establish(UnitAttention::InquiryDataChanged);
+            match before {
+                Some(before) if (before.unit, before.read_only) == (mapped.unit, mapped.read_only) => {}
+                // The WP bit of the header.
+                Some(before) if before.unit == mapped.unit => nexus.establish(UnitAttention::ModeParametersChanged),
+                // Another unit than before, or one that the nexus knows by another LUN (SPC-4).
+                before if before.is_some() || known => nexus.establish(UnitAttention::InquiryDataChanged),
+                _ => {}
             }
             entries.push(LunEntry {
-                lun: scsi::Lun(lun),
-                unit: exported.unit,
+                lun,
+                unit: mapped.unit,
                 logical_unit: Arc::clone(&unit.logical_unit),
                 nexus: Arc::clone(nexus),
                 fence: Arc::clone(&unit.fence),
-                read_only: exported.read_only,
+                read_only: mapped.read_only,
             });
         }
-        session.units.retain(|unit, _| entries.iter().any(|entry| entry.unit == *unit));
-        let luns = LunMap::new(entries);
-        let same = luns.entries().len() == session.luns.entries().len()
-            && luns
-                .entries()
-                .iter()
-                .zip(session.luns.entries())
-                .all(|(a, b)| (a.lun, a.unit, a.read_only) == (b.lun, b.unit, b.read_only));
-        session.luns = luns;
-        let units: Vec<UnitId> = session.units.keys().copied().collect();
-        units.into_iter().for_each(|unit| self.restrict(unit));
-        !same
+        let seen: HashSet<UnitId> = entries.iter().map(|entry| entry.unit).collect();
+        let lost = session.units.keys().copied().filter(|unit| !seen.contains(unit)).collect::<Vec<UnitId>>();
+        session.units.retain(|unit, _| seen.contains(unit));
+        let new = LunMap::new(entries);
+        let change = LunsChange::between(&old, &new);
+        if change != LunsChange::None {
+            old.set_outdated();
+            session.luns = new;
+        }
+        // Those too that it has lost: a reservation of SPC-2 goes with the LUN.
+        new_units.into_iter().chain(lost).for_each(|unit| self.restrict(unit));
+        change
     }
 
     fn find_session(&self, login: &LoginRequest) -> Option<SessionId> {
@@ -439,7 +483,11 @@ impl Controller {
                     let (initiator, target) = (session.initiator, &session.target);
                     tracing::info!(session = id.0, %initiator, target, "session ended");
                 }
+                let ports = session.nexus.ports;
+                let units: Vec<UnitId> = session.units.keys().copied().collect();
                 self.sessions.remove(&id);
+                self.units.iter().for_each(|(_, unit)| unit.logical_unit.forget_nexus(&ports));
+                units.into_iter().for_each(|unit| self.restrict(unit));
             }
         }
     }

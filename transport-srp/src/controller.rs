@@ -10,10 +10,11 @@ use std::time::Duration;
 use fabric::{ConnectionId, ControlEvent, GroupId, ListenerId};
 use mem::Region;
 use reactor::{Instant, Progress, Receiver, Sender, Waker};
-use scsi::{Store, UnitAttention};
+use scsi::{ControlReply, Store, UnitAttention};
 
 use crate::connection::Connection;
 use crate::exchange::Exchange;
+use crate::exclusion::Board;
 use crate::initiator_group::InitiatorGroup;
 use crate::limits;
 use crate::memory::MemoryOptions;
@@ -63,6 +64,8 @@ pub struct Controller {
     next_order: u64,
     orders: HashMap<u64, ManagementOrder>,
     pub(crate) exchanges: Vec<Exchange>,
+    /// Target port groups.
+    pub(crate) access: crate::alua::Access,
     /// Where units keep what is to survive a restart.
     pub(crate) store: Option<Box<dyn Store>>,
     inbox: Receiver<ToControl>,
@@ -95,13 +98,23 @@ pub struct LoginCounts {
     pub refused: u64,
 }
 
-/// A task management function that several poll groups work on.
+/// Aborts that several poll groups work on.
 struct ManagementOrder {
     group: usize,
-    request: u64,
+    answer: Answer,
     remaining: usize,
+    /// PREEMPT AND ABORT: whose commands for which unit are being aborted.
+    preempts: Option<(UnitId, Vec<SessionId>)>,
     /// Since when a SCSI device is being reset.
     resetting: Option<Instant>,
+}
+
+/// What is answered once an order is done.
+enum Answer {
+    /// A task management function, by the number of its request.
+    Management(u64),
+    /// A command of `control.rs`, by its number.
+    Control(u64, ControlReply),
 }
 
 impl Controller {
@@ -115,6 +128,7 @@ impl Controller {
     ) -> (Controller, Vec<PollGroupSeed>) {
         let (outbox, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
         let (mut groups, mut seeds) = (Vec::new(), Vec::new());
+        let board = Board::new(reactors.iter().map(|(waker, _)| waker.clone()).collect());
         for (number, (waker, region)) in (0..).zip(reactors) {
             let (sender, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
             for fabric in &mut fabrics {
@@ -126,6 +140,7 @@ impl Controller {
                 fabrics: fabric_groups,
                 region,
                 memory: options.memory,
+                board: Arc::clone(&board),
                 inbox,
                 outbox: outbox.clone(),
             });
@@ -151,6 +166,7 @@ impl Controller {
             next_order: 1,
             orders: HashMap::new(),
             exchanges: Vec::new(),
+            access: Default::default(),
             store: None,
             inbox,
             outbox,
@@ -181,6 +197,7 @@ impl Controller {
         }
         self.check_time_limits();
         self.check_resets();
+        self.check_transitions();
         for group in &mut self.groups {
             group.send_unsent();
         }
@@ -216,6 +233,10 @@ impl Controller {
             ToControl::Control { channel, command, unit, request, parameters } => {
                 self.on_control(channel, command, unit, request, &parameters);
             }
+            ToControl::Formatted { unit, protection, session, waiting } => {
+                self.on_formatted(unit, protection, session, waiting);
+            }
+            ToControl::Clear { channel, command, unit, everybody } => self.on_clear(channel, command, unit, everybody),
             ToControl::UnitChanged { unit, attention, told } => self.on_unit_changed(unit, attention, told),
             ToControl::DeviceReset { id } => self.on_device_reset(id),
             ToControl::OrderDone { id } => self.on_order_done(id),
@@ -259,7 +280,11 @@ impl Controller {
         let scope = match function {
             TmfFunction::AbortTask => AbortScope::Task { session, unit, tag },
             TmfFunction::AbortTaskSet => AbortScope::TaskSet { session, unit },
-            TmfFunction::ClearTaskSet | TmfFunction::LunReset => AbortScope::Unit { session, unit },
+            TmfFunction::ClearTaskSet => AbortScope::Cleared { session, unit },
+            TmfFunction::LunReset => {
+                let told = self.units.get(unit).is_some_and(|unit| unit.logical_unit.task_aborted_status());
+                AbortScope::Unit { session, unit, told }
+            }
             TmfFunction::ClearAca => {
                 return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::NotSupported });
             }
@@ -276,9 +301,49 @@ impl Controller {
                 session.establish(unit, UnitAttention::BusDeviceReset);
             }
             resetting = self.reset_device(unit, id).then_some(self.now);
+            self.reset_reservations(unit);
         }
-        self.orders.insert(id, ManagementOrder { group, request, remaining: self.groups.len(), resetting });
+        let (answer, remaining) = (Answer::Management(request), self.groups.len());
+        self.orders.insert(id, ManagementOrder { group, answer, remaining, preempts: None, resetting });
         self.tell_all(|| ToGroup::Order { id, scope });
+    }
+
+    /// A command ended that takes others with it: as ABORT TASK SET, or CLEAR TASK SET if it takes those of `everybody`.
+    fn on_clear(&mut self, channel: ChannelId, command: u64, unit: UnitId, everybody: bool) {
+        let Some(connection) = self.connections.get(&channel) else { return };
+        let (group, Some(session)) = (connection.group, connection.session) else { return };
+        let id = self.next_order;
+        self.next_order += 1;
+        let (answer, remaining) = (Answer::Management(command), self.groups.len());
+        self.orders.insert(id, ManagementOrder { group, answer, remaining, preempts: None, resetting: None });
+        self.tell_all(|| ToGroup::Order { id, scope: AbortScope::Others { session, unit, everybody } });
+    }
+
+    /// PREEMPT AND ABORT (SPC-4): aborts the commands of these sessions for a unit, then answers `command`. What a device is doing for them
+    /// may still land, behind the unit's fence: before anything else that touches the medium.
+    pub(crate) fn preempt(
+        &mut self,
+        group: usize,
+        command: u64,
+        reply: ControlReply,
+        unit: UnitId,
+        sessions: Vec<SessionId>,
+    ) {
+        let id = self.next_order;
+        self.next_order += 1;
+        let (answer, remaining) = (Answer::Control(command, reply), self.groups.len() * sessions.len());
+        let preempts = Some((unit, sessions.clone()));
+        self.orders.insert(id, ManagementOrder { group, answer, remaining, preempts, resetting: None });
+        for session in sessions {
+            self.tell_all(|| ToGroup::Order { id, scope: AbortScope::Preempted { session, unit } });
+        }
+        self.settle_order(id); // there may be nobody
+    }
+
+    /// Whether commands of a session for a unit are being aborted because it was preempted there.
+    pub(crate) fn is_being_preempted(&self, session: SessionId, unit: UnitId) -> bool {
+        let preempts = self.orders.values().filter_map(|order| order.preempts.as_ref());
+        preempts.into_iter().any(|(of, sessions)| *of == unit && sessions.contains(&session))
     }
 
     /// Everybody but the session that knows already is told.
@@ -335,9 +400,12 @@ impl Controller {
     fn settle_order(&mut self, id: u64) {
         let Some(order) = self.orders.get(&id) else { return };
         if order.remaining == 0 && order.resetting.is_none() {
-            let (group, request) = (order.group, order.request);
-            self.orders.remove(&id);
-            self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::Complete });
+            let Some(ManagementOrder { group, answer, .. }) = self.orders.remove(&id) else { return };
+            let message = match answer {
+                Answer::Management(request) => ToGroup::ManagementDone { request, status: TmfStatus::Complete },
+                Answer::Control(command, reply) => ToGroup::ControlDone { command, reply },
+            };
+            self.tell(group, message);
         }
     }
 }

@@ -67,7 +67,10 @@ impl Controller {
     pub fn end_exchange(&mut self, bdev: &str, attentions: &[UnitAttention]) {
         let Some(found) = self.exchanges.iter().position(|exchange| exchange.bdev == bdev) else { return };
         attentions.iter().for_each(|&attention| self.bdev_changed(bdev, attention));
-        for (_, fence) in self.exchanges.remove(found).units {
+        for (unit, fence) in self.exchanges.remove(found).units {
+            if let Some(exported) = self.units.get(unit) {
+                exported.logical_unit.load_medium();
+            }
             fence.lower();
         }
     }

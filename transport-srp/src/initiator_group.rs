@@ -1,26 +1,97 @@
 //! Which initiators may log in, and what they see: allow-lists by initiator port id or peer address, with wildcards.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::administration::AdminError;
+use crate::session::UnitId;
 use crate::wire::port_id::PortId;
 
 /// Initiators that are treated alike. The first group of a target (in the order of creation) that matches an initiator decides what it sees; a target
 /// that no group is about lets everybody in.
 #[derive(Clone, Debug)]
 pub struct InitiatorGroup {
-    /// Unique name.
-    pub name: String,
-    /// The target it is about; `None`: every target.
-    pub target: Option<String>,
-    /// Who belongs to it: one pattern must match, and no negated one.
-    pub initiators: Vec<Pattern>,
-    /// The LUNs its members see; `None`: all of the target.
-    pub luns: Option<Vec<u16>>,
+    pub(crate) name: String,
+    pub(crate) target: Option<String>,
+    pub(crate) initiators: Vec<Pattern>,
+    pub(crate) luns: GroupLuns,
+}
+
+/// What the members of a group see.
+#[derive(Clone, Debug)]
+pub(crate) enum GroupLuns {
+    /// All LUNs of the target.
+    All,
+    /// Some of them.
+    Some(Vec<u16>),
+    /// A map of the group's own.
+    Own(BTreeMap<u16, GroupLun>),
+}
+
+/// An entry of a group's own map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct GroupLun {
+    pub(crate) source: GroupLunSource,
+    pub(crate) read_only: bool,
+}
+
+/// Where an entry leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum GroupLunSource {
+    /// To a unit, which no target needs to export.
+    Unit(UnitId),
+    /// To whatever is behind this LUN of the member's target.
+    TargetLun(u16),
 }
 
 impl InitiatorGroup {
+    /// A group with a unique name, about one target, or about every one (`None`). An initiator belongs to it if one of the patterns
+    /// matches, and no negated one. Members see all LUNs of the target, or those in `luns`; an empty list begins a map of the group's own.
+    pub fn new(
+        name: String,
+        target: Option<String>,
+        initiators: Vec<Pattern>,
+        luns: Option<Vec<u16>>,
+    ) -> InitiatorGroup {
+        let luns = match luns {
+            None => GroupLuns::All,
+            Some(luns) if luns.is_empty() => GroupLuns::Own(BTreeMap::new()),
+            Some(luns) => GroupLuns::Some(luns),
+        };
+        InitiatorGroup { name, target, initiators, luns }
+    }
+
+    /// Its own map; begun if need be.
+    pub(crate) fn own_map(&mut self) -> &mut BTreeMap<u16, GroupLun> {
+        if !matches!(self.luns, GroupLuns::Own(_)) {
+            self.luns = GroupLuns::Own(BTreeMap::new());
+        }
+        match &mut self.luns {
+            GroupLuns::Own(map) => map,
+            GroupLuns::All | GroupLuns::Some(_) => unreachable!("it was just made"),
+        }
+    }
+
+    /// An entry of its own map.
+    pub(crate) fn entry(&self, lun: u16) -> Result<GroupLun, AdminError> {
+        let found = match &self.luns {
+            GroupLuns::Own(map) => map.get(&lun).copied(),
+            GroupLuns::All | GroupLuns::Some(_) => None,
+        };
+        found.ok_or_else(|| AdminError::NotFound(format!("lun: the map of {} has no LUN {lun}", self.name)))
+    }
+
+    /// The units that its own map leads to.
+    pub(crate) fn units(&self) -> impl Iterator<Item = UnitId> {
+        let own = match &self.luns {
+            GroupLuns::Own(map) => Some(map),
+            GroupLuns::All | GroupLuns::Some(_) => None,
+        };
+        own.into_iter().flat_map(BTreeMap::values).filter_map(GroupLun::unit)
+    }
+
     /// Whether an initiator belongs to the group.
     pub fn contains(&self, initiator: &PortId, peer: IpAddr) -> bool {
         let (positive, negative): (Vec<&Pattern>, Vec<&Pattern>) =
@@ -32,6 +103,15 @@ impl InitiatorGroup {
     /// Whether logins to a target are this group's business.
     pub fn is_about(&self, target: &str) -> bool {
         self.target.as_deref().is_none_or(|of| of == target)
+    }
+}
+
+impl GroupLun {
+    pub(crate) fn unit(&self) -> Option<UnitId> {
+        match self.source {
+            GroupLunSource::Unit(unit) => Some(unit),
+            GroupLunSource::TargetLun(_) => None,
+        }
     }
 }
 
@@ -152,7 +232,7 @@ mod tests {
 
     fn group(patterns: &[&str]) -> InitiatorGroup {
         let initiators = patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
-        InitiatorGroup { name: "g".into(), target: None, initiators, luns: None }
+        InitiatorGroup::new("g".into(), None, initiators, None)
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fabric::ListenerState;
-use scsi::LogicalUnit;
+use scsi::{Addressing, LogicalUnit};
 
 use crate::connection::ConnectionState;
 use crate::controller::{Controller, Listener, LoginCounts};
-use crate::initiator_group::InitiatorGroup;
+use crate::initiator_group::{GroupLun, GroupLunSource, GroupLuns, InitiatorGroup};
 use crate::session::ChannelId;
 use crate::target::{Target, TargetLun};
 
@@ -21,6 +21,10 @@ pub struct TargetInfo {
     pub id_ext: u64,
     /// Second half of its port id.
     pub ioc_guid: u64,
+    /// Relative target port identifier.
+    pub relative_port: u16,
+    /// How REPORT LUNS lists LUNs.
+    pub addressing: Addressing,
     /// Its LUNs in ascending order.
     pub luns: Vec<LunInfo>,
     /// Sessions on it.
@@ -38,6 +42,34 @@ pub struct LunInfo {
     pub read_only: bool,
     /// The unit's identity.
     pub unit: Arc<LogicalUnit>,
+}
+
+/// An initiator group, for display.
+#[derive(Clone)]
+pub struct InitiatorGroupInfo {
+    /// Its name.
+    pub name: String,
+    /// The target it is about; `None`: every target.
+    pub target: Option<String>,
+    /// Its patterns.
+    pub initiators: Vec<String>,
+    /// The LUNs of the target that its members see; `None`: all, or those of `map`.
+    pub luns: Option<Vec<u16>>,
+    /// Its own map, in ascending order of LUN.
+    pub map: Option<Vec<MappedLunInfo>>,
+}
+
+/// A LUN of a group's own map, for display.
+#[derive(Clone)]
+pub struct MappedLunInfo {
+    /// Its number.
+    pub lun: u16,
+    /// The unit it leads to.
+    pub unit: Option<Arc<LogicalUnit>>,
+    /// Or the LUN of the target.
+    pub target_lun: Option<u16>,
+    /// Whether writes are refused.
+    pub read_only: bool,
 }
 
 /// A listener, for display.
@@ -114,6 +146,8 @@ impl Controller {
             name: target.name.clone(),
             id_ext: target.id_ext,
             ioc_guid: target.ioc_guid,
+            relative_port: target.relative_port,
+            addressing: target.addressing,
             luns: target.luns.iter().filter_map(lun).collect(),
             sessions: self.sessions.values().filter(|session| session.target == target.name).count(),
         };
@@ -131,8 +165,25 @@ impl Controller {
     }
 
     /// All initiator groups, in the order of their creation.
-    pub fn initiator_groups(&self) -> &[InitiatorGroup] {
-        &self.initiator_groups
+    pub fn initiator_groups(&self) -> Vec<InitiatorGroupInfo> {
+        let mapped = |(&lun, entry): (&u16, &GroupLun)| {
+            let unit = entry.unit().and_then(|unit| self.units.get(unit)).map(|unit| Arc::clone(&unit.logical_unit));
+            let target_lun = match entry.source {
+                GroupLunSource::TargetLun(lun) => Some(lun),
+                GroupLunSource::Unit(_) => None,
+            };
+            MappedLunInfo { lun, unit, target_lun, read_only: entry.read_only }
+        };
+        let info = |group: &InitiatorGroup| {
+            let (luns, map) = match &group.luns {
+                GroupLuns::All => (None, None),
+                GroupLuns::Some(luns) => (Some(luns.clone()), None),
+                GroupLuns::Own(map) => (None, Some(map.iter().map(mapped).collect())),
+            };
+            let initiators = group.initiators.iter().map(ToString::to_string).collect();
+            InitiatorGroupInfo { name: group.name.clone(), target: group.target.clone(), initiators, luns, map }
+        };
+        self.initiator_groups.iter().map(info).collect()
     }
 
     /// All sessions, in the order of their creation.

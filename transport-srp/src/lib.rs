@@ -8,7 +8,7 @@
 //! The *data plane* is one [`PollGroup`] per reactor. It owns its channels and the commands on them for their whole life, its own
 //! buffers, and its own channel on every device. It takes no lock, and allocates only when a channel or a unit comes
 //! or goes. The two planes share nothing but facts that never change, a few atomics (pending unit attentions, write
-//! fences, counters), and the messages of `messages.rs`.
+//! fences, counters), and the messages of `messages.rs`. Poll groups share one thing more, the board of claims (`exclusion.rs`).
 //!
 //! # A command's path, top to bottom
 //!
@@ -17,6 +17,7 @@
 //!  SRP_CMD ─────►  1 poll_group.rs   poll()            a receive completed on channel C
 //!                  2 channel.rs      on_received()     one credit used, a command slot taken
 //!                  3 wire/iu.rs      parse()           bytes → Iu, or the channel is closed
+//!                    task_set.rs     admit()           its turn has come, unless an ORDERED command stands before it
 //!                  4 command.rs      handle(Arrived)   which way does data flow, how much?
 //!                        │ NeedTable/NeedData, Fetch   (data-out only, unless immediate data)
 //!  RDMA READ ◄──►  5 transfer.rs     descriptors → segments; perform.rs posts them → Fetched
@@ -46,10 +47,12 @@
 //! | unit | a logical unit; LUN is its number as one initiator sees it |
 //! | orphan | a command whose initiator no longer waits for it (aborted, or its channel died) while a device still works on it |
 //! | fence | holds commands that touch a unit's medium back while an orphan may still write there, or its device is exchanged |
+//! | claim | blocks of a unit, or a turn in its task set, that a command wants for itself, on all cores |
 //! | order | a request of task management to one poll group: abort what matches, say when nothing of it can reach the initiator |
 //!
 //! Reading order: `limits.rs`, `wire/`, `login.rs`, `command.rs`, `transfer.rs`, `respond.rs` (all of them sans-IO: no fabric, no clock, no
-//! device), then `channel.rs`, `perform.rs`, `poll_group.rs`, `management.rs`, then `controller.rs`, `control.rs`, `exchange.rs`.
+//! device), then `channel.rs`, `perform.rs`, `background.rs`, `poll_group.rs`, `task_set.rs`, `exclusion.rs`, `management.rs`, `clearing.rs`,
+//! then `controller.rs`, `control.rs`, `reservations.rs`, `exchange.rs`, `masking.rs`, `alua.rs`, `drive.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -57,38 +60,50 @@ pub mod limits;
 pub mod wire;
 
 mod administration;
+mod alua;
+mod background;
 mod channel;
+mod clearing;
 mod command;
 mod connection;
 mod control;
 mod controller;
+mod drive;
 mod exchange;
+mod exclusion;
 mod fence;
 mod initiator_group;
 mod inspection;
 mod login;
 mod management;
+mod masking;
 mod memory;
 mod messages;
 mod perform;
 mod poll_group;
+mod reservations;
 mod respond;
 mod session;
 mod slab;
 mod statistics;
+mod tags;
 mod target;
+mod task_set;
 mod transfer;
 
 #[cfg(any(test, feature = "test-utils"))]
 pub mod testing;
 
-pub use administration::{AdminError, LunOptions};
+pub use administration::{AdminError, LunOptions, QUEUE_DEPTH_MAX, TargetOptions};
+pub use alua::{PortGroupInfo, PortGroupOptions, StateChange, UnitStateInfo};
 pub use controller::{Controller, ControllerOptions, LoginCounts};
 pub use exchange::ExchangeState;
 pub use initiator_group::{InitiatorGroup, Pattern, PatternError};
-pub use inspection::{ChannelInfo, ListenerInfo, LunInfo, SessionInfo, TargetInfo};
+pub use inspection::{ChannelInfo, InitiatorGroupInfo, ListenerInfo, LunInfo, MappedLunInfo, SessionInfo, TargetInfo};
+pub use masking::LunSource;
 pub use memory::MemoryOptions;
 pub use poll_group::{PollGroup, PollGroupSeed};
+pub use reservations::ReservationInfo;
 
 #[cfg(test)]
 mod tests;

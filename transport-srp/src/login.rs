@@ -8,6 +8,7 @@ use crate::target::Target;
 use crate::wire::login::{
     LoginForm, LoginReject, LoginRequest, LoginResponse, MultiChannelAction, MultiChannelResult, RejectReason,
 };
+use crate::wire::port_id::PortId;
 
 /// Both buffer formats that SRP r16a knows: direct and indirect descriptors.
 const BUFFER_FORMATS: u16 = 0x0006;
@@ -47,16 +48,13 @@ pub(crate) fn decide(request: &LoginRequest, peer: IpAddr, policy: &Policy) -> R
     let target = find_target(request, policy.targets)?;
     check_formats(request)?;
     let name = &policy.targets[target].name;
-    let mut groups = policy.groups.iter().enumerate().filter(|(_, group)| group.is_about(name)).peekable();
-    let open = groups.peek().is_none();
-    let group = groups.find(|(_, group)| group.contains(&request.initiator_port_id, peer)).map(|(index, _)| index);
-    if group.is_none() && !open {
+    let group = group_of(name, &request.initiator_port_id, peer, policy.groups).map_err(|Unwelcome| {
         let why = format!(
             "no initiator group of target {name} contains {} at {peer}: let it in with srp_create_initiator_group",
             request.initiator_port_id
         );
-        return Err(Refusal { reason: RejectReason::ChannelLimit, why });
-    }
+        Refusal { reason: RejectReason::ChannelLimit, why }
+    })?;
     if policy.channels >= limits::CHANNELS_PER_SESSION_MAX {
         let why = format!(
             "it has {} channels already, the most of one session: log in with a smaller ch_count",
@@ -65,6 +63,25 @@ pub(crate) fn decide(request: &LoginRequest, peer: IpAddr, policy: &Policy) -> R
         return Err(Refusal { reason: RejectReason::ChannelLimit, why });
     }
     Ok(Grant { target, group, immediate_offset: immediate_offset(request) })
+}
+
+/// No group of the target contains the initiator.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unwelcome;
+
+/// The group that an initiator belongs to, by its index; `None` where no group is about the target.
+pub(crate) fn group_of(
+    target: &str,
+    initiator: &PortId,
+    peer: IpAddr,
+    groups: &[InitiatorGroup],
+) -> Result<Option<usize>, Unwelcome> {
+    let mut about = groups.iter().enumerate().filter(|(_, group)| group.is_about(target)).peekable();
+    if about.peek().is_none() {
+        return Ok(None);
+    }
+    let found = about.find(|(_, group)| group.contains(initiator, peer));
+    found.map(|(index, _)| Some(index)).ok_or(Unwelcome)
 }
 
 /// The answer to an accepted login. `others`: channels of the same nexus that were there before.
@@ -145,7 +162,14 @@ mod tests {
     use crate::wire::port_id::PortId;
 
     fn target() -> Target {
-        Target { name: "tgt0".into(), id_ext: 1, ioc_guid: 2, relative_port: 1, luns: BTreeMap::new() }
+        Target {
+            name: "tgt0".into(),
+            id_ext: 1,
+            ioc_guid: 2,
+            relative_port: 1,
+            addressing: Default::default(),
+            luns: BTreeMap::new(),
+        }
     }
 
     fn request() -> LoginRequest {
@@ -187,11 +211,8 @@ mod tests {
 
     #[test]
     fn the_first_matching_group_decides_and_a_target_with_groups_is_closed_to_others() {
-        let group = |name: &str, target: Option<&str>, pattern: &str| InitiatorGroup {
-            name: name.into(),
-            target: target.map(Into::into),
-            initiators: vec![pattern.parse().expect("a pattern")],
-            luns: None,
+        let group = |name: &str, target: Option<&str>, pattern: &str| {
+            InitiatorGroup::new(name.into(), target.map(Into::into), vec![pattern.parse().expect("a pattern")], None)
         };
         let groups =
             [group("other", Some("tgt9"), "*"), group("no", None, "10.1.*"), group("yes", Some("tgt0"), "10.0.*")];

@@ -6,6 +6,7 @@
 //! under way, because the initiator reuses the memory and the tag as soon as it has the answer.
 
 use arrayvec::ArrayVec;
+use scsi::UnitAttention;
 
 use crate::channel::Channel;
 use crate::command::{Abort, Command, Request, Stage};
@@ -13,7 +14,7 @@ use crate::limits;
 use crate::messages::{AbortScope, ToControl};
 use crate::poll_group::PollGroup;
 use crate::respond::Reply;
-use crate::session::UnitId;
+use crate::session::{SessionId, UnitId};
 use crate::slab::Key;
 use crate::wire::Tag;
 use crate::wire::tmf::{TaskManagement, TmfFunction, TmfStatus};
@@ -67,7 +68,10 @@ impl PollGroup {
 
     /// The control plane has an answer for a request of this core.
     pub(crate) fn management_done(&mut self, request: Key<Command>, status: TmfStatus) {
-        self.answer_management(request, status);
+        match self.commands.get(request).map(|command| command.stage) {
+            Some(Stage::Clearing) => self.cleared(request),
+            _ => self.answer_management(request, status),
+        }
     }
 
     /// Aborts what the control plane says.
@@ -77,6 +81,9 @@ impl PollGroup {
         let matching: Vec<(Key<Command>, Abort)> =
             self.commands.iter().filter_map(|(key, command)| Some((key, matches(&scope, command)?))).collect();
         for (key, abort) in matching {
+            if let Some(command) = self.commands.get(key).filter(|_| abort == Abort::Silent) {
+                tell_of_clearing(&scope, command);
+            }
             self.abort(key, order, abort, false);
         }
         self.order_progressed(order);
@@ -129,7 +136,10 @@ impl PollGroup {
             }
             return;
         }
-        if command.parked.take().is_some() {
+        if command.runs_on() && command.stage != Stage::Control {
+            return self.abort_executing(key, channel, abort);
+        }
+        if command.parked.take().is_some() || command.stage == Stage::Clearing {
             return self.finish_aborted(key, abort);
         }
         if command.executing.is_some() {
@@ -150,7 +160,7 @@ impl PollGroup {
         }
     }
 
-    /// The device keeps the command; its initiator gets the credit, and the status if one is due.
+    /// The device keeps the command, or it goes on in the background; its initiator gets the credit, and the status if one is due.
     fn abort_executing(&mut self, key: Key<Command>, channel: Key<Channel>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let tag = command.tag();
@@ -194,10 +204,43 @@ fn matches(scope: &AbortScope, command: &Command) -> Option<Abort> {
             (unit == of && nexus == session && command.tag() == tag).then_some(Abort::Silent)
         }
         AbortScope::TaskSet { session, unit: of } => (unit == of && nexus == session).then_some(Abort::Silent),
-        AbortScope::Unit { session, unit: of } => {
-            let told = nexus != session && command.unit().is_some_and(|entry| entry.logical_unit.task_aborted_status());
-            (unit == of).then_some(if told { Abort::WithStatus } else { Abort::Silent })
+        AbortScope::Unit { session, unit: of, told } => {
+            (unit == of).then_some(if told && nexus != session { Abort::WithStatus } else { Abort::Silent })
         }
+        AbortScope::Preempted { session, unit: of } => {
+            (command.is_using(of) && nexus == session).then(|| by_another(command))
+        }
+        AbortScope::Cleared { session, unit: of } => (unit == of).then(|| abort_by(session, command)),
+        AbortScope::Others { session, unit: of, everybody } => {
+            let concerned = unit == of && (everybody || nexus == session) && command.stage != Stage::Clearing;
+            concerned.then(|| abort_by(session, command))
+        }
+    }
+}
+
+/// How a command ends that a session aborts.
+fn abort_by(session: SessionId, command: &Command) -> Abort {
+    if command.nexus().session == session { Abort::Silent } else { by_another(command) }
+}
+
+/// How a command ends that another session aborts: as the TAS bit of the control mode page says (SPC-4).
+fn by_another(command: &Command) -> Abort {
+    let told = command.unit().is_some_and(|entry| entry.logical_unit.task_aborted_status());
+    if told { Abort::WithStatus } else { Abort::Silent }
+}
+
+/// A command of another session than the one that cleared its task set ends without a status: its initiator is told by COMMANDS CLEARED BY
+/// ANOTHER INITIATOR (SPC-4, TAS bit of the control mode page). After a reset it is told of that, and after PREEMPT AND ABORT of its registration.
+fn tell_of_clearing(scope: &AbortScope, command: &Command) {
+    let by = match *scope {
+        AbortScope::Cleared { session, .. } | AbortScope::Others { session, .. } => session,
+        AbortScope::Task { .. }
+        | AbortScope::TaskSet { .. }
+        | AbortScope::Unit { .. }
+        | AbortScope::Preempted { .. } => return,
+    };
+    if let Some(entry) = command.unit().filter(|_| command.nexus().session != by) {
+        entry.nexus.establish(UnitAttention::CommandsCleared);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use scsi::{ControlReply, ControlRequest, LogicalUnit, UnitAttention};
+use scsi::{ControlReply, ControlRequest, LogicalUnit, ProtectionType, UnitAttention};
 
 use crate::fence::Fence;
 use crate::session::{ChannelId, LunMap, Nexus, SessionId, UnitId};
@@ -29,22 +29,29 @@ pub(crate) enum ToGroup {
     SetLuns { channel: ChannelId, luns: Arc<LunMap> },
     /// Abort what matches; answered by `OrderDone`.
     Order { id: u64, scope: AbortScope },
-    /// The answer to a `ManagementRequest`.
+    /// The answer to a `ManagementRequest` or a `Clear`.
     ManagementDone { request: u64, status: TmfStatus },
     /// The answer to a `Control`.
     ControlDone { command: u64, reply: ControlReply },
 }
 
-/// Which commands a task management function is about.
+/// Which commands a task management function, or a PREEMPT AND ABORT, is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AbortScope {
     /// ABORT TASK that was not found on its own channel: one tag of one session.
     Task { session: SessionId, unit: UnitId, tag: Tag },
     /// ABORT TASK SET: all of one session's commands for a unit.
     TaskSet { session: SessionId, unit: UnitId },
-    /// CLEAR TASK SET, LUN RESET: everybody's commands for a unit. Commands of other sessions end with TASK ABORTED status, as the
-    /// TAS bit of our control mode page says.
-    Unit { session: SessionId, unit: UnitId },
+    /// LUN RESET: everybody's commands for a unit. Commands of other sessions end with TASK ABORTED status if they are `told`: if the TAS bit
+    /// of the control mode page was set before the reset.
+    Unit { session: SessionId, unit: UnitId, told: bool },
+    /// CLEAR TASK SET: likewise, as the TAS bit says; and where it is clear, other sessions are told by a unit attention.
+    Cleared { session: SessionId, unit: UnitId },
+    /// A command of the session ended that takes others with it: as `TaskSet`, or as `Cleared` if it takes `everybody`'s; but not those that
+    /// ended in the same way (`clearing.rs`).
+    Others { session: SessionId, unit: UnitId, everybody: bool },
+    /// PREEMPT AND ABORT of another: all of one session's commands for a unit, those on other units that are at its device included.
+    Preempted { session: SessionId, unit: UnitId },
 }
 
 /// A channel as its poll group needs it.
@@ -80,6 +87,11 @@ pub(crate) enum ToControl {
     ManagementRequest { channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag },
     /// A SCSI command that the control plane carries out; answered by `ControlDone`.
     Control { channel: ChannelId, command: u64, unit: UnitId, request: ControlRequest, parameters: Box<[u8]> },
+    /// A FORMAT UNIT has written all blocks of a unit that is to have another type of protection; answered by `ControlDone` if anybody waits
+    /// for it.
+    Formatted { unit: UnitId, protection: ProtectionType, session: SessionId, waiting: Option<(ChannelId, u64)> },
+    /// A command has ended that takes others with it; answered by `ManagementDone` once nothing of them can reach an initiator any more.
+    Clear { channel: ChannelId, command: u64, unit: UnitId, everybody: bool },
     /// A device told one session, if any, what all of them have to know.
     UnitChanged { unit: UnitId, attention: UnitAttention, told: Option<SessionId> },
     /// A LOGICAL UNIT RESET has reached the SCSI device behind its unit.

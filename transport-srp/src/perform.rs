@@ -8,6 +8,7 @@ use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
 use crate::command::{Abort, Action, Command, Event, Request, Stage};
+use crate::exclusion::Extent;
 use crate::messages::{ChannelFailure, ToControl};
 use crate::poll_group::{PollGroup, Unit};
 use crate::respond::Reply;
@@ -15,7 +16,7 @@ use crate::session::LunEntry;
 use crate::slab::Key;
 
 /// What became of an action.
-enum Performed {
+pub(crate) enum Performed {
     /// It goes on by itself: a completion will come.
     Started,
     /// It is done; this follows at once.
@@ -26,7 +27,7 @@ enum Performed {
 
 /// What a parked command waits for.
 #[derive(Clone, Copy)]
-enum Queue {
+pub(crate) enum Queue {
     Table,
     Data,
     Send,
@@ -45,10 +46,13 @@ impl PollGroup {
     pub(crate) fn carry_out(&mut self, key: Key<Command>, mut action: Action) {
         loop {
             let performed = match action {
+                Action::Start => self.start(key),
                 Action::NeedTable => self.take_table(),
                 Action::NeedData(len) => self.take_data(len),
                 Action::Fetch(data) => self.fetch(key, data),
+                Action::Claim(extent, buf) => self.claim(key, extent, buf),
                 Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
+                Action::AnswerEarly => self.answer_early(key),
                 Action::Control { request, parameters } => self.ask_control(key, request, parameters),
                 Action::Deliver(data) => self.deliver(key, data),
             };
@@ -108,6 +112,15 @@ impl PollGroup {
     fn ask_control(&mut self, key: Key<Command>, request: ControlRequest, parameters: Box<[u8]>) -> Performed {
         let Some(command) = self.commands.get(key) else { return Performed::Started };
         let channel = command.channel.and_then(|channel| self.channels.get(channel)).map(|channel| channel.id);
+        if let (ControlRequest::Formatted { protection }, Some(unit)) = (request, command.unit_id()) {
+            let (session, waiting) = (command.nexus().session, channel.map(|channel| (channel, key.to_bits())));
+            self.send(ToControl::Formatted { unit, protection, session, waiting });
+            return match waiting {
+                Some(_) => Performed::Started,
+                // Until that is done, nobody can use the medium; what becomes of it, the unit tells everybody.
+                None => Performed::Followed(Event::Controlled(ControlReply::Good(Box::default()))),
+            };
+        }
         let (Some(channel), Some(unit)) = (channel, command.unit_id()) else {
             let reply = ControlReply::CheckCondition(Sense::LOGICAL_UNIT_NOT_SUPPORTED);
             return Performed::Followed(Event::Controlled(reply));
@@ -126,18 +139,33 @@ impl PollGroup {
         blocks: u64,
         data: Option<IoBuf>,
     ) -> Performed {
-        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let Some(command) = self.commands.get(key) else { return Performed::Started };
         let unit_id = command.unit_of(on).map(|entry| entry.unit);
+        if command.runs_on() && unit_id.is_some_and(|id| self.is_removing(id)) {
+            // Nobody waits for it, and its unit would wait for nothing else.
+            return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
+        }
+        if let Some(sense) = command.interruption() {
+            return Performed::Followed(Event::Interrupted(data.map(IoBuf::into_buf), sense));
+        }
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let entry = command.unit_of(on);
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
+        // A command holds its own unit, but not the others that it uses: one may have been removed, and its number given away.
+        let unit = unit.filter(|unit| on.is_none() || entry.is_some_and(|entry| unit.is(&entry.logical_unit)));
         let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         };
-        if fence.is_raised() {
+        let extent = touched(op, lba, blocks);
+        if fence.is_raised() || self.claims.forbids(unit_id, extent, command.place.range) {
             return Performed::Parked(Action::Submit { on, op, lba, blocks, data }, Queue::Device);
         }
         match device.submit(BlockIo { op, lba, blocks, data, tag: key.to_bits() }, self.now.0) {
             Ok(()) => {
                 command.executing = Some(op);
+                command.extent = extent;
+                #[cfg(test)]
+                crate::tests::witness::submitted(self.number, key, unit_id, extent);
                 command.executing_on = on;
                 if !std::mem::replace(busy, true) {
                     self.busy_units.push(unit_id);
@@ -150,9 +178,16 @@ impl PollGroup {
 
     /// RDMA WRITEs of the next segments; behind the last of them the response.
     fn deliver(&mut self, key: Key<Command>, data: Option<IoBuf>) -> Performed {
+        if self.commands.get(key).is_some_and(|command| command.channel.is_none()) {
+            self.end_background(key);
+            return Performed::Started;
+        }
         let Some((command, channel)) = command_and_channel(&mut self.commands, &mut self.channels, key) else {
             return Performed::Started;
         };
+        if command.has_to_clear() {
+            return self.clear_others(key);
+        }
         let fabric = &mut self.fabrics[channel.fabric].group;
         let slots = fabric.send_slots_free(channel.qp);
         let needed = if command.remaining() > 0 { 2 } else { 1 };
@@ -180,6 +215,7 @@ impl PollGroup {
         channel.credits_used -= delta;
         if command.failed() {
             channel.statistics.failures.increment();
+            command.note_status();
         }
         let message = channel.messages.pop().map(|mut buf| {
             let len = command.build_response(delta.cast_signed(), buf.bytes_mut());
@@ -187,6 +223,7 @@ impl PollGroup {
         });
         command.stage = Stage::Responding;
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
+        self.leave_task_set(key, false);
         Performed::Started
     }
 
@@ -278,8 +315,21 @@ impl PollGroup {
 
     /// The device is done with an operation.
     pub(crate) fn on_executed(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
+        #[cfg(test)]
+        crate::tests::witness::executed(self.number, key);
+        let Some(command) = self.commands.get(key) else { return };
+        let peer = command.executing_on.and(command.executing_unit()).map(|entry| entry.unit);
+        self.go_on(key, data, result);
+        if let Some(peer) = peer
+            && self.is_removing(peer)
+        {
+            self.close_if_unused(peer);
+        }
+    }
+
+    fn go_on(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        if command.channel.is_none() {
+        if command.channel.is_none() && !command.runs_on() {
             // What a SCSI device told a command that nobody waits for concerns its own initiator as well.
             let device = command.executing.is_some_and(|op| matches!(op, Op::Scsi { .. }));
             let attention = data.as_ref().filter(|_| device && result.is_ok()).map(IoBuf::bytes);
@@ -304,6 +354,7 @@ impl PollGroup {
 
     /// A command is over: its slot and whatever it still holds become free.
     pub(crate) fn finish(&mut self, key: Key<Command>) {
+        self.leave_task_set(key, false);
         let Some(command) = self.commands.remove(key) else { return };
         if let Some(channel) = command.channel {
             self.unlist_command(channel, command.position);
@@ -324,6 +375,10 @@ impl PollGroup {
     /// An aborted command came to rest with nothing of it under way.
     pub(crate) fn finish_aborted(&mut self, key: Key<Command>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
+        if command.receive.is_none() {
+            // It had its data where they arrived, and the buffer went with the action that it waited for.
+            command.receive = self.memory.receives.get();
+        }
         match (abort, command.channel) {
             (Abort::WithStatus, Some(_)) => {
                 let action = command.answer(Reply::TaskAborted);
@@ -342,9 +397,11 @@ impl PollGroup {
     /// Detaches a command from its channel while the device works on it. Its initiator may be answered as if it were over.
     pub(crate) fn orphan(&mut self, key: Key<Command>) -> Option<Buf> {
         let command = self.commands.get_mut(key)?;
-        let channel = command.channel.take()?;
+        let channel = command.channel?;
         let receive = command.receive.take();
+        command.abandon_job();
         if let Some(unit) = command.executing_unit()
+            && !command.runs_on()
             && command.executing.is_some_and(|op| changes_medium(op) || moves_medium(op, unit))
         {
             unit.fence.raise();
@@ -352,6 +409,8 @@ impl PollGroup {
         }
         let position = command.position;
         command.orphan_of = Some(channel);
+        self.leave_task_set(key, true);
+        self.commands.get_mut(key)?.channel = None;
         self.unlist_command(channel, position);
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.orphans += 1;
@@ -359,7 +418,7 @@ impl PollGroup {
         receive
     }
 
-    fn finish_orphan(&mut self, key: Key<Command>) {
+    pub(crate) fn finish_orphan(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.fenced
             && let Some(unit) = command.executing_unit()
@@ -385,8 +444,11 @@ impl PollGroup {
         for command in commands {
             let Some(entry) = self.commands.get_mut(command) else { continue };
             let waits = matches!(entry.request, Request::Management(_)) && entry.stage == Stage::Arrived
-                || entry.stage == Stage::Control;
-            if entry.parked.take().is_some() || waits {
+                || matches!(entry.stage, Stage::Control | Stage::Clearing);
+            if entry.runs_on() && entry.stage != Stage::Control {
+                drop(self.orphan(command));
+                self.settle_orders(command);
+            } else if entry.parked.take().is_some() || waits {
                 self.finish(command);
             } else if entry.executing.is_some() {
                 drop(self.orphan(command));
@@ -411,6 +473,17 @@ impl PollGroup {
 impl From<WorkError> for ChannelFailure {
     fn from(error: WorkError) -> ChannelFailure {
         ChannelFailure::Work(error)
+    }
+}
+
+/// The blocks that an operation reads or changes: all of them, where the device alone knows; none, where it does neither.
+fn touched(op: Op, lba: u64, blocks: u64) -> Extent {
+    match op {
+        Op::Scsi { .. } => Extent::ALL,
+        Op::Flush => Extent::default(),
+        Op::Read | Op::Write { .. } | Op::Unmap | Op::WriteZeroes { .. } | Op::LbaStatus => {
+            Extent { start: lba, end: lba.saturating_add(blocks) }
+        }
     }
 }
 

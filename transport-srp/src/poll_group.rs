@@ -12,6 +12,7 @@ use scsi::LogicalUnit;
 
 use crate::channel::Channel;
 use crate::command::{Command, Event};
+use crate::exclusion::{Board, Claims};
 use crate::fence::Fence;
 use crate::limits::{COMPLETIONS_PER_ROUND, DEVICE_DEPTH, KEEPALIVE_PERIOD, MAILBOX_MESSAGES, MESSAGES_PER_ROUND};
 use crate::management::Order;
@@ -38,8 +39,15 @@ pub struct PollGroup {
     pub(crate) table_waiters: VecDeque<Key<Command>>,
     /// Commands that wait for a data buffer.
     pub(crate) data_waiters: VecDeque<Key<Command>>,
-    /// Commands that wait for a fence to be lowered, or for room at their device.
+    /// Commands that wait for their turn in the task set, for blocks that others claim, for a fence to be lowered, or for room at
+    /// their device.
     pub(crate) device_waiters: VecDeque<Key<Command>>,
+    /// What is claimed on the board of all cores.
+    pub(crate) claims: Claims,
+    /// Commands so far.
+    pub(crate) arrivals: u64,
+    /// ORDERED commands that have not ended, as they arrived.
+    pub(crate) ordered: Vec<Key<Command>>,
     /// Channels to be let go of once nothing is outstanding on them.
     pub(crate) ending: Vec<Key<Channel>>,
     pub(crate) segments: Segments,
@@ -47,6 +55,9 @@ pub struct PollGroup {
     /// Tests: what is at the devices stays there.
     #[cfg(test)]
     pub(crate) devices_held: bool,
+    /// Tests: tells groups apart.
+    #[cfg(test)]
+    pub(crate) number: usize,
     next_keepalive: Instant,
     inbox: Receiver<ToGroup>,
     outbox: Sender<ToControl>,
@@ -72,11 +83,19 @@ pub(crate) struct Unit {
     removing: bool,
 }
 
+impl Unit {
+    /// Whether it is this one, and not another under its number.
+    pub(crate) fn is(&self, logical_unit: &Arc<LogicalUnit>) -> bool {
+        Arc::ptr_eq(&self.logical_unit, logical_unit)
+    }
+}
+
 /// What a poll group is made from; it can be sent to the reactor's thread, where [`PollGroupSeed::settle`] makes it.
 pub struct PollGroupSeed {
     pub(crate) fabrics: Vec<fabric::PollGroup>,
     pub(crate) region: Arc<Region>,
     pub(crate) memory: MemoryOptions,
+    pub(crate) board: Arc<Board>,
     pub(crate) inbox: Receiver<ToGroup>,
     pub(crate) outbox: Sender<ToControl>,
 }
@@ -98,11 +117,16 @@ impl PollGroupSeed {
             table_waiters: VecDeque::new(),
             data_waiters: VecDeque::new(),
             device_waiters: VecDeque::new(),
+            claims: Claims::new(self.board),
+            arrivals: 0,
+            ordered: Vec::new(),
             ending: Vec::new(),
             segments: Segments::new(),
             now: Instant::default(),
             #[cfg(test)]
             devices_held: false,
+            #[cfg(test)]
+            number: 0,
             next_keepalive: Instant::default(),
             inbox: self.inbox,
             outbox: self.outbox,
@@ -123,6 +147,7 @@ impl Poller for PollGroup {
         let mut work = self.take_messages();
         work += self.poll_fabrics();
         work += self.poll_devices();
+        self.heed_claims();
         self.reopen_units();
         self.resume_waiters();
         self.end_channels();
@@ -210,7 +235,10 @@ impl PollGroup {
         }
         let mut work = 0;
         let mut next = 0;
-        while let Some(&unit) = self.busy_units.get(next) {
+        // What completes may submit more: then its unit is entered again, and has its turn in the next round. Otherwise a command of many
+        // operations, as SANITIZE is, would have the core for itself where the device is done at once.
+        for _ in 0..self.busy_units.len() {
+            let Some(&unit) = self.busy_units.get(next) else { break };
             let mut done = std::mem::take(&mut self.done);
             let idle = match self.units.get_mut(unit.0 as usize) {
                 Some(Some(Unit { device: Some(device), busy, .. })) => {
@@ -224,11 +252,12 @@ impl PollGroup {
                 self.on_executed(Key::from_bits(finished.tag), finished.data, finished.result);
             }
             self.done = done;
-            // What completed may have submitted more: then the unit was entered again behind the others.
-            if idle {
-                self.busy_units.swap_remove(next);
-            } else {
-                next += 1;
+            // What completed may have submitted more: then the unit was entered again behind the others. Or it was the last that used
+            // a unit which is being removed: then the unit is not here any more, and another is in its place.
+            match self.busy_units.get(next) == Some(&unit) {
+                true if idle => drop(self.busy_units.remove(next)),
+                true => next += 1,
+                false => {}
             }
         }
         work

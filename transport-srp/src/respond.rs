@@ -29,12 +29,13 @@ pub(crate) fn data_in_moved(reply: &Reply, command: &Command) -> u32 {
 }
 
 /// Writes the response of a command into `out` and returns its length. `data_out_len` is what the CDB takes from the initiator,
-/// `device_sense` what a SCSI device said.
+/// `device_sense` what a SCSI device said, `descriptor_sense` the D_SENSE bit of the unit's control mode page.
 pub(crate) fn command(
     reply: &Reply,
     command: &Command,
     data_out_len: u32,
     device_sense: &[u8],
+    descriptor_sense: bool,
     delta: i32,
     out: &mut [u8],
 ) -> usize {
@@ -42,7 +43,7 @@ pub(crate) fn command(
     let (status, sense) = match reply {
         Reply::Ended(Ending::Good { .. }) => (0, &[][..]),
         Reply::Ended(Ending::CheckCondition(found)) => {
-            let len = found.write(false, &mut room);
+            let len = found.write(descriptor_sense, &mut room);
             (ScsiStatus::CheckCondition as u8, &room[..len])
         }
         Reply::Ended(Ending::Status(status)) => (*status as u8, &[][..]),

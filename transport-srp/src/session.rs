@@ -1,9 +1,11 @@
 //! What both planes know of a session: the nexus, and the logical units it sees.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
-use scsi::{Address, Designation, LogicalUnit, Lun, Peer, PeerUnit, Peers, PortIds, UnitNexus};
+use scsi::{
+    Address, Addressing, Designation, LogicalUnit, Lun, Peer, PeerUnit, Peers, PortIds, UnitAttention, UnitNexus,
+};
 
 use crate::fence::Fence;
 use crate::wire::port_id::PortId;
@@ -30,8 +32,15 @@ pub(crate) struct Nexus {
 }
 
 impl Nexus {
-    pub(crate) fn new(session: SessionId, initiator: PortId, target: PortId, relative_target_port: u16) -> Arc<Nexus> {
-        let ports = PortIds { initiator_port_id: initiator.0, target_port_id: target.0, relative_target_port };
+    pub(crate) fn new(
+        session: SessionId,
+        initiator: PortId,
+        target: PortId,
+        relative_target_port: u16,
+        addressing: Addressing,
+    ) -> Arc<Nexus> {
+        let ports =
+            PortIds { initiator_port_id: initiator.0, target_port_id: target.0, relative_target_port, addressing };
         Arc::new(Nexus { session, ports, channels: AtomicU32::new(0) })
     }
 
@@ -61,6 +70,8 @@ pub(crate) struct LunEntry {
 pub(crate) struct LunMap {
     luns: Vec<Lun>,
     entries: Vec<LunEntry>,
+    /// Another is on its way to the channels.
+    is_outdated: AtomicBool,
 }
 
 impl LunMap {
@@ -68,7 +79,13 @@ impl LunMap {
     pub(crate) fn new(mut entries: Vec<LunEntry>) -> Arc<LunMap> {
         entries.sort_by_key(|entry| entry.lun);
         entries.dedup_by_key(|entry| entry.lun);
-        Arc::new(LunMap { luns: entries.iter().map(|entry| entry.lun).collect(), entries })
+        Arc::new(LunMap { luns: entries.iter().map(|entry| entry.lun).collect(), entries, is_outdated: false.into() })
+    }
+
+    /// Says that another map comes; to be called before anybody is told of what changed.
+    pub(crate) fn set_outdated(&self) {
+        self.is_outdated.store(true, Ordering::Relaxed);
+        fence(Ordering::Release);
     }
 
     /// What REPORT LUNS shows.
@@ -95,16 +112,55 @@ impl LunMap {
 
 impl Peers for LunMap {
     fn find(&self, descriptor: &Designation<'_>) -> Option<Peer> {
-        const NAA: u8 = 3;
-        let has = |entry: &LunEntry| match descriptor.kind {
-            NAA => entry.logical_unit.naa().to_be_bytes() == descriptor.designator,
-            _ => false,
-        };
+        let has = |entry: &LunEntry| entry.logical_unit.is_named(descriptor);
         self.entries.iter().position(has).and_then(|index| u16::try_from(index).ok()).map(Peer)
     }
 
     fn unit(&self, peer: Peer) -> Option<PeerUnit<'_>> {
         let entry = self.entries.get(usize::from(peer.0))?;
         Some(PeerUnit { unit: &entry.logical_unit, nexus: &entry.nexus, read_only: entry.read_only })
+    }
+
+    /// A channel may list its LUNs when the next map is under way and its news has been told already. That is not to be forgotten with
+    /// this list.
+    fn clear(&self, attention: UnitAttention) {
+        self.entries.iter().for_each(|entry| entry.nexus.clear(attention));
+        // Pairs with the one of `set_outdated`: whoever took news of another map away sees that this one is outdated.
+        fence(Ordering::Acquire);
+        if self.is_outdated.load(Ordering::Relaxed) {
+            self.entries.iter().for_each(|entry| entry.nexus.establish(attention));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map() -> Arc<LunMap> {
+        let bdev = bdev::null::create(bdev::null::NullOptions {
+            name: "disk".into(),
+            num_blocks: 8,
+            block_size: 512,
+            ..Default::default()
+        });
+        let unit = scsi::UnitOptions::new(bdev.expect("a null device"));
+        let (nexus, fence) = Default::default();
+        let logical_unit = Arc::new(LogicalUnit::new(unit).expect("a unit"));
+        LunMap::new(vec![LunEntry { lun: Lun(3), unit: UnitId(0), logical_unit, nexus, fence, read_only: false }])
+    }
+
+    /// REPORT LUNS on one core, while the control thread adds a LUN and the new map waits in the core's mailbox.
+    #[test]
+    fn an_outdated_list_does_not_take_the_news_of_the_next_away() {
+        let map = map();
+        let nexus = &map.entries()[0].nexus;
+        nexus.establish(UnitAttention::ReportedLunsChanged);
+        map.clear(UnitAttention::ReportedLunsChanged);
+        assert!(!nexus.has_pending());
+        map.set_outdated();
+        nexus.establish(UnitAttention::ReportedLunsChanged);
+        map.clear(UnitAttention::ReportedLunsChanged);
+        assert_eq!(nexus.take(), Some(UnitAttention::ReportedLunsChanged));
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use scsi::{LogicalUnit, Saved};
+use scsi::alua::AccessState;
+use scsi::reservations::Reservations;
+use scsi::{Addressing, LogicalUnit, Saved};
 
 use crate::fence::Fence;
 use crate::session::UnitId;
@@ -17,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) ioc_guid: u64,
     /// SAM relative target port identifier, from 1.
     pub(crate) relative_port: u16,
+    /// How REPORT LUNS lists its LUNs.
+    pub(crate) addressing: Addressing,
     pub(crate) luns: BTreeMap<u16, TargetLun>,
 }
 
@@ -39,6 +43,9 @@ pub(crate) struct ExportedUnit {
     pub(crate) fence: Arc<Fence>,
     /// What it keeps over restarts.
     pub(crate) saved: Saved,
+    pub(crate) reservations: Reservations,
+    /// States that the administrator set for it alone, by the group's number. None of them is in `saved` too: the later word counts.
+    pub(crate) access_states: BTreeMap<u16, AccessState>,
     /// LUNs that refer to it.
     pub(crate) references: usize,
     /// Poll groups that still have to close it, once nothing refers to it.
@@ -49,19 +56,58 @@ pub(crate) struct ExportedUnit {
 #[derive(Default)]
 pub(crate) struct Units {
     units: HashMap<u32, ExportedUnit>,
+    /// Numbers below the number of entries that were made which are free.
+    free: Vec<u32>,
+    /// Live units: LUNs refer to them.
+    by_bdev: HashMap<String, UnitId>,
+    by_naa: HashMap<u64, UnitId>,
 }
 
 impl Units {
     /// The live unit over a bdev.
     pub(crate) fn find(&self, bdev: &str) -> Option<UnitId> {
-        let live = |unit: &ExportedUnit| unit.references > 0 && unit.logical_unit.bdev().info().name == bdev;
-        self.units.iter().find(|(_, unit)| live(unit)).map(|(&id, _)| UnitId(id))
+        self.by_bdev.get(bdev).copied()
     }
 
+    /// The live unit that has an identity of this one: another's NAA or EUI-64 designator.
+    pub(crate) fn find_same(&self, unit: &LogicalUnit) -> Option<&ExportedUnit> {
+        let same_naa = self.by_naa.get(&unit.naa()).and_then(|&id| self.get(id));
+        same_naa.or_else(|| {
+            let eui64 = unit.eui64()?;
+            let live = self.units.values().filter(|unit| unit.references > 0);
+            live.into_iter().find(|other| other.logical_unit.eui64() == Some(eui64))
+        })
+    }
+
+    /// One LUN more refers to a unit.
+    pub(crate) fn refer(&mut self, id: UnitId) {
+        if let Some(unit) = self.units.get_mut(&id.0) {
+            unit.references += 1;
+        }
+    }
+
+    /// One LUN fewer; whether it was the last, and `groups` poll groups are to close the unit.
+    pub(crate) fn release(&mut self, id: UnitId, groups: usize) -> bool {
+        let Some(unit) = self.units.get_mut(&id.0) else { return false };
+        unit.references -= 1;
+        if unit.references > 0 {
+            return false;
+        }
+        unit.closing = groups;
+        self.by_bdev.remove(&unit.logical_unit.bdev().info().name);
+        self.by_naa.remove(&unit.logical_unit.naa());
+        true
+    }
+
+    /// Makes an entry, to be referred to at once.
     pub(crate) fn insert(&mut self, logical_unit: LogicalUnit, saved: Saved) -> UnitId {
-        let id = (0..).find(|id| !self.units.contains_key(id)).unwrap_or_default();
+        let id = self.free.pop().unwrap_or(self.units.len() as u32);
+        self.by_bdev.insert(logical_unit.bdev().info().name.clone(), UnitId(id));
+        self.by_naa.insert(logical_unit.naa(), UnitId(id));
         let logical_unit = Arc::new(logical_unit);
-        let unit = ExportedUnit { logical_unit, fence: Arc::default(), saved, references: 0, closing: 0 };
+        let reservations = Reservations::from(&saved.reservations);
+        let (fence, access_states) = Default::default();
+        let unit = ExportedUnit { logical_unit, fence, saved, reservations, access_states, references: 0, closing: 0 };
         self.units.insert(id, unit);
         UnitId(id)
     }
@@ -80,6 +126,7 @@ impl Units {
             unit.closing = unit.closing.saturating_sub(1);
             if unit.closing == 0 && unit.references == 0 {
                 self.units.remove(&id.0);
+                self.free.push(id.0);
             }
         }
     }

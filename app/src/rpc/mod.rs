@@ -2,8 +2,10 @@
 
 mod base64;
 pub(crate) mod bdev;
+mod cdrom;
 mod framework;
-mod srp;
+mod reservations;
+pub(crate) mod srp;
 
 use rpc::{Errno, RpcError};
 use transport_srp::AdminError;
@@ -19,6 +21,8 @@ pub(crate) fn methods() -> Methods {
     framework::add(&mut methods);
     bdev::add(&mut methods);
     srp::add(&mut methods);
+    cdrom::add(&mut methods);
+    reservations::add(&mut methods);
     methods
 }
 

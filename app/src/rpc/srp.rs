@@ -1,14 +1,18 @@
-//! `srp_*`: targets, LUNs, listeners, initiator groups and sessions, shaped like SPDK's `iscsi_*` and `nvmf_*`.
+//! `srp_*`: targets, LUNs, listeners, initiator groups, target port groups and sessions, shaped like SPDK's `iscsi_*` and `nvmf_*`.
+
+pub(crate) mod initiator_groups;
+pub(crate) mod target_port_groups;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bdev::Bdev;
 use fabric::ListenerState;
 use rpc::{Errno, NoParams, RpcError};
-use scsi::Eui64Error;
+use scsi::{Addressing, DeviceType, Drive, Eui64, Eui64Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use transport_srp::{InitiatorGroup, LunOptions};
+use transport_srp::{LunOptions, TargetOptions};
 
 use super::{Methods, admin_error};
 use crate::appliance::Appliance;
@@ -18,13 +22,13 @@ pub(super) fn add(methods: &mut Methods) {
     methods.add("srp_delete_target", delete_target);
     methods.add("srp_target_add_lun", add_lun);
     methods.add("srp_target_remove_lun", remove_lun);
+    methods.add("srp_target_replace_lun", replace_lun);
     methods.add("srp_create_listener", create_listener);
     methods.add("srp_delete_listener", delete_listener);
-    methods.add("srp_create_initiator_group", create_initiator_group);
-    methods.add("srp_delete_initiator_group", delete_initiator_group);
+    initiator_groups::add(methods);
+    target_port_groups::add(methods);
     methods.add("srp_get_targets", get_targets);
     methods.add("srp_get_listeners", get_listeners);
-    methods.add("srp_get_initiator_groups", get_initiator_groups);
     methods.add("srp_get_sessions", get_sessions);
     methods.add("srp_get_devices", get_devices);
     methods.add("srp_get_stats", get_stats);
@@ -60,10 +64,36 @@ struct CreateTarget {
     name: String,
     id_ext: Hex64,
     ioc_guid: Hex64,
+    relative_target_port_id: Option<u16>,
+    #[serde(default)]
+    lun_addressing: LunAddressing,
+}
+
+/// How REPORT LUNS lists LUNs below 256.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LunAddressing {
+    #[default]
+    Peripheral,
+    Flat,
+}
+
+/// The name of a way of addressing.
+pub(crate) fn addressing_name(addressing: Addressing) -> &'static str {
+    match addressing {
+        Addressing::Peripheral => "peripheral",
+        Addressing::Flat => "flat",
+    }
 }
 
 fn create_target(appliance: &mut Appliance, params: CreateTarget) -> Result<bool, RpcError> {
-    appliance.controller.create_target(&params.name, params.id_ext.0, params.ioc_guid.0).map_err(admin_error)?;
+    let addressing = match params.lun_addressing {
+        LunAddressing::Peripheral => Addressing::Peripheral,
+        LunAddressing::Flat => Addressing::Flat,
+    };
+    let (id_ext, ioc_guid) = (params.id_ext.0, params.ioc_guid.0);
+    let options = TargetOptions { id_ext, ioc_guid, relative_port: params.relative_target_port_id, addressing };
+    appliance.controller.create_target_with(&params.name, &options).map_err(admin_error)?;
     Ok(true)
 }
 
@@ -86,33 +116,73 @@ struct AddLun {
     lun: Option<u16>,
     #[serde(default)]
     read_only: bool,
+    /// `disk` or `cdrom`.
+    device_type: Option<String>,
     product: Option<String>,
     vendor: Option<String>,
     revision: Option<String>,
     serial: Option<String>,
     naa: Option<Hex64>,
     eui64: Option<String>,
+    queue_depth: Option<u32>,
+    management_url: Option<String>,
 }
 
 fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
-    let missing = || RpcError::errno(Errno::NODEV, format!("bdev_name: there is no bdev {}", params.bdev_name));
-    let bdev = Arc::clone(appliance.bdevs.get(&params.bdev_name).ok_or_else(missing)?);
-    if let Some(user) = appliance.bdev_above(&params.bdev_name) {
-        let text = format!("bdev_name: bdev {} is in use by {user}: export that one", params.bdev_name);
+    let bdev = bdev_to_export(appliance, &params.bdev_name)?;
+    let target = params.target.clone();
+    appliance.controller.add_lun(&target, &bdev, &lun_options(params)?).map_err(admin_error)
+}
+
+fn replace_lun(appliance: &mut Appliance, params: AddLun) -> Result<bool, RpcError> {
+    let bdev = bdev_to_export(appliance, &params.bdev_name)?;
+    let lun = params.lun.ok_or_else(|| RpcError::invalid_params("lun: which one is to be replaced?"))?;
+    let target = params.target.clone();
+    appliance.controller.replace_lun(&target, lun, &bdev, &lun_options(params)?).map_err(admin_error)?;
+    Ok(true)
+}
+
+/// A bdev that stands alone.
+fn bdev_to_export(appliance: &Appliance, name: &str) -> Result<Arc<Bdev>, RpcError> {
+    let missing = || RpcError::errno(Errno::NODEV, format!("bdev_name: there is no bdev {name}"));
+    let bdev = Arc::clone(appliance.bdevs.get(name).ok_or_else(missing)?);
+    if let Some(user) = appliance.bdev_above(name) {
+        let text = format!("bdev_name: bdev {name} is in use by {user}: export that one");
         return Err(RpcError::errno(Errno::BUSY, text));
     }
-    let eui64 = params.eui64.map(|text| text.parse()).transpose();
-    let options = LunOptions {
+    Ok(bdev)
+}
+
+/// `disk` or `cdrom`.
+fn parse_device_type(text: Option<&str>) -> Result<Option<DeviceType>, RpcError> {
+    match text {
+        None => Ok(None),
+        Some("disk") => Ok(Some(DeviceType::Disk)),
+        Some("cdrom") => Ok(Some(DeviceType::CdRom)),
+        Some(other) => Err(RpcError::invalid_params(format!("device_type: {other:?} is neither disk nor cdrom"))),
+    }
+}
+
+fn lun_options(params: AddLun) -> Result<LunOptions, RpcError> {
+    let device_type = parse_device_type(params.device_type.as_deref())?;
+    Ok(LunOptions {
         lun: params.lun,
         read_only: params.read_only,
+        device_type,
         product: params.product,
         vendor: params.vendor,
         revision: params.revision,
         serial: params.serial,
         naa: params.naa.map(|naa| naa.0),
-        eui64: eui64.map_err(|error: Eui64Error| RpcError::invalid_params(format!("eui64: {error}")))?,
-    };
-    appliance.controller.add_lun(&params.target, &bdev, &options).map_err(admin_error)
+        eui64: parse_eui64(params.eui64)?,
+        queue_depth: params.queue_depth,
+        management_url: params.management_url,
+    })
+}
+
+fn parse_eui64(text: Option<String>) -> Result<Option<Eui64>, RpcError> {
+    let parsed = text.map(|text| text.parse()).transpose();
+    parsed.map_err(|error: Eui64Error| RpcError::invalid_params(format!("eui64: {error}")))
 }
 
 #[derive(Deserialize)]
@@ -155,39 +225,26 @@ fn delete_listener(appliance: &mut Appliance, params: Listener) -> Result<bool, 
     Ok(true)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CreateInitiatorGroup {
-    name: String,
-    initiators: Vec<String>,
-    luns: Option<Vec<u16>>,
-    target: Option<String>,
-}
-
-fn create_initiator_group(appliance: &mut Appliance, params: CreateInitiatorGroup) -> Result<bool, RpcError> {
-    let parse = |text: &String| text.parse().map_err(|error| RpcError::invalid_params(format!("initiators: {error}")));
-    let initiators = params.initiators.iter().map(parse).collect::<Result<_, _>>()?;
-    let group = InitiatorGroup { name: params.name, target: params.target, initiators, luns: params.luns };
-    appliance.controller.create_initiator_group(group).map_err(admin_error)?;
-    Ok(true)
-}
-
-fn delete_initiator_group(appliance: &mut Appliance, params: Name) -> Result<bool, RpcError> {
-    appliance.controller.delete_initiator_group(&params.name).map_err(admin_error)?;
-    Ok(true)
-}
-
 fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
     let targets = appliance.controller.targets().into_iter().map(|target| {
         let luns = target.luns.iter().map(|lun| {
             json!({"lun": lun.lun, "bdev_name": lun.bdev_name, "read_only": lun.read_only, "product": lun.unit.name(),
                 "vendor": lun.unit.vendor(), "revision": lun.unit.revision(), "serial": lun.unit.serial(),
-                "naa": format!("{:#018x}", lun.unit.naa()), "eui64": lun.unit.eui64().map(|eui64| eui64.to_string())})
+                "naa": format!("{:#018x}", lun.unit.naa()), "eui64": lun.unit.eui64().map(|eui64| eui64.to_string()),
+                "queue_depth": lun.unit.task_set().depth(), "management_url": lun.unit.management_url(),
+                "cdrom": lun.unit.drive().map(describe_drive)})
         });
         json!({"name": target.name, "id_ext": format!("{:#018x}", target.id_ext), "ioc_guid": format!("{:#018x}", target.ioc_guid),
+            "relative_target_port_id": target.relative_port, "lun_addressing": addressing_name(target.addressing),
             "sessions": target.sessions, "luns": luns.collect::<Vec<_>>()})
     });
     Ok(targets.collect())
+}
+
+/// What a CD drive's LUN has besides.
+fn describe_drive(drive: &Drive) -> Value {
+    let tray = if drive.is_open() { "open" } else { "closed" };
+    json!({"tray": tray, "ejected": drive.is_disc_out(), "removal_prevented": drive.is_locked()})
 }
 
 fn get_listeners(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
@@ -199,14 +256,6 @@ fn get_listeners(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, R
         json!({"fabric": listener.fabric, "address": listener.address.ip(), "port": listener.address.port(), "state": state, "reason": reason})
     });
     Ok(listeners.collect())
-}
-
-fn get_initiator_groups(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
-    let groups = appliance.controller.initiator_groups().iter().map(|group| {
-        let initiators: Vec<String> = group.initiators.iter().map(ToString::to_string).collect();
-        json!({"name": group.name, "target": group.target, "initiators": initiators, "luns": group.luns})
-    });
-    Ok(groups.collect())
 }
 
 fn get_sessions(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {

@@ -15,8 +15,8 @@ use fabric::roce::packet_io::Way;
 use fabric::{Completion, Connect, Control, ControlEvent, GroupId, PollGroup, QueuePairSizes};
 use hugepage_setup::AllocationRequest;
 use reactor::{Clock, SystemClock};
-use scsi::Lun;
 use scsi::wire::cdb::opcode;
+use scsi::{Addressing, Lun};
 use serde_json::json;
 use srpt_perf::initiator::cdb::{self, Cdb};
 use srpt_perf::initiator::{Answer, Channel, Event, Login, MemoryLayout, Slot, Transfer, Verdict};
@@ -50,7 +50,7 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
         let (mut target, at) = serve(folder.path(), &disks);
         let lun = kill % DISKS as u64;
         let disk = &mut disks[lun as usize];
-        let mut initiator = Initiator::login(at, lun, disk.block_bytes);
+        let mut initiator = Initiator::login(at, 7, lun, disk.block_bytes);
         let life = Duration::from_micros(random.below(LIFE_MAX.as_micros() as u64));
         initiator.write(disk, &mut random, life, kill / DISKS as u64);
         target.child.kill().expect("kill -9");
@@ -62,7 +62,7 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
     let (_target, at) = serve(folder.path(), &disks);
     for (lun, disk) in (0..).zip(&disks) {
         assert!(disk.written() >= KILLS / DISKS as u64 - 1, "{}: hardly anything was written", disk.name);
-        Initiator::login(at, lun, disk.block_bytes).compare(disk);
+        Initiator::login(at, 7, lun, disk.block_bytes).compare(disk);
     }
 }
 
@@ -192,7 +192,7 @@ impl Disk {
 }
 
 /// One channel, on this thread.
-struct Initiator {
+pub(super) struct Initiator {
     control: Control,
     group: PollGroup,
     channel: Channel,
@@ -216,14 +216,15 @@ enum Doing {
 }
 
 impl Initiator {
-    fn login(at: SocketAddr, lun: u64, block_bytes: u32) -> Initiator {
+    pub(super) fn login(at: SocketAddr, number: u64, lun: u64, block_bytes: u32) -> Initiator {
         let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize };
         let mapping = hugepage_setup::allocate(&AllocationRequest::new(layout.region_bytes())).expect("memory");
         let region = mem::Region::new(mapping);
         let mut control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: Way::default() }));
         control.add_region(Arc::clone(&region));
         let mut group = control.create_poll_group(GroupId(0));
-        let login = Login { initiator_port: PortId::new(0, 7), target_port: PortId::new(0x11, 0x22), immediate: true };
+        let login =
+            Login { initiator_port: PortId::new(0, number), target_port: PortId::new(0x11, 0x22), immediate: true };
         let sizes = QueuePairSizes {
             receives: layout.receives() as u32,
             sends: layout.messages().max(fabric::SEGMENTS_MAX + 1) as u32,
@@ -232,7 +233,7 @@ impl Initiator {
         let private_data = login.request(true);
         let connect = Connect { local, to: at, group: GroupId(0), sizes, reads_served: 4, private_data };
         let (connection, queue_pair) = control.connect(&connect).expect("a connection");
-        let lun = Lun(lun as u16).to_wire();
+        let lun = Lun(lun as u16).to_wire(Addressing::Peripheral);
         let channel = Channel::open(&mut group, queue_pair, &layout.cut(&region), &layout, lun, 1);
         let lanes = [Lane { block: 0, doing: Doing::Nothing }; LANES];
         let mut this =
@@ -338,20 +339,27 @@ impl Initiator {
     /// One command to its end, sent again for unit attentions; returns the slot's data.
     fn command(&mut self, cdb: &Cdb, transfer: Transfer) -> Vec<u8> {
         loop {
-            let slot = self.channel.take().expect("a slot");
-            self.channel.send(&mut self.group, slot, cdb, transfer);
-            let answer = self.until("an answer", |this| {
-                this.poll_fabric();
-                this.answers.pop()
-            });
-            let data = self.channel.data(slot).to_vec();
-            self.channel.give_back(slot);
+            let (answer, data) = self.send(cdb, transfer, &[]);
             match answer.verdict() {
                 Verdict::Good => return data,
                 Verdict::Again => {}
                 Verdict::Failed => panic!("{cdb:02x?}: {answer:?}"),
             }
         }
+    }
+
+    /// One command with this data-out, whatever comes of it: the answer, and the slot's data.
+    pub(super) fn send(&mut self, cdb: &Cdb, transfer: Transfer, data_out: &[u8]) -> (Answer, Vec<u8>) {
+        let slot = self.channel.take().expect("a slot");
+        self.channel.data_mut(slot)[..data_out.len()].copy_from_slice(data_out);
+        self.channel.send(&mut self.group, slot, cdb, transfer);
+        let answer = self.until("an answer", |this| {
+            this.poll_fabric();
+            this.answers.pop()
+        });
+        let data = self.channel.data(slot).to_vec();
+        self.channel.give_back(slot);
+        (answer, data)
     }
 
     fn until<T>(&mut self, what: &str, mut step: impl FnMut(&mut Initiator) -> Option<T>) -> T {

@@ -1,12 +1,18 @@
 //! The real binary as a process: its command line, its configuration, its socket, its end. Needs no RDMA device.
 
+mod alua;
+mod cdrom;
 mod change;
+mod copy;
 mod engine;
 mod kill;
+mod masking;
 mod protection;
 #[cfg(feature = "rbd")]
 mod rbd;
+mod reservations;
 mod roce;
+mod saved;
 mod spdk_client;
 mod statistics;
 mod wrappers;
@@ -214,11 +220,21 @@ fn what_is_wrong_is_named() {
         ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "naa": "what"}), "naa:"),
         ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "eui64": "0002c9030000"}), "eui64:"),
         ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "eui64": 12}), "eui64:"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "queue_depth": 0}), "queue_depth:"),
+        ("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "queue_depth": 65536}), "queue_depth:"),
+        (
+            "srp_target_add_lun",
+            json!({"target": "tgt0", "bdev_name": "null0", "management_url": "no url"}),
+            "management_url:",
+        ),
         ("srp_target_remove_lun", json!({"target": "tgt0", "lun": 7}), "LUN 7"),
         ("srp_create_listener", json!({"fabric": "carrier pigeon", "address": "127.0.0.1", "port": 5555}), "fabric"),
         ("srp_create_listener", json!({"address": "127.0.0.300", "port": 5555}), "address"),
         ("srp_create_initiator_group", json!({"name": "g", "initiators": ["host.example"]}), "host.example"),
         ("srp_close_session", json!({"id": 12}), "12"),
+        ("srp_get_reservations", json!({"bdev_name": "null0"}), "bdev_name: no target has a LUN on bdev null0"),
+        ("srp_clear_reservations", json!({"bdev_name": "nobody"}), "bdev_name: "),
+        ("srp_clear_reservations", json!({}), "bdev_name"),
         ("log_set_level", json!({"level": "LOUD"}), "level"),
         ("no_such_method", json!({}), "no_such_method"),
     ] {
@@ -252,9 +268,13 @@ fn a_saved_configuration_makes_the_same_target() {
         target.call(
             "srp_target_add_lun",
             json!({"target": "tgt0", "bdev_name": "disk01", "lun": 3, "vendor": "ACME", "product": "big one",
-                "eui64": "00:02:c9:03:00:00:12:34:00:00:00:01"}),
+                "eui64": "00:02:c9:03:00:00:12:34:00:00:00:01", "queue_depth": 64,
+                "management_url": "https://storage.example/disk01"}),
         );
-        assert_eq!(target.call("srp_get_targets", json!({}))[0]["luns"][0]["eui64"], "0x0002c9030000123400000001");
+        let shown = &target.call("srp_get_targets", json!({}))[0]["luns"][0];
+        assert_eq!(shown["queue_depth"], 64);
+        assert_eq!(shown["eui64"], "0x0002c9030000123400000001");
+        assert_eq!(shown["management_url"], "https://storage.example/disk01");
         target
             .call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "disk01", "lun": 4, "read_only": true}));
         target.call(

@@ -12,6 +12,7 @@
 //! unlocked with its last channel. Nothing is noticed by itself: asking a file's size once a second would hang the control
 //! thread on a dead NFS server.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -54,12 +55,23 @@ pub struct Replacement {
 /// contradict what initiators were told of the device.
 pub fn rescan(bdev: &Bdev) -> Result<Option<Replacement>, CreateError> {
     let backing = backing(bdev)?;
-    let options = &backing.options;
+    look(bdev, backing, &backing.filename())
+}
+
+/// As [`rescan()`], of a file that may have another name: a disc in a drive is an image file, and the next disc another one.
+///
+/// # Errors
+/// As for [`rescan()`].
+pub fn change_file(bdev: &Bdev, filename: &Path) -> Result<Option<Replacement>, CreateError> {
+    look(bdev, backing(bdev)?, filename)
+}
+
+fn look(bdev: &Bdev, backing: &Backing, filename: &Path) -> Result<Option<Replacement>, CreateError> {
     if let Some(file) = backing.file() {
-        match file.is_in_place() {
+        match file.is_at(filename) {
             Ok(true) => {
-                let bytes = file.bytes().map_err(open::failed(&options.filename, "does not tell its size"))?;
-                let num_blocks = open::whole_blocks(&options.filename, bytes, bdev.info().block_size)?;
+                let bytes = file.bytes().map_err(open::failed(filename, "does not tell its size"))?;
+                let num_blocks = open::whole_blocks(filename, bytes, bdev.info().block_size)?;
                 bdev.set_num_blocks(num_blocks);
                 bdev.set_ready(true);
                 return Ok(None);
@@ -69,24 +81,25 @@ pub fn rescan(bdev: &Bdev) -> Result<Option<Replacement>, CreateError> {
                 if file.is_dead() {
                     bdev.set_ready(false);
                 }
-                return Err(open::failed(&options.filename, "cannot be examined")(errno));
+                return Err(open::failed(filename, "cannot be examined")(errno));
             }
         }
     }
     let again = UringOptions {
+        filename: filename.to_owned(),
         block_size: Some(bdev.info().data_block_size()),
         // Whatever its size is, it is taken; and none is made.
         size: None,
         wait_for_file: true,
-        ..options.clone()
+        ..backing.options.clone()
     };
     let helper = Helper::start(&bdev.info().name).map_err(|source| CreateError::Thread { source })?;
     let Opened { fd, num_blocks, data_block_size, facts } = open::open(&again)?;
-    let Some(fd) = fd else { return Err(open::failed(&options.filename, "does not exist")(Errno::NOENT)) };
-    check_facts(bdev.info(), &facts, status::finds_holes(&fd))?;
+    let Some(fd) = fd else { return Err(open::failed(filename, "does not exist")(Errno::NOENT)) };
+    check_facts(bdev.info(), filename, &facts, status::finds_holes(&fd))?;
     let engine = bdev.info().engine.unwrap_or_default();
-    let block_size = options.stored(data_block_size);
-    let file = Arc::new(BackingFile::new(options, fd, block_size, &facts, engine, helper));
+    let block_size = again.stored(data_block_size);
+    let file = Arc::new(BackingFile::new(&again, fd, block_size, &facts, engine, helper));
     Ok(Some(Replacement { file, num_blocks, old: None }))
 }
 
@@ -113,7 +126,7 @@ impl Replacement {
 /// to it that nobody uses the device then.
 pub fn resize(bdev: &Bdev, size: u64, allow_shrink: bool) -> Result<(), CreateError> {
     let backing = backing(bdev)?;
-    let path = &backing.options.filename;
+    let path = &backing.filename();
     let block_size = bdev.info().block_size;
     let Some(file) = backing.file() else { return Err(open::failed(path, "does not exist")(Errno::NOENT)) };
     if file.block_device {
@@ -193,8 +206,8 @@ fn without_file(options: &UringOptions) -> Result<Opened, CreateError> {
 }
 
 /// What initiators and channels count on has to stay true. The rest (physical blocks, optimal lengths) is advice.
-fn check_facts(info: &Info, found: &Facts, finds_holes: bool) -> Result<(), CreateError> {
-    let path = info.filename.as_deref().unwrap_or_else(|| std::path::Path::new("")).display();
+fn check_facts(info: &Info, path: &Path, found: &Facts, finds_holes: bool) -> Result<(), CreateError> {
+    let path = path.display();
     if found.cache.buf_align() > info.buf_align {
         let problem = format!(
             "{path} needs buffers aligned to {} bytes, and bdev {} was made for {}: delete the bdev and create it anew",
@@ -237,6 +250,11 @@ impl Backing {
         Backing { options, file: Mutex::new(file.map(Arc::new)), gone_ops: AtomicU64::new(0) }
     }
 
+    /// Where the file is, or is waited for.
+    pub(crate) fn filename(&self) -> PathBuf {
+        self.file().map_or_else(|| self.options.filename.clone(), |file| file.path.clone())
+    }
+
     /// What channels are opened on now; `None`: it is missing.
     pub(crate) fn file(&self) -> Option<Arc<BackingFile>> {
         self.lock().clone()
@@ -270,7 +288,7 @@ impl Backing {
             tracing::error!(
                 "bdev {}: {} is gone: its commands fail until it is back and {} has found it",
                 self.options.name,
-                self.options.filename.display(),
+                self.filename().display(),
                 self.options.product.rescan_method()
             );
         }
@@ -279,9 +297,9 @@ impl Backing {
 }
 
 impl BackingFile {
-    /// Whether its name still leads to it.
-    fn is_in_place(&self) -> Result<bool, Errno> {
-        let named = rustix::fs::stat(&self.path)?;
+    /// Whether a name leads to it.
+    fn is_at(&self, path: &Path) -> Result<bool, Errno> {
+        let named = rustix::fs::stat(path)?;
         let Ok(own) = rustix::fs::fstat(&self.fd) else { return Ok(false) };
         Ok(same_file(&named, &own) && !self.is_dead())
     }

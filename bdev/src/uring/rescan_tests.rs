@@ -158,16 +158,18 @@ fn facts_that_initiators_rely_on_stay_true() {
         rotational: true,
         optimal_blocks: 8,
     };
+    let path = Path::new("/srv/disk");
     let info =
         Info { buf_align: 512, unmap: true, ..Info::disk("disk".to_owned(), uuid::Uuid::nil(), "URING bdev", 512) };
-    assert!(check_facts(&info, &facts(512, true), true).is_ok());
-    let text = check_facts(&info, &facts(4096, true), true).expect_err("stricter").to_string();
+    assert!(check_facts(&info, path, &facts(512, true), true).is_ok());
+    let text = check_facts(&info, path, &facts(4096, true), true).expect_err("stricter").to_string();
     assert!(text.contains("aligned to 4096"), "{text}");
-    let text = check_facts(&info, &facts(1, false), true).expect_err("less able").to_string();
+    let text = check_facts(&info, path, &facts(1, false), true).expect_err("less able").to_string();
     assert!(text.contains("cannot unmap"), "{text}");
-    assert!(check_facts(&Info { unmap: false, ..info.clone() }, &facts(1, false), false).is_ok());
-    let text =
-        check_facts(&Info { lba_status: true, ..info }, &facts(1, true), false).expect_err("less able").to_string();
+    assert!(check_facts(&Info { unmap: false, ..info.clone() }, path, &facts(1, false), false).is_ok());
+    let text = check_facts(&Info { lba_status: true, ..info }, path, &facts(1, true), false)
+        .expect_err("less able")
+        .to_string();
     assert!(text.contains("does not tell its holes"), "{text}");
 }
 
@@ -303,4 +305,32 @@ fn a_device_without_a_file_is_told_from_others() {
         assert!(crate::null::resize(&null, bad).is_err());
     }
     assert_eq!(null.num_blocks(), 16);
+}
+
+/// A disc in a drive is an image file, and the next disc another: from then on a rescan looks at that.
+#[test]
+fn a_file_of_another_name_takes_the_place() {
+    let dir = folder();
+    let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
+    file(&one, 8, 1);
+    file(&two, 12, 2);
+    let bdev = create(options(&one)).expect("a device");
+    assert!(change_file(&bdev, &one).expect("the same file").is_none());
+    let said = change_file(&bdev, &dir.path().join("nobody")).expect_err("there is none").to_string();
+    assert!(said.contains("filename") && said.contains("nobody"), "{said}");
+    let mut other = change_file(&bdev, &two).expect("another file").expect("to be exchanged");
+    assert_eq!(bdev.filename(), Some(one.clone()));
+    other.install(&bdev);
+    other.finish(&bdev);
+    let mut channel = bdev.open_channel(4).expect("a channel");
+    assert_eq!((bdev.filename(), bdev.num_blocks(), read(&mut channel, 11)), (Some(two.clone()), 12, Ok(2)));
+    assert!(rescan(&bdev).expect("in place").is_none());
+    replace(&two, 16, 3);
+    assert!(rescan(&bdev).expect("replaced").is_some());
+    let said = change_file(&crate::null::create(null_options()).expect("a device"), &one).expect_err("no file");
+    assert!(said.to_string().contains("has no file"), "{said}");
+}
+
+fn null_options() -> crate::null::NullOptions {
+    crate::null::NullOptions { name: "null0".to_owned(), num_blocks: 8, ..Default::default() }
 }

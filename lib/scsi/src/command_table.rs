@@ -1,8 +1,8 @@
 //! Rows of the table of supported commands, and how to look things up in it.
 
-use crate::COMMANDS;
 use crate::protection::UNPROTECTED_ONLY;
 use crate::unit::LogicalUnit;
+use crate::{CD_COMMANDS, COMMANDS};
 
 /// One supported command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,12 +29,16 @@ pub enum Needs {
     Disk,
     /// A device that can give space back.
     Unmap,
+    /// A device that writes all or nothing.
+    AtomicWrites,
 }
 
 /// Ordinary commands, as long as Linux gives a disk.
 pub(crate) const QUICK: u32 = 30;
 /// Commands that may cover much of the medium.
 pub(crate) const LONG: u32 = 120;
+/// Commands that write all of the medium before they are answered, unless told not to wait (IMMED).
+pub(crate) const WHOLE_MEDIUM: u32 = 24 * 60 * 60;
 
 pub(crate) const fn disk(opcode: u8, name: &'static str, usage: &'static [u8], timeout_seconds: u32) -> CommandInfo {
     CommandInfo { opcode, service_action: None, name, needs: Needs::Disk, usage, timeout_seconds }
@@ -50,13 +54,23 @@ pub(crate) const fn action(
     CommandInfo { service_action: Some(service_action as u16), ..disk(opcode, name, usage, timeout_seconds) }
 }
 
+/// The table of a unit's type.
+fn table(unit: &LogicalUnit) -> &'static [CommandInfo] {
+    match unit.drive() {
+        Some(_) => CD_COMMANDS,
+        None => COMMANDS,
+    }
+}
+
 /// The rows that hold for a unit.
 pub(crate) fn supported(unit: &LogicalUnit) -> impl Iterator<Item = &'static CommandInfo> {
-    let (unmap, metadata) = (unit.facts().unmap, unit.has_metadata());
+    let (unmap, atomic) = (unit.facts().unmap, unit.facts().atomic_blocks > 0);
+    let metadata = unit.has_metadata();
     let knows_metadata = move |info: &&CommandInfo| !metadata || !UNPROTECTED_ONLY.contains(&info.opcode);
-    COMMANDS.iter().filter(knows_metadata).filter(move |info| match info.needs {
+    table(unit).iter().filter(knows_metadata).filter(move |info| match info.needs {
         Needs::Disk => true,
         Needs::Unmap => unmap,
+        Needs::AtomicWrites => atomic,
     })
 }
 
@@ -68,8 +82,8 @@ pub(crate) enum OpcodeKind {
 }
 
 /// What kind of operation code it is; `None` for those in no row.
-pub(crate) fn kind(opcode: u8) -> Option<OpcodeKind> {
-    let info = COMMANDS.iter().find(|info| info.opcode == opcode)?;
+pub(crate) fn kind(opcode: u8, unit: &LogicalUnit) -> Option<OpcodeKind> {
+    let info = table(unit).iter().find(|info| info.opcode == opcode)?;
     Some(if info.service_action.is_some() { OpcodeKind::WithServiceActions } else { OpcodeKind::Alone })
 }
 

@@ -23,6 +23,13 @@ fn cdb_10(opcode: u8, options: u8, lba: u32, blocks: u16) -> Vec<u8> {
     cdb
 }
 
+/// A variable-length CDB about one block.
+fn cdb_32(action: u8) -> Vec<u8> {
+    let mut cdb = vec![0; 32];
+    (cdb[0], cdb[7], cdb[9], cdb[31]) = (0x7f, 0x18, action, 1);
+    cdb
+}
+
 #[test]
 fn refusals_name_the_field() {
     let unit = unit();
@@ -39,12 +46,15 @@ fn refusals_name_the_field() {
         (&[0x1a, 0, 0x3f, 1], field(3, None)),
         (&[0x5a, 0, 0xc8], Sense::SAVING_PARAMETERS_NOT_SUPPORTED),
         (&[0x1b, 0, 0, 1, 0], field(3, Some(3))),    // POWER CONDITION MODIFIER
-        (&[0x1b, 0, 0, 0, 0x30], field(4, Some(7))), // POWER CONDITION standby
+        (&[0x1b, 0, 0, 1, 0x20], field(3, Some(3))), // idle_b
+        (&[0x1b, 0, 0, 0, 0xa0], field(4, Some(7))), // POWER CONDITION FORCE_IDLE_0
+        (&[0x1b, 0, 0, 0, 0x40], field(4, Some(7))), // a reserved one
         (&[0x1b, 0, 0, 0, 0x02], field(4, Some(1))), // LOEJ
         (&[0x1e, 0, 0, 0, 0x03], field(4, Some(1))), // PREVENT
         (&[0x25, 0, 0, 0, 0, 1], field(2, None)),    // an address without PMI
         (&[0x9e, 0x13], field(1, Some(4))),          // REPORT REFERRALS
-        (&[0xa3, 0x0a], field(1, Some(4))),          // REPORT TARGET PORT GROUPS
+        (&[0xa3, 0x0b], field(1, Some(4))),          // REPORT ALIASES
+        (&[0xa4, 0x0b], field(1, Some(4))),          // CHANGE ALIASES
         (&[0xa0, 0, 0x03], field(2, None)),          // SELECT REPORT
         (&[0xa3, 0x0c, 0x04], field(2, Some(2))),    // REPORTING OPTIONS
         (&[0xa3, 0x0c, 0x01, 0x9e], field(2, Some(2))),
@@ -142,9 +152,19 @@ fn nothing_is_written_where_writes_are_forbidden() {
         cdb_16(opcode::WRITE_16, 0, 0, 1),
         cdb_10(opcode::WRITE_SAME_10, 0, 0, 1),
         cdb_16(opcode::WRITE_SAME_16, 1, 0, 1),
+        cdb_10(opcode::WRITE_AND_VERIFY_10, 0, 0, 1),
+        cdb_16(opcode::WRITE_AND_VERIFY_16, 2, 0, 1),
+        cdb(&[0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        cdb_16(opcode::ORWRITE_16, 0, 0, 1),
+        cdb(&[0x9c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        cdb_32(0x0b),
+        cdb_32(0x0c),
+        cdb_32(0x0d),
+        cdb_32(0x0e),
         cdb(&[0x42, 0, 0, 0, 0, 0, 0, 0, 24]),
     ];
-    let (plain, fixed, swp) = (unit(), unit_with(|facts| facts.read_only = true), unit());
+    let atomic = || unit_with(|facts| facts.atomic_blocks = 8);
+    let (plain, fixed, swp) = (atomic(), atomic().with_facts(|facts| facts.read_only = true), atomic());
     swp.set_software_write_protect(true);
     for cdb in writes {
         assert!(parse(&cdb, &context(&plain)).is_ok(), "{cdb:02x?}");

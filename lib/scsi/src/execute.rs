@@ -4,13 +4,20 @@ use std::ops::Range;
 
 use bdev::{IoError, Op};
 
-use crate::command::{self, Command};
+use crate::answer::diagnostic;
+use crate::command::{self, Bitmap, Command};
 use crate::control::ControlRequest;
+use crate::copy::results::Running;
 use crate::limits::SCRATCH_BYTES;
-use crate::lun::{Address, Lun};
+use crate::lun::{Address, Addressing, Lun};
 use crate::medium::protected::{Action, Protected};
-use crate::medium::{self, cache, lba_status, on_unit, protected, read_write, ready, unmap, verify, write_same};
+use crate::medium::{
+    self, cache, compare_and_write, format, lba_status, on_unit, or_write, power, protected, read_write, ready,
+    sanitize, self_test, unmap, verify, write_same,
+};
 use crate::nexus::{UnitAttention, UnitNexus};
+use crate::state::Failed;
+use crate::task_set::AttentionInterlock;
 use crate::through;
 use crate::unit::{LogicalUnit, Way};
 use crate::wire::cdb::opcode;
@@ -26,6 +33,8 @@ pub struct PortIds {
     pub initiator_port_id: [u8; 16],
     /// Relative target port identifier, from 1.
     pub relative_target_port: u16,
+    /// The form of LUNs that REPORT LUNS lists.
+    pub addressing: Addressing,
 }
 
 /// Everything that a command may look at besides its CDB.
@@ -45,10 +54,10 @@ pub struct Context<'a> {
     pub peers: &'a dyn Peers,
     /// The initiator's LUN map forbids writes.
     pub read_only: bool,
-    /// Bytes of the buffer that the initiator takes data-out from, 0 if there is none. Only [`begin`] looks at it, and only for a
-    /// device that is a SCSI device itself.
+    /// Bytes of the buffer that the initiator takes data-out from, 0 if there is none. Only [`begin`] looks at it, and only for
+    /// FORMAT UNIT and for a device that is a SCSI device itself.
     pub data_out_len: u32,
-    /// Bytes of the buffer that it wants data-in to be put to, likewise.
+    /// Bytes of the buffer that it wants data-in to be put to, likewise for such a device.
     pub data_in_len: u32,
 }
 
@@ -60,6 +69,9 @@ pub trait Peers {
 
     /// A unit that was found before; `None` if it was taken away meanwhile.
     fn unit(&self, peer: Peer) -> Option<PeerUnit<'_>>;
+
+    /// Forgets a condition at all of them, as REPORT LUNS does (SPC-4).
+    fn clear(&self, _: UnitAttention) {}
 }
 
 /// A unit among [`Peers`]; good for the life of one command.
@@ -145,6 +157,11 @@ pub enum Step {
         /// other operations.
         data: Range<usize>,
     },
+    /// Answer GOOD now, then call [`Job::step`] without a result: the rest is done with nobody waiting for it, and ends without
+    /// an answer ([`Job::deferred_error`]). Who cannot answer now may do so at the end.
+    Answer,
+    /// Wait until nobody else touches the blocks of [`Job::exclusive`], then call [`Job::step`] without a result.
+    Claim,
     /// Only the control plane can do it: give it these parameters, and end the command with its [`crate::ControlReply`], whose data
     /// is put to the start of the buffer. The job is not stepped again.
     Control {
@@ -166,6 +183,8 @@ pub struct Job {
     stage: medium::Stage,
     opcode: u8,
     lengths: Lengths,
+    /// What others are told of a third-party copy.
+    copy: Option<Running>,
 }
 
 /// Bytes a command moves and needs.
@@ -176,7 +195,7 @@ struct Lengths {
     buffer: u32,
 }
 
-const _: () = assert!(size_of::<Job>() <= 80);
+const _: () = assert!(size_of::<Job>() <= 96);
 
 /// Decides what a command is. `cdb` may hold anything, of any length; bytes after the command's own are ignored.
 ///
@@ -185,7 +204,13 @@ const _: () = assert!(size_of::<Job>() <= 80);
 #[inline]
 pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     if let Some(nexus) = context.nexus.filter(|nexus| context.unit.is_some() && !nexus.is_clear()) {
-        if let Some(sense) = attention(cdb, nexus) {
+        // SAM-5, Status precedence: unit attentions of resets, then RESERVATION CONFLICT, then the other unit attentions.
+        if !nexus.has_reset_pending()
+            && let Some(conflict) = access::reservation(cdb, nexus.reserved_for())
+        {
+            return Err(conflict);
+        }
+        if let Some(sense) = attention(cdb, context.unit, nexus) {
             return Err(Ending::CheckCondition(sense));
         }
         if let Some(ending) = access::obstacle(cdb, nexus) {
@@ -206,11 +231,16 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
     }
 }
 
-/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts; reporting it clears it.
+/// A unit's pending attention ends every command but those that SAM-5 5.14 exempts, and MMC-6 for a CD drive; reporting it clears it, unless UA_INTLCK_CTRL (SPC-4,
+/// control mode page) leaves that to REQUEST SENSE.
 #[cold]
-fn attention(cdb: &[u8], nexus: &UnitNexus) -> Option<Sense> {
+fn attention(cdb: &[u8], unit: Option<&LogicalUnit>, nexus: &UnitNexus) -> Option<Sense> {
+    let is_cd = || unit.is_some_and(|unit| unit.drive().is_some());
+    let kept = || unit.is_some_and(|unit| unit.task_set().attention_interlock() != AttentionInterlock::Cleared);
     match cdb.first() {
+        Some(&(opcode::GET_CONFIGURATION | opcode::GET_EVENT_STATUS_NOTIFICATION)) if is_cd() => None,
         Some(&(opcode::INQUIRY | opcode::REPORT_LUNS | opcode::REQUEST_SENSE)) => None,
+        _ if kept() => Some(nexus.first()?.sense()),
         _ => Some(nexus.take()?.sense()),
     }
 }
@@ -219,7 +249,7 @@ impl Job {
     #[inline]
     fn new(command: Command, opcode: u8, context: &Context<'_>) -> Job {
         let lengths = Lengths::of(&command, context);
-        Job { command, cursor: 0, stage: medium::Stage::Start, opcode, lengths }
+        Job { command, cursor: 0, stage: medium::Stage::Start, opcode, lengths, copy: None }
     }
 
     /// Bytes that the CDB takes from the initiator; they must be at the buffer's start before the first step.
@@ -247,9 +277,51 @@ impl Job {
         self.opcode
     }
 
-    /// The blocks that no other command may touch from its first step to its end, on any core; `None` for most commands.
-    pub fn exclusive(&self) -> Option<std::ops::Range<u64>> {
-        None
+    /// The blocks that no other command may touch from now to its end, on any core; `None` for most commands. Asked before the first step, and
+    /// at [`Step::Claim`].
+    pub fn exclusive(&self) -> Option<Range<u64>> {
+        match self.command {
+            // All of them: no other ORWRITE may be half done when the generation changes.
+            Command::OrWrite { bitmap: Bitmap { change: Some(_), .. }, .. } => Some(0..u64::MAX),
+            Command::Format { .. } | Command::Sanitize { .. } if self.stage != medium::Stage::Start => {
+                Some(0..u64::MAX)
+            }
+            Command::CompareAndWrite { range, .. }
+            | Command::OrWrite { range, .. }
+            | Command::WriteAtomic { range, .. }
+            | Command::Protected(Protected { action: Action::WriteAtomic { .. }, range, .. })
+                if range.blocks > 0 =>
+            {
+                Some(range.lba..range.lba.saturating_add(range.blocks))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is to be stepped to its end, also if it is aborted or its initiator goes away (SBC-3: a sanitize operation; here a format, too,
+    /// and what was answered early). Asked between two steps.
+    pub fn runs_on(&self) -> bool {
+        let begun = self.stage != medium::Stage::Start;
+        match self.command {
+            Command::Format { .. } | Command::Sanitize { .. } => begun,
+            Command::SynchronizeCache { immediate, .. } => begun && immediate,
+            _ => false,
+        }
+    }
+
+    /// What its initiator has to be told of a command that was answered early and ended like this.
+    pub fn deferred_error(&self, ending: &Ending) -> Option<UnitAttention> {
+        match (self.command, ending) {
+            (_, Ending::Good { .. }) => None,
+            (Command::SynchronizeCache { .. }, _) => Some(UnitAttention::WriteBackFailed),
+            // The unit's condition tells everybody.
+            _ => None,
+        }
+    }
+
+    /// Its initiator no longer waits for it: to others it is over, although a device may still work on it.
+    pub fn abandon(&mut self) {
+        self.copy = None;
     }
 
     /// It is a READ.
@@ -276,32 +348,72 @@ impl Job {
     /// is the whole buffer, at least [`Job::buffer_len`] bytes.
     #[inline]
     pub fn step(&mut self, context: &Context<'_>, last: Option<Result<(), IoError>>, buffer: &mut [u8]) -> Step {
-        if let (Some(Err(IoError::Gone)), Some(unit)) = (last, context.unit) {
-            unit.set_gone(true);
+        if let (Some(Err(error)), Some(unit)) = (last, self.unit_at_work(context)) {
+            self.note_failure(error, unit);
         }
+        let step = self.step_on(context, last, buffer);
+        match context.unit {
+            Some(unit) if unit.is_write_through() => step.through(),
+            _ => step,
+        }
+    }
+
+    #[inline]
+    fn step_on(&mut self, context: &Context<'_>, last: Option<Result<(), IoError>>, buffer: &mut [u8]) -> Step {
         let turn = medium::Turn { last, cursor: &mut self.cursor, stage: &mut self.stage, buffer };
         match self.command {
             Command::Read { range, fua } => on_unit(context, |unit| read_write::read(range, fua, unit, turn)),
             Command::Write { range, fua } => on_unit(context, |unit| read_write::write(range, fua, unit, turn)),
             Command::Verify { range, compare } => on_unit(context, |unit| verify::step(range, compare, unit, turn)),
+            Command::WriteAndVerify { range, compare } => {
+                on_unit(context, |unit| verify::write_first(range, compare, unit, turn))
+            }
+            Command::CompareAndWrite { range, fua } => {
+                on_unit(context, |unit| compare_and_write::step(range, fua, unit, turn))
+            }
+            Command::OrWrite { range, fua, bitmap } => {
+                on_unit(context, |unit| or_write::step(range, fua, bitmap, unit, turn))
+            }
+            Command::WriteAtomic { range, fua } => on_unit(context, |unit| read_write::write(range, fua, unit, turn)),
+            // The capacity may have changed.
+            Command::PreFetch { range } => {
+                on_unit(context, |unit| unit.check_range(range).map_or_else(Step::refuse, |()| Step::GOOD))
+            }
             Command::WriteSame { range, data_out, unmap } => {
                 on_unit(context, |unit| write_same::step(range, data_out, unmap, unit, turn))
             }
             Command::Protected(ref command) => on_unit(context, |unit| protected::step(command, unit, turn)),
             Command::Unmap { list_bytes } => on_unit(context, |unit| unmap::step(list_bytes, unit, turn)),
-            Command::SynchronizeCache { range } => on_unit(context, |unit| cache::flush(range, unit, turn)),
-            Command::StartStop { flush: true } => on_unit(context, |unit| cache::flush(cache::EVERYTHING, unit, turn)),
-            Command::LbaStatus { lba, allocation } => {
-                on_unit(context, |unit| lba_status::step(lba, allocation, unit, turn))
+            Command::SynchronizeCache { range, immediate } => {
+                on_unit(context, |unit| cache::flush(range, immediate, unit, turn))
+            }
+            Command::StartStop { power, flush } => on_unit(context, |unit| power::step(power, flush, unit, turn)),
+            Command::Format { list_bytes, long, protection } => {
+                on_unit(context, |unit| format::step(list_bytes, long, protection, unit, turn))
+            }
+            Command::Sanitize { method, list_bytes, immediate, restricted } => {
+                on_unit(context, |unit| sanitize::step(method, list_bytes, (immediate, restricted), unit, turn))
+            }
+            Command::ExitFailureMode => on_unit(context, |unit| {
+                unit.condition().exit_failure_mode();
+                Step::GOOD
+            }),
+            Command::LbaStatus { range, allocation } => {
+                on_unit(context, |unit| lba_status::step(range, allocation, unit, turn))
             }
             Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
-            Command::StartStop { flush: false } | Command::TestUnitReady { probe: false } | Command::PreventAllow => {
+            Command::PreventAllow { prevent } => on_unit(context, |unit| {
+                context.nexus.iter().for_each(|nexus| nexus.prevent_removal(prevent, unit));
                 Step::GOOD
-            }
+            }),
+            Command::TestUnitReady { probe: false } => Step::GOOD,
+            Command::SelfTest { code } => on_unit(context, |unit| self_test::step(code, unit, turn)),
+            Command::DiagnosticPage { list_bytes } => diagnostic::check_list(&turn.buffer[..usize::from(list_bytes)]),
             Command::Query { query, allocation } => answer::step(query, allocation, context, turn.buffer),
             Command::Control { request, list_bytes, .. } => {
-                Step::Control { request, parameters: 0..list_bytes as usize }
+                on_unit(context, |unit| cache::then_control(request, list_bytes, unit, turn))
             }
+            Command::ExtendedCopy(ref mut copy) => copy.step(&mut self.copy, context, last, turn.buffer),
             Command::Through(ref through) => {
                 on_unit(context, |unit| through::step(through, unit, context.read_only, turn))
             }
@@ -309,7 +421,46 @@ impl Job {
     }
 }
 
+impl Job {
+    /// The unit whose device did the operation before.
+    #[inline]
+    fn unit_at_work<'a>(&self, context: &Context<'a>) -> Option<&'a LogicalUnit> {
+        match &self.command {
+            Command::ExtendedCopy(copy) => copy.unit_at_work(context),
+            _ => context.unit,
+        }
+    }
+
+    /// What failed is counted for the log pages; a device that is gone has to prove that it is back.
+    #[cold]
+    fn note_failure(&self, error: IoError, unit: &LogicalUnit) {
+        if error == IoError::Gone {
+            unit.set_gone(true);
+        }
+        let was_for = match self.command {
+            Command::Read { .. } | Command::TestUnitReady { .. } | Command::LbaStatus { .. } => Failed::Read,
+            Command::SelfTest { .. } => Failed::Read,
+            Command::Protected(Protected { action: Action::Read { .. }, .. }) => Failed::Read,
+            Command::Verify { .. } | Command::Protected(Protected { action: Action::Verify { .. }, .. }) => {
+                Failed::Verify
+            }
+            _ => Failed::Write,
+        };
+        unit.state().count(error, was_for);
+    }
+}
+
 impl Step {
+    /// The same with nothing left in a volatile cache: WCE of the caching mode page is clear (SBC-3). What is unmapped has no data that
+    /// could be lost.
+    #[cold]
+    fn through(mut self) -> Step {
+        if let Step::Io { on: None, op: Op::Write { fua } | Op::WriteZeroes { fua, .. }, .. } = &mut self {
+            *fua = true;
+        }
+        self
+    }
+
     /// Done, with nothing for the initiator.
     pub(crate) const GOOD: Step = Step::Done(Ending::Good { data_in: 0..0 });
 
@@ -327,9 +478,28 @@ impl Lengths {
         let bytes = |blocks: u64| blocks as u32 * block_size;
         let (data_out, data_in, buffer) = match (*command, context.unit.map(LogicalUnit::facts)) {
             (Command::Read { range, .. }, _) => (0, bytes(range.blocks), bytes(range.blocks) as usize),
-            (Command::Write { range, .. }, _) => (bytes(range.blocks), 0, bytes(range.blocks) as usize),
+            (Command::Write { range, .. } | Command::WriteAtomic { range, .. }, _) => {
+                (bytes(range.blocks), 0, bytes(range.blocks) as usize)
+            }
             (Command::Verify { range, compare }, Some(facts)) => {
                 (verify::data_out_bytes(range, compare, facts) as u32, 0, verify::buffer_bytes(range, compare, facts))
+            }
+            (Command::WriteAndVerify { range, compare }, Some(facts)) => {
+                (bytes(range.blocks), 0, verify::write_first_bytes(range, compare, facts))
+            }
+            (Command::CompareAndWrite { range, .. }, Some(facts)) => (
+                compare_and_write::data_out_bytes(range, facts) as u32,
+                0,
+                compare_and_write::buffer_bytes(range, facts),
+            ),
+            (Command::OrWrite { range, .. }, Some(facts)) => {
+                (bytes(range.blocks), 0, or_write::buffer_bytes(range, facts))
+            }
+            (Command::Format { list_bytes, .. }, Some(facts)) => {
+                (list_bytes, 0, medium::overwrite::buffer_bytes(list_bytes, facts))
+            }
+            (Command::Sanitize { list_bytes, .. }, Some(facts)) => {
+                (list_bytes.into(), 0, medium::overwrite::buffer_bytes(list_bytes.into(), facts))
             }
             (Command::WriteSame { range, data_out, .. }, Some(facts)) => {
                 (if data_out { block_size } else { 0 }, 0, write_same::buffer_bytes(range, facts))
@@ -342,15 +512,20 @@ impl Lengths {
             (Command::Control { list_bytes, allocation, .. }, _) => {
                 (list_bytes, allocation, list_bytes.max(allocation.min(SCRATCH_BYTES as u32)) as usize)
             }
+            (Command::ExtendedCopy(ref copy), Some(facts)) => (copy.data_out_bytes(), 0, copy.buffer_bytes(facts)),
             (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
-            (Command::TestUnitReady { probe: true }, facts) => {
+            (Command::TestUnitReady { probe: true } | Command::SelfTest { .. }, facts) => {
                 (0, 0, facts.map_or(0, |facts| facts.stored_block_size as usize))
             }
+            (Command::DiagnosticPage { list_bytes }, _) => (u32::from(list_bytes), 0, usize::from(list_bytes)),
             (Command::Through(ref through), _) => through.lengths(),
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
-            (Command::Verify { .. } | Command::WriteSame { .. } | Command::Protected(_), None)
+            (Command::Verify { .. } | Command::WriteSame { .. } | Command::WriteAndVerify { .. }, None)
+            | (Command::CompareAndWrite { .. } | Command::OrWrite { .. } | Command::Protected(_), None)
+            | (Command::Format { .. } | Command::Sanitize { .. } | Command::ExtendedCopy(_), None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
-            | (Command::TestUnitReady { probe: false } | Command::PreventAllow, _) => (0, 0, 0),
+            | (Command::ExitFailureMode | Command::PreFetch { .. }, _)
+            | (Command::TestUnitReady { probe: false } | Command::PreventAllow { .. }, _) => (0, 0, 0),
         };
         Lengths { data_out, data_in, buffer: buffer as u32 }
     }

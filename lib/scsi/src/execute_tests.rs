@@ -20,7 +20,7 @@ fn inquiry(evpd: u8, page: u8, allocation: u16) -> Vec<u8> {
 fn standard_inquiry() {
     let unit = unit();
     let data = answer(&inquiry(0, 0, 96), &context(&unit));
-    let mut expected = vec![0x00, 0x00, 0x06, 0x12, 0x5b, 0x00, 0x00, 0x02];
+    let mut expected = vec![0x00, 0x00, 0x06, 0x12, 0x5b, 0x08, 0x00, 0x02];
     expected.extend(b"SRPT    disk01          0.1 ");
     expected.extend([0; 22]);
     expected.extend([0x00, 0xa0, 0x09, 0x40, 0x04, 0x60, 0x04, 0xc0]);
@@ -64,12 +64,12 @@ fn inquiry_where_there_is_no_unit() {
 fn vpd_pages_and_their_list() {
     let unit = unit();
     let list = answer(&inquiry(1, 0, 252), &context(&unit));
-    assert_eq!(list, [0, 0, 0, 7, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(list, [0, 0, 0, 12, 0x00, 0x80, 0x83, 0x85, 0x86, 0x87, 0x88, 0x8a, 0x8f, 0xb0, 0xb1, 0xb2]);
     for &page in &list[4..] {
         let data = answer(&inquiry(1, page, 1024), &context(&unit));
         assert_eq!(data[..2], [0, page]);
         assert_eq!(usize::from(u16::from_be_bytes([data[2], data[3]])), data.len() - 4, "page {page:02x}");
-        for allocation in [0, 3, 4, 8, data.len() - 1] {
+        for allocation in [0, 3, 4, 8.min(data.len()), data.len() - 1] {
             let cut = answer(&inquiry(1, page, allocation as u16), &context(&unit));
             assert_eq!(cut, data[..allocation], "page {page:02x}");
         }
@@ -85,11 +85,13 @@ fn vpd_serial_number_and_identification() {
 
     let data = answer(&inquiry(1, 0x83, 252), &context(&unit));
     let expected = [
-        &[0x00, 0x83, 0, 12 + 44 + 20 + 8][..],
+        &[0x00, 0x83, 0, 12 + 44 + 28 + 20 + 8][..],
         &[0x01, 0x03, 0, 8, 0x32, 0xa3, 0x9b, 0x8a, 0x74, 0x1b, 0x3e, 0xf5],
         &[0x02, 0x01, 0, 40],
         b"SRPT    ",
         serial,
+        &[0x03, 0x08, 0, 24],
+        b"naa.32A39B8A741B3EF5\0\0\0\0",
         &[0x41, 0x92, 0, 16],
         &PORTS.target_port_id,
         &[0x41, 0x94, 0, 4, 0, 0, 0x01, 0x02],
@@ -105,7 +107,7 @@ fn vpd_identification_by_eui_64() {
         let eui64: crate::Eui64 = text.parse().expect("an EUI-64");
         let unit = LogicalUnit::new(UnitOptions { eui64: Some(eui64), ..options() }).expect("a unit");
         let data = answer(&inquiry(1, 0x83, 252), &context(&unit));
-        assert_eq!(usize::from(data[3]), 12 + 4 + len + 44 + 20 + 8);
+        assert_eq!(usize::from(data[3]), 12 + 4 + len + 44 + 28 + 20 + 8);
         assert_eq!(data[4..8], [0x01, 0x03, 0, 8]);
         assert_eq!(data[16..20], [0x01, 0x02, 0, len as u8]);
         assert_eq!(data[20..20 + len], *eui64.bytes());
@@ -116,7 +118,7 @@ fn vpd_identification_by_eui_64() {
 #[test]
 fn vpd_extended_inquiry() {
     let page = |unit| answer(&inquiry(1, 0x86, 252), &context(&unit));
-    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x01, 0, 0, 0, 0, 0, 0, 0, 28];
+    let mut expected = vec![0, 0x86, 0, 0x3c, 0, 0x07, 0, 0, 0, 0, 0, 1, 0, 62];
     expected.resize(64, 0);
     assert_eq!(page(unit()), expected);
     expected[6] = 0x01;
@@ -124,9 +126,37 @@ fn vpd_extended_inquiry() {
 }
 
 #[test]
+fn vpd_management_addresses() {
+    let page = |url: Option<&str>| {
+        let management_url = url.map(str::to_owned);
+        let unit = LogicalUnit::new(UnitOptions { management_url, ..options() }).expect("a unit");
+        answer(&inquiry(1, 0x85, 1024), &context(&unit))
+    };
+    assert_eq!(page(None), [0, 0x85, 0, 0]);
+    assert_eq!(page(Some("http://a")), *b"\0\x85\0\x10\x01\0\0\x0chttp://a\0\0\0\0");
+    assert_eq!(page(Some("http://abc")), *b"\0\x85\0\x10\x01\0\0\x0chttp://abc\0\0");
+    assert_eq!(page(Some(&"x".repeat(255))).len(), 4 + 4 + 256);
+    for wrong in ["", "a b", &"x".repeat(256)] {
+        let options = UnitOptions { management_url: Some(wrong.to_owned()), ..options() };
+        let error = LogicalUnit::new(options).expect_err("no URL").to_string();
+        assert!(error.starts_with(&format!("management_url: '{wrong}'")), "{error}");
+    }
+}
+
+#[test]
+fn vpd_mode_page_policy_and_power_conditions() {
+    let unit = unit();
+    let page = |page| answer(&inquiry(1, page, 252), &context(&unit));
+    assert_eq!(page(0x87), [0, 0x87, 0, 4, 0x3f, 0xff, 0, 0]);
+    let mut expected = vec![0, 0x8a, 0, 14, 0x01, 0x01];
+    expected.resize(18, 0);
+    assert_eq!(page(0x8a), expected);
+}
+
+#[test]
 fn vpd_block_limits() {
     let page = |unit| answer(&inquiry(1, 0xb0, 252), &context(&unit));
-    let mut expected = vec![0, 0xb0, 0, 0x3c, 0, 0, 0, 8, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0];
+    let mut expected = vec![0, 0xb0, 0, 0x3c, 0, 255, 0, 8, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0];
     expected.extend([0, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 0, 8, 0, 0, 0, 0]); // unmap
     expected.extend([0, 0, 0, 0, 0, 2, 0, 0]); // write same: 131072
     expected.resize(64, 0);
@@ -141,6 +171,25 @@ fn vpd_block_limits() {
         it.unmap = false;
     });
     assert_eq!(page(without_unmap), expected);
+    let atomic = |blocks: u32| {
+        page(unit_with(|it| it.atomic_blocks = blocks))[44..64]
+            .chunks(4)
+            .map(|field| be32(field, 0))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!([atomic(0), atomic(8), atomic(u32::MAX)], [vec![0; 5], vec![8, 0, 0, 0, 0], vec![2048, 0, 0, 0, 0]]);
+}
+
+/// COMPARE AND WRITE brings two blocks for each that it writes; with large blocks it is the buffer that says how many.
+#[test]
+fn vpd_block_limits_of_compare_and_write_fit_a_buffer() {
+    for (block_size, transfer, most) in
+        [(512, 1 << 20, 255), (4096, 1 << 20, 128), (4096, 8 << 20, 255), (4096, 128 << 10, 16)]
+    {
+        let options = UnitOptions { transfer_bytes_max: transfer, ..options_of(1000, block_size) };
+        let unit = LogicalUnit::new(options).expect("a unit");
+        assert_eq!(answer(&inquiry(1, 0xb0, 252), &context(&unit))[5], most, "{block_size} {transfer}");
+    }
 }
 
 /// Linux drops an optimal transfer length that is no multiple of the physical block.
@@ -156,11 +205,12 @@ fn vpd_block_limits_have_an_optimal_length_of_whole_physical_blocks() {
 #[test]
 fn vpd_characteristics_and_provisioning() {
     let page = |page, change: fn(&mut crate::unit::Facts)| answer(&inquiry(1, page, 252), &context(&unit_with(change)));
-    let mut expected = vec![0, 0xb1, 0, 0x3c, 0, 1];
+    let mut expected = vec![0, 0xb1, 0, 0x3c, 0, 1, 0, 0x40, 0x03];
     expected.resize(64, 0);
     assert_eq!(page(0xb1, |_| ()), expected);
     expected[4..6].copy_from_slice(&7200_u16.to_be_bytes());
     assert_eq!(page(0xb1, |facts| facts.rotational = true), expected);
+    assert_eq!(page(0xb1, |facts| facts.unmap = false)[7..9], [0, 0x03], "nothing can be erased");
 
     assert_eq!(page(0xb2, |_| ()), [0, 0xb2, 0, 4, 0, 0xe4, 2, 0]);
     assert_eq!(page(0xb2, |facts| facts.unmap_zeroes = false), [0, 0xb2, 0, 4, 0, 0xe0, 2, 0]);
@@ -234,16 +284,25 @@ fn mode_sense_6() {
     let page = |page, allocation| answer(&[0x1a, 0x08, page, 0, allocation, 0], &context(&unit));
     let mut caching = vec![0x08, 0x12, 0x04];
     caching.resize(20, 0);
-    let control = [0x0a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 0];
-    let exceptions = [0x1c, 0x0a, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let control = [0x0a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 60];
+    let exceptions = [0x1c, 0x0a, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(page(0x08, 255), [&[23, 0, 0x10, 0][..], &caching].concat());
     assert_eq!(page(0x0a, 255), [&[15, 0, 0x10, 0][..], &control].concat());
     assert_eq!(page(0x1c, 255), [&[15, 0, 0x10, 0][..], &exceptions].concat());
-    let all = [&[47, 0, 0x10, 0][..], &caching, &control, &exceptions].concat();
-    assert_eq!(page(0x3f, 255), all);
-    assert_eq!(page(0x3f, 4), all[..4]);
+    let zeroes = |header: [u8; 2]| [&header[..], &vec![0; usize::from(header[1])]].concat();
+    let port = [0x19, 6, 4, 0, 0, 0, 0, 0];
+    let start = [zeroes([0x01, 0x0a]), zeroes([0x02, 0x0e]), zeroes([0x07, 0x0a]), caching].concat();
+    let extension = [&[0x4a, 1, 0, 28, 0x06][..], &[0; 27]].concat();
+    let power = zeroes([0x1a, 0x26]);
+    let pages = [&start[..], &control, &port, &power, &exceptions].concat();
+    let all = [&start[..], &control, &extension, &port, &power, &exceptions].concat();
+    assert_eq!(page(0x3f, 255), [&[135, 0, 0x10, 0][..], &pages].concat());
+    assert_eq!(page(0x3f, 4), [135, 0, 0x10, 0]);
     assert_eq!(page(0x3f, 0), []);
-    assert_eq!(answer(&[0x1a, 0x08, 0x3f, 0xff, 255, 0], &context(&unit)), all);
+    let with_subpages = answer(&[0x1a, 0x08, 0x3f, 0xff, 255, 0], &context(&unit));
+    assert_eq!(with_subpages, [&[167, 0, 0x10, 0][..], &all].concat());
+    let control_pages = answer(&[0x1a, 0x08, 0x0a, 0xff, 255, 0], &context(&unit));
+    assert_eq!(control_pages[4..], [&control[..], &extension].concat());
 }
 
 #[test]
@@ -270,11 +329,24 @@ fn mode_sense_shows_current_changeable_and_default_values() {
     assert_eq!(page(0, 0x0a)[..6], [0x0a, 0x0a, 0x06, 0x10, 0x08, 0x00]);
     assert_eq!(page(2, 0x0a)[..6], [0x0a, 0x0a, 0x02, 0x10, 0x00, 0x40]);
     assert_eq!(page(2, 0x08)[..3], [0x08, 0x12, 0x04]);
-    for (code, len) in [(0x08, 0x12), (0x0a, 0x0a), (0x1c, 0x0a)] {
-        let mut nothing = vec![code, len];
-        nothing.resize(usize::from(len) + 2, 0);
-        assert_eq!(page(1, code), nothing);
+    for start in [
+        [0x01, 0x0a, 0, 0, 0, 0],
+        [0x02, 0x0e, 0, 0, 0, 0],
+        [0x07, 0x0a, 0, 0, 0, 0],
+        [0x08, 0x12, 0x04, 0, 0, 0],
+        [0x0a, 0x0a, 0x04, 0x06, 0x38, 0x40],
+        [0x19, 0x06, 0, 0, 0, 0],
+        [0x1a, 0x26, 0, 0, 0, 0],
+        [0x1c, 0x0a, 0x0c, 0x0f, 0, 0],
+    ] {
+        let mut mask = start.to_vec();
+        mask.resize(usize::from(start[1]) + 2, 0);
+        assert_eq!(page(1, start[0]), mask);
     }
+    unit.set_mode(&crate::ModeParameters { write_cache: false, ..unit.mode() });
+    assert_eq!((page(0, 0x08)[2], page(2, 0x08)[2]), (0, 0x04));
+    let without = unit_with(|facts| facts.write_cache = false);
+    assert_eq!(answer(&[0x1a, 0x08, 0x48, 0, 255, 0], &context(&without))[6], 0, "there is no cache to switch");
 }
 
 #[test]
@@ -308,9 +380,10 @@ fn mode_sense_shows_the_provisioning_threshold() {
     let exceptions = page(0, 0x1c, 0, &watched);
     assert_eq!(exceptions[..2], [0x1c, 0x0a]);
     assert_eq!(page(0, 0x1c, 0xff, &watched), [&exceptions[..], &expected].concat());
-    let (pages, all) = (page(0, 0x3f, 0, &watched), page(0, 0x3f, 0xff, &watched));
-    assert_eq!(all, [&pages[..], &expected].concat());
-    assert_eq!(pages, page(0, 0x3f, 0xff, &unit()));
+    let all = page(0, 0x3f, 0xff, &watched);
+    assert!(all.ends_with(&[&exceptions[..], &expected].concat()));
+    assert_eq!(all.len(), page(0, 0x3f, 0xff, &unit()).len() + expected.len());
+    assert_eq!((page(0, 0x01, 0, &watched)[7], page(0, 0x01, 0, &unit())[7]), (0x80, 0), "LBPERE");
 
     let refused =
         |page: u8, subpage: u8, unit: &LogicalUnit| refusal(&[0x1a, 0x08, page, subpage, 255, 0], &context(unit));
@@ -329,7 +402,7 @@ fn opcodes(options: u8, opcode: u8, action: u16, unit: &LogicalUnit) -> Vec<u8> 
 
 #[test]
 fn all_supported_operation_codes() {
-    let unit = unit();
+    let unit = unit_with(|facts| facts.atomic_blocks = 8);
     let data = opcodes(0, 0, 0, &unit);
     assert_eq!(data.len(), 4 + 8 * COMMANDS.len());
     assert_eq!(data[..4], (data.len() as u32 - 4).to_be_bytes());
@@ -338,8 +411,9 @@ fn all_supported_operation_codes() {
     let timed = opcodes(0x80, 0, 0, &unit);
     assert_eq!(timed.len(), 4 + 20 * COMMANDS.len());
     assert_eq!(timed[4..24], [0x00, 0, 0, 0, 0, 0x02, 0, 6, 0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30]);
+    assert!(data[4..].chunks(8).any(|row| row == [0x7f, 0, 0, 0x09, 0, 0x01, 0, 32]));
     let thick = unit_with(|facts| facts.unmap = false);
-    assert_eq!(opcodes(0, 0, 0, &thick).len(), data.len() - 8);
+    assert_eq!(opcodes(0, 0, 0, &thick).len(), data.len() - 3 * 8, "no UNMAP, BLOCK ERASE, WRITE ATOMIC");
 }
 
 #[test]
@@ -354,7 +428,7 @@ fn one_supported_operation_code() {
     assert_eq!(opcodes(2, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
     assert_eq!(opcodes(3, 0x9e, 0x10, &unit)[..6], [0, 3, 0, 16, 0x9e, 0x10]);
     for (options, opcode, action) in
-        [(1, 0x02, 0), (0x81, 0x85, 0), (2, 0x9e, 0x13), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 9)]
+        [(1, 0x02, 0), (0x81, 0x85, 0), (2, 0x9e, 0x13), (2, 0x9f, 0x11), (3, 0x12, 1), (3, 0x9e, 0), (3, 0x7f, 1)]
     {
         assert_eq!(opcodes(options, opcode, action, &unit), [0, 1, 0, 0], "{options:x} {opcode:x} {action:x}");
     }
@@ -374,6 +448,23 @@ fn a_unit_attention_ends_the_next_command_once() {
 }
 
 #[test]
+fn with_interlock_a_unit_attention_stays_until_request_sense() {
+    let (unit, nexus) = (unit(), UnitNexus::new());
+    unit.task_set().set_attention_interlock(AttentionInterlock::Kept);
+    nexus.establish(UnitAttention::CapacityChanged);
+    nexus.establish(UnitAttention::ModeParametersChanged);
+    let context = with_nexus(&unit, &nexus);
+    for expected in [Sense::unit_attention(0x2a, 0x09), Sense::unit_attention(0x2a, 0x01)] {
+        for _ in 0..2 {
+            assert_eq!(refusal(&cdb(&[0x00]), &context), expected);
+        }
+        let data = answer(&cdb(&[0x03, 0, 0, 0, 252]), &context);
+        assert_eq!((data[12], data[13]), (expected.asc, expected.ascq));
+    }
+    assert!(begin(&cdb(&[0x00]), &context).is_ok());
+}
+
+#[test]
 fn where_there_is_no_unit_there_is_no_attention() {
     let nexus = UnitNexus::new();
     nexus.establish(UnitAttention::PowerOnReset);
@@ -381,13 +472,31 @@ fn where_there_is_no_unit_there_is_no_attention() {
     assert_eq!(refusal(&cdb(&[0x00]), &context), Sense::LOGICAL_UNIT_NOT_SUPPORTED);
 }
 
+/// An initiator that sees one unit, and has this there.
+struct AllUnits<'a>(&'a UnitNexus);
+
+impl Peers for AllUnits<'_> {
+    fn find(&self, _: &crate::Designation<'_>) -> Option<crate::Peer> {
+        None
+    }
+
+    fn unit(&self, _: crate::Peer) -> Option<crate::PeerUnit<'_>> {
+        None
+    }
+
+    fn clear(&self, attention: UnitAttention) {
+        self.0.clear(attention);
+    }
+}
+
 /// SAM-5 5.14: three commands are answered although there is something to tell.
 #[test]
 fn inquiry_report_luns_and_request_sense_run_in_spite_of_a_unit_attention() {
     let (unit, nexus) = (unit(), UnitNexus::new());
-    let context = with_nexus(&unit, &nexus);
+    let context = Context { peers: &AllUnits(&nexus), ..with_nexus(&unit, &nexus) };
     nexus.establish(UnitAttention::PowerOnReset);
     nexus.establish(UnitAttention::ReportedLunsChanged);
+    assert_eq!(answer(&cdb(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16]), &Context { unit: None, ..context }).len(), 8);
     assert_eq!(answer(&inquiry(0, 0, 36), &context).len(), 36);
     assert_eq!(answer(&cdb(&[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16]), &context).len(), 8);
     let sense = answer(&cdb(&[0x03, 0, 0, 0, 252]), &context);
@@ -434,7 +543,7 @@ fn lengths_tell_the_transport_what_to_bring() {
 }
 
 fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
-    let length = prop_oneof![8 => Just(16), 1 => 0..=16_usize, 1 => Just(crate::limits::CDB_BYTES_MAX)];
+    let length = prop_oneof![6 => Just(16), 4 => Just(32), 1 => 0..=16_usize, 1 => Just(crate::limits::CDB_BYTES_MAX)];
     let opcode = prop_oneof![1 => any::<u8>(), 6 => (0..COMMANDS.len()).prop_map(|row| COMMANDS[row].opcode)];
     // Mostly small bytes, so that many commands get past their parser.
     let byte = prop_oneof![6 => Just(0), 2 => 0..4_u8, 2 => any::<u8>(), 1 => Just(0x10), 1 => Just(0x0c)];
@@ -442,6 +551,9 @@ fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
         proptest::collection::vec(byte.clone(), length).prop_map(move |mut cdb| {
             if let Some(first) = cdb.first_mut() {
                 *first = opcode;
+            }
+            if opcode == 0x7f && cdb.len() >= 10 {
+                (cdb[7], cdb[8], cdb[9]) = (0x18, 0, 8 + cdb[9] % 8);
             }
             cdb
         })
@@ -468,6 +580,7 @@ fn any_context() -> impl Strategy<Value = (Option<LogicalUnit>, Address, bool, V
                 [.., facts.removable, facts.lba_status] = flags;
                 facts.physical_exponent = exponent;
                 facts.optimal_blocks = optimal_blocks;
+                facts.atomic_blocks = optimal_blocks;
                 facts.threshold_percent = threshold_percent;
             })
         },
@@ -515,10 +628,12 @@ proptest! {
                 }
                 let mut out = [0; SENSE_BYTES_MAX];
                 let fixed = sense.write(false, &mut out);
-                prop_assert!(fixed == 18 && out[0] & 0x7f == 0x70);
+                let deferred = u8::from(sense.deferred);
+                prop_assert!(fixed == 18 && out[0] & 0x7f == 0x70 | deferred);
                 let descriptors = sense.write(true, &mut out);
-                prop_assert!(out[0] == 0x72 && usize::from(out[7]) + 8 == descriptors);
+                prop_assert!(out[0] == 0x72 | deferred && usize::from(out[7]) + 8 == descriptors);
             }
+            Ending::Status(ScsiStatus::ReservationConflict) => prop_assert_eq!(cdb[0], opcode::PERSISTENT_RESERVE_OUT),
             Ending::Status(_) | Ending::Device { .. } => prop_assert!(false, "{:?}", outcome.ending),
         }
         if read_only && unit.is_some() {
@@ -555,8 +670,9 @@ proptest! {
         let modes = ask(&[0x5a, 0x08, 0x3f, 0xff, 0, 0, 0, 0xff, 0xff, 0]);
         prop_assert_eq!(usize::from(be16(&modes, 0)), modes.len() - 2);
         prop_assert_eq!(modes[3] & 0x80 != 0, unit.is_read_only());
-        let mut pages = &modes[8..];
+        let (mut pages, mut watched) = (&modes[8..], false);
         while let [code, second, ..] = *pages {
+            watched |= (code & 0x7f, second) == (0x5c, 2);
             let len = if code & 0x40 == 0 { 2 + usize::from(second) } else { 4 + usize::from(be16(pages, 2)) };
             prop_assert!(len <= pages.len());
             pages = &pages[len..];
@@ -571,7 +687,7 @@ proptest! {
         let (lbpme, lbpu, unmap_limit) = (capacity[14] & 0x80 != 0, provisioning[5] & 0x80 != 0, be32(&limits, 20));
         prop_assert!(lbpme == lbpu && lbpu == (unmap_limit > 0) && lbpu == (provisioning[6] == 2));
         prop_assert_eq!(capacity[14] & 0x40 != 0, provisioning[5] & 0x04 != 0);
-        prop_assert_eq!(provisioning[4] != 0, modes.len() > 8 + 20 + 12 + 12);
+        prop_assert_eq!(provisioning[4] != 0, watched);
 
         let status = ask(&cdb(&[0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]));
         let told: u64 = status[8..].chunks(16).map(|descriptor| u64::from(be32(descriptor, 8))).sum();

@@ -33,8 +33,19 @@ pub const ANSWER_BYTES: usize = 4096;
 /// Longest unit serial number, in bytes.
 pub const SERIAL_BYTES_MAX: usize = 64;
 
-/// Most sense bytes that [`crate::Sense::write`] makes: header 8, information 12, sense key specific 8.
-pub const SENSE_BYTES_MAX: usize = 28;
+/// Most sense bytes that [`crate::Sense::write`] makes: header 8, information 12, command-specific information 12, sense key
+/// specific 8, forwarded sense data 4 and 18.
+pub const SENSE_BYTES_MAX: usize = 62;
+
+/// Most CSCD descriptors of one EXTENDED COPY (MAXIMUM CSCD DESCRIPTOR COUNT).
+pub const COPY_CSCDS_MAX: usize = 64;
+
+/// Most segment descriptors of one EXTENDED COPY (MAXIMUM SEGMENT DESCRIPTOR COUNT).
+pub const COPY_SEGMENTS_MAX: usize = 256;
+
+/// Most bytes that one segment of an EXTENDED COPY writes (MAXIMUM SEGMENT LENGTH): what the 16 bits of its count hold in
+/// blocks of 4 KiB, so that it is no limit for ordinary disks.
+pub const COPY_SEGMENT_BYTES_MAX: u64 = 256 << 20;
 
 /// Most block descriptors in one UNMAP (block limits VPD page: MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT).
 pub const UNMAP_DESCRIPTORS_MAX: u32 = 256;
@@ -52,6 +63,13 @@ pub const WRITE_SAME_BYTES_MAX: u64 = 64 << 20;
 /// ask for the rest.
 pub const LBA_STATUS_DESCRIPTORS_MAX: usize = 256;
 
+/// Most registrations of one unit (SPC-4, PERSISTENT RESERVE OUT), so that READ FULL STATUS, which needs 48 bytes for each, can return
+/// them all.
+pub const REGISTRATIONS_MAX: usize = 1024;
+/// Bytes of the data buffer and of the echo buffer that each nexus has (READ BUFFER); what the echo buffer's capacity field has room for
+/// at most is 13 bits.
+pub const BUFFER_CAPACITY: usize = 4096;
+
 const fn is_aligned(bytes: usize) -> bool {
     bytes.next_multiple_of(BUFFER_ALIGN) == bytes
 }
@@ -62,8 +80,10 @@ const _: () = {
     assert!(is_aligned(TRANSFER_BYTES_MIN as usize) && is_aligned(SCRATCH_BYTES));
     assert!(8 + 16 * UNMAP_DESCRIPTORS_MAX as usize <= SCRATCH_BYTES && u16::MAX as usize <= SCRATCH_BYTES);
     assert!(ANSWER_BYTES <= SCRATCH_BYTES);
+    assert!(BUFFER_CAPACITY < 1 << 13 && BUFFER_CAPACITY <= SCRATCH_BYTES);
     assert!(is_aligned(PROTECTION_BYTES_MAX) && PROTECTION_BYTES_MAX + 4096 + 8 <= SCRATCH_BYTES);
     assert!(BUFFER_ALIGN + 16 * LBA_STATUS_DESCRIPTORS_MAX <= SCRATCH_BYTES);
+    assert!(8 + 48 * REGISTRATIONS_MAX <= SCRATCH_BYTES && SCRATCH_BYTES > u16::MAX as usize);
     assert!(WRITE_SAME_BYTES_MAX >= BLOCK_BYTES_MAX as u64);
     assert!(UNMAP_BYTES_MAX / BLOCK_BYTES_MIN as u64 <= u32::MAX as u64 && UNMAP_BYTES_MAX >= BLOCK_BYTES_MAX as u64);
 };

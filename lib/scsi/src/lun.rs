@@ -17,6 +17,16 @@ pub enum Address {
     Unknown,
 }
 
+/// How REPORT LUNS lists numbers below 256, which two methods can address (SAM-5). Whichever it is, both forms are understood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Addressing {
+    /// Peripheral device addressing below 256, flat space addressing above: what most initiators expect.
+    #[default]
+    Peripheral,
+    /// Flat space addressing for all, for initiators that want one method alone.
+    Flat,
+}
+
 const METHOD_PERIPHERAL: u8 = 0b00;
 const METHOD_FLAT: u8 = 0b01;
 const METHOD_EXTENDED: u8 = 0b11;
@@ -50,10 +60,10 @@ impl Lun {
         u16::try_from(number).ok().and_then(Lun::new)
     }
 
-    /// The form that REPORT LUNS lists: peripheral addressing below 256, flat above.
-    pub fn to_wire(self) -> [u8; 8] {
+    /// The form that REPORT LUNS lists.
+    pub fn to_wire(self, addressing: Addressing) -> [u8; 8] {
         let [high, low] = self.0.to_be_bytes();
-        let method = if high == 0 { METHOD_PERIPHERAL } else { METHOD_FLAT };
+        let method = if high == 0 && addressing == Addressing::Peripheral { METHOD_PERIPHERAL } else { METHOD_FLAT };
         [method << 6 | high & 0x3f, low, 0, 0, 0, 0, 0, 0]
     }
 }
@@ -85,15 +95,19 @@ mod tests {
     fn every_number_survives_the_wire() {
         for number in 0..=Lun::MAX.0 {
             let lun = Lun(number);
-            assert_eq!(Lun::from_wire(&lun.to_wire()), Some(lun));
-            assert_eq!(Address::from_wire(&lun.to_wire()), Address::Unit(lun));
+            for wire in [lun.to_wire(Addressing::Peripheral), lun.to_wire(Addressing::Flat)] {
+                assert_eq!(Lun::from_wire(&wire), Some(lun));
+                assert_eq!(Address::from_wire(&wire), Address::Unit(lun));
+            }
         }
     }
 
     #[test]
     fn forms_of_the_same_unit() {
-        assert_eq!(Lun(5).to_wire(), [0, 5, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(Lun(300).to_wire(), [0x41, 0x2c, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Lun(5).to_wire(Addressing::Peripheral), [0, 5, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Lun(5).to_wire(Addressing::Flat), [0x40, 5, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Lun(300).to_wire(Addressing::Peripheral), [0x41, 0x2c, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Lun(16383).to_wire(Addressing::Flat), [0x7f, 0xff, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Lun::from_wire(&[0x40, 5, 0, 0, 0, 0, 0, 0]), Some(Lun(5)));
         assert_eq!(Lun::from_wire(&[0xd2, 0, 1, 0x2c, 0, 0, 0, 0]), Some(Lun(300)));
     }

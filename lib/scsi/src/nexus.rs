@@ -1,8 +1,13 @@
 //! What stands between one initiator and one unit: unit attentions (SAM-5 5.14), reservations of others (SPC-4 5.13), the
 //! access state of the path (SPC-4 5.16).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use crate::alua::PortGroup;
+use crate::cd::{Lock, MediaTold};
+use crate::copy::results::Copies;
+use crate::unit::LogicalUnit;
 use crate::wire::sense::Sense;
 
 /// Something an initiator has to be told before its next command runs. In order of precedence: resets first, as
@@ -12,6 +17,8 @@ use crate::wire::sense::Sense;
 pub enum UnitAttention {
     /// 29h/00h POWER ON, RESET, OR BUS DEVICE RESET OCCURRED: the unit is new to this initiator.
     PowerOnReset,
+    /// 3Fh/01h MICROCODE HAS BEEN CHANGED: SAM-5 ranks it with hard resets.
+    MicrocodeChanged,
     /// 29h/03h BUS DEVICE RESET FUNCTION OCCURRED: somebody sent LOGICAL UNIT RESET.
     BusDeviceReset,
     /// 29h/07h I_T NEXUS LOSS OCCURRED.
@@ -20,6 +27,18 @@ pub enum UnitAttention {
     CommandsCleared,
     /// 28h/00h NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED: the device came back, or another file took its place.
     NotReadyToReady,
+    /// 2Ah/05h REGISTRATIONS PREEMPTED: another initiator took its registration away (PERSISTENT RESERVE OUT, PREEMPT or CLEAR).
+    RegistrationsPreempted,
+    /// 2Ah/03h RESERVATIONS PREEMPTED: by CLEAR of PERSISTENT RESERVE OUT.
+    ReservationsPreempted,
+    /// 2Ah/04h RESERVATIONS RELEASED: it is registered, and the reservation that it was under is gone.
+    ReservationsReleased,
+    /// 2Ah/06h ASYMMETRIC ACCESS STATE CHANGED.
+    AccessStateChanged,
+    /// 2Ah/07h IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED.
+    AccessTransitionFailed,
+    /// 3Fh/05h DEVICE IDENTIFIER CHANGED: by SET IDENTIFYING INFORMATION.
+    DeviceIdentifierChanged,
     /// 3Fh/0Eh REPORTED LUNS DATA HAS CHANGED.
     ReportedLunsChanged,
     /// 3Fh/03h INQUIRY DATA HAS CHANGED.
@@ -28,26 +47,55 @@ pub enum UnitAttention {
     CapacityChanged,
     /// 2Ah/01h MODE PARAMETERS CHANGED.
     ModeParametersChanged,
+    /// 2Ah/02h LOG PARAMETERS CHANGED.
+    LogParametersChanged,
+    /// 2Ah/10h TIMESTAMP CHANGED.
+    TimestampChanged,
+    /// 2Ch/07h PREVIOUS BUSY STATUS: a status that UA_INTLCK_CTRL 11b (SPC-4, control mode page) makes be remembered.
+    PreviousBusy,
+    /// 2Ch/08h PREVIOUS TASK SET FULL STATUS, likewise.
+    PreviousTaskSetFull,
+    /// 2Ch/09h PREVIOUS RESERVATION CONFLICT STATUS, likewise.
+    PreviousReservationConflict,
+    /// 5Dh/00h FAILURE PREDICTION THRESHOLD EXCEEDED.
+    FailurePredicted,
     /// 38h/07h THIN PROVISIONING SOFT THRESHOLD REACHED.
     ThinProvisioningThreshold,
     /// 28h/01h IMPORT OR EXPORT ELEMENT ACCESSED.
     ImportExportAccessed,
+    /// 0Ch/00h WRITE ERROR as a deferred error (SPC-4): what SYNCHRONIZE CACHE with IMMED was to make durable is not. It is no unit attention,
+    /// but waits for the next command in the same way.
+    WriteBackFailed,
 }
 
 impl UnitAttention {
     /// All of them, highest precedence first.
-    pub const ALL: [UnitAttention; 11] = [
+    pub const ALL: [UnitAttention; 25] = [
         UnitAttention::PowerOnReset,
+        UnitAttention::MicrocodeChanged,
         UnitAttention::BusDeviceReset,
         UnitAttention::NexusLoss,
         UnitAttention::CommandsCleared,
         UnitAttention::NotReadyToReady,
+        UnitAttention::RegistrationsPreempted,
+        UnitAttention::ReservationsPreempted,
+        UnitAttention::ReservationsReleased,
+        UnitAttention::AccessStateChanged,
+        UnitAttention::AccessTransitionFailed,
+        UnitAttention::DeviceIdentifierChanged,
         UnitAttention::ReportedLunsChanged,
         UnitAttention::InquiryDataChanged,
         UnitAttention::CapacityChanged,
         UnitAttention::ModeParametersChanged,
+        UnitAttention::LogParametersChanged,
+        UnitAttention::TimestampChanged,
+        UnitAttention::PreviousBusy,
+        UnitAttention::PreviousTaskSetFull,
+        UnitAttention::PreviousReservationConflict,
+        UnitAttention::FailurePredicted,
         UnitAttention::ThinProvisioningThreshold,
         UnitAttention::ImportExportAccessed,
+        UnitAttention::WriteBackFailed,
     ];
 
     /// What reporting it takes away with it: one reset tells the initiator all that the lesser ones would, cleared
@@ -57,20 +105,40 @@ impl UnitAttention {
         | UnitAttention::NexusLoss.bit()
         | UnitAttention::CommandsCleared.bit();
 
+    /// What SAM-5 (Status precedence) puts before RESERVATION CONFLICT; all others come behind it.
+    const BEFORE_CONFLICT: u64 = UnitAttention::PowerOnReset.bit()
+        | UnitAttention::MicrocodeChanged.bit()
+        | UnitAttention::BusDeviceReset.bit()
+        | UnitAttention::NexusLoss.bit();
+
     /// The sense data that reports it.
     pub fn sense(self) -> Sense {
         let (asc, ascq) = match self {
             UnitAttention::PowerOnReset => (0x29, 0x00),
+            UnitAttention::MicrocodeChanged => (0x3f, 0x01),
             UnitAttention::BusDeviceReset => (0x29, 0x03),
             UnitAttention::NexusLoss => (0x29, 0x07),
             UnitAttention::CommandsCleared => (0x2f, 0x00),
             UnitAttention::NotReadyToReady => (0x28, 0x00),
+            UnitAttention::RegistrationsPreempted => (0x2a, 0x05),
+            UnitAttention::ReservationsPreempted => (0x2a, 0x03),
+            UnitAttention::ReservationsReleased => (0x2a, 0x04),
+            UnitAttention::AccessStateChanged => (0x2a, 0x06),
+            UnitAttention::AccessTransitionFailed => (0x2a, 0x07),
+            UnitAttention::DeviceIdentifierChanged => (0x3f, 0x05),
             UnitAttention::ReportedLunsChanged => (0x3f, 0x0e),
             UnitAttention::InquiryDataChanged => (0x3f, 0x03),
             UnitAttention::CapacityChanged => (0x2a, 0x09),
             UnitAttention::ModeParametersChanged => (0x2a, 0x01),
+            UnitAttention::LogParametersChanged => (0x2a, 0x02),
+            UnitAttention::TimestampChanged => (0x2a, 0x10),
+            UnitAttention::PreviousBusy => (0x2c, 0x07),
+            UnitAttention::PreviousTaskSetFull => (0x2c, 0x08),
+            UnitAttention::PreviousReservationConflict => (0x2c, 0x09),
+            UnitAttention::FailurePredicted => (0x5d, 0x00),
             UnitAttention::ThinProvisioningThreshold => (0x38, 0x07),
             UnitAttention::ImportExportAccessed => (0x28, 0x01),
+            UnitAttention::WriteBackFailed => return Sense::WRITE_ERROR.as_deferred(),
         };
         Sense::unit_attention(asc, ascq)
     }
@@ -118,6 +186,14 @@ pub enum PathState {
 pub struct UnitNexus {
     /// Bits 0 to 47: attentions. 48 and 49: [`ReservedFor`]. 52 to 54: [`PathState`].
     state: AtomicU64,
+    /// Its commands in the unit's task set; see [`crate::TaskSet::enter`].
+    pub(crate) commands: AtomicU32,
+    /// [`PortGroup`] of the path; it stands in no command's way.
+    port_group: AtomicU32,
+    copies: Copies,
+    /// It prevents the removal of a CD drive's disc. Never locked while data moves.
+    lock: Mutex<Option<Lock>>,
+    media_told: MediaTold,
 }
 
 const ATTENTIONS: u64 = (1 << 48) - 1;
@@ -140,6 +216,13 @@ impl UnitNexus {
 
     /// Adds a condition; one that is pending already stays single.
     pub fn establish(&self, attention: UnitAttention) {
+        if attention.bit() & UnitAttention::RESETS != 0 {
+            self.copies.forget();
+            self.allow_removal();
+        }
+        if attention == UnitAttention::NotReadyToReady {
+            self.media_told.exchanged();
+        }
         self.state.fetch_or(attention.bit(), Ordering::Relaxed);
     }
 
@@ -174,6 +257,16 @@ impl UnitNexus {
         self.replace(PATH_AT, PATH_BITS, state as u64);
     }
 
+    /// The target port group of its path.
+    pub fn port_group(&self) -> PortGroup {
+        PortGroup::from_bits(self.port_group.load(Ordering::Relaxed))
+    }
+
+    /// Sets the target port group of its path; returns whether that is news.
+    pub fn set_port_group(&self, group: PortGroup) -> bool {
+        self.port_group.swap(group.to_bits(), Ordering::Relaxed) != group.to_bits()
+    }
+
     fn replace(&self, at: u32, bits: u64, value: u64) {
         let put = |state: u64| Some(state & !(bits << at) | value << at);
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, put);
@@ -185,13 +278,18 @@ impl UnitNexus {
         self.state.load(Ordering::Relaxed) & ATTENTIONS != 0
     }
 
+    /// Whether it has to report a reset, or the like, which goes before a reservation conflict.
+    pub(crate) fn has_reset_pending(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & UnitAttention::BEFORE_CONFLICT != 0
+    }
+
     /// Takes the condition of highest precedence; of several callers exactly one gets it. A reset takes the lesser
     /// resets with it.
     pub fn take(&self) -> Option<UnitAttention> {
         let mut taken = None;
         // No other memory hangs on the bits, so no ordering is needed: each bit is the whole message.
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
-            let attention = *UnitAttention::ALL.iter().find(|attention| pending & attention.bit() != 0)?;
+            let attention = first(pending)?;
             taken = Some(attention);
             let cleared = match attention.bit() & UnitAttention::RESETS {
                 0 => attention.bit(),
@@ -202,10 +300,50 @@ impl UnitNexus {
         taken
     }
 
+    /// The condition of highest precedence, which stays.
+    pub(crate) fn first(&self) -> Option<UnitAttention> {
+        first(self.state.load(Ordering::Relaxed))
+    }
+
+    /// What became of its third-party copies.
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
+    /// PREVENT ALLOW MEDIUM REMOVAL. It holds until it is taken back, a reset, or the end of the nexus (SPC-4).
+    pub(crate) fn prevent_removal(&self, prevent: bool, unit: &LogicalUnit) {
+        match unit.drive().filter(|_| prevent) {
+            Some(drive) => drop(self.removal().get_or_insert_with(|| drive.lock())),
+            None => self.allow_removal(),
+        }
+    }
+
+    fn allow_removal(&self) {
+        *self.removal() = None;
+    }
+
+    fn removal(&self) -> std::sync::MutexGuard<'_, Option<Lock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks it to give a CD drive's disc free, as the button of a drive does (MMC-6: GET EVENT STATUS NOTIFICATION, EjectRequest).
+    pub fn request_eject(&self) {
+        self.media_told.eject_requested();
+    }
+
+    /// What it knows of a CD drive's disc.
+    pub(crate) fn media_told(&self) -> &MediaTold {
+        &self.media_told
+    }
+
     /// Forgets a condition that has become known otherwise, as REPORT LUNS does (SPC-4).
     pub fn clear(&self, attention: UnitAttention) {
         self.state.fetch_and(!attention.bit(), Ordering::Relaxed);
     }
+}
+
+fn first(pending: u64) -> Option<UnitAttention> {
+    UnitAttention::ALL.into_iter().find(|attention| pending & attention.bit() != 0)
 }
 
 #[cfg(test)]
@@ -227,9 +365,11 @@ mod tests {
             nexus.establish(attention);
         }
         let order: Vec<UnitAttention> = std::iter::from_fn(|| nexus.take()).collect();
-        let expected: Vec<UnitAttention> = std::iter::once(UnitAttention::PowerOnReset)
-            .chain(UnitAttention::ALL.into_iter().filter(|attention| *attention > UnitAttention::CommandsCleared))
-            .collect();
+        let lesser_reset = |attention: &UnitAttention| {
+            attention.bit() & UnitAttention::RESETS != 0 && *attention != UnitAttention::PowerOnReset
+        };
+        let expected: Vec<UnitAttention> =
+            UnitAttention::ALL.into_iter().filter(|attention| !lesser_reset(attention)).collect();
         assert_eq!(order, expected);
         assert!(!nexus.has_pending());
     }
@@ -264,6 +404,13 @@ mod tests {
         let all = UnitAttention::ALL.iter().fold(0, |bits, attention| bits | attention.bit());
         assert_eq!(all & !ATTENTIONS, 0);
         assert_eq!(all.count_ones() as usize, UnitAttention::ALL.len());
+    }
+
+    #[test]
+    fn each_condition_has_codes_of_its_own() {
+        let codes = UnitAttention::ALL.map(|attention| (attention.sense().asc, attention.sense().ascq));
+        let distinct: std::collections::BTreeSet<(u8, u8)> = codes.into_iter().collect();
+        assert_eq!(distinct.len(), UnitAttention::ALL.len());
     }
 
     #[test]

@@ -20,8 +20,9 @@
 //!
 //! | command | on a unit with metadata |
 //! |---|---|
-//! | READ, WRITE, VERIFY, WRITE SAME | `medium/protected.rs`, `medium/protected_same.rs` |
-//! | those in [`UNPROTECTED_ONLY`] | refused, 20h/00h: they move blocks and do not know of metadata yet |
+//! | READ, WRITE, VERIFY, WRITE AND VERIFY, WRITE ATOMIC, WRITE SAME | `medium/protected.rs`, `medium/protected_same.rs` |
+//! | FORMAT UNIT, SANITIZE | information of all ones for every block (`medium/overwrite.rs`); the type, by FORMAT UNIT (`format.rs`) |
+//! | those in [`UNPROTECTED_ONLY`] | refused, 20h/00h: they move blocks and do not know of metadata |
 //! | all others | as ever |
 //!
 //! Reading order: `information.rs` (the eight bytes), `field.rs` (PROTECT), `blocks.rs` (runs of blocks in a buffer), `format.rs` (FORMAT
@@ -29,7 +30,6 @@
 
 mod blocks;
 mod field;
-#[cfg(test)] // until there is a FORMAT UNIT that asks
 pub(crate) mod format;
 mod information;
 
@@ -44,27 +44,20 @@ use crate::wire::cdb::opcode;
 /// Commands that read or write blocks and are taught nothing of metadata: where there is some they would take blocks for
 /// shorter than they are. By operation code; whoever teaches one takes it out.
 pub(crate) const UNPROTECTED_ONLY: &[u8] = &[
-    0x04, // FORMAT UNIT
     0x07, // REASSIGN BLOCKS
-    0x2e, // WRITE AND VERIFY(10)
-    0x34, // PRE-FETCH(10)
     0x3e, // READ LONG(10)
     0x3f, // WRITE LONG(10)
-    0x48, // SANITIZE
     0x50, // XDWRITE(10)
     0x51, // XPWRITE(10)
     0x52, // XDREAD(10)
     0x53, // XDWRITEREAD(10)
     0x7f, // all that have 32 bytes: for type 2
-    0x83, // EXTENDED COPY
+    0x83, // THIRD-PARTY COPY OUT: EXTENDED COPY
+    0x84, // THIRD-PARTY COPY IN: what became of it
     0x89, // COMPARE AND WRITE
     0x8b, // ORWRITE(16)
-    0x8e, // WRITE AND VERIFY(16)
-    0x90, // PRE-FETCH(16)
     0x9a, // WRITE STREAM(16)
-    0x9c, // WRITE ATOMIC(16)
     0x9f, // SERVICE ACTION OUT(16): WRITE LONG(16), WRITE SCATTERED(16)
-    0xae, // WRITE AND VERIFY(12)
 ];
 
 /// Whether a command has a PROTECT field in bits 7 to 5 of byte 1 that means something where blocks have protection information.
@@ -80,6 +73,10 @@ pub(crate) fn has_field(operation: u8) -> bool {
             | opcode::VERIFY_10
             | opcode::VERIFY_12
             | opcode::VERIFY_16
+            | opcode::WRITE_AND_VERIFY_10
+            | opcode::WRITE_AND_VERIFY_12
+            | opcode::WRITE_AND_VERIFY_16
+            | opcode::WRITE_ATOMIC_16
             | opcode::WRITE_SAME_10
             | opcode::WRITE_SAME_16
     )

@@ -4,22 +4,29 @@ use bdev::null::{self, NullOptions};
 use bdev::{IoError, Op};
 use uuid::Uuid;
 
+use crate::alua::{AccessModes, AccessState, AccessStatus, TargetPort, TargetPortGroup, TargetPortGroups};
+use crate::control::{self, Circumstances, ControlRequest, perform};
 use crate::limits::SCRATCH_BYTES;
 use crate::medium;
+use crate::reservations::Reservations;
 use crate::unit::Facts;
 use crate::{
-    Address, Context, ControlReply, Ending, LogicalUnit, Lun, NoPeers, PortIds, ProtectionType, Sense, Step, UnitNexus,
-    UnitOptions, begin,
+    Address, Context, ControlReply, Ending, Keeper, LogicalUnit, Lun, NoPeers, PortIds, ProtectionType, Saved, Sense,
+    Step, UnitNexus, UnitOptions, begin,
 };
 
 pub(crate) const BLOCK: usize = 512;
 /// Blocks of the unit; enough to exceed what one WRITE SAME may cover.
 pub(crate) const BLOCKS: u64 = 1 << 18;
 
+/// Blocks of the disc: 5 minutes and a bit.
+pub(crate) const CD_BLOCKS: u64 = 5 * 60 * 75 + 2 * 75 + 4;
+
 pub(crate) const PORTS: PortIds = PortIds {
     target_port_id: [0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7],
     initiator_port_id: [0x33; 16],
     relative_target_port: 0x0102,
+    addressing: crate::Addressing::Peripheral,
 };
 
 pub(crate) fn options() -> UnitOptions {
@@ -38,11 +45,24 @@ pub(crate) fn unit() -> LogicalUnit {
 
 /// A unit with room for protection information.
 pub(crate) fn protected_unit(protection: ProtectionType) -> LogicalUnit {
+    protected_unit_of(protection, BLOCKS)
+}
+
+pub(crate) fn protected_unit_of(protection: ProtectionType, num_blocks: u64) -> LogicalUnit {
     let uuid = Some(Uuid::from_u128(0x00112233_4455_6677_8899_aabbccddeeff));
     let metadata = Some(bdev::Metadata::of(protection));
-    let device =
-        NullOptions { name: "disk02".to_owned(), num_blocks: BLOCKS, uuid, metadata, ..NullOptions::default() };
+    let device = NullOptions { name: "disk02".to_owned(), num_blocks, uuid, metadata, ..NullOptions::default() };
     LogicalUnit::new(UnitOptions::new(null::create(device).expect("a null device"))).expect("a unit")
+}
+
+/// A CD drive with a disc in it.
+pub(crate) fn cd() -> LogicalUnit {
+    cd_of(CD_BLOCKS)
+}
+
+pub(crate) fn cd_of(num_blocks: u64) -> LogicalUnit {
+    let options = UnitOptions { device_type: crate::DeviceType::CdRom, ..options_of(num_blocks, 2048) };
+    LogicalUnit::new(options).expect("a unit")
 }
 
 pub(crate) fn unit_with(change: impl FnOnce(&mut Facts)) -> LogicalUnit {
@@ -81,6 +101,26 @@ pub(crate) fn no_unit(address: Address) -> Context<'static> {
     }
 }
 
+/// Two groups: ours with both ways to change it, and another.
+pub(crate) fn groups() -> TargetPortGroups {
+    let port = |relative_id| TargetPort { relative_id, id: PORTS.target_port_id };
+    let group = |id, state, explicit, ports| TargetPortGroup {
+        id,
+        state,
+        status: AccessStatus::None,
+        preferred: id == 1,
+        modes: AccessModes { implicit: true, explicit },
+        ports,
+    };
+    let groups = vec![
+        group(1, AccessState::Optimized, true, vec![port(0x0102)]),
+        group(0x0203, AccessState::Standby, true, vec![port(3), port(4)]),
+        group(0x0204, AccessState::Transitioning, true, vec![port(5)]),
+        group(0x0205, AccessState::Offline, false, vec![port(6)]),
+    ];
+    TargetPortGroups { groups, through: 1, transition_seconds: 9 }
+}
+
 /// A medium: the blocks that have ever been written (the rest are zero), what was asked, and errors to give.
 #[derive(Default)]
 pub(crate) struct Disk {
@@ -88,6 +128,13 @@ pub(crate) struct Disk {
     pub(crate) asked: Vec<(Op, u64, u64)>,
     /// Results of the next operations, first to last; then all succeed.
     pub(crate) results: std::collections::VecDeque<Result<(), IoError>>,
+    /// Blocks that cannot be read.
+    pub(crate) unreadable: Vec<u64>,
+    /// A block that is kept with one byte, at this offset, changed.
+    pub(crate) corrupts: Option<(u64, usize)>,
+    /// The first byte of each write is kept here, if asked for.
+    pub(crate) keeps_writes: bool,
+    pub(crate) first_bytes: Vec<u8>,
 }
 
 impl Disk {
@@ -101,7 +148,7 @@ impl Disk {
         self.blocks.get(&lba).cloned().unwrap_or_else(|| vec![0; BLOCK])
     }
 
-    fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
+    pub(crate) fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
         let Step::Io { on: None, op, lba, blocks, data } = step else { unreachable!("only I/O is executed") };
         let size = unit.facts().stored_block_size as usize;
         assert!(lba.checked_add(blocks).is_some_and(|end| end <= unit.num_blocks()), "{op:?} {lba}+{blocks}");
@@ -121,6 +168,9 @@ impl Disk {
         if let Some(result @ Err(_)) = self.results.pop_front() {
             return result;
         }
+        if op == Op::Read && self.unreadable.iter().any(|bad| (lba..lba + blocks).contains(bad)) {
+            return Err(IoError::Medium);
+        }
         match op {
             Op::Read => {
                 for (index, block) in buffer[data].chunks_mut(size).enumerate() {
@@ -132,6 +182,14 @@ impl Disk {
             Op::Write { .. } => {
                 for (index, block) in buffer[data].chunks(size).enumerate() {
                     self.blocks.insert(lba + index as u64, block.to_vec());
+                }
+                if let Some((at, offset)) = self.corrupts
+                    && let Some(block) = self.blocks.get_mut(&at)
+                {
+                    block[offset] ^= 1;
+                }
+                if self.keeps_writes {
+                    self.first_bytes.extend(self.blocks.get(&lba).map(|block| block[0]));
                 }
             }
             Op::Unmap | Op::WriteZeroes { .. } => self.blocks.retain(|&at, _| !(lba..lba + blocks).contains(&at)),
@@ -168,14 +226,17 @@ pub(crate) struct Outcome {
     pub(crate) ending: Ending,
     pub(crate) data_in: Vec<u8>,
     pub(crate) data_out_len: usize,
+    /// It was answered early.
+    pub(crate) early: bool,
 }
 
 /// Runs a command as a transport does. The buffer starts out full of another command's data (EEh), and nothing of that
 /// may come out.
 pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut Disk) -> Outcome {
+    let context = &Context { data_out_len: data_out.len() as u32, ..*context };
     let mut job = match begin(cdb, context) {
         Ok(job) => job,
-        Err(ending) => return Outcome { ending, data_in: Vec::new(), data_out_len: 0 },
+        Err(ending) => return Outcome { ending, data_in: Vec::new(), data_out_len: 0, early: false },
     };
     let data_out_len = job.data_out_len() as usize;
     if let Some(unit) = context.unit {
@@ -185,7 +246,7 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
     let mut buffer = vec![0xee; job.buffer_len()];
     let sent = data_out.len().min(data_out_len);
     buffer[..sent].copy_from_slice(&data_out[..sent]);
-    let mut last = None;
+    let (mut last, mut early) = (None, false);
     for _ in 0..100_000 {
         match job.step(context, last.take(), &mut buffer) {
             Step::Done(ending) => {
@@ -194,11 +255,19 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
                     _ => Vec::new(),
                 };
                 assert!(data_in.len() <= job.data_in_len() as usize, "{job:?} returned {}", data_in.len());
-                return Outcome { ending, data_in, data_out_len };
+                return Outcome { ending, data_in, data_out_len, early };
             }
+            Step::Answer => {
+                assert!(!early && job.runs_on(), "{job:?}");
+                early = true;
+            }
+            Step::Claim => assert!(job.runs_on() && job.exclusive().is_some(), "{job:?}"),
             Step::Control { request, parameters } => {
                 let unit = context.unit.expect("the control plane needs a unit");
-                let reply = crate::control::perform(request, &buffer[parameters], unit).reply;
+                let mut saved = Saved::default();
+                let mut keeper = Keeper { saved: &mut saved, store: None, failure: None };
+                let reply =
+                    perform_alone(request, &buffer[parameters], unit, context.ports, &groups(), &mut keeper).reply;
                 let (ending, data_in) = match reply {
                     ControlReply::Good(data) => {
                         let len = data.len().min(job.data_in_len() as usize);
@@ -207,7 +276,7 @@ pub(crate) fn run(cdb: &[u8], data_out: &[u8], context: &Context<'_>, disk: &mut
                     ControlReply::CheckCondition(sense) => (Ending::CheckCondition(sense), Vec::new()),
                     ControlReply::Status(status) => (Ending::Status(status), Vec::new()),
                 };
-                return Outcome { ending, data_in, data_out_len };
+                return Outcome { ending, data_in, data_out_len, early };
             }
             step => last = Some(disk.execute(context.unit.expect("I/O needs a unit"), step, &mut buffer)),
         }
@@ -239,4 +308,30 @@ pub(crate) fn cdb(start: &[u8]) -> Vec<u8> {
     let mut cdb = start.to_vec();
     cdb.resize(16, 0);
     cdb
+}
+
+/// Carries a request out at a unit that has no reservations.
+pub(crate) fn perform_alone(
+    request: ControlRequest,
+    parameters: &[u8],
+    unit: &LogicalUnit,
+    ports: &PortIds,
+    groups: &TargetPortGroups,
+    keeper: &mut Keeper<'_>,
+) -> control::Outcome {
+    let at = Circumstances {
+        unit,
+        ports,
+        reservations: &Reservations::default(),
+        target_ports: &[],
+        groups,
+        can_persist: false,
+    };
+    perform(request, parameters, &at, keeper)
+}
+
+/// The same where nothing can be kept, in a target whose ports are [`groups`].
+pub(crate) fn perform_at(request: ControlRequest, parameters: &[u8], unit: &LogicalUnit) -> control::Outcome {
+    let mut keeper = Keeper { saved: &mut Saved::default(), store: None, failure: None };
+    perform_alone(request, parameters, unit, &PORTS, &groups(), &mut keeper)
 }

@@ -6,12 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use bdev::{Bdev, ProtectionType};
 use uuid::Uuid;
 
+use crate::answer::vpd;
+use crate::cd::{self, Drive};
 use crate::eui64::Eui64;
+use crate::execute::{Designation, PortIds};
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, PROTECTION_BYTES_MAX, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN,
     UNMAP_BYTES_MAX, WRITE_SAME_BYTES_MAX,
 };
+use crate::medium::condition::MediumCondition;
+use crate::medium::generation::Generations;
+use crate::mode::ModeParameters;
 use crate::saved::Saved;
+use crate::state::{Counts, State};
+use crate::task_set::TaskSet;
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
 
@@ -32,12 +40,28 @@ pub struct UnitOptions {
     pub naa: Option<u64>,
     /// EUI-64 designator, shown beside the NAA one. Default: none.
     pub eui64: Option<Eui64>,
+    /// Where the unit is configured (VPD page 85h): a URL of at most 255 printable ASCII characters without spaces. Default: none.
+    pub management_url: Option<String>,
     /// The device underneath.
     pub bdev: Arc<Bdev>,
+    /// What initiators take it for.
+    pub device_type: DeviceType,
     /// Refuse writes even though the device would take them.
     pub read_only: bool,
     /// Largest buffer of the transport in bytes, and so the largest READ or WRITE; at least [`TRANSFER_BYTES_MIN`].
     pub transfer_bytes_max: u32,
+    /// Most commands that it takes at one time, of all initiators together; `None`: as many as come.
+    pub queue_depth: Option<u32>,
+}
+
+/// What a unit is to initiators (SPC-4: PERIPHERAL DEVICE TYPE). SCSI devices say themselves what they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DeviceType {
+    /// Direct access block device, 00h.
+    #[default]
+    Disk,
+    /// CD/DVD device, 05h: a drive that reads, with a disc that can be taken out.
+    CdRom,
 }
 
 /// Why a unit cannot be made.
@@ -53,6 +77,9 @@ pub enum UnitError {
         /// Longest allowed.
         most: usize,
     },
+    /// The URL has the wrong length or other than printable ASCII characters.
+    #[error("management_url: '{0}' must have 1 to {URL_CHARACTERS_MAX} characters, printable ASCII without spaces")]
+    Url(String),
     /// An NAA designator of a form that has not 8 bytes.
     #[error("naa: {0:016x} must start with hexadecimal digit 3 (locally assigned), 2 or 5 (IEEE)")]
     Naa(u64),
@@ -64,6 +91,9 @@ pub enum UnitError {
     /// The device wants buffers aligned more strictly than the transport does.
     #[error("the device wants buffers aligned to {0} bytes; at most {BUFFER_ALIGN} are supported")]
     BufferAlign(usize),
+    /// A CD's blocks are of one size.
+    #[error("block size {0} of the device is not that of a CD: create it with block_size {BLOCK}", BLOCK = cd::BLOCK_BYTES)]
+    CdBlockSize(u32),
     /// The device has no block.
     #[error("the device has no blocks: give it a size")]
     Empty,
@@ -78,6 +108,8 @@ pub struct LogicalUnit {
     bdev: Arc<Bdev>,
     identity: Identity,
     facts: Facts,
+    /// Of a CD drive.
+    drive: Option<Drive>,
     control: AtomicU8,
     /// See [`LogicalUnit::protection`], as its number.
     protection: AtomicU8,
@@ -85,6 +117,12 @@ pub struct LogicalUnit {
     gone: AtomicBool,
     /// See [`LogicalUnit::set_space`].
     space_bytes: AtomicU64,
+    /// See [`LogicalUnit::set_free_space`].
+    free_bytes: AtomicU64,
+    state: State,
+    task_set: TaskSet,
+    condition: MediumCondition,
+    generations: Generations,
 }
 
 /// What INQUIRY says about a unit.
@@ -96,6 +134,7 @@ pub(crate) struct Identity {
     pub(crate) serial: String,
     pub(crate) naa: u64,
     pub(crate) eui64: Option<Eui64>,
+    pub(crate) management_url: Option<String>,
 }
 
 /// What the commands need to know of the device; copied so that the data path reads one place.
@@ -117,6 +156,8 @@ pub(crate) struct Facts {
     pub(crate) rotational: bool,
     pub(crate) removable: bool,
     pub(crate) optimal_blocks: u32,
+    /// Most blocks that the device writes all or not at all; 0: it makes no promise.
+    pub(crate) atomic_blocks: u32,
     /// Percentage of the space beneath in use that initiators are told of, if they are to be.
     pub(crate) threshold_percent: Option<u8>,
     /// Multiple of [`BUFFER_ALIGN`], so that a scratch part can follow the data.
@@ -155,6 +196,7 @@ const TRANSFER_BYTES_DEFAULT: u32 = 1 << 20;
 const NAME_CHARACTERS_MAX: usize = 16;
 const VENDOR_CHARACTERS_MAX: usize = 8;
 const REVISION_CHARACTERS_MAX: usize = 4;
+const URL_CHARACTERS_MAX: usize = 255;
 /// Our version's first two numbers: what fits in a product revision level.
 const REVISION_DEFAULT: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
@@ -172,9 +214,12 @@ impl UnitOptions {
             serial: None,
             naa: None,
             eui64: None,
+            management_url: None,
             bdev,
+            device_type: DeviceType::Disk,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
+            queue_depth: None,
         }
     }
 
@@ -191,9 +236,12 @@ impl UnitOptions {
             serial: device.serial.as_ref().map(|serial| known(serial, SERIAL_BYTES_MAX)),
             naa: None,
             eui64: None,
+            management_url: None,
             bdev,
+            device_type: DeviceType::Disk,
             read_only: false,
             transfer_bytes_max: TRANSFER_BYTES_DEFAULT,
+            queue_depth: None,
         }
     }
 }
@@ -213,7 +261,21 @@ impl LogicalUnit {
         let protection = options.bdev.info().metadata.map_or(ProtectionType::None, |metadata| metadata.protection);
         let protection = AtomicU8::new(protection.number() as u8);
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
-        Ok(LogicalUnit { bdev: options.bdev, identity, facts, control, protection, gone, space_bytes })
+        Ok(LogicalUnit {
+            bdev: options.bdev,
+            identity,
+            facts,
+            drive: (options.device_type == DeviceType::CdRom).then(Drive::default),
+            control,
+            protection,
+            gone,
+            space_bytes,
+            free_bytes: AtomicU64::new(0),
+            state: State::new(),
+            task_set: TaskSet::new(options.queue_depth),
+            condition: MediumCondition::default(),
+            generations: Generations::default(),
+        })
     }
 
     /// Product identification.
@@ -246,6 +308,11 @@ impl LogicalUnit {
         self.identity.eui64
     }
 
+    /// Where it is configured, if initiators are told.
+    pub fn management_url(&self) -> Option<&str> {
+        self.identity.management_url.as_deref()
+    }
+
     /// The device underneath.
     pub fn bdev(&self) -> &Arc<Bdev> {
         &self.bdev
@@ -276,11 +343,15 @@ impl LogicalUnit {
     /// What a command that needs the medium is refused with while there is none.
     ///
     /// # Errors
-    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED.
+    /// NOT READY: MEDIUM NOT PRESENT where it can be taken out, else MANUAL INTERVENTION REQUIRED; INITIALIZING COMMAND REQUIRED of a
+    /// unit that START STOP UNIT stopped.
     #[inline]
     pub(crate) fn check_ready(&self) -> Result<(), Sense> {
+        if let Some(drive) = &self.drive {
+            return drive.check_ready(self.bdev.is_ready());
+        }
         match self.bdev.is_ready() {
-            true => Ok(()),
+            true => self.state.check_medium(),
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
             false => Err(Sense::NOT_READY_MANUAL_INTERVENTION),
         }
@@ -304,22 +375,105 @@ impl LogicalUnit {
         }
     }
 
-    /// Takes up what was saved for it. Called once, before the first command.
+    /// Whether commands that have been started may go on to the device: not while its medium is being formatted or sanitized (SBC-4: commands in
+    /// all task sets are terminated then), nor after that failed. For all but the command that does it ([`crate::Job::runs_on`]).
+    ///
+    /// # Errors
+    /// What they end with.
+    #[inline]
+    pub fn check_medium(&self) -> Result<(), Sense> {
+        self.condition.check()
+    }
+
+    /// Whether its medium can be used.
+    pub(crate) fn condition(&self) -> &MediumCondition {
+        &self.condition
+    }
+
+    /// Which generation ORWRITE's bitmaps are of.
+    pub(crate) fn generations(&self) -> &Generations {
+        &self.generations
+    }
+
+    /// What a command that changes the medium is refused with where that is forbidden; `read_only`: by the LUN map.
+    ///
+    /// # Errors
+    /// DATA PROTECT, saying by whom.
+    pub(crate) fn check_writable(&self, read_only: bool) -> Result<(), Sense> {
+        match () {
+            () if read_only || self.is_read_only() => Err(Sense::WRITE_PROTECTED),
+            () if self.software_write_protect() => Err(Sense::SOFTWARE_WRITE_PROTECTED),
+            () => Ok(()),
+        }
+    }
+
+    /// PERIPHERAL DEVICE TYPE (SPC-4).
+    pub(crate) fn device_type(&self) -> u8 {
+        const DIRECT_ACCESS: u8 = 0x00;
+        const CD_DVD: u8 = 0x05;
+        if self.drive.is_some() { CD_DVD } else { DIRECT_ACCESS }
+    }
+
+    /// The drive, if it is a CD drive.
+    #[inline]
+    pub fn drive(&self) -> Option<&Drive> {
+        self.drive.as_ref()
+    }
+
+    /// Whether it is what a designation descriptor names: one of those of the unit itself in VPD page 83h. A SCSI device has
+    /// its own, which nobody here knows; and no third-party copy knows of metadata.
+    pub fn is_named(&self, descriptor: &Designation<'_>) -> bool {
+        self.facts.way == Way::Plain && vpd::names(&self.identity, descriptor)
+    }
+
+    /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were saved, else the defaults, nobody prevents the removal
+    /// of the medium, and it is started. The caller aborts its commands and establishes the unit attention.
+    pub fn reset(&self) {
+        self.set_mode(&self.saved_mode());
+        self.state.reset();
+    }
+
+    /// Takes over what was saved before it was used; what is no legal value is left at its default. From now on it can save.
     pub fn restore(&self, saved: &Saved) {
+        self.state.set_can_save();
+        let mode = ModeParameters { exceptions: saved.mode.exceptions.legal(), ..saved.mode };
+        let mut kept = self.state.kept();
+        kept.mode = mode;
+        kept.identifying = Some(&saved.identifying).filter(|it| it.is_legal()).cloned().unwrap_or_default();
+        kept.application = Some(&saved.application).filter(|it| it.is_legal()).cloned().unwrap_or_default();
+        drop(kept);
+        self.set_mode(&mode);
         if let Some(protection) = saved.protection() {
             self.set_protection(protection);
         }
     }
 
-    /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were when the unit was made. The caller aborts its
-    /// commands and establishes the unit attention.
-    pub fn reset(&self) {
-        self.control.store(TAS, Ordering::Relaxed);
+    /// A nexus is gone (SAM-5: I_T nexus loss), and with it what the unit knew of it.
+    pub fn forget_nexus(&self, ports: &PortIds) {
+        self.state.forget(ports);
+    }
+
+    /// Somebody put a medium in: it is not ejected any more.
+    pub fn load_medium(&self) {
+        self.state.set_ejected(false);
     }
 
     /// Notes how much space there is beneath, free or not. It is asked of the device elsewhere, as that may take long.
     pub fn set_space(&self, total_bytes: u64) {
         self.space_bytes.store(total_bytes, Ordering::Relaxed);
+    }
+
+    /// Notes how much of the space beneath is free, likewise.
+    pub fn set_free_space(&self, free_bytes: u64) {
+        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+    }
+
+    /// Space beneath that is available and that is used, in threshold sets.
+    pub(crate) fn space_sets(&self) -> Option<(u32, u32)> {
+        let set_bytes = u64::from(self.facts.stored_block_size) << self.provisioning_threshold()?.exponent;
+        let sets = |bytes: u64| u32::try_from(bytes / set_bytes).unwrap_or(u32::MAX);
+        let (total, free) = (self.space_bytes.load(Ordering::Relaxed), self.free_bytes.load(Ordering::Relaxed));
+        Some((sets(free), sets(total.saturating_sub(free))))
     }
 
     /// The threshold as SBC-3 counts it, in sets whose size follows from the capacity.
@@ -363,6 +517,60 @@ impl LogicalUnit {
     /// Sets the SWP bit. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
     pub fn set_software_write_protect(&self, on: bool) {
         self.set_control(SWP, on);
+    }
+
+    /// Its task set.
+    pub fn task_set(&self) -> &TaskSet {
+        &self.task_set
+    }
+
+    /// The mode parameters as they are.
+    pub(crate) fn mode(&self) -> ModeParameters {
+        ModeParameters {
+            descriptor_sense: self.descriptor_sense(),
+            queue_error: self.task_set.queue_error(),
+            attention_interlock: self.task_set.attention_interlock(),
+            software_write_protect: self.software_write_protect(),
+            task_aborted_status: self.task_aborted_status(),
+            write_cache: !self.state.is_write_through(),
+            exceptions: self.state.exceptions(),
+        }
+    }
+
+    /// Sets them all. The caller establishes MODE PARAMETERS CHANGED for the other initiators.
+    pub(crate) fn set_mode(&self, mode: &ModeParameters) {
+        self.set_descriptor_sense(mode.descriptor_sense);
+        self.task_set.set_queue_error(mode.queue_error);
+        self.task_set.set_attention_interlock(mode.attention_interlock);
+        self.set_software_write_protect(mode.software_write_protect);
+        self.set_task_aborted_status(mode.task_aborted_status);
+        self.state.set_write_through(!mode.write_cache);
+        self.state.set_exceptions(mode.exceptions);
+    }
+
+    /// The mode parameters as they were saved, else the defaults.
+    pub(crate) fn saved_mode(&self) -> ModeParameters {
+        self.state.kept().mode
+    }
+
+    /// There is somewhere to save things.
+    pub(crate) fn can_save(&self) -> bool {
+        self.state.can_save()
+    }
+
+    /// Writes must be on the medium before they are answered, although there is a cache: WCE is clear.
+    #[inline]
+    pub(crate) fn is_write_through(&self) -> bool {
+        self.state.is_write_through() && self.facts.write_cache
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What it has done so far.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { io: self.bdev.io_stat(), failures: self.state.failures(), at: self.state.age() }
     }
 
     /// Whether the device was gone when it was last heard of.
@@ -427,6 +635,10 @@ impl Facts {
         if info.buf_align > BUFFER_ALIGN {
             return Err(UnitError::BufferAlign(info.buf_align));
         }
+        let is_cd = options.device_type == DeviceType::CdRom;
+        if is_cd && info.block_size != cd::BLOCK_BYTES {
+            return Err(UnitError::CdBlockSize(info.block_size));
+        }
         if options.transfer_bytes_max < TRANSFER_BYTES_MIN {
             return Err(UnitError::TransferBytes(options.transfer_bytes_max));
         }
@@ -443,14 +655,15 @@ impl Facts {
             block_size: info.data_block_size(),
             stored_block_size: info.block_size,
             physical_exponent: physical_exponent(info.block_size, info.physical_block_size),
-            write_cache: info.write_cache,
-            read_only: options.read_only,
-            unmap: info.unmap,
-            unmap_zeroes: info.unmap && info.unmap_zeroes,
+            write_cache: info.write_cache && !is_cd,
+            read_only: options.read_only || is_cd,
+            unmap: info.unmap && !is_cd,
+            unmap_zeroes: info.unmap && info.unmap_zeroes && !is_cd,
             lba_status: info.lba_status,
             rotational: info.rotational,
-            removable: info.removable,
+            removable: info.removable || is_cd,
             optimal_blocks: info.optimal_blocks,
+            atomic_blocks: info.atomic_blocks,
             threshold_percent: info.thin_threshold_percent,
             transfer_bytes_max: options.transfer_bytes_max.min(most) / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
         })
@@ -460,6 +673,11 @@ impl Facts {
     #[inline]
     pub(crate) fn transfer_blocks_max(&self) -> u32 {
         self.transfer_bytes_max / self.block_size
+    }
+
+    /// Most blocks of one WRITE ATOMIC, whose length has 16 bits.
+    pub(crate) fn atomic_blocks_max(&self) -> u32 {
+        self.atomic_blocks.min(self.transfer_blocks_max()).min(u32::from(u16::MAX))
     }
 
     /// Most blocks of one WRITE SAME.
@@ -502,6 +720,7 @@ impl Identity {
             serial: text("serial", &serial, SERIAL_BYTES_MAX)?,
             naa,
             eui64: options.eui64,
+            management_url: options.management_url.as_deref().map(url).transpose()?,
         })
     }
 }
@@ -513,6 +732,13 @@ fn text(field: &'static str, value: &str, most: usize) -> Result<String, UnitErr
         return Err(UnitError::Text { field, value: value.to_owned(), most });
     }
     Ok(value.to_owned())
+}
+
+fn url(value: &str) -> Result<String, UnitError> {
+    match (1..=URL_CHARACTERS_MAX).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(value.to_owned()),
+        false => Err(UnitError::Url(value.to_owned())),
+    }
 }
 
 /// What the derived identifiers hang on: the device's UUID, or, where it has none, version 5 of its name.

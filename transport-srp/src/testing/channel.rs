@@ -147,7 +147,7 @@ pub(super) struct Outstanding {
     solicit: u8,
     /// Task management that covers it was sent: its credit may come back without an answer, and ahead of that to the
     /// task management, which may be on another channel.
-    doubtful: bool,
+    pub(super) doubtful: bool,
 }
 
 #[derive(Debug)]

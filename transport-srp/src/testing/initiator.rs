@@ -180,6 +180,11 @@ impl Initiator {
         }
     }
 
+    /// The channel that logged in last.
+    pub fn last_channel(&self) -> usize {
+        self.channels.len() - 1
+    }
+
     /// How far a channel's login is.
     pub fn login_state(&self, channel: usize) -> Login {
         self.channels[channel].login
@@ -299,7 +304,15 @@ impl Initiator {
         &self.host
     }
 
-    /// Ends, as aborted, the commands of all channels that task management may have ended. For a test with
+    /// The command may be ended by another, without an answer; [`Initiator::end_doubtful`] then ends it here.
+    pub fn doubt(&mut self, handle: Handle) {
+        let (channel, tag) = self.requests[handle.0];
+        if let Some(request) = self.channels[channel].outstanding.get_mut(&tag) {
+            request.doubtful = true;
+        }
+    }
+
+    /// Ends, as aborted, the commands of all channels that task management may have ended, and those of [`Initiator::doubt`]. For a test with
     /// [`InitiatorOptions::resets_end_all_channels`] off, when it knows that nothing is under way any more.
     pub fn end_doubtful(&mut self) {
         let mut finished = Finished::new();

@@ -28,12 +28,8 @@ fn each_kind_of_refusal_has_its_reason_on_the_wire() {
     assert_eq!(refused(&mut rig, other_target), 0x0001_0003);
     assert_eq!(refused(&mut rig, InitiatorOptions { max_it_iu_len: 8261, ..initiator_options(1) }), 0x0001_0002);
     assert_eq!(refused(&mut rig, InitiatorOptions { formats: 0, ..initiator_options(1) }), 0x0001_0004);
-    let group = InitiatorGroup {
-        name: "g".into(),
-        target: None,
-        initiators: vec!["192.0.2.7".parse().expect("a pattern")],
-        luns: Some(vec![]),
-    };
+    let initiators = vec!["192.0.2.7".parse().expect("a pattern")];
+    let group = InitiatorGroup::new("g".into(), None, initiators, Some(vec![]));
     rig.controller.create_initiator_group(group).expect("a group");
     assert_eq!(refused(&mut rig, initiator_options(1)), 0x0001_0006);
     let mut allowed = rig.initiator(7);

@@ -1,13 +1,28 @@
 //! The whole target over the simulated fabric: both planes in one thread, virtual time, an initiator that checks every rule.
 
+mod alua;
+mod background;
+mod cdrom;
 mod change;
+mod compare_and_write;
+mod copy;
 mod data;
 mod logins;
 mod management;
+mod masking;
+mod modes;
 mod orphans;
+mod overlap;
 mod passthrough;
 mod protection;
+mod queue_depth;
+mod queue_error;
+mod reservations;
+mod scene;
+mod stuck;
+mod task_set;
 mod units;
+pub(crate) mod witness;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,7 +69,9 @@ impl Rig {
             Controller::new(ControllerOptions { credits, memory }, fabrics, reactors, Waker::new());
         controller.create_target("tgt0", ID_EXT, IOC_GUID).expect("a target");
         controller.create_listener("sim", address()).expect("a listener");
-        let mut rig = Rig { network, controller, groups: seeds.into_iter().map(|seed| seed.settle()).collect() };
+        let mut groups: Vec<PollGroup> = seeds.into_iter().map(|seed| seed.settle()).collect();
+        groups.iter_mut().zip(0..).for_each(|(group, number)| group.number = number);
+        let mut rig = Rig { network, controller, groups };
         rig.run(20);
         rig
     }

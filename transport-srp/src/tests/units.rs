@@ -115,8 +115,7 @@ fn mode_select_is_told_to_the_others() {
     for (initiator, channel) in initiators.iter_mut().zip(channels) {
         rig.clear_attention(initiator, channel, 0);
     }
-    let mut list = vec![0, 0, 0, 0, 0x0a, 0x0a, 0x04];
-    list.resize(4 + 12, 0);
+    let list = vec![0, 0, 0, 0, 0x0a, 0x0a, 0x06, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 60];
     let select =
         Request::new(lun(0), vec![0x15, 0x10, 0, 0, u8::try_from(list.len()).expect("short"), 0]).data_out(list);
     rig.execute(&mut initiators[0], channels[0], &select).good();

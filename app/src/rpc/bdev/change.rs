@@ -70,7 +70,7 @@ struct ResizeFile {
 
 fn resize_file(appliance: &mut Appliance, params: ResizeFile, product: &str) -> Result<bool, RpcError> {
     let bdev = find_of_kind(appliance, &params.name, product)?;
-    check_not_exchanged(appliance, &params.name)?;
+    check_not_exchanged(appliance, "name", &params.name)?;
     if let (true, Some(user)) = (params.allow_shrink, appliance.bdev_user(&params.name)) {
         let text = format!("allow_shrink: bdev {} is in use by {user}: remove that first", params.name);
         return Err(RpcError::errno(Errno::BUSY, text));
@@ -112,12 +112,14 @@ pub(crate) struct Exchange {
     before: State,
     since: Instant,
     told: bool,
+    /// It is a disc that is put into a drive.
+    disc: bool,
     pending: Pending,
 }
 
 fn rescan(appliance: &mut Appliance, name: &str, product: &str, pending: Pending) {
     let found = find_of_kind(appliance, name, product).and_then(|bdev| {
-        check_not_exchanged(appliance, name)?;
+        check_not_exchanged(appliance, "name", name)?;
         let before = State::of(&bdev);
         let replacement = uring::rescan(&bdev).map_err(create_error)?;
         Ok((bdev, before, replacement))
@@ -128,13 +130,23 @@ fn rescan(appliance: &mut Appliance, name: &str, product: &str, pending: Pending
             tell_of_rescan(appliance, &bdev, before);
             pending.reply(Ok(Value::Bool(true)));
         }
-        Ok((bdev, before, Some(mut replacement))) => {
-            appliance.controller.start_exchange(name, || replacement.install(&bdev));
-            let since = appliance.now;
-            appliance.exchanges.push(Exchange { bdev, replacement, before, since, told: false, pending });
-            finish_exchanges(appliance);
-        }
+        Ok((bdev, _, Some(replacement))) => start_exchange(appliance, bdev, replacement, false, pending),
     }
+}
+
+/// Puts another file in the place of a bdev's, and answers when every core has it open.
+pub(crate) fn start_exchange(
+    appliance: &mut Appliance,
+    bdev: Arc<Bdev>,
+    mut replacement: Replacement,
+    disc: bool,
+    pending: Pending,
+) {
+    let before = State::of(&bdev);
+    appliance.controller.start_exchange(&bdev.info().name, || replacement.install(&bdev));
+    let since = appliance.now;
+    appliance.exchanges.push(Exchange { bdev, replacement, before, since, told: false, disc, pending });
+    finish_exchanges(appliance);
 }
 
 /// Ends the exchanges for which every core is ready.
@@ -152,11 +164,15 @@ pub(crate) fn finish_exchanges(appliance: &mut Appliance) {
             appliance.exchanges.push(exchange);
             continue;
         }
-        let Exchange { bdev, replacement, before, pending, .. } = exchange;
+        let Exchange { bdev, replacement, before, disc, pending, .. } = exchange;
         replacement.finish(&bdev);
         // Whatever it is like, it is another medium.
         let attentions = attentions(&bdev, State { ready: false, ..before });
-        appliance.controller.end_exchange(&name, &attentions);
+        if disc {
+            appliance.controller.insert_disc(&name);
+            set_recipe(appliance, &name, "filename", bdev.filename().map(|path| path.to_string_lossy().into()));
+        }
+        appliance.controller.end_exchange(&name, if disc { &[] } else { &attentions });
         set_recipe_after_rescan(appliance, &bdev, before);
         tracing::info!("bdev {name}: another file is in its place, of {} blocks", bdev.num_blocks());
         pending.reply(match state {
@@ -169,11 +185,11 @@ pub(crate) fn finish_exchanges(appliance: &mut Appliance) {
     }
 }
 
-fn check_not_exchanged(appliance: &Appliance, name: &str) -> Result<(), RpcError> {
+pub(crate) fn check_not_exchanged(appliance: &Appliance, parameter: &str, name: &str) -> Result<(), RpcError> {
     match appliance.exchanges.iter().any(|exchange| exchange.bdev.info().name == name) {
         true => Err(RpcError::errno(
             Errno::BUSY,
-            format!("name: the file of bdev {name} is just being replaced: try again"),
+            format!("{parameter}: the file of bdev {name} is just being replaced: try again"),
         )),
         false => Ok(()),
     }
@@ -232,7 +248,7 @@ fn set_recipe_after_rescan(appliance: &mut Appliance, bdev: &Bdev, before: State
 }
 
 /// What `save_config` writes for a parameter of the bdev's creation from now on; `None`: nothing.
-fn set_recipe(appliance: &mut Appliance, name: &str, parameter: &str, value: Option<Value>) {
+pub(crate) fn set_recipe(appliance: &mut Appliance, name: &str, parameter: &str, value: Option<Value>) {
     let recipe = appliance.recipes.get_mut(name).and_then(|(_, recipe)| recipe.as_object_mut());
     match (recipe, value) {
         (Some(recipe), Some(value)) => drop(recipe.insert(parameter.to_owned(), value)),

@@ -51,7 +51,7 @@ fn enter(appliance: &mut Appliance, bdev: Arc<Bdev>, method: &'static str, recip
     Ok(name)
 }
 
-fn create_error(error: CreateError) -> RpcError {
+pub(crate) fn create_error(error: CreateError) -> RpcError {
     match &error {
         CreateError::Parameter { .. } => RpcError::invalid_params(&error),
         CreateError::Memory { .. } => RpcError::errno(Errno::NOMEM, error.to_string()),
@@ -141,7 +141,7 @@ fn describe(bdev: &Bdev, claimed: bool) -> Value {
     let writable = !bdev.is_read_only() && !scsi;
     let through = info.passthrough.as_ref().map(|device| scsi::describe(device, info.filename.as_deref()));
     let file = || {
-        info.filename.as_ref().map(|filename| {
+        bdev.filename().map(|filename| {
             let (engine, gone_ops) = (info.engine.map(uring::Engine::name), bdev.num_gone_ops());
             json!({"uring": {"filename": filename, "engine": engine, "gone_ops": gone_ops}})
         })

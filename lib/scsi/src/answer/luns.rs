@@ -9,10 +9,10 @@ use crate::wire::bytes::Bytes;
 const HEADER_BYTES: usize = 8;
 const LUN_BYTES: usize = 8;
 
-/// The list. Whoever has read it knows that it changed, so that unit attention goes (SPC-4).
+/// The list. Whoever has read it from a unit that is there knows that it changed, so that unit attention goes, at every unit (SPC-4).
 pub(crate) fn put(select: LunSelection, context: &Context<'_>, bytes: &mut Bytes<'_>) {
-    if let Some(nexus) = context.nexus {
-        nexus.clear(UnitAttention::ReportedLunsChanged);
+    if context.unit.is_some() || context.address == Address::ReportLuns {
+        context.peers.clear(UnitAttention::ReportedLunsChanged);
     }
     bytes.put_be32((full_bytes(select, context) - HEADER_BYTES) as u32);
     bytes.put_zeroes(4);
@@ -20,7 +20,7 @@ pub(crate) fn put(select: LunSelection, context: &Context<'_>, bytes: &mut Bytes
         bytes.put(&Address::REPORT_LUNS_WIRE);
     }
     if matches!(select, LunSelection::Units | LunSelection::All) {
-        context.luns.iter().for_each(|lun| bytes.put(&lun.to_wire()));
+        context.luns.iter().for_each(|lun| bytes.put(&lun.to_wire(context.ports.addressing)));
     }
 }
 

@@ -1,21 +1,10 @@
-//! Mode pages and MODE SENSE (SPC-4, SBC-3).
+//! MODE SENSE (SPC-4, SBC-3): header, block descriptor and the pages of `mode/`.
 
 use crate::command::{ModeDescriptor, ModeQuery, ModeValues};
+use crate::mode::{ALL_PAGES, ALL_SUBPAGES, ModeParameters, PageCode, page::Page, pages};
 use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 use crate::wire::sense::Sense;
-
-/// Page and subpage.
-type PageCode = (u8, u8);
-
-const CACHING: PageCode = (0x08, 0x00);
-const CONTROL: PageCode = (0x0a, 0x00);
-const INFORMATIONAL_EXCEPTIONS: PageCode = (0x1c, 0x00);
-/// Only of a unit with a threshold.
-const PROVISIONING: PageCode = (0x1c, 0x02);
-const ALL_PAGES: u8 = 0x3f;
-/// Subpage FFh: the page and all its subpages.
-const ALL_SUBPAGES: u8 = 0xff;
 
 /// Whether a page is there to be asked for.
 ///
@@ -32,12 +21,6 @@ pub(crate) fn check_page(page: u8, subpage: u8, unit: &LogicalUnit) -> Result<()
     }
 }
 
-/// The pages of a unit, in ascending order.
-fn pages(unit: &LogicalUnit) -> impl Iterator<Item = PageCode> {
-    let provisioning = unit.provisioning_threshold().map(|_| PROVISIONING);
-    [CACHING, CONTROL, INFORMATIONAL_EXCEPTIONS].into_iter().chain(provisioning)
-}
-
 /// Header, block descriptor and pages.
 pub(crate) fn put(query: ModeQuery, unit: &LogicalUnit, read_only: bool, bytes: &mut Bytes<'_>) {
     put_header(query, device_specific(unit, read_only), bytes);
@@ -49,8 +32,17 @@ pub(crate) fn put(query: ModeQuery, unit: &LogicalUnit, read_only: bool, bytes: 
     let wanted = |(page, subpage): &PageCode| {
         (query.page == ALL_PAGES || query.page == *page) && (query.subpage == ALL_SUBPAGES || query.subpage == *subpage)
     };
-    for page in pages(unit).filter(wanted) {
-        put_page(page, query.values, unit, bytes);
+    let mode = match query.values {
+        ModeValues::Current | ModeValues::Changeable => unit.mode(),
+        ModeValues::Default => ModeParameters::default(),
+        ModeValues::Saved => unit.saved_mode(),
+    };
+    for code in pages(unit).filter(wanted) {
+        let page = match query.values {
+            ModeValues::Changeable => Page::changeable(code, unit),
+            ModeValues::Current | ModeValues::Default | ModeValues::Saved => Page::of(code, &mode, unit),
+        };
+        bytes.put(page.bytes());
     }
     // MODE DATA LENGTH counts what follows it.
     match query.ten {
@@ -94,81 +86,4 @@ fn put_long_descriptor(unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     bytes.put_be64(unit.num_blocks());
     bytes.put_be32(0);
     bytes.put_be32(unit.block_size());
-}
-
-/// One page. Changeable values are masks, all zero since there is no MODE SELECT; defaults are the values of a new unit.
-fn put_page((page, subpage): PageCode, values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
-    const SPF: u8 = 0x40;
-    match subpage {
-        0 => bytes.put_u8(page),
-        _ => bytes.put(&[SPF | page, subpage]),
-    }
-    let body = match (page, subpage) {
-        CACHING => put_caching,
-        CONTROL => put_control,
-        PROVISIONING => put_provisioning,
-        _ => put_informational_exceptions,
-    };
-    body(values, unit, bytes);
-}
-
-fn put_caching(values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
-    const PAGE_BYTES: u8 = 0x12;
-    const WCE: u8 = 0x04;
-    bytes.put_u8(PAGE_BYTES);
-    bytes.put_u8(match values {
-        ModeValues::Changeable => 0,
-        ModeValues::Current | ModeValues::Default if unit.facts().write_cache => WCE,
-        ModeValues::Current | ModeValues::Default => 0,
-    });
-    bytes.put_zeroes(usize::from(PAGE_BYTES) - 1);
-}
-
-fn put_control(values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
-    const PAGE_BYTES: u8 = 0x0a;
-    const D_SENSE: u8 = 0x04;
-    const GLTSD: u8 = 0x02; // log parameters are not saved
-    const UNRESTRICTED_REORDERING: u8 = 1 << 4;
-    const SWP: u8 = 0x08;
-    const TAS: u8 = 0x40;
-    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-    let body = match values {
-        ModeValues::Changeable => [0; 4],
-        ModeValues::Default => [GLTSD, UNRESTRICTED_REORDERING, 0, TAS],
-        ModeValues::Current => [
-            GLTSD | flag(unit.descriptor_sense(), D_SENSE),
-            UNRESTRICTED_REORDERING,
-            flag(unit.software_write_protect(), SWP),
-            flag(unit.task_aborted_status(), TAS),
-        ],
-    };
-    bytes.put_u8(PAGE_BYTES);
-    bytes.put(&body);
-    bytes.put_zeroes(usize::from(PAGE_BYTES) - body.len());
-}
-
-fn put_informational_exceptions(values: ModeValues, _unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
-    const PAGE_BYTES: u8 = 0x0a;
-    const DEXCPT: u8 = 0x08; // none are reported
-    bytes.put_u8(PAGE_BYTES);
-    bytes.put_u8(if values == ModeValues::Changeable { 0 } else { DEXCPT });
-    bytes.put_zeroes(usize::from(PAGE_BYTES) - 1);
-}
-
-/// Logical block provisioning (SBC-3): one threshold, which every initiator is told of (SITUA is clear).
-fn put_provisioning(values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
-    const HEADER_BYTES: usize = 12;
-    const DESCRIPTOR_BYTES: usize = 8;
-    const ENABLED: u8 = 0x80; // the type, bits 5 to 3, is 000b: a soft threshold
-    const ARMED_INCREASING: u8 = 0b001;
-    const USED_RESOURCES: u8 = 0x02;
-    bytes.put_be16((HEADER_BYTES + DESCRIPTOR_BYTES) as u16); // PAGE LENGTH
-    bytes.put_zeroes(HEADER_BYTES);
-    match unit.provisioning_threshold().filter(|_| values != ModeValues::Changeable) {
-        Some(threshold) => {
-            bytes.put(&[ENABLED | ARMED_INCREASING, USED_RESOURCES, 0, 0]);
-            bytes.put_be32(threshold.sets);
-        }
-        None => bytes.put_zeroes(DESCRIPTOR_BYTES),
-    }
 }

@@ -1,9 +1,14 @@
 //! Parsers of commands that touch the medium (SBC-3).
 
-use super::{Command, Compare};
+use super::{Bitmap, Command, Compare, Generation};
+use crate::medium::compare_and_write as compare;
+use crate::medium::generation::Policy;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{BlockRange, Form, be16, be32, be64, opcode};
 use crate::wire::sense::Sense;
+
+/// BYTCHK of VERIFY and WRITE AND VERIFY.
+const BYTCHK: u8 = 0x06;
 
 /// READ (SBC-3).
 #[inline]
@@ -24,25 +29,35 @@ pub(super) fn write(
     Ok(Command::Write { range: transfer_range(cdb, unit)?, fua })
 }
 
-/// Byte 1 of READ and WRITE, which is part of the address in the 6-byte form: refuses protection information, which
-/// no unit has, and returns FUA. DPO is a hint about a cache that is not ours, so it is accepted and has no effect.
+/// The options of READ and WRITE, which the 6-byte form has none of (there the byte is part of the address): refuses protection
+/// information, which no unit has, and returns FUA. DPO is a hint about a cache that is not ours, so it is accepted and has no effect.
 #[inline]
 fn transfer_options(cdb: &[u8]) -> Result<bool, Sense> {
     const FUA: u8 = 0x08;
     if cdb.len() == Form::Six.cdb_bytes() {
         return Ok(false);
     }
-    no_protection(cdb)?;
-    Ok(cdb[1] & FUA != 0)
+    Ok(options(cdb)? & FUA != 0)
 }
 
-/// RDPROTECT, WRPROTECT or VRPROTECT must be zero where blocks have no protection information (SBC-3).
+/// The byte of options. RDPROTECT, WRPROTECT, ORPROTECT or VRPROTECT in it must be zero where blocks have no protection information
+/// (SBC-3).
 #[inline]
-fn no_protection(cdb: &[u8]) -> Result<(), Sense> {
-    match cdb[1] & 0xe0 {
-        0 => Ok(()),
-        _ => Err(Sense::invalid_field_in_cdb(1, Some(7))),
+fn options(cdb: &[u8]) -> Result<u8, Sense> {
+    match cdb[options_at(cdb)] {
+        options if options & 0xe0 == 0 => Ok(options),
+        _ => Err(option_at_fault(cdb, 7)),
     }
+}
+
+#[inline]
+fn options_at(cdb: &[u8]) -> usize {
+    Form::of(cdb[0]).map_or(1, Form::options_at)
+}
+
+/// An option is at fault, whose most significant bit this is.
+fn option_at_fault(cdb: &[u8], bit: u8) -> Sense {
+    Sense::invalid_field_in_cdb(options_at(cdb) as u16, Some(bit))
 }
 
 /// The range of a command that moves all its blocks through a buffer.
@@ -59,18 +74,17 @@ fn transfer_range(cdb: &[u8], unit: &LogicalUnit) -> Result<BlockRange, Sense> {
 /// The range as the CDB's form has it, and where its length stands.
 #[inline]
 fn range(cdb: &[u8]) -> (BlockRange, u16) {
-    let form = Form::of(cdb[0]).unwrap_or(Form::Six); // parse() let only fixed forms through
+    let form = Form::of(cdb[0]).unwrap_or(Form::Six); // parse() let only known forms through
     (form.range(cdb), form.length_at())
 }
 
-/// VERIFY (SBC-3). Only a comparison is bounded by the buffer; without one the blocks are read in pieces.
+/// VERIFY (SBC-3). Only a comparison with all of the data-out is bounded by the buffer; otherwise the blocks are read in pieces.
 pub(super) fn verify(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
-    no_protection(cdb)?;
-    let compare = match cdb[1] >> 1 & 0b11 {
-        0b00 => Compare::Nothing,
-        0b01 => Compare::All,
-        0b11 => Compare::OneBlock,
-        _ => return Err(Sense::invalid_field_in_cdb(1, Some(2))),
+    let compare = match options(cdb)? & BYTCHK {
+        0b000 => Compare::Nothing,
+        0b010 => Compare::All,
+        0b110 => Compare::OneBlock,
+        _ => return Err(option_at_fault(cdb, 2)),
     };
     let range = match compare {
         Compare::All => transfer_range(cdb, unit)?,
@@ -78,6 +92,95 @@ pub(super) fn verify(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     };
     unit.check_range(range)?;
     Ok(Command::Verify { range, compare })
+}
+
+/// WRITE AND VERIFY (SBC-3), which has no comparison with a single block.
+pub(super) fn write_and_verify(
+    cdb: &[u8],
+    unit: &LogicalUnit,
+    writable: impl Fn() -> Result<(), Sense>,
+) -> Result<Command, Sense> {
+    let compare = match options(cdb)? & BYTCHK {
+        0b000 => Compare::Nothing,
+        0b010 => Compare::All,
+        _ => return Err(option_at_fault(cdb, 2)),
+    };
+    writable()?;
+    Ok(Command::WriteAndVerify { range: transfer_range(cdb, unit)?, compare })
+}
+
+/// COMPARE AND WRITE (SBC-3): NUMBER OF LOGICAL BLOCKS is a byte of its own.
+pub(super) fn compare_and_write(
+    cdb: &[u8],
+    unit: &LogicalUnit,
+    writable: impl Fn() -> Result<(), Sense>,
+) -> Result<Command, Sense> {
+    const BLOCKS_AT: usize = 13;
+    let fua = transfer_options(cdb)?;
+    writable()?;
+    let range = BlockRange { lba: be64(cdb, 2), blocks: u64::from(cdb[BLOCKS_AT]) };
+    unit.check_range(range)?;
+    match cdb[BLOCKS_AT] > compare::blocks_max(unit.facts()) {
+        false => Ok(Command::CompareAndWrite { range, fua }),
+        true => Err(Sense::invalid_field_in_cdb(BLOCKS_AT as u16, None)),
+    }
+}
+
+/// ORWRITE (SBC-3).
+pub(super) fn or_write(
+    cdb: &[u8],
+    unit: &LogicalUnit,
+    writable: impl Fn() -> Result<(), Sense>,
+) -> Result<Command, Sense> {
+    let fua = transfer_options(cdb)?;
+    let bitmap = match cdb[0] {
+        opcode::ORWRITE_16 => Bitmap { expected: 0, change: None },
+        _ => bitmap(cdb)?,
+    };
+    writable()?;
+    Ok(Command::OrWrite { range: transfer_range(cdb, unit)?, fua, bitmap })
+}
+
+/// BMOP and the fields that go with it in ORWRITE(32).
+fn bitmap(cdb: &[u8]) -> Result<Bitmap, Sense> {
+    const BMOP: u8 = 0x07;
+    const PREVIOUS_GENERATION_PROCESSING: u8 = 0x0f;
+    let (expected, code) = (be32(cdb, 20), be32(cdb, 24));
+    match (cdb[2] & BMOP, Policy::new(cdb[3] & PREVIOUS_GENERATION_PROCESSING)) {
+        (0b000, _) => Ok(Bitmap { expected, change: None }),
+        (0b001, Some(policy)) => Ok(Bitmap { expected, change: Some(Generation { code, policy }) }),
+        (0b001, None) => Err(Sense::invalid_field_in_cdb(3, Some(3))),
+        _ => Err(Sense::invalid_field_in_cdb(2, Some(2))),
+    }
+}
+
+/// WRITE ATOMIC(16) (SBC-4). A transfer is one atomic write: there are no boundaries within (MAXIMUM ATOMIC BOUNDARY SIZE is zero).
+pub(super) fn write_atomic(
+    cdb: &[u8],
+    unit: &LogicalUnit,
+    writable: impl Fn() -> Result<(), Sense>,
+) -> Result<Command, Sense> {
+    const BOUNDARY_AT: usize = 10;
+    const LENGTH_AT: usize = 12;
+    let fua = transfer_options(cdb)?;
+    writable()?;
+    let range = BlockRange { lba: be64(cdb, 2), blocks: u64::from(be16(cdb, LENGTH_AT)) };
+    unit.check_range(range)?;
+    match () {
+        () if be16(cdb, BOUNDARY_AT) != 0 => Err(Sense::invalid_field_in_cdb(BOUNDARY_AT as u16, None)),
+        () if range.blocks > u64::from(unit.facts().atomic_blocks_max()) => {
+            Err(Sense::invalid_field_in_cdb(LENGTH_AT as u16, None))
+        }
+        () => Ok(Command::WriteAtomic { range, fua }),
+    }
+}
+
+/// PRE-FETCH (SBC-3). There is no cache of the unit's own that blocks could be brought to, so none of them fit in it: the status is GOOD,
+/// with IMMED or without. A PREFETCH LENGTH of zero means all to the end.
+pub(super) fn pre_fetch(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
+    let (range, _) = range(cdb);
+    unit.check_range(range)?;
+    Ok(Command::PreFetch { range })
 }
 
 /// WRITE SAME (SBC-3).
@@ -90,22 +193,22 @@ pub(super) fn write_same(
     const UNMAP: u8 = 0x08;
     const PBDATA_LBDATA: u8 = 0x06;
     const NDOB: u8 = 0x01;
-    no_protection(cdb)?;
+    let options = options(cdb)?;
     writable()?;
-    if cdb[1] & ANCHOR != 0 {
-        return Err(Sense::invalid_field_in_cdb(1, Some(4)));
+    if options & ANCHOR != 0 {
+        return Err(option_at_fault(cdb, 4));
     }
-    let unmap = cdb[1] & UNMAP != 0;
+    let unmap = options & UNMAP != 0;
     if unmap && !unit.facts().unmap {
-        return Err(Sense::invalid_field_in_cdb(1, Some(3)));
+        return Err(option_at_fault(cdb, 3));
     }
-    if cdb[1] & PBDATA_LBDATA != 0 {
-        return Err(Sense::invalid_field_in_cdb(1, Some(2)));
+    if options & PBDATA_LBDATA != 0 {
+        return Err(option_at_fault(cdb, 2));
     }
     // Bit 0 of the 10-byte form is the obsolete RELADR; taking it for NDOB, or ignoring it, would write the wrong data.
-    let no_data_out = cdb[1] & NDOB != 0;
+    let no_data_out = options & NDOB != 0;
     if no_data_out && cdb[0] == opcode::WRITE_SAME_10 {
-        return Err(Sense::invalid_field_in_cdb(1, Some(0)));
+        return Err(option_at_fault(cdb, 0));
     }
     let range = write_same_range(cdb, unit)?;
     Ok(Command::WriteSame { range, data_out: !no_data_out, unmap })
@@ -141,17 +244,26 @@ pub(super) fn unmap(cdb: &[u8], writable: impl Fn() -> Result<(), Sense>) -> Res
     }
 }
 
-/// SYNCHRONIZE CACHE (SBC-3). With IMMED the status may come before the data is safe; it never does here,
-/// which costs the initiator a wait and no promise.
+/// SYNCHRONIZE CACHE (SBC-3).
 pub(super) fn synchronize_cache(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
+    const IMMED: u8 = 0x02;
     let (range, _) = range(cdb);
     unit.check_range(range)?;
-    Ok(Command::SynchronizeCache { range })
+    Ok(Command::SynchronizeCache { range, immediate: cdb[1] & IMMED != 0 })
 }
 
-/// GET LBA STATUS (SBC-3).
+/// GET LBA STATUS (SBC-3, SBC-4). REPORT TYPE is not processed, as the answer says (RTP). There are no physical elements that could be asked about.
 pub(super) fn lba_status(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
-    let lba = be64(cdb, 2);
+    const ELEMENT_IDENTIFIER_AT: usize = 24;
+    let (lba, scan, element, allocation) = match cdb[0] {
+        opcode::VARIABLE_LENGTH => (be64(cdb, 12), be32(cdb, 20), be32(cdb, ELEMENT_IDENTIFIER_AT), be32(cdb, 28)),
+        _ => (be64(cdb, 2), 0, 0, be32(cdb, 10)),
+    };
     unit.check_range(BlockRange { lba, blocks: 1 })?;
-    Ok(Command::LbaStatus { lba, allocation: be32(cdb, 10) })
+    if element != 0 {
+        return Err(Sense::invalid_field_in_cdb(ELEMENT_IDENTIFIER_AT as u16, None));
+    }
+    // SCAN LENGTH; zero is no limit.
+    let blocks = if scan == 0 { u64::MAX } else { scan.into() };
+    Ok(Command::LbaStatus { range: BlockRange { lba, blocks }, allocation })
 }

@@ -24,7 +24,9 @@ pub(super) fn parse_for_protected(cdb: &[u8], unit: &LogicalUnit, context: &Cont
     let (action, range) = match parse_for_unit(plain, unit, context)? {
         Command::Read { range, fua } => (Action::Read { fua }, range),
         Command::Write { range, fua } => (Action::Write { fua }, range),
+        Command::WriteAtomic { range, fua } => (Action::WriteAtomic { fua }, range),
         Command::Verify { range, compare } => (Action::Verify { compare }, range),
+        Command::WriteAndVerify { range, compare } => (Action::WriteAndVerify { compare }, range),
         Command::WriteSame { range, data_out, unmap } => (Action::WriteSame { data_out, unmap }, range),
         other => return Ok(other),
     };

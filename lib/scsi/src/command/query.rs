@@ -1,8 +1,9 @@
 //! Parsers of commands that only ask (SPC-4, SBC-3).
 
 use super::{Command, InquiryPage, LunSelection, ModeDescriptor, ModeQuery, ModeValues, OpcodeQuery, Query};
-use crate::answer::{capacity, mode_sense as pages};
+use crate::answer::{capacity, mode_sense as pages, vpd};
 use crate::command_table::{self, OpcodeKind};
+use crate::control::ControlRequest;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{be16, be32, opcode};
 use crate::wire::sense::Sense;
@@ -19,6 +20,10 @@ pub(super) fn inquiry(cdb: &[u8], pages: &[u8]) -> Result<Command, Sense> {
     const CMDDT: u8 = 0x02; // obsolete, but SPC-2's meaning would be another answer
     let page = match cdb[1] & (EVPD | CMDDT) {
         0 if cdb[2] == 0 => InquiryPage::Standard,
+        EVPD if pages.contains(&cdb[2]) && cdb[2] == vpd::SCSI_PORTS => {
+            let allocation = u32::from(be16(cdb, 3));
+            return Ok(Command::Control { request: ControlRequest::ScsiPorts, list_bytes: 0, allocation });
+        }
         EVPD if pages.contains(&cdb[2]) => InquiryPage::Vpd(cdb[2]),
         0 | EVPD => return Err(Sense::invalid_field_in_cdb(2, None)),
         _ => return Err(Sense::invalid_field_in_cdb(1, Some(1))),
@@ -46,12 +51,12 @@ pub(super) fn read_capacity_10(cdb: &[u8]) -> Result<Command, Sense> {
     }
 }
 
-pub(super) fn report_opcodes(cdb: &[u8]) -> Result<Command, Sense> {
+pub(super) fn report_opcodes(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
     const RCTD: u8 = 0x80;
     let bad_options = Err(Sense::invalid_field_in_cdb(2, Some(2)));
     let (opcode, requested_action) = (cdb[3], be16(cdb, 4));
     // An operation code that we do not know has no kind: it is reported as not supported under any option.
-    let kind = command_table::kind(opcode);
+    let kind = command_table::kind(opcode, unit);
     let opcodes = match (cdb[2] & 0x07, kind) {
         (0b000, _) => OpcodeQuery::All,
         (0b001, Some(OpcodeKind::WithServiceActions)) => return bad_options,
@@ -77,6 +82,7 @@ pub(super) fn mode_sense(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sens
         0b00 => ModeValues::Current,
         0b01 => ModeValues::Changeable,
         0b10 => ModeValues::Default,
+        _ if unit.can_save() => ModeValues::Saved,
         _ => return Err(Sense::SAVING_PARAMETERS_NOT_SUPPORTED),
     };
     let descriptor = match cdb[1] {

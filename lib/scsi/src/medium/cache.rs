@@ -1,8 +1,9 @@
-//! SYNCHRONIZE CACHE, and the flush of START STOP UNIT.
+//! SYNCHRONIZE CACHE, and the flush of commands for the control plane.
 
 use bdev::Op;
 
 use super::{Stage, Turn, out_of_turn};
+use crate::control::ControlRequest;
 use crate::execute::Step;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::BlockRange;
@@ -11,13 +12,26 @@ use crate::wire::sense::Sense;
 /// The range of a flush that is not about a range.
 pub(crate) const EVERYTHING: BlockRange = BlockRange { lba: 0, blocks: 0 };
 
-/// Makes what was written before durable (SBC-3). Without a volatile cache it is durable already.
-pub(crate) fn flush(range: BlockRange, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+/// Makes what was written before durable (SBC-3). Without a volatile cache it is durable already. `immediate`: the answer comes first.
+pub(crate) fn flush(range: BlockRange, immediate: bool, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
     match (*turn.stage, turn.last) {
         (Stage::Start, _) if !unit.facts().write_cache => Step::GOOD,
-        (Stage::Start, _) => turn.ask(Stage::Flushing, Op::Flush, range),
+        (Stage::Start, _) if immediate => {
+            *turn.stage = Stage::Answered;
+            Step::Answer
+        }
+        (Stage::Start | Stage::Answered, _) => turn.ask(Stage::Flushing, Op::Flush, range),
         (_, Some(Ok(()))) => Step::GOOD,
         (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, Op::Flush, range.lba, range.blocks)),
         (_, None) => out_of_turn(),
+    }
+}
+
+/// A command for the control plane, after what is in the cache is on the medium if the command wants that.
+pub(crate) fn then_control(request: ControlRequest, list_bytes: u32, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+    match (*turn.stage, turn.last) {
+        (Stage::Start, _) if request.flushes_first(unit) => turn.ask(Stage::Flushing, Op::Flush, EVERYTHING),
+        (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, Op::Flush, 0, 0)),
+        _ => Step::Control { request, parameters: 0..list_bytes as usize },
     }
 }

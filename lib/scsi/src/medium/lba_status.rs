@@ -25,9 +25,11 @@ const BLOCKS_AT: usize = 8;
 /// PROVISIONING STATUS in the lower half of this byte; 0 is "mapped or unknown".
 const STATUS_AT: usize = 12;
 
-/// One turn. A unit that does not know what is allocated answers as a fully provisioned one does: all is mapped.
-pub(crate) fn step(lba: u64, allocation: u32, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
-    let rest = unit.num_blocks().saturating_sub(lba);
+/// One turn. `range` may be longer than the unit. A unit that does not know what is allocated answers as a fully provisioned one does: all is
+/// mapped.
+pub(crate) fn step(range: BlockRange, allocation: u32, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+    let lba = range.lba;
+    let rest = unit.num_blocks().saturating_sub(lba).min(range.blocks);
     let data = DESCRIPTORS_AT..buffer_bytes(allocation);
     match (*turn.stage, turn.last) {
         (Stage::Start, _) if rest == 0 => Step::refuse(Sense::LBA_OUT_OF_RANGE),
@@ -36,9 +38,9 @@ pub(crate) fn step(lba: u64, allocation: u32, unit: &LogicalUnit, turn: Turn<'_>
         }
         (Stage::Start, _) => {
             put_mapped(lba, rest, &mut turn.buffer[data]);
-            answer(lba, allocation, unit, turn.buffer)
+            answer(lba, rest, allocation, turn.buffer)
         }
-        (_, Some(Ok(()))) => answer(lba, allocation, unit, turn.buffer),
+        (_, Some(Ok(()))) => answer(lba, rest, allocation, turn.buffer),
         (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, Op::LbaStatus, lba, rest)),
         (_, None) => out_of_turn(),
     }
@@ -57,8 +59,8 @@ fn put_mapped(lba: u64, blocks: u64, list: &mut [u8]) {
 }
 
 /// PARAMETER DATA LENGTH tells of all descriptors, even of those that the allocation length cuts off.
-fn answer(lba: u64, allocation: u32, unit: &LogicalUnit, buffer: &mut [u8]) -> Step {
-    let list_bytes = check(lba, unit.num_blocks(), &mut buffer[DESCRIPTORS_AT..buffer_bytes(allocation)]);
+fn answer(lba: u64, rest: u64, allocation: u32, buffer: &mut [u8]) -> Step {
+    let list_bytes = check(lba, lba + rest, &mut buffer[DESCRIPTORS_AT..buffer_bytes(allocation)]);
     if list_bytes == 0 {
         return Step::refuse(Sense::INTERNAL_TARGET_FAILURE);
     }
@@ -69,13 +71,13 @@ fn answer(lba: u64, allocation: u32, unit: &LogicalUnit, buffer: &mut [u8]) -> S
     Step::Done(Ending::Good { data_in: HEADER_AT..HEADER_AT + len })
 }
 
-/// Length of the list: the descriptors that follow each other without a gap, from `lba` to the capacity's end at most. The
-/// capacity may be another than when the device was asked.
-fn check(lba: u64, num_blocks: u64, list: &mut [u8]) -> usize {
+/// Length of the list: the descriptors that follow each other without a gap, from `lba` to `end` at most. The capacity may be another than
+/// when the device was asked.
+fn check(lba: u64, end: u64, list: &mut [u8]) -> usize {
     let mut next = lba;
     let mut list_bytes = 0;
     for descriptor in list.chunks_exact_mut(DESCRIPTOR_BYTES) {
-        let blocks = u64::from(be32(descriptor, BLOCKS_AT)).min(num_blocks.saturating_sub(next));
+        let blocks = u64::from(be32(descriptor, BLOCKS_AT)).min(end.saturating_sub(next));
         if be64(descriptor, 0) != next || blocks == 0 {
             break;
         }

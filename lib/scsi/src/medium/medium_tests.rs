@@ -334,6 +334,32 @@ fn lba_status_tells_what_the_device_knows() {
     assert_eq!(lba_status(BLOCKS - 1, 24, &unit, &mut disk), lba_status_list(&[(BLOCKS - 1, 1, 1)]));
 }
 
+#[test]
+fn lba_status_32_looks_no_farther_than_it_is_told() {
+    let ask = |lba: u64, scan: u32, element: u32, unit: &LogicalUnit, disk: &mut Disk| {
+        let mut cdb = [0; 32];
+        (cdb[0], cdb[7], cdb[9], cdb[10]) = (0x7f, 0x18, 0x12, 0x02);
+        cdb[12..20].copy_from_slice(&lba.to_be_bytes());
+        cdb[20..24].copy_from_slice(&scan.to_be_bytes());
+        cdb[24..28].copy_from_slice(&element.to_be_bytes());
+        cdb[28..32].copy_from_slice(&512_u32.to_be_bytes());
+        go(&cdb, &[], unit, disk)
+    };
+    let (knowing, mut disk) = (unit_with(|facts| facts.lba_status = true), Disk::default());
+    disk.fill(8, 4, 1);
+    let rest = BLOCKS as u32 - 12;
+    let all = lba_status_list(&[(0, 8, 1), (8, 4, 0), (12, rest, 1)]);
+    assert_eq!(ask(0, 0, 0, &knowing, &mut disk).data_in, all);
+    assert_eq!(ask(0, 10, 0, &knowing, &mut disk).data_in, lba_status_list(&[(0, 8, 1), (8, 2, 0)]));
+    assert_eq!(ask(BLOCKS - 1, u32::MAX, 0, &knowing, &mut disk).data_in, lba_status_list(&[(BLOCKS - 1, 1, 1)]));
+    assert_eq!(ask(3, 5, 0, &unit(), &mut disk).data_in, lba_status_list(&[(3, 5, 0)]));
+    assert_eq!(disk.asked, [(Op::LbaStatus, 0, BLOCKS), (Op::LbaStatus, 0, 10), (Op::LbaStatus, BLOCKS - 1, 1)]);
+    let refused = |lba, element| sense_of(&ask(lba, 0, element, &knowing, &mut Disk::default()), &[]);
+    assert_eq!(refused(0, 1), Sense::invalid_field_in_cdb(24, None));
+    assert_eq!(refused(BLOCKS, 0), Sense::LBA_OUT_OF_RANGE);
+    assert_eq!(refused(u64::MAX, 0), Sense::LBA_OUT_OF_RANGE);
+}
+
 /// SBC-3: at least one descriptor is there to be told of, however little the initiator has room for.
 #[test]
 fn lba_status_is_cut_to_the_allocation_length() {

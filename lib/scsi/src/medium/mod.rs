@@ -4,11 +4,21 @@
 //! in its last turn. What it keeps in between is a [`Stage`] and a cursor.
 
 pub(crate) mod cache;
+pub(crate) mod compare_and_write;
+pub(crate) mod condition;
+pub(crate) mod format;
+pub(crate) mod generation;
 pub(crate) mod lba_status;
+mod locate;
+pub(crate) mod or_write;
+pub(crate) mod overwrite;
+pub(crate) mod power;
 pub(crate) mod protected;
 mod protected_same;
 pub(crate) mod read_write;
 pub(crate) mod ready;
+pub(crate) mod sanitize;
+pub(crate) mod self_test;
 pub(crate) mod unmap;
 pub(crate) mod verify;
 pub(crate) mod write_same;
@@ -26,18 +36,30 @@ use crate::wire::sense::Sense;
 /// | stage | waits for | goes on to |
 /// |---|---|---|
 /// | `Start` | nothing | any other, or done |
+/// | `Answered` | nothing: its initiator got GOOD | any later one |
+/// | `Claiming` | its blocks to be its own ([`crate::Job::exclusive`]) | `Native`, `Moving` |
 /// | `Flushing` | the cache to reach the medium | `Moving` |
 /// | `Native` | the device's own form of the command | done; `Moving` if the device turns out not to have it |
-/// | `Moving` | a piece of data or one descriptor | itself for the next one, `Again`, or done |
+/// | `Moving` | a piece of data or one descriptor | itself for the next one, `Again`, `Writing`, `Flushing`, or done |
 /// | `Again` | the same piece, once more, as a check of it failed | as `Moving` |
+/// | `Writing` | the data-out to be written as a whole | `Moving`, or done |
+/// | `Locating` | blocks among which is one that cannot be read | itself for fewer of them, or done |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
     Start,
+    Answered,
+    Claiming,
     Flushing,
     Native,
     Moving,
     /// With the number of times that the piece was read before.
     Again(u8),
+    Writing,
+    /// The block at fault is among `blocks` from `first` on, counted from where the failed piece begins.
+    Locating {
+        first: u32,
+        blocks: u32,
+    },
 }
 
 /// One call of [`crate::Job::step`]: what came in, and the state to update.
@@ -77,9 +99,28 @@ pub(crate) fn out_of_turn() -> Step {
     Step::refuse(Sense::INTERNAL_TARGET_FAILURE)
 }
 
-/// Most blocks of one piece in the scratch part of a buffer.
+/// Most blocks of one piece in the scratch part of a buffer, as they are stored.
 pub(crate) fn piece_blocks_max(facts: &Facts) -> u64 {
-    SCRATCH_BYTES as u64 / u64::from(facts.block_size)
+    SCRATCH_BYTES as u64 / u64::from(facts.stored_block_size)
+}
+
+/// The piece of a range that starts after `done` blocks; none are left when it is empty.
+pub(crate) fn piece(range: BlockRange, done: u64, facts: &Facts) -> BlockRange {
+    let rest = range.blocks.saturating_sub(done);
+    BlockRange { lba: range.lba.saturating_add(done), blocks: rest.min(piece_blocks_max(facts)) }
+}
+
+/// The bytes of that many blocks, which are in a buffer as they are stored.
+#[inline]
+pub(crate) fn bytes(blocks: u64, facts: &Facts) -> usize {
+    blocks as usize * facts.stored_block_size as usize
+}
+
+/// Where `found` first differs from as many bytes of `expected`.
+pub(crate) fn first_difference(expected: &[u8], found: &[u8]) -> Option<usize> {
+    let expected = &expected[..found.len()];
+    // Slices compare fast; the place is looked for only when it exists.
+    if expected == found { None } else { expected.iter().zip(found).position(|(a, b)| a != b) }
 }
 
 /// The next aligned place in a buffer.
@@ -90,3 +131,11 @@ pub(crate) fn align(offset: usize) -> usize {
 #[cfg(test)]
 #[path = "medium_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "update_tests.rs"]
+mod update_tests;
+
+#[cfg(test)]
+#[path = "overwrite_tests.rs"]
+mod overwrite_tests;

@@ -1,4 +1,4 @@
-//! READ, WRITE and VERIFY of blocks with metadata: as `read_write.rs` and `verify.rs`, with protection information made, checked,
+//! READ, WRITE, VERIFY, and what combines them, of blocks with metadata: as `read_write.rs` and `verify.rs`, with protection information made, checked,
 //! compared and stripped (SBC-3).
 //!
 //! The buffer has room for whole blocks, with their information; data without it is at its start before it is spread and after
@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bdev::Op;
 
-use super::{Stage, Turn, align, out_of_turn, protected_same};
+use super::{Stage, Turn, align, locate, out_of_turn, protected_same};
 use crate::command::Compare;
 use crate::execute::{Ending, Step};
 use crate::limits::{PROTECTION_BYTES_MAX, SCRATCH_BYTES};
@@ -33,7 +33,9 @@ pub(crate) struct Protected {
 pub(crate) enum Action {
     Read { fua: bool },
     Write { fua: bool },
+    WriteAtomic { fua: bool },
     Verify { compare: Compare },
+    WriteAndVerify { compare: Compare },
     WriteSame { data_out: bool, unmap: bool },
 }
 
@@ -45,8 +47,9 @@ pub(crate) fn step(command: &Protected, unit: &LogicalUnit, turn: Turn<'_>) -> S
     }
     match command.action {
         Action::Read { fua } => read(command, fua, unit, turn),
-        Action::Write { fua } => write(command, fua, unit, turn),
+        Action::Write { fua } | Action::WriteAtomic { fua } => write(command, fua, unit, turn),
         Action::Verify { compare } => verify(command, compare, unit, turn),
+        Action::WriteAndVerify { compare } => write_and_verify(command, compare, unit, turn),
         Action::WriteSame { data_out, unmap } => protected_same::step(command, data_out, unmap, unit, turn),
     }
 }
@@ -68,11 +71,18 @@ impl Protected {
         let whole = self.range.blocks as usize * layout.whole_bytes();
         match self.action {
             Action::Read { .. } => (0, self.sent_bytes(self.range.blocks, &layout) as u32, whole),
-            Action::Write { .. } => (self.sent_bytes(self.range.blocks, &layout) as u32, 0, whole),
+            Action::Write { .. } | Action::WriteAtomic { .. } => {
+                (self.sent_bytes(self.range.blocks, &layout) as u32, 0, whole)
+            }
             Action::Verify { compare } => {
                 let sent = self.compared_bytes(compare, &layout);
                 let piece = self.piece(0, &layout).blocks as usize * layout.whole_bytes();
                 (sent as u32, 0, align(sent) + piece)
+            }
+            Action::WriteAndVerify { compare } => {
+                let piece = self.piece(0, &layout).blocks as usize * layout.whole_bytes();
+                let verified = align(self.compared_bytes(compare, &layout)) + piece;
+                (self.sent_bytes(self.range.blocks, &layout) as u32, 0, whole.max(verified))
             }
             Action::WriteSame { data_out, .. } => {
                 let sent = if data_out { self.sent_bytes(1, &layout) } else { 0 };
@@ -123,8 +133,8 @@ fn read(command: &Protected, fua: bool, unit: &LogicalUnit, turn: Turn<'_>) -> S
         (Stage::Flushing, Some(Err(error))) => {
             Step::refuse(Sense::of_io_error(error, Op::Flush, range.lba, range.blocks))
         }
-        (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, Op::Read, range.lba, range.blocks)),
-        (_, _) => out_of_turn(),
+        (_, Some(result)) => locate::step(range, 0, unit.facts(), result, turn),
+        (_, None) => out_of_turn(),
     }
 }
 
@@ -149,21 +159,47 @@ fn write(command: &Protected, fua: bool, unit: &LogicalUnit, turn: Turn<'_>) -> 
     let op = Op::Write { fua };
     match (*turn.stage, turn.last) {
         (Stage::Start, _) if range.blocks == 0 => Step::GOOD,
-        (Stage::Start, _) => {
-            let blocks = &mut turn.buffer[whole.clone()];
-            if command.protect.is_transferred() {
-                if let Err(sense) = layout.check(blocks, range.lba, command.protect.in_data_out(command.kind)) {
-                    return Step::refuse(sense);
-                }
-                layout.flip(blocks);
-            } else {
-                layout.spread(blocks, range.blocks as usize, range.lba);
-            }
-            turn.ask_data(Stage::Moving, op, range, whole)
-        }
+        (Stage::Start, _) => match to_stored(command, &layout, &mut turn.buffer[whole.clone()]) {
+            Ok(()) => turn.ask_data(Stage::Moving, op, range, whole),
+            Err(sense) => Step::refuse(sense),
+        },
         (_, Some(Ok(()))) => Step::GOOD,
         (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, op, range.lba, range.blocks)),
         (_, None) => out_of_turn(),
+    }
+}
+
+/// Makes of the data-out what is stored: checked if its information came with it, else with information of its own.
+fn to_stored(command: &Protected, layout: &Layout, blocks: &mut [u8]) -> Result<(), Sense> {
+    if command.protect.is_transferred() {
+        layout.check(blocks, command.range.lba, command.protect.in_data_out(command.kind))?;
+        layout.flip(blocks);
+    } else {
+        layout.spread(blocks, command.range.blocks as usize, command.range.lba);
+    }
+    Ok(())
+}
+
+/// WRITE AND VERIFY: written to the medium, made the data-out again, and then verified as VERIFY does with the same field.
+fn write_and_verify(command: &Protected, compare: Compare, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+    const WRITE: Op = Op::Write { fua: true };
+    let (range, layout) = (command.range, command.layout(unit.facts()));
+    let whole = 0..range.blocks as usize * layout.whole_bytes();
+    match (*turn.stage, turn.last) {
+        (Stage::Start, _) if range.blocks == 0 => Step::GOOD,
+        (Stage::Start, _) => match to_stored(command, &layout, &mut turn.buffer[whole.clone()]) {
+            Ok(()) => turn.ask_data(Stage::Writing, WRITE, range, whole),
+            Err(sense) => Step::refuse(sense),
+        },
+        (Stage::Writing, Some(Ok(()))) => {
+            match command.protect.is_transferred() {
+                true => layout.flip(&mut turn.buffer[whole]),
+                false => layout.strip(&mut turn.buffer[whole], range.blocks as usize),
+            }
+            next_piece(command, command.compared_bytes(compare, &layout), &layout, turn)
+        }
+        (Stage::Writing, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, WRITE, range.lba, range.blocks)),
+        _ => verify(command, compare, unit, turn),
     }
 }
 
@@ -187,19 +223,21 @@ fn verify(command: &Protected, compare: Compare, unit: &LogicalUnit, turn: Turn<
         (Stage::Flushing, Some(Err(error))) => {
             Step::refuse(Sense::of_io_error(error, Op::Flush, range.lba, range.blocks))
         }
-        (_, Some(Ok(()))) => match verify_piece(command, compare, data_out, &layout, *turn.cursor, turn.buffer) {
-            Ok(()) => {
-                *turn.cursor += command.piece(*turn.cursor, &layout).blocks;
-                next_piece(command, data_out, &layout, turn)
+        (Stage::Moving | Stage::Again(_), Some(Ok(()))) => {
+            match verify_piece(command, compare, data_out, &layout, *turn.cursor, turn.buffer) {
+                Ok(()) => {
+                    *turn.cursor += command.piece(*turn.cursor, &layout).blocks;
+                    next_piece(command, data_out, &layout, turn)
+                }
+                Err(sense) => {
+                    let piece = command.piece(*turn.cursor, &layout);
+                    again(sense, piece, piece_data(data_out, piece, &layout), turn)
+                }
             }
-            Err(sense) => {
-                let piece = command.piece(*turn.cursor, &layout);
-                again(sense, piece, piece_data(data_out, piece, &layout), turn)
-            }
-        },
-        (_, Some(Err(error))) => {
+        }
+        (_, Some(result)) => {
             let piece = command.piece(*turn.cursor, &layout);
-            Step::refuse(Sense::of_io_error(error, Op::Read, piece.lba, piece.blocks))
+            locate::step(piece, piece_data(data_out, piece, &layout).start, unit.facts(), result, turn)
         }
         (_, None) => out_of_turn(),
     }

@@ -459,3 +459,79 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn write_and_verify_writes_what_write_does_and_reads_it_back() {
+    let blocks = PIECE + 2;
+    for kind in KINDS {
+        for compare in [0, 0x02] {
+            let (unit, mut disk) = (protected_unit(kind), Disk::default());
+            let data = data(blocks as usize);
+            let written = go(&cdb_16(0x8e, compare, 30, blocks as u32), &data, &unit, &mut disk);
+            assert_eq!((written.ending, written.data_out_len), (GOOD, data.len()), "{kind:?} {compare}");
+            let write = Op::Write { fua: true };
+            assert_eq!(disk.asked, [(write, 30, blocks), (Op::Read, 30, PIECE), (Op::Read, 30 + PIECE, 2)]);
+            assert_eq!(go(&cdb_16(0x88, 0, 30, blocks as u32), &[], &unit, &mut disk).data_in, data);
+            // With its information.
+            let sent = sent(&data, 30, 7, by_lba);
+            let written = go(&cdb_16(0x8e, 1 << 5 | compare, 30, blocks as u32), &sent, &unit, &mut disk);
+            assert_eq!((written.ending, written.data_out_len), (GOOD, sent.len()), "{kind:?} {compare}");
+            assert_eq!(on_medium(&disk, 31), sent[520..1040]);
+        }
+    }
+}
+
+#[test]
+fn write_and_verify_finds_what_the_medium_does_to_a_block() {
+    for (compare, field, expected) in [
+        (0, 0, guard_failed(41)),
+        (0, 1, guard_failed(41)),
+        (0x02, 0, guard_failed(41)),
+        (0x02, 1, Sense::MISCOMPARE_DURING_VERIFY.with_information(520 + 3)),
+    ] {
+        let (unit, mut disk) = (protected_unit(ProtectionType::Type1), Disk::default());
+        disk.corrupts = Some((41, 3));
+        let data_out = if field == 0 { data(2) } else { sent(&data(2), 40, 0, by_lba) };
+        let outcome = go(&cdb_16(0x8e, field << 5 | compare, 40, 2), &data_out, &unit, &mut disk);
+        assert_eq!(sense_of(&outcome, &[compare, field]), expected, "{compare} {field}");
+    }
+    // Nothing is written of what was damaged on its way.
+    let (unit, mut disk) = (protected_unit(ProtectionType::Type1), Disk::default());
+    let mut damaged = sent(&data(2), 40, 0, by_lba);
+    damaged[520] ^= 1;
+    let outcome = go(&cdb_16(0x8e, 1 << 5, 40, 2), &damaged, &unit, &mut disk);
+    assert_eq!((sense_of(&outcome, &[]), disk.asked), (guard_failed(41), vec![]));
+}
+
+#[test]
+fn an_atomic_write_has_its_blocks_for_itself_and_their_information() {
+    let unit = protected_unit(ProtectionType::Type1).with_facts(|facts| facts.atomic_blocks = 8);
+    let mut cdb = cdb_16(0x9c, 0, 50, 2);
+    let mut disk = Disk::default();
+    assert_eq!(begin(&cdb, &context(&unit)).expect("a job").exclusive(), Some(50..52));
+    assert_eq!(go(&cdb, &data(2), &unit, &mut disk).ending, GOOD);
+    assert_eq!(on_medium(&disk, 51), sent(&data(2), 50, 0, by_lba)[520..]);
+    cdb[1] = 1 << 5;
+    let damaged = sent(&data(2), 49, 0, by_lba);
+    assert_eq!(sense_of(&go(&cdb, &damaged, &unit, &mut disk), &cdb), reference_failed(50));
+}
+
+#[test]
+fn the_block_that_cannot_be_read_is_found() {
+    let (unit, mut disk) = (protected_unit(ProtectionType::Type1), Disk::default());
+    disk.unreadable = vec![PIECE + 5, PIECE + 6];
+    let found = Sense::UNRECOVERED_READ_ERROR.with_information(PIECE + 5);
+    for opcode in [0x88, 0x8f] {
+        let outcome = go(&cdb_16(opcode, 0, 0, PIECE as u32 + 9), &[], &unit, &mut disk);
+        assert_eq!(sense_of(&outcome, &[opcode]), found, "{opcode:02x}");
+    }
+}
+
+/// They move no data-out and no data-in, but the device moves whole blocks.
+#[test]
+fn self_tests_and_pre_fetch_know_how_long_blocks_are() {
+    let (unit, mut disk) = (protected_unit(ProtectionType::Type1), Disk::default());
+    for cdb in [&[0x1d, 0x04, 0, 0, 0, 0][..], &[0x1d, 0x20, 0, 0, 0, 0], &cdb_16(0x90, 0, 0, 9)] {
+        assert_eq!(go(cdb, &[], &unit, &mut disk).ending, GOOD, "{cdb:02x?}");
+    }
+}

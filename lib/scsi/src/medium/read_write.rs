@@ -2,7 +2,7 @@
 
 use bdev::Op;
 
-use super::{Stage, Turn, out_of_turn};
+use super::{Stage, Turn, locate, out_of_turn};
 use crate::execute::{Ending, Step};
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::BlockRange;
@@ -20,12 +20,12 @@ pub(crate) fn read(range: BlockRange, fua: bool, unit: &LogicalUnit, turn: Turn<
         (Stage::Flushing, Some(Err(error))) => {
             Step::refuse(Sense::of_io_error(error, Op::Flush, range.lba, range.blocks))
         }
-        (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, Op::Read, range.lba, range.blocks)),
-        (_, _) => out_of_turn(),
+        (_, Some(result)) => locate::step(range, 0, unit.facts(), result, turn),
+        (_, None) => out_of_turn(),
     }
 }
 
-/// WRITE (SBC-3).
+/// WRITE and WRITE ATOMIC (SBC-3, SBC-4).
 #[inline]
 pub(crate) fn write(range: BlockRange, fua: bool, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
     let data = 0..range.blocks as usize * unit.block_size() as usize;

@@ -1,4 +1,4 @@
-//! VERIFY: reads in pieces, and compares if asked to (SBC-3).
+//! VERIFY, and WRITE AND VERIFY: read in pieces, and compare if asked to (SBC-3).
 //!
 //! The buffer holds the data-out at its start and one piece after it:
 //!
@@ -9,14 +9,14 @@
 
 use bdev::Op;
 
-use super::{Stage, Turn, align, out_of_turn, piece_blocks_max};
+use super::{Stage, Turn, align, bytes, first_difference, locate, out_of_turn, piece};
 use crate::command::Compare;
 use crate::execute::Step;
 use crate::unit::{Facts, LogicalUnit};
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
 
-/// The blocks are verified on the medium, so a volatile cache is flushed before.
+/// VERIFY. The blocks are verified on the medium, so a volatile cache is flushed before.
 pub(crate) fn step(range: BlockRange, compare: Compare, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
     let facts = unit.facts();
     match (*turn.stage, turn.last) {
@@ -26,16 +26,35 @@ pub(crate) fn step(range: BlockRange, compare: Compare, unit: &LogicalUnit, turn
         (Stage::Flushing, Some(Err(error))) => {
             Step::refuse(Sense::of_io_error(error, Op::Flush, range.lba, range.blocks))
         }
-        (_, Some(Ok(()))) => checked_piece(range, compare, facts, turn),
-        (_, Some(Err(error))) => {
-            let piece = piece(range, *turn.cursor, facts);
-            Step::refuse(Sense::of_io_error(error, Op::Read, piece.lba, piece.blocks))
-        }
+        _ => read(range, compare, facts, turn),
+    }
+}
+
+/// WRITE AND VERIFY. What is written has to be on the medium before it is verified there.
+pub(crate) fn write_first(range: BlockRange, compare: Compare, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+    const WRITE: Op = Op::Write { fua: true };
+    let facts = unit.facts();
+    match (*turn.stage, turn.last) {
+        (Stage::Start, _) if range.blocks == 0 => Step::GOOD,
+        (Stage::Start, _) => turn.ask_data(Stage::Writing, WRITE, range, 0..bytes(range.blocks, facts)),
+        (Stage::Writing, Some(Ok(()))) => next_piece(range, compare, facts, turn),
+        (Stage::Writing, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, WRITE, range.lba, range.blocks)),
+        _ => read(range, compare, facts, turn),
+    }
+}
+
+/// A piece was read, or could not be.
+fn read(range: BlockRange, compare: Compare, facts: &Facts, turn: Turn<'_>) -> Step {
+    let at = align(data_out_bytes(range, compare, facts));
+    let piece = piece(range, *turn.cursor, facts);
+    match (*turn.stage, turn.last) {
+        (Stage::Moving, Some(Ok(()))) => checked_piece(range, compare, facts, turn),
+        (_, Some(result)) => locate::step(piece, at, facts, result, turn),
         (_, None) => out_of_turn(),
     }
 }
 
-/// Bytes that the initiator sends.
+/// Bytes that the initiator sends for a comparison.
 pub(crate) fn data_out_bytes(range: BlockRange, compare: Compare, facts: &Facts) -> usize {
     let blocks = match compare {
         Compare::Nothing => 0,
@@ -51,13 +70,18 @@ pub(crate) fn buffer_bytes(range: BlockRange, compare: Compare, facts: &Facts) -
     align(data_out_bytes(range, compare, facts)) + piece.blocks as usize * facts.block_size as usize
 }
 
+/// As [`buffer_bytes`], for WRITE AND VERIFY. What was written is of no more use where nothing is compared.
+pub(crate) fn write_first_bytes(range: BlockRange, compare: Compare, facts: &Facts) -> usize {
+    buffer_bytes(range, compare, facts).max(bytes(range.blocks, facts))
+}
+
 fn next_piece(range: BlockRange, compare: Compare, facts: &Facts, turn: Turn<'_>) -> Step {
     let piece = piece(range, *turn.cursor, facts);
     if piece.blocks == 0 {
         return Step::GOOD;
     }
     let start = align(data_out_bytes(range, compare, facts));
-    let data = start..start + piece.blocks as usize * facts.block_size as usize;
+    let data = start..start + bytes(piece.blocks, facts);
     turn.ask_data(Stage::Moving, Op::Read, piece, data)
 }
 
@@ -80,16 +104,4 @@ fn checked_piece(range: BlockRange, compare: Compare, facts: &Facts, turn: Turn<
             next_piece(range, compare, facts, turn)
         }
     }
-}
-
-/// The piece that starts after `done` blocks; none are left when it is empty.
-fn piece(range: BlockRange, done: u64, facts: &Facts) -> BlockRange {
-    BlockRange { lba: range.lba + done, blocks: (range.blocks - done).min(piece_blocks_max(facts)) }
-}
-
-/// Where `found` first differs from as many bytes of `expected`.
-fn first_difference(expected: &[u8], found: &[u8]) -> Option<usize> {
-    let expected = &expected[..found.len()];
-    // Slices compare fast; the place is looked for only when it exists.
-    if expected == found { None } else { expected.iter().zip(found).position(|(a, b)| a != b) }
 }

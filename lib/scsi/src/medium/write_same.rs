@@ -4,7 +4,7 @@
 
 use bdev::{IoError, Op};
 
-use super::{Stage, Turn, out_of_turn, piece_blocks_max};
+use super::{Stage, Turn, out_of_turn, piece};
 use crate::execute::Step;
 use crate::unit::{Facts, LogicalUnit};
 use crate::wire::cdb::BlockRange;
@@ -61,9 +61,4 @@ fn next_piece(range: BlockRange, facts: &Facts, turn: Turn<'_>) -> Step {
         0 => Step::GOOD,
         blocks => turn.ask_data(Stage::Moving, PIECE, piece, 0..blocks as usize * facts.block_size as usize),
     }
-}
-
-/// The piece that starts after `done` blocks; none are left when it is empty.
-fn piece(range: BlockRange, done: u64, facts: &Facts) -> BlockRange {
-    BlockRange { lba: range.lba + done, blocks: (range.blocks - done).min(piece_blocks_max(facts)) }
 }

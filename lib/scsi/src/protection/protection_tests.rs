@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{answer, cdb, context, protected_unit, refusal, unit};
 use crate::wire::sense::Sense;
-use crate::{LogicalUnit, Saved};
+use crate::{Designation, LogicalUnit, Saved};
 
 fn of(number: u8) -> LogicalUnit {
     protected_unit(ProtectionType::of_number(number.into()).expect("a type"))
@@ -33,7 +33,7 @@ fn initiators_are_told() {
 
 #[test]
 fn usage_data_shows_the_field_where_there_is_one() {
-    for opcode in [0x28, 0x2a, 0x2f, 0x41, 0x88, 0x8a, 0x8f, 0x93, 0xa8, 0xaa, 0xaf] {
+    for opcode in [0x28, 0x2a, 0x2e, 0x2f, 0x41, 0x88, 0x8a, 0x8e, 0x8f, 0x93, 0xa8, 0xaa, 0xae, 0xaf] {
         let usage = |unit: &LogicalUnit| {
             answer(&[0xa3, 0x0c, 0x01, opcode, 0, 0, 0, 0, 1, 0, 0, 0], &context(unit))[4 + 1] & 0xe0
         };
@@ -58,6 +58,21 @@ fn commands_that_know_nothing_of_metadata_are_refused_and_not_shown() {
         opcodes.contains(&0x28) && !opcodes.iter().any(|opcode| UNPROTECTED_ONLY.contains(opcode)),
         "{opcodes:02x?}"
     );
+}
+
+/// EXTENDED COPY would move blocks without their information: nobody is told of it, and no copy finds such a unit.
+#[test]
+fn third_party_copies_do_not_come_near_it() {
+    let (plain, unit) = (unit(), of(1));
+    for (unit, copies) in [(&plain, true), (&unit, false)] {
+        assert_eq!(answer(&[0x12, 0, 0, 0, 96, 0], &context(unit))[5] & 0x08 != 0, copies);
+        assert_eq!(answer(&[0x12, 1, 0, 0, 64, 0], &context(unit))[4..].contains(&0x8f), copies);
+        let naa = unit.naa().to_be_bytes();
+        assert_eq!(unit.is_named(&Designation { kind: 3, designator: &naa }), copies);
+    }
+    let limits = answer(&[0x12, 1, 0xb0, 0, 64, 0], &context(&unit));
+    assert_eq!(limits[5], 0, "no COMPARE AND WRITE");
+    assert_eq!(refusal(&[0x12, 1, 0x8f, 0, 64, 0], &context(&unit)), Sense::invalid_field_in_cdb(2, None));
 }
 
 /// The dispatcher knows what the table shows, as for any unit.

@@ -48,7 +48,7 @@ fn lba_max(form: Form) -> u64 {
     match form {
         Form::Six => 0x1f_ffff,
         Form::Ten | Form::Twelve => u64::from(u32::MAX),
-        Form::Sixteen => u64::MAX,
+        Form::Sixteen | Form::ThirtyTwo => u64::MAX,
     }
 }
 
@@ -74,6 +74,10 @@ pub(super) fn narrow(cdb: &mut [u8], data_len: u32, piece: &Range<usize>) {
             cdb[2..6].copy_from_slice(&(lba as u32).to_be_bytes());
             cdb[6..10].copy_from_slice(&blocks.to_be_bytes());
         }
+        Form::ThirtyTwo => {
+            cdb[12..20].copy_from_slice(&lba.to_be_bytes());
+            cdb[28..32].copy_from_slice(&blocks.to_be_bytes());
+        }
         Form::Sixteen => {
             cdb[2..10].copy_from_slice(&lba.to_be_bytes());
             cdb[10..14].copy_from_slice(&blocks.to_be_bytes());
@@ -93,6 +97,7 @@ mod tests {
             Form::Ten => READ_10,
             Form::Twelve => READ_12,
             Form::Sixteen => READ_16,
+            Form::ThirtyTwo => 0x7f,
         };
         let mut cdb = vec![0; form.cdb_bytes()];
         (cdb[0], cdb[1]) = (operation, if form == Form::Six { 0 } else { 0x18 });
@@ -102,6 +107,7 @@ mod tests {
             Form::Ten => 7..9,
             Form::Twelve => 6..10,
             Form::Sixteen => 10..14,
+            Form::ThirtyTwo => 28..32,
         };
         let bytes = blocks.to_be_bytes();
         let width = length.len();
@@ -110,6 +116,7 @@ mod tests {
             Form::Six => cdb[1..4].copy_from_slice(&(lba as u32).to_be_bytes()[1..]),
             Form::Ten | Form::Twelve => cdb[2..6].copy_from_slice(&(lba as u32).to_be_bytes()),
             Form::Sixteen => cdb[2..10].copy_from_slice(&lba.to_be_bytes()),
+            Form::ThirtyTwo => cdb[12..20].copy_from_slice(&lba.to_be_bytes()),
         }
         cdb
     }

@@ -44,8 +44,34 @@ fn information_past_32_bits_needs_descriptors() {
 #[test]
 fn the_longest_sense_fits() {
     let field = Some(FieldPointer { in_cdb: true, byte: 1, bit: None });
-    let sense = Sense { information: Some(u64::MAX), field, ..Sense::INVALID_FIELD_IN_CDB };
+    let forwarded = Some(Forwarded::check_condition(true, &Sense::WRITE_ERROR));
+    let copy = Some(CopyAborted { segment: 1, in_segment: false, forwarded });
+    let sense = Sense { information: Some(u64::MAX), field, copy, ..Sense::INVALID_FIELD_IN_CDB };
     assert_eq!(bytes(sense, false).len(), SENSE_BYTES_MAX);
+}
+
+#[test]
+fn a_copy_that_stopped() {
+    let forwarded = Some(Forwarded::check_condition(true, &Sense::WRITE_ERROR.with_information(9)));
+    let copy = Some(CopyAborted { segment: 0x0102, in_segment: true, forwarded });
+    let sense = Sense { copy, ..Sense::new(SenseKey::CopyAborted, 0x0d, 0x01).in_parameter_list(0x30) };
+    let inner = [0xf0, 0, 3, 0, 0, 0, 9, 10, 0, 0, 0, 0, 0x0c, 0, 0, 0, 0, 0];
+    let mut expected = vec![0x70, 0, 0xa, 0, 0, 0, 0, 29, 0, 18, 1, 2, 0x0d, 1, 0, 0xa0, 0, 0x30, 2];
+    expected.extend(inner);
+    assert_eq!(bytes(sense, false), expected);
+    let mut expected = vec![0x72, 0xa, 0x0d, 1, 0, 0, 0, 42, 1, 10, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0];
+    expected.extend([2, 6, 0, 0, 0xa0, 0, 0x30, 0, 0x0c, 20, 2, 2]);
+    expected.extend(inner);
+    assert_eq!(bytes(sense, true), expected);
+}
+
+#[test]
+fn a_copy_source_that_answered_without_sense() {
+    let forwarded =
+        Forwarded { by_destination: false, status: ScsiStatus::ReservationConflict, sense: None, information: None };
+    let copy = Some(CopyAborted { segment: 0, in_segment: false, forwarded: Some(forwarded) });
+    let sense = Sense { copy, ..Sense::new(SenseKey::CopyAborted, 0x0d, 0x01) };
+    assert_eq!(bytes(sense, false), [0x70, 0, 0xa, 0, 0, 0, 0, 11, 18, 0, 0, 0, 0x0d, 1, 0, 0, 0, 0, 0x18]);
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! Target port groups (SPC-4: asymmetric logical unit access). States have the names of SPDK's `ana_state`.
+
+use std::time::Duration;
+
+use rpc::RpcError;
+use scsi::alua::{AccessModes, AccessState};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use transport_srp::{PortGroupInfo, PortGroupOptions, StateChange, UnitStateInfo};
+
+use super::{Name, admin_error};
+use crate::appliance::Appliance;
+use crate::rpc::Methods;
+
+pub(super) fn add(methods: &mut Methods) {
+    methods.add("srp_create_target_port_group", create);
+    methods.add("srp_delete_target_port_group", delete);
+    methods.add("srp_target_port_group_add_target", add_target);
+    methods.add("srp_target_port_group_remove_target", remove_target);
+    methods.add("srp_target_port_group_set_state", set_state);
+    methods.add("srp_get_target_port_groups", |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    name: String,
+    id: Option<u16>,
+    #[serde(default)]
+    state: AccessState,
+    #[serde(default)]
+    preferred: bool,
+    #[serde(default = "yes")]
+    implicit: bool,
+    #[serde(default = "yes")]
+    explicit: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn create(appliance: &mut Appliance, params: Create) -> Result<bool, RpcError> {
+    let Create { name, id, state, preferred, implicit, explicit } = params;
+    let options = PortGroupOptions { id, state, preferred, modes: AccessModes { implicit, explicit } };
+    appliance.controller.create_port_group(&name, &options).map_err(admin_error)?;
+    Ok(true)
+}
+
+fn delete(appliance: &mut Appliance, params: Name) -> Result<bool, RpcError> {
+    appliance.controller.delete_port_group(&params.name).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Member {
+    group: String,
+    target: String,
+}
+
+fn add_target(appliance: &mut Appliance, params: Member) -> Result<bool, RpcError> {
+    appliance.controller.port_group_add_target(&params.group, &params.target).map_err(admin_error)?;
+    Ok(true)
+}
+
+fn remove_target(appliance: &mut Appliance, params: Member) -> Result<bool, RpcError> {
+    appliance.controller.port_group_remove_target(&params.group, &params.target).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetState {
+    group: String,
+    state: Option<AccessState>,
+    bdev_name: Option<String>,
+    preferred: Option<bool>,
+    #[serde(default)]
+    transition_ms: u32,
+}
+
+fn set_state(appliance: &mut Appliance, params: SetState) -> Result<bool, RpcError> {
+    if params.state.is_none() && params.preferred.is_none() {
+        return Err(RpcError::invalid_params("state, preferred: one of the two is needed"));
+    }
+    if params.state.is_none() && (params.bdev_name.is_some() || params.transition_ms != 0) {
+        return Err(RpcError::invalid_params("state: bdev_name and transition_ms are about a state; give one"));
+    }
+    let change = StateChange {
+        state: params.state,
+        bdev: params.bdev_name.as_deref(),
+        preferred: params.preferred,
+        transition: Duration::from_millis(params.transition_ms.into()),
+    };
+    appliance.controller.set_port_group_state(&params.group, &change).map_err(admin_error)?;
+    Ok(true)
+}
+
+fn list(appliance: &Appliance) -> Vec<Value> {
+    let unit = |unit: &UnitStateInfo| {
+        json!({"bdev_name": unit.bdev_name, "state": unit.state, "next_state": unit.next,
+            "by_initiator": unit.by_initiator})
+    };
+    let group = |group: PortGroupInfo| {
+        json!({"name": group.name, "id": group.id, "state": group.state, "next_state": group.next,
+            "preferred": group.preferred, "implicit": group.modes.implicit, "explicit": group.modes.explicit,
+            "targets": group.targets, "units": group.units.iter().map(unit).collect::<Vec<_>>()})
+    };
+    appliance.controller.port_groups().into_iter().map(group).collect()
+}
+
+/// The calls that make all groups as they are now; a transition that is under way will have ended. What initiators set is not in the
+/// configuration, but kept with the units.
+pub(crate) fn save(appliance: &Appliance) -> Vec<Value> {
+    let mut config = Vec::new();
+    for group in appliance.controller.port_groups() {
+        let PortGroupInfo { name, id, preferred, modes, .. } = group;
+        let state = group.next.unwrap_or(group.state);
+        let params = json!({"name": name, "id": id, "state": state, "preferred": preferred,
+            "implicit": modes.implicit, "explicit": modes.explicit});
+        config.push(json!({"method": "srp_create_target_port_group", "params": params}));
+        for target in group.targets {
+            let params = json!({"group": name, "target": target});
+            config.push(json!({"method": "srp_target_port_group_add_target", "params": params}));
+        }
+        for unit in group.units.into_iter().filter(|unit| !unit.by_initiator) {
+            let state = unit.next.unwrap_or(unit.state);
+            let params = json!({"group": name, "bdev_name": unit.bdev_name, "state": state});
+            config.push(json!({"method": "srp_target_port_group_set_state", "params": params}));
+        }
+    }
+    config
+}

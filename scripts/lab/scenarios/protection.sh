@@ -77,7 +77,7 @@ check "but not of type 3" eval 'pi make 6000 </tmp/data | write_blocks "$TYPE3" 
 check "VERIFY with VRPROTECT" sg_verify --16 --vrprotect=1 --lba=4096 --count=8 "$FILE"
 data 1 && pi make 7000 </tmp/data >/tmp/sent
 check "WRITE SAME(16) with WRPROTECT" sg_write_same --16 --wrprotect=1 --lba=7000 --num=100 --in=/tmp/sent --xferlen=520 "$FILE"
-check "numbers the blocks" eval 'read_blocks "$FILE" 1 7000 100 && pi check 7000 </tmp/blocks'
+check "numbers the blocks" eval 'read_blocks "$FILE" 1 7084 16 && pi check 7084 </tmp/blocks'
 data 64 && dd if=/tmp/data of="$RAM" bs=512 seek=8000 oflag=direct status=none
 check "ddpt copies blocks with their information" ddpt if="$RAM" of="$FILE" bs=512 skip=8000 seek=8000 count=64 bpt=32 iflag=pt oflag=pt protect=1,1
 check "which arrive" cmp /tmp/data <(dd if="$FILE" bs=512 skip=8000 count=64 iflag=direct status=none)

@@ -27,7 +27,7 @@
 //! `unit.rs`, `state.rs`, `nexus.rs`, `alua.rs`, `reservations/`, `access.rs` (whose commands those two stop), `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
-//! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`]. Tests compare the rows with the dispatcher and each
+//! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`] and in docs/scsi.md (`documentation/`). Tests compare the rows with the dispatcher and each
 //! row's usage bits with what the parser reads.
 
 #![forbid(unsafe_code)]
@@ -40,6 +40,8 @@ mod command;
 mod command_table;
 pub mod control;
 mod copy;
+#[cfg(test)]
+mod documentation;
 mod eui64;
 mod execute;
 pub mod limits;
@@ -50,6 +52,8 @@ mod nexus;
 mod protection;
 pub mod reservations;
 mod saved;
+#[cfg(any(test, feature = "test-utils"))]
+pub mod script;
 mod state;
 mod task_set;
 #[cfg(test)]

@@ -584,7 +584,7 @@ impl LogicalUnit {
     }
 
     /// The same unit on a device with other properties.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-utils"))]
     pub(crate) fn with_facts(mut self, change: impl FnOnce(&mut Facts)) -> LogicalUnit {
         change(&mut self.facts);
         self

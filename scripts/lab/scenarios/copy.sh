@@ -43,7 +43,8 @@ check "less than 1 MiB went over the fabric" test $(($(bytes_moved) - before)) -
 check "every byte is there" same_bytes "$from" "$to" $((32 << 20))
 check "sg_xcopy told to the destination" sg_xcopy --on_dst "if=$from_sg" "of=$to_sg" bs=512 bpt=16384 skip=65536 seek=65536 count=65536
 check "every byte is there" same_bytes "$from" "$to" $((64 << 20))
-check "ddpt, onto the other end of the same disk" ddpt --xcopy "if=$from_sg" "of=$from_sg" bs=512 bpt=4096 count=16384 seek=100000
+# ddpt 0.97 forgets to go on: every command of its has the first one's addresses. So it sends only one.
+check "ddpt, onto the other end of the same disk" ddpt --xcopy "if=$from_sg" "of=$from_sg" bs=512 bpt=16384 count=16384 seek=100000
 check "every byte is there" same_bytes "$from" "$from" $((8 << 20)) 0 $((100000 * 512))
 check "from blocks of 512 bytes to blocks of 4096" xcopy "$from_sg" 1 8000 8 "$from_naa" 5 "$(naa_of ram4k)"
 check "every byte is there" same_bytes "$from" "$ram4k" $((8000 * 512)) 4096 $((5 * 4096))

@@ -51,7 +51,7 @@ fn whatever_the_command_there_is_an_answer_and_its_residual_counts_are_true() {
         }
     }
     if std::env::var_os("SRP_RANDOM_SEED").is_none() {
-        assert!(good > 150 && counted > 100, "only {good} commands succeeded, {counted} with both buffers");
+        assert!(good > 60 && counted > 60, "only {good} commands succeeded, {counted} with both buffers");
     }
     assert_eq!(rig.network.violations(), vec![]);
     initiator.disconnect(channel);

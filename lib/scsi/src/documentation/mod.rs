@@ -12,10 +12,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::protection::UNPROTECTED_ONLY;
-use crate::testing::{cdb, context, run, unit_with};
+use crate::testing::{cd, cdb, context, run, unit_with};
 use crate::wire::cdb::be16;
-use crate::{COMMANDS, CommandInfo, Ending, LogicalUnit, UnitAttention};
-use commands::{KNOWN, Known};
+use crate::{CD_COMMANDS, COMMANDS, CommandInfo, Ending, LogicalUnit, Needs, UnitAttention};
+use commands::KNOWN;
 use names::Page;
 
 fn file() -> PathBuf {
@@ -31,7 +31,7 @@ fn units() -> Vec<LogicalUnit> {
         facts.write_cache = true;
         facts.threshold_percent = Some(80);
     });
-    vec![everything]
+    vec![everything, cd()]
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn text() -> String {
     let mut text = String::from(
         "# SCSI: what is supported\n\n\
          Written from the tables of the code (`UPDATE_DOCS=1 cargo test -p scsi documentation`), and compared with them by every test run. It is about \
-         units on bdevs; a SCSI device that is passed through answers for itself (see the README). Units with metadata are those that have room for \
-         protection information; they do not have VPD page 8Fh.\n",
+         units on bdevs; a SCSI device that is passed through answers for itself (see the README). Disks with metadata, which have room for \
+         protection information, do not have VPD page 8Fh.\n",
     );
     put_commands(&mut text);
     put_pages(&mut text, "Vital product data pages", names::VPD, &vpd_pages());
@@ -78,40 +78,36 @@ macro_rules! line {
 fn put_commands(text: &mut String) {
     line!(
         text,
-        "\n## Commands\n\n| code | service action | command | standard | supported | remark |\n|---|---|---|---|---|---|"
+        "\n## Commands\n\n| code | service action | command | standard | disk | with metadata | CD drive | remark |\n|---|---|---|---|---|---|---|---|"
     );
-    let mut rows: Vec<(u8, Option<u16>, String)> = Vec::new();
-    for info in COMMANDS {
-        let known = KNOWN.iter().find(|known| known.opcode == info.opcode && known.action == info.service_action);
-        let known = known.unwrap_or_else(|| panic!("{}: give it a row in documentation/commands.rs", info.name));
-        rows.push((info.opcode, info.service_action, supported_row(info, known)));
+    let supported = [COMMANDS, CD_COMMANDS];
+    for info in supported.iter().copied().flatten() {
+        let is_known = KNOWN.iter().any(|known| info.is(known.opcode, known.action));
+        assert!(is_known, "{}: give it a row in documentation/commands.rs", info.name);
     }
     for known in KNOWN {
-        if !COMMANDS.iter().any(|info| info.is(known.opcode, known.action)) {
-            assert!(!known.reason.is_empty(), "{} is in no row of COMMANDS: say why", known.name);
-            rows.push((
-                known.opcode,
-                known.action,
-                row(known.opcode, known.action, known.name, known.standard, "no", known.reason),
-            ));
-        }
+        let [disk, cd] = supported.map(|table| table.iter().find(|info| info.is(known.opcode, known.action)));
+        let name = disk.or(cd).map_or(known.name, |info| info.name);
+        let remark = if disk.or(cd).is_some() { known.limits } else { known.reason };
+        assert!(disk.or(cd).is_some() || !remark.is_empty(), "{name} is in no table: say why");
+        let action = known.action.map_or(String::new(), |action| format!("{action:02X}h"));
+        let protected = yes_or_no(disk.filter(|info| !UNPROTECTED_ONLY.contains(&info.opcode)));
+        let (standard, disk, cd) = (known.standard, yes_or_no(disk), yes_or_no(cd));
+        line!(
+            text,
+            "| {:02X}h | {action} | {name} | {standard} | {disk} | {protected} | {cd} | {remark} |",
+            known.opcode
+        );
     }
-    rows.sort_by_key(|(opcode, action, _)| (*opcode, *action));
-    rows.iter().for_each(|(_, _, row)| text.push_str(row));
 }
 
-fn supported_row(info: &CommandInfo, known: &Known) -> String {
-    let needs = match format!("{:?}", info.needs).as_str() {
-        "Disk" => "yes".to_owned(),
-        needs => format!("yes ({})", needs.to_lowercase()),
-    };
-    let needs = if UNPROTECTED_ONLY.contains(&info.opcode) { format!("{needs}, not with metadata") } else { needs };
-    row(info.opcode, info.service_action, info.name, known.standard, &needs, known.limits)
-}
-
-fn row(opcode: u8, action: Option<u16>, name: &str, standard: &str, supported: &str, remark: &str) -> String {
-    let action = action.map_or(String::new(), |action| format!("{action:02X}h"));
-    format!("| {opcode:02X}h | {action} | {name} | {standard} | {supported} | {remark} |\n")
+/// Whether it is supported, and what the device beneath has to be able to do for it.
+fn yes_or_no(info: Option<&CommandInfo>) -> String {
+    match info {
+        None => "no".to_owned(),
+        Some(CommandInfo { needs: Needs::Disk, .. }) => "yes".to_owned(),
+        Some(CommandInfo { needs, .. }) => format!("yes ({needs:?})").to_lowercase(),
+    }
 }
 
 /// A kind of page with nothing more to say about each.

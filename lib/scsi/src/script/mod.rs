@@ -12,6 +12,8 @@ mod source;
 mod tests;
 mod world;
 
+use std::collections::VecDeque;
+
 use bdev::IoError;
 
 use crate::{Address, Lun, UnitAttention};
@@ -41,6 +43,10 @@ fn play(bytes: &[u8], tell: &mut dyn FnMut(&Request, &Report)) {
     let mut source = Source::new(bytes);
     let mut one = World::new(&mut source.clone(), 0xee);
     let mut other = World::new(&mut source, 0x11);
+    if source.once_in(4) {
+        reserve(&mut one);
+        reserve(&mut other);
+    }
     let mut last = Last::default();
     for _ in 0..COMMANDS_MAX {
         if source.is_empty() {
@@ -58,6 +64,27 @@ fn play(bytes: &[u8], tell: &mut dyn FnMut(&Request, &Report)) {
         }
         assert_eq!(again, report, "the same in both: {request:02x?}");
         assert!(one.disks == other.disks, "the same was written: {request:02x?}");
+    }
+}
+
+/// An initiator holds a persistent reservation from the start (PERSISTENT RESERVE OUT, SPC-4). What needs one would be rare by chance.
+fn reserve(world: &mut World) {
+    const REGISTER_AND_IGNORE_EXISTING_KEY: u8 = 0x06;
+    const RESERVE: u8 = 0x01;
+    const EXCLUSIVE_ACCESS: u8 = 0x03;
+    for (action, key) in [(REGISTER_AND_IGNORE_EXISTING_KEY, 0), (RESERVE, 1)] {
+        let mut list = vec![0; 24];
+        (list[7], list[15]) = (key, 1);
+        world.run(&Request {
+            initiator: 0,
+            unit: 0,
+            nowhere: None,
+            read_only: false,
+            cdb: vec![0x5f, action, EXCLUSIVE_ACCESS, 0, 0, 0, 0, 0, 24, 0],
+            data_out: Data(list),
+            results: VecDeque::new(),
+            vanishes_after: None,
+        });
     }
 }
 

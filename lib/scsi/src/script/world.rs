@@ -437,6 +437,7 @@ fn unit(source: &mut Source<'_>, index: usize) -> LogicalUnit {
         facts.read_only = bit(4) && bit(5);
         facts.removable = bit(6);
         facts.physical_exponent = if bit(7) { 3 } else { 0 };
+        facts.atomic_blocks = if bit(4) { 64 } else { 0 };
         facts.threshold_percent = Some(80).filter(|_| bit(5));
     });
     unit.restore(&Saved::default());

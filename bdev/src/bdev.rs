@@ -12,6 +12,7 @@ use crate::error::Faulty;
 use crate::histogram::{HistogramError, HistogramOptions, HistogramSnapshot};
 use crate::io::IoError;
 use crate::malloc::{self, Memory};
+use crate::metadata::{Metadata, stored_block_size};
 use crate::null::pattern::Pattern;
 use crate::qos::Qos;
 use crate::split::Split;
@@ -28,9 +29,11 @@ pub struct Info {
     /// What kind of device it is, in SPDK's words: `Null disk`, `Malloc disk`, `URING bdev`, `AIO disk`, `delay`,
     /// `Error Injection Disk`, `Split Disk`.
     pub product_name: &'static str,
-    /// Bytes per logical block: the unit of [`crate::BlockIo::lba`] and `blocks`.
+    /// Bytes per logical block, its metadata included: the unit of [`crate::BlockIo::lba`] and `blocks`.
     pub block_size: u32,
-    /// Bytes that the medium writes at once; a multiple of `block_size`.
+    /// What of each block is metadata, behind its data; see `metadata.rs`.
+    pub metadata: Option<Metadata>,
+    /// Bytes that the medium writes at once; a multiple of `block_size` (with metadata: that of as many whole blocks).
     pub physical_block_size: u32,
     /// Whether a finished write may be lost with the power until a `Flush` is done (SBC-4: WCE).
     pub write_cache: bool,
@@ -74,6 +77,7 @@ impl Info {
             uuid,
             product_name,
             block_size,
+            metadata: None,
             physical_block_size: block_size,
             write_cache: false,
             read_only: false,
@@ -91,6 +95,28 @@ impl Info {
             lba_status: false,
             passthrough: None,
         }
+    }
+
+    /// As [`Info::disk`], with metadata behind each block of so many bytes of data.
+    pub(crate) fn disk_with(
+        name: String,
+        uuid: Uuid,
+        product_name: &'static str,
+        data_block_size: u32,
+        metadata: Option<Metadata>,
+    ) -> Info {
+        let block_size = stored_block_size(data_block_size, metadata);
+        Info { metadata, ..Info::disk(name, uuid, product_name, block_size) }
+    }
+
+    /// Bytes of data per logical block: what initiators take for its size.
+    pub fn data_block_size(&self) -> u32 {
+        self.block_size - self.metadata.map_or(0, |metadata| metadata.bytes)
+    }
+
+    /// Bytes of data of a physical block.
+    pub fn data_physical_block_size(&self) -> u32 {
+        self.physical_block_size / self.block_size * self.data_block_size()
     }
 }
 

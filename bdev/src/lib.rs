@@ -28,7 +28,7 @@
 //! table, and a row in `tests/contract/rig.rs`, over which the contract's tests then run.
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
-//! `null.rs`, `malloc.rs`, `uring/`, `rbd/`, `passthrough/`, those that stand on others (`wrapper.rs`, `delay.rs`, `error.rs`, `split.rs`), `qos.rs`
+//! `metadata.rs`, `null.rs`, `malloc.rs`, `uring/`, `rbd/`, `passthrough/`, those that stand on others (`wrapper.rs`, `delay.rs`, `error.rs`, `split.rs`), `qos.rs`
 //! (rate limits of any device), then `registry.rs`, `create.rs` (what all constructors check), `stats.rs` and `histogram.rs`.
 
 #![deny(unsafe_code)]
@@ -41,6 +41,7 @@ pub mod error;
 mod histogram;
 mod io;
 pub mod malloc;
+mod metadata;
 pub mod null;
 pub mod passthrough;
 mod qos;
@@ -59,6 +60,7 @@ pub use channel::{Channel, ChannelError, ChannelOptions};
 pub use create::CreateError;
 pub use histogram::{HistogramError, HistogramOptions, HistogramSnapshot, OpKind};
 pub use io::{BlockIo, Direction, Done, IoError, Op};
+pub use metadata::{Metadata, ProtectionType};
 pub use qos::QosLimits;
 pub use registry::{Registry, RegistryError};
 pub use stats::{ChannelIoStat, IoStatSnapshot, Place, ResetMode};

@@ -16,6 +16,7 @@ use crate::bdev::{Bdev, Info, Kind};
 use crate::channel::{ByteRange, Finished};
 use crate::create::{self, CreateError};
 use crate::io::{BlockIo, Op};
+use crate::metadata::{Metadata, stored_block_size};
 
 /// Parameters of [`create()`], with the names of SPDK's `bdev_malloc_create`.
 #[derive(Clone, Debug)]
@@ -24,9 +25,11 @@ pub struct MallocOptions {
     pub name: String,
     /// Number of logical blocks.
     pub num_blocks: u64,
-    /// Bytes per logical block: 512, 1024, 2048 or 4096.
+    /// Bytes of data per logical block: 512, 1024, 2048 or 4096.
     pub block_size: u32,
-    /// Bytes per physical block; `None`: `block_size`.
+    /// What each block has behind its data.
+    pub metadata: Option<Metadata>,
+    /// Bytes of data per physical block; `None`: `block_size`.
     pub physical_block_size: Option<u32>,
     /// Identity; `None`: derived from this machine's id and the name. Two processes on one machine that give their
     /// devices the same name must give them different UUIDs.
@@ -56,6 +59,7 @@ impl Default for MallocOptions {
             name: String::new(),
             num_blocks: 0,
             block_size: 512,
+            metadata: None,
             physical_block_size: None,
             uuid: None,
             numa_node: None,
@@ -73,19 +77,21 @@ pub fn create(options: MallocOptions) -> Result<Arc<Bdev>, CreateError> {
     const PRODUCT: &str = "Malloc disk";
     create::check_name(&options.name)?;
     create::check_block_size(options.block_size)?;
+    Metadata::check(options.metadata)?;
+    let block_size = stored_block_size(options.block_size, options.metadata);
     let physical_block_size = create::physical_block_size(options.physical_block_size, options.block_size)?;
-    let bytes = create::check_capacity(options.num_blocks, options.block_size)?;
+    let bytes = create::check_capacity(options.num_blocks, block_size)?;
     let memory = allocate(bytes, options.numa_node)?;
     let uuid = options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None));
     let info = Info {
-        physical_block_size,
+        physical_block_size: physical_block_size / options.block_size * block_size,
         optimal_blocks: options.optimal_io_boundary,
         unmap: true,
         unmap_zeroes: true,
         write_zeroes: true,
         // Nothing of it is left after a power failure, and a copy is not interrupted otherwise.
         atomic_blocks: u32::MAX,
-        ..Info::disk(options.name, uuid, PRODUCT, options.block_size)
+        ..Info::disk_with(options.name, uuid, PRODUCT, options.block_size, options.metadata)
     };
     Ok(Bdev::new(info, options.num_blocks, Kind::Malloc(Arc::new(memory))))
 }

@@ -15,6 +15,7 @@ use self::pattern::Pattern;
 use crate::bdev::{Bdev, Info, Kind};
 use crate::create::{self, CreateError};
 use crate::io::{BlockIo, Op};
+use crate::metadata::{Metadata, stored_block_size};
 
 /// Parameters of [`create()`], with the names of SPDK's `bdev_null_create`.
 #[derive(Clone, Debug)]
@@ -23,9 +24,11 @@ pub struct NullOptions {
     pub name: String,
     /// Number of logical blocks.
     pub num_blocks: u64,
-    /// Bytes per logical block: 512, 1024, 2048 or 4096.
+    /// Bytes of data per logical block: 512, 1024, 2048 or 4096.
     pub block_size: u32,
-    /// Bytes per physical block; `None`: `block_size`.
+    /// What each block has behind its data; not with `pattern`.
+    pub metadata: Option<Metadata>,
+    /// Bytes of data per physical block; `None`: `block_size`.
     pub physical_block_size: Option<u32>,
     /// Identity; `None`: derived from this machine's id and the name.
     pub uuid: Option<Uuid>,
@@ -40,6 +43,7 @@ impl Default for NullOptions {
             name: String::new(),
             num_blocks: 0,
             block_size: 512,
+            metadata: None,
             physical_block_size: None,
             uuid: None,
             pattern: false,
@@ -55,14 +59,20 @@ pub fn create(options: NullOptions) -> Result<Arc<Bdev>, CreateError> {
     const PRODUCT: &str = "Null disk";
     create::check_name(&options.name)?;
     create::check_block_size(options.block_size)?;
-    create::check_capacity(options.num_blocks, options.block_size)?;
+    Metadata::check(options.metadata)?;
+    if options.pattern && options.metadata.is_some() {
+        return Err(CreateError::parameter("md_size", "pattern fills whole blocks: leave one of them out"));
+    }
+    let block_size = stored_block_size(options.block_size, options.metadata);
+    create::check_capacity(options.num_blocks, block_size)?;
+    let physical_block_size = create::physical_block_size(options.physical_block_size, options.block_size)?;
     let uuid = options.uuid.unwrap_or_else(|| create::derive_uuid(PRODUCT, &options.name, None));
     let info = Info {
-        physical_block_size: create::physical_block_size(options.physical_block_size, options.block_size)?,
+        physical_block_size: physical_block_size / options.block_size * block_size,
         unmap: !options.pattern,
         unmap_zeroes: !options.pattern,
         write_zeroes: !options.pattern,
-        ..Info::disk(options.name, uuid, PRODUCT, options.block_size)
+        ..Info::disk_with(options.name, uuid, PRODUCT, options.block_size, options.metadata)
     };
     let kind = match options.pattern {
         true => Kind::Pattern(Arc::new(Pattern::new(&info.name, info.block_size, uuid))),

@@ -54,8 +54,8 @@ fn blocks_each(base: &Bdev, options: SplitOptions) -> Result<u64, CreateError> {
         let problem = format!("{count} parts cannot be made: 1 to {SPLIT_COUNT_MAX} can");
         return Err(CreateError::parameter("split_count", problem));
     }
-    // Block sizes divide a MiB.
-    let blocks_of_mb = (1 << 20) / u64::from(info.block_size);
+    // Block sizes without metadata divide a MiB.
+    let blocks_of_mb = (1 << 20) / u64::from(info.data_block_size());
     let (parameter, blocks) = match (options.split_size_mb.filter(|&size| size != 0), options.split_size_blocks) {
         (None, None) => return largest(base, count),
         (Some(size_mb), None) => ("split_size_mb", size_mb.checked_mul(blocks_of_mb)),

@@ -89,9 +89,11 @@ pub(crate) struct BackingFile {
 /// [`CreateError`] names the parameter and what to do; a file that was made here is removed again.
 pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
     options.check()?;
+    let options = options.settled();
     let engine = engine::choose(options.engine, &options.name, ring::probe, aio::probe)?;
     let helper = Helper::start(&options.name).map_err(|source| CreateError::Thread { source })?;
-    let Opened { fd, num_blocks, block_size, facts } = rescan::open_or_wait(&options)?;
+    let Opened { fd, num_blocks, data_block_size, facts } = rescan::open_or_wait(&options)?;
+    let block_size = options.stored(data_block_size);
     let product_name = options.product.name();
     let uuid = options.uuid.unwrap_or_else(|| {
         // A file that may be missing has the name that was given only, and the identity must not hang on whether it is there.
@@ -101,7 +103,7 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
     });
     engine::warn_if_slow(engine, &options.name, facts.cache);
     let info = Info {
-        physical_block_size: facts.physical_block_size,
+        physical_block_size: facts.physical_block_size / data_block_size * block_size,
         thin_threshold_percent: options.threshold_percent,
         removable: options.removable,
         write_cache: !options.write_through && !options.nv_cache && !options.read_only,
@@ -116,7 +118,7 @@ pub fn create(options: UringOptions) -> Result<Arc<Bdev>, CreateError> {
         // Without holes of ours the device is a fully provisioned one, all of which is mapped (SBC-4, 4.7).
         lba_status: facts.punch_hole && fd.as_ref().is_some_and(status::finds_holes),
         engine: Some(engine),
-        ..Info::disk(options.name.clone(), uuid, product_name, block_size)
+        ..Info::disk_with(options.name.clone(), uuid, product_name, data_block_size, options.metadata)
     };
     if options.nv_cache {
         tracing::warn!(

@@ -11,7 +11,7 @@ use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
 use bdev::split::{self, SplitOptions};
 use bdev::uring::{self, Engine, UringOptions};
-use bdev::{Bdev, BlockIo, ChannelOptions, HistogramOptions, Op, QosLimits, ResetMode};
+use bdev::{Bdev, BlockIo, ChannelOptions, HistogramOptions, Metadata, Op, ProtectionType, QosLimits, ResetMode};
 use mem::{IoBuf, Pool, PoolLayout};
 
 struct Counting;
@@ -78,6 +78,22 @@ fn uring_allocates_nothing() {
 #[test]
 fn aio_allocates_nothing() {
     file_allocates_nothing(Engine::Aio);
+}
+
+#[test]
+fn a_file_with_metadata_allocates_nothing() {
+    let dir = tempfile::tempdir().expect("a folder for a test");
+    for engine in [Engine::Uring, Engine::Aio] {
+        let options = UringOptions {
+            name: "uring".to_owned(),
+            filename: dir.path().join("disk"),
+            size: Some(BLOCKS * 520),
+            metadata: Some(Metadata::of(ProtectionType::Type1)),
+            engine,
+            ..UringOptions::default()
+        };
+        assert_eq!(allocations(&uring::create(options).expect("uring"), true), 0);
+    }
 }
 
 fn file_allocates_nothing(engine: Engine) {
@@ -158,7 +174,9 @@ fn allocations_of_a_run(bdev: &Arc<Bdev>) -> usize {
 
 /// Every operation, good and bad, at full depth and beyond, from the first submit on.
 fn allocations(bdev: &Arc<Bdev>, registered: bool) -> usize {
-    let layout = PoolLayout { offset: 0, stride: 8 * 512, size: 8 * 512, count: DEPTH + 1 };
+    let transfer_bytes = 8 * bdev.info().block_size as usize;
+    let stride = transfer_bytes.next_multiple_of(4096);
+    let layout = PoolLayout { offset: 0, stride, size: transfer_bytes, count: DEPTH + 1 };
     let region = mem::testing::region(layout.stride * layout.count);
     let pool = Pool::new(Arc::clone(&region), layout);
     let regions = if registered { std::slice::from_ref(&region) } else { &[] };
@@ -178,7 +196,7 @@ fn allocations(bdev: &Arc<Bdev>, registered: bool) -> usize {
                 Op::LbaStatus,
             ][n as usize % 7];
             let data = matches!(op, Op::Read | Op::Write { .. } | Op::LbaStatus)
-                .then(|| IoBuf::new(pool.get().expect("as many as the channel is deep"), 0..8 * 512));
+                .then(|| IoBuf::new(pool.get().expect("as many as the channel is deep"), 0..transfer_bytes));
             let lba = if n == 12 { u64::MAX } else { 8 * n };
             let refused = channel.submit(BlockIo { op, lba, blocks: 8, data, tag: n }, now_ns);
             assert_eq!(refused.is_err(), n == DEPTH as u64);

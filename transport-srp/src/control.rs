@@ -7,7 +7,7 @@
 //! Such a command cannot be cut while it is on its way: who aborts it waits for it, as for RDMA.
 
 use scsi::control::{self, Circumstances, ControlReply, ControlRequest, Effect, Outcome};
-use scsi::{Keeper, ScsiStatus, Sense, StoreError};
+use scsi::{Keeper, ProtectionType, ScsiStatus, Sense, StoreError};
 
 use crate::command::{Command, Event};
 use crate::controller::Controller;
@@ -50,6 +50,40 @@ impl Controller {
             }
         }
         self.tell(group, ToGroup::ControlDone { command, reply });
+    }
+
+    /// A format to another type of protection has come to its end; its initiator may be gone, and may have its answer.
+    pub(crate) fn on_formatted(
+        &mut self,
+        unit: UnitId,
+        protection: ProtectionType,
+        session: SessionId,
+        waiting: Option<(ChannelId, u64)>,
+    ) {
+        // As in `perform`: else there is nobody any more to whom it matters.
+        let exported = self.units.get_mut(unit).filter(|exported| exported.references > 0);
+        let Outcome { reply, effects } = match exported {
+            Some(exported) => {
+                let mut keeper = Keeper { saved: &mut exported.saved, store: self.store.as_deref(), failure: None };
+                let outcome = control::formatted(protection, &exported.logical_unit, &mut keeper);
+                if let Some(error) = keeper.failure {
+                    let bdev = &exported.logical_unit.bdev().info().name;
+                    tracing::error!(bdev, %error, "the type of protection that a unit was formatted to is not saved");
+                }
+                outcome
+            }
+            None => Sense::LOGICAL_UNIT_NOT_SUPPORTED.into(),
+        };
+        for effect in effects {
+            if let Err(error) = self.apply(effect, session, unit) {
+                tracing::error!(%error, "a unit's state cannot be kept");
+            }
+        }
+        if let Some((channel, command)) = waiting
+            && let Some(group) = self.connections.get(&channel).map(|connection| connection.group)
+        {
+            self.tell(group, ToGroup::ControlDone { command, reply });
+        }
     }
 
     fn perform(&mut self, session: SessionId, unit: UnitId, request: ControlRequest, parameters: &[u8]) -> Outcome {

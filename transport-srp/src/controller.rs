@@ -233,6 +233,9 @@ impl Controller {
             ToControl::Control { channel, command, unit, request, parameters } => {
                 self.on_control(channel, command, unit, request, &parameters);
             }
+            ToControl::Formatted { unit, protection, session, waiting } => {
+                self.on_formatted(unit, protection, session, waiting);
+            }
             ToControl::Clear { channel, command, unit, everybody } => self.on_clear(channel, command, unit, everybody),
             ToControl::UnitChanged { unit, attention, told } => self.on_unit_changed(unit, attention, told),
             ToControl::DeviceReset { id } => self.on_device_reset(id),

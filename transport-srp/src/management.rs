@@ -136,7 +136,7 @@ impl PollGroup {
             }
             return;
         }
-        if command.runs_on() {
+        if command.runs_on() && command.stage != Stage::Control {
             return self.abort_executing(key, channel, abort);
         }
         if command.parked.take().is_some() || command.stage == Stage::Clearing {

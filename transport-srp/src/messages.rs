@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use scsi::{ControlReply, ControlRequest, LogicalUnit, UnitAttention};
+use scsi::{ControlReply, ControlRequest, LogicalUnit, ProtectionType, UnitAttention};
 
 use crate::fence::Fence;
 use crate::session::{ChannelId, LunMap, Nexus, SessionId, UnitId};
@@ -87,6 +87,9 @@ pub(crate) enum ToControl {
     ManagementRequest { channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag },
     /// A SCSI command that the control plane carries out; answered by `ControlDone`.
     Control { channel: ChannelId, command: u64, unit: UnitId, request: ControlRequest, parameters: Box<[u8]> },
+    /// A FORMAT UNIT has written all blocks of a unit that is to have another type of protection; answered by `ControlDone` if anybody waits
+    /// for it.
+    Formatted { unit: UnitId, protection: ProtectionType, session: SessionId, waiting: Option<(ChannelId, u64)> },
     /// A command has ended that takes others with it; answered by `ManagementDone` once nothing of them can reach an initiator any more.
     Clear { channel: ChannelId, command: u64, unit: UnitId, everybody: bool },
     /// A device told one session, if any, what all of them have to know.

@@ -112,6 +112,15 @@ impl PollGroup {
     fn ask_control(&mut self, key: Key<Command>, request: ControlRequest, parameters: Box<[u8]>) -> Performed {
         let Some(command) = self.commands.get(key) else { return Performed::Started };
         let channel = command.channel.and_then(|channel| self.channels.get(channel)).map(|channel| channel.id);
+        if let (ControlRequest::Formatted { protection }, Some(unit)) = (request, command.unit_id()) {
+            let (session, waiting) = (command.nexus().session, channel.map(|channel| (channel, key.to_bits())));
+            self.send(ToControl::Formatted { unit, protection, session, waiting });
+            return match waiting {
+                Some(_) => Performed::Started,
+                // Until that is done, nobody can use the medium; what becomes of it, the unit tells everybody.
+                None => Performed::Followed(Event::Controlled(ControlReply::Good(Box::default()))),
+            };
+        }
         let (Some(channel), Some(unit)) = (channel, command.unit_id()) else {
             let reply = ControlReply::CheckCondition(Sense::LOGICAL_UNIT_NOT_SUPPORTED);
             return Performed::Followed(Event::Controlled(reply));
@@ -436,7 +445,7 @@ impl PollGroup {
             let Some(entry) = self.commands.get_mut(command) else { continue };
             let waits = matches!(entry.request, Request::Management(_)) && entry.stage == Stage::Arrived
                 || matches!(entry.stage, Stage::Control | Stage::Clearing);
-            if entry.runs_on() {
+            if entry.runs_on() && entry.stage != Stage::Control {
                 drop(self.orphan(command));
                 self.settle_orders(command);
             } else if entry.parked.take().is_some() || waits {

@@ -74,7 +74,17 @@ fn requests() -> Vec<Request> {
         Request::read(lun(0), 0, 200, BLOCK).form(Form::table(200 * BLOCK, 130, 2)),
         Request::write(lun(0), 0, BLOCK, data).form(Form::table(8192, 9, 2)),
         Request::read(lun(0), 1 << 30, 1, BLOCK),
+        Request::write(lun(1), 8, BLOCK, vec![9; 4096]),
+        Request::read(lun(1), 0, 16, BLOCK),
+        with_protection(Request::read(lun(1), 8, 8, BLOCK + 8)),
+        with_protection(Request::write(lun(1), 16, BLOCK + 8, vec![9; 520])), // of which the guard is wrong
     ]
+}
+
+/// RDPROTECT or WRPROTECT 001b (SBC-3).
+fn with_protection(mut request: Request) -> Request {
+    request.cdb[1] |= 0x20;
+    request
 }
 
 #[test]
@@ -91,9 +101,11 @@ fn a_poll_group_allocates_nothing() {
     let address = SocketAddr::from(([192, 0, 2, 100], 5555));
     controller.create_target("tgt0", 1, 2).expect("a target");
     controller.create_listener("sim", address).expect("a listener");
-    let disk = bdev::malloc::MallocOptions { name: "ram0".into(), num_blocks: 4096, ..Default::default() };
-    let disk = bdev::malloc::create(disk).expect("a RAM disk");
-    controller.add_lun("tgt0", &disk, &LunOptions::default()).expect("a LUN");
+    for (name, metadata) in [("ram0", None), ("ram1", Some(bdev::Metadata::of(bdev::ProtectionType::Type1)))] {
+        let disk = bdev::malloc::MallocOptions { name: name.into(), num_blocks: 4096, metadata, ..Default::default() };
+        let disk = bdev::malloc::create(disk).expect("a RAM disk");
+        controller.add_lun("tgt0", &disk, &LunOptions::default()).expect("a LUN");
+    }
     let mut port = [0; 16];
     (port[7], port[15]) = (1, 2);
     let mut initiator = Initiator::new(&network, InitiatorOptions::new(1, address, port));

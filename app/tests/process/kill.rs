@@ -1,7 +1,8 @@
 //! kill -9 at random moments: what an initiator was told is durable is in the file, byte for byte.
 //!
 //! A record fills a block: its number, how often the block was written, and bytes that follow from these. Each lane has blocks
-//! of its own and one write under way; so a block holds the last record that was acknowledged, or the one after it, whole.
+//! of its own and one write under way; so a block holds the last record that was acknowledged, or the one after it, whole. With
+//! metadata a block may lie across two pages of the file, each of which then holds one of the two.
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
@@ -26,9 +27,10 @@ use transport_srp::wire::PortId;
 use super::roce::fresh_address;
 use super::{PATIENCE, Target, folder};
 
-const KILLS: u64 = 20;
+const KILLS: u64 = 30;
 /// Longest life of a target under load.
 const LIFE_MAX: Duration = Duration::from_millis(60);
+const DISKS: usize = 3;
 const LANES: usize = 8;
 const BLOCKS: usize = 16 * LANES;
 
@@ -39,17 +41,18 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
     println!("SRPT_SEED={seed} does it again");
     let mut random = Xorshift::new(seed);
     let folder = folder();
-    let mut disks = [
+    let mut disks: [Disk; DISKS] = [
         Disk::new(folder.path(), "direct", 512, json!({})),
         Disk::new(folder.path(), "cached", 4096, json!({"direct": false})),
+        Disk::new(folder.path(), "protected", 512, json!({"md_size": 8, "md_interleave": true, "dif_type": 1})),
     ];
     for kill in 0..KILLS {
         let (mut target, at) = serve(folder.path(), &disks);
-        let lun = kill % disks.len() as u64;
+        let lun = kill % DISKS as u64;
         let disk = &mut disks[lun as usize];
         let mut initiator = Initiator::login(at, 7, lun, disk.block_bytes);
         let life = Duration::from_micros(random.below(LIFE_MAX.as_micros() as u64));
-        initiator.write(disk, &mut random, life);
+        initiator.write(disk, &mut random, life, kill / DISKS as u64);
         target.child.kill().expect("kill -9");
         target.wait();
         // What arrived before the end was acknowledged, too.
@@ -58,9 +61,16 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
     }
     let (_target, at) = serve(folder.path(), &disks);
     for (lun, disk) in (0..).zip(&disks) {
-        assert!(disk.acknowledged.iter().sum::<u64>() > KILLS, "{}: hardly anything was written", disk.name);
+        assert!(disk.written() >= KILLS / DISKS as u64 - 1, "{}: hardly anything was written", disk.name);
         Initiator::login(at, 7, lun, disk.block_bytes).compare(disk);
     }
+}
+
+/// CRC of T10 protection information (SBC-3), bit by bit.
+fn guard(data: &[u8]) -> u16 {
+    data.iter().fold(0, |crc, &byte| {
+        (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| crc << 1 ^ if crc >> 15 == 1 { 0x8bb7 } else { 0 })
+    })
 }
 
 fn fresh_seed() -> u64 {
@@ -78,7 +88,7 @@ fn serve(folder: &Path, disks: &[Disk]) -> (Target, SocketAddr) {
         params["name"] = disk.name.into();
         params["filename"] = json!(disk.path);
         params["block_size"] = disk.block_bytes.into();
-        params["size"] = (BLOCKS * disk.block_bytes as usize).into();
+        params["size"] = (BLOCKS * disk.stored_bytes()).into();
         target.call("bdev_uring_create", params);
         target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": disk.name}));
     }
@@ -94,11 +104,41 @@ struct Disk {
     params: serde_json::Value,
     /// By block: the number of its last durable write that was acknowledged.
     acknowledged: [u64; BLOCKS],
+    /// Blocks with metadata that the last kill left half old, half new: their guard tells so, and nobody was told that they are written.
+    torn: Vec<usize>,
 }
 
 impl Disk {
     fn new(folder: &Path, name: &'static str, block_bytes: u32, params: serde_json::Value) -> Disk {
-        Disk { name, path: folder.join(name), block_bytes, params, acknowledged: [0; BLOCKS] }
+        let (path, acknowledged, torn) = (folder.join(name), [0; BLOCKS], Vec::new());
+        Disk { name, path, block_bytes, params, acknowledged, torn }
+    }
+
+    fn has_metadata(&self) -> bool {
+        self.params["md_size"] != json!(null)
+    }
+
+    /// Bytes of a block in the file.
+    fn stored_bytes(&self) -> usize {
+        self.block_bytes as usize + if self.has_metadata() { 8 } else { 0 }
+    }
+
+    /// A record as it stands in the file: with protection information of type 1, inverted.
+    fn stored(&self, block: usize, sequence: u64) -> Vec<u8> {
+        let record = self.record(block, sequence);
+        match (self.has_metadata(), sequence) {
+            (false, _) => record,
+            (true, 0) => [&record[..], &[0; 8]].concat(),
+            (true, _) => {
+                let (guard, reference_tag) = (!guard(&record), !(block as u32));
+                [&record[..], &guard.to_be_bytes(), &[0xff; 2], &reference_tag.to_be_bytes()].concat()
+            }
+        }
+    }
+
+    /// Writes that were acknowledged as durable.
+    fn written(&self) -> u64 {
+        self.acknowledged.iter().sum()
     }
 
     fn record(&self, block: usize, sequence: u64) -> Vec<u8> {
@@ -113,9 +153,10 @@ impl Disk {
         (0..u64::from(self.block_bytes) / 8).flat_map(|index| word(index).to_le_bytes()).collect()
     }
 
+    /// `found` is the block's data, with or without its metadata.
     fn check(&self, block: usize, found: &[u8], place: &str) {
         let acknowledged = self.acknowledged[block];
-        let holds = |sequence| found == self.record(block, sequence);
+        let holds = |sequence| found == &self.stored(block, sequence)[..found.len()];
         let (of, sequence) = (&found[..8], &found[8..16]);
         assert!(
             holds(acknowledged) || holds(acknowledged + 1),
@@ -125,14 +166,28 @@ impl Disk {
     }
 
     /// Directly, as the target left it: its lock goes with its last write in the kernel.
-    fn compare_file(&self, kill: u64) {
+    fn compare_file(&mut self, kill: u64) {
         let file = File::open(&self.path).expect("the file");
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockShared).expect("its lock");
-        let mut found = vec![0; self.block_bytes as usize];
+        let mut found = vec![0; self.stored_bytes()];
+        self.torn.clear();
         for block in 0..BLOCKS {
-            file.read_exact_at(&mut found, block as u64 * u64::from(self.block_bytes)).expect("a read");
-            self.check(block, &found, &format!("after kill {kill}"));
+            file.read_exact_at(&mut found, (block * self.stored_bytes()) as u64).expect("a read");
+            match self.has_metadata() && self.is_torn(block, &found) {
+                true => self.torn.push(block),
+                false => self.check(block, &found, &format!("after kill {kill}")),
+            }
         }
+    }
+
+    /// It holds the record that was acknowledged up to the end of a page of the file, and the next from there on, or the reverse.
+    fn is_torn(&self, block: usize, found: &[u8]) -> bool {
+        const PAGE: usize = 4096;
+        let middle = PAGE - block * self.stored_bytes() % PAGE;
+        let (old, new) =
+            (self.stored(block, self.acknowledged[block]), self.stored(block, self.acknowledged[block] + 1));
+        let halves = |first: &[u8], second: &[u8]| found == [&first[..middle], &second[middle..]].concat();
+        middle < found.len() && found != old && found != new && (halves(&new, &old) || halves(&old, &new))
     }
 }
 
@@ -200,10 +255,11 @@ impl Initiator {
         this
     }
 
-    /// Writes for that long, as fast as it can.
-    fn write(&mut self, disk: &mut Disk, random: &mut Xorshift, life: Duration) {
+    /// Writes for that long, as fast as it can; on a busy machine longer, until the disk has had `least` writes.
+    fn write(&mut self, disk: &mut Disk, random: &mut Xorshift, life: Duration, least: u64) {
         let end = Instant::now() + life;
-        while Instant::now() < end {
+        while Instant::now() < end || disk.written() < least {
+            assert!(Instant::now() < end + PATIENCE, "{}: waited in vain for a write", disk.name);
             while let Some(slot) = self.channel.take() {
                 let number = slot.0 as usize;
                 let block = random.below((BLOCKS / LANES) as u64) as usize * LANES + number;
@@ -271,9 +327,9 @@ impl Initiator {
         self.group.ring();
     }
 
-    /// Reads every block.
+    /// Reads every block that is whole.
     fn compare(mut self, disk: &Disk) {
-        for block in 0..BLOCKS {
+        for block in (0..BLOCKS).filter(|block| !disk.torn.contains(block)) {
             let cdb = cdb::transfer(Direction::Read, block as u64, 1);
             let found = self.command(&cdb, Transfer::In(disk.block_bytes));
             disk.check(block, &found, "through the initiator");

@@ -7,6 +7,7 @@ mod copy;
 mod engine;
 mod kill;
 mod masking;
+mod protection;
 #[cfg(feature = "rbd")]
 mod rbd;
 mod reservations;
@@ -163,7 +164,7 @@ fn what_is_wrong_is_named() {
         ("bdev_null_create", json!({"name": "null0", "num_blocks": 1, "block_size": 512}), "null0"),
         ("bdev_null_create", json!({"name": "n", "num_blocks": 1, "block_size": 500}), "block_size"),
         ("bdev_null_create", json!({"name": "n", "num_blocks": 1, "blocksize": 512}), "blocksize"),
-        ("bdev_malloc_create", json!({"num_blocks": 1, "block_size": 512, "md_size": 8}), "md_size"),
+        ("bdev_malloc_create", json!({"num_blocks": 1, "block_size": 512, "md_size": 8}), "md_interleave: "),
         ("bdev_malloc_create", json!({"num_blocks": 1, "block_size": 512, "numa_id": -2}), "numa_id"),
         ("bdev_get_iostat", json!({"name": "null0", "names": ["null0"]}), "names"),
         ("bdev_get_iostat", json!({"names": ["nobody"]}), "nobody"),

@@ -206,3 +206,15 @@ proptest! {
         }
     }
 }
+
+/// A MiB is one of data, which the metadata is no part of.
+#[test]
+fn sizes_in_mib_do_not_count_metadata() {
+    let metadata = Some(crate::Metadata::of(crate::ProtectionType::Type1));
+    let name = "m".to_owned();
+    let options = crate::malloc::MallocOptions { name, num_blocks: 4096, metadata, ..Default::default() };
+    let base = crate::malloc::create(options).expect("2 MiB");
+    let options = SplitOptions { split_count: 2, split_size_mb: Some(1), ..SplitOptions::default() };
+    let parts = create(&base, options).expect("two halves");
+    assert!(parts.iter().all(|part| part.num_blocks() == 2048 && part.info().metadata == metadata));
+}

@@ -41,6 +41,10 @@ pub(super) fn choose_cache(
         tracing::info!("bdev {name}: {path} is used through the page cache, as asked for");
         return Ok(Cache::Pages);
     }
+    if options.metadata.is_some() {
+        tracing::info!("bdev {name}: {path} is used through the page cache, as its blocks have metadata");
+        return Ok(Cache::Pages);
+    }
     match set_direct(fd, block_size, unit) {
         Ok(buf_align) => {
             tracing::info!("bdev {name}: {path} is used with O_DIRECT, buffers aligned to {buf_align} bytes");

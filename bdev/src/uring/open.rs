@@ -20,11 +20,12 @@ pub(super) struct Opened {
     /// `None`: the file is waited for.
     pub(super) fd: Option<OwnedFd>,
     pub(super) num_blocks: u64,
-    pub(super) block_size: u32,
+    /// Bytes per block without metadata.
+    pub(super) data_block_size: u32,
     pub(super) facts: Facts,
 }
 
-/// What the file or device can do.
+/// What the file or device can do. Block sizes are without metadata.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) physical_block_size: u32,
@@ -55,7 +56,7 @@ pub(super) fn open(options: &UringOptions) -> Result<Opened, CreateError> {
         FileType::BlockDevice => open_block_device(options, fd, &stat),
         other => Err(wrong_type(path, other)),
     }?;
-    opened.facts = told_facts(opened.facts, options, opened.block_size, opened.num_blocks)?;
+    opened.facts = told_facts(opened.facts, options, opened.data_block_size, opened.num_blocks)?;
     if let Some(created) = created {
         created.keep();
     }
@@ -185,7 +186,8 @@ impl Drop for RemoveOnDrop<'_> {
 
 fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Opened, CreateError> {
     let path = options.filename.as_path();
-    let block_size = options.block_size.unwrap_or(512);
+    let data_block_size = options.block_size.unwrap_or(512);
+    let block_size = options.stored(data_block_size);
     check_size_option(options.size, block_size)?;
     lock::lock(&fd, stat, path, options.read_only)?;
     // Only now is the length final: the last owner may have changed it until it let go of the lock.
@@ -210,9 +212,9 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
     let cache = direct::choose_cache(options, fd.as_fd(), block_size, direct::unit_of_file(stat.st_dev))?;
     let polling = polling::choose(options, fd.as_fd(), block_size, cache, stat.st_dev)?;
     let punch_hole = !options.read_only && can_punch_holes(fd.as_fd(), &stat, bytes);
-    let file_system_block = u32::try_from(stat.st_blksize).unwrap_or(0).clamp(block_size, 4096);
+    let file_system_block = u32::try_from(stat.st_blksize).unwrap_or(0).clamp(data_block_size, 4096);
     let facts = Facts {
-        physical_block_size: if file_system_block.is_power_of_two() { file_system_block } else { block_size },
+        physical_block_size: if file_system_block.is_power_of_two() { file_system_block } else { data_block_size },
         cache,
         polling,
         punch_hole,
@@ -222,14 +224,14 @@ fn open_regular(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Open
         rotational: queue_attribute(stat.st_dev, "rotational") == Some(1),
         optimal_blocks: 0,
     };
-    Ok(Opened { fd: Some(fd), num_blocks, block_size, facts })
+    Ok(Opened { fd: Some(fd), num_blocks, data_block_size, facts })
 }
 
 pub(super) fn check_size_option(size: Option<u64>, block_size: u32) -> Result<(), CreateError> {
     match size {
         Some(size) if size == 0 || !size.is_multiple_of(u64::from(block_size)) || i64::try_from(size).is_err() => {
             let problem =
-                format!("{size} is no multiple of block_size ({block_size}) from one block to 2^63 - 1 bytes");
+                format!("{size} is no multiple of a block ({block_size} bytes) from one block to 2^63 - 1 bytes");
             Err(CreateError::parameter("size", problem))
         }
         _ => Ok(()),
@@ -309,6 +311,10 @@ fn copies_on_write(fd: BorrowedFd<'_>) -> bool {
 
 fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result<Opened, CreateError> {
     let path = options.filename.as_path();
+    if options.metadata.is_some() {
+        let problem = format!("{} is a block device: metadata is for regular files, leave it out", path.display());
+        return Err(CreateError::parameter("md_size", problem));
+    }
     if options.allocate == Allocate::Full {
         let problem = format!("full: {} is a block device, which has its space: leave allocate out", path.display());
         return Err(CreateError::parameter("allocate", problem));
@@ -350,7 +356,7 @@ fn open_block_device(options: &UringOptions, fd: OwnedFd, stat: &Stat) -> Result
         rotational: queue_attribute(device, "rotational") == Some(1),
         optimal_blocks: u32::try_from(optimal).unwrap_or(0),
     };
-    Ok(Opened { fd: Some(fd), num_blocks, block_size, facts })
+    Ok(Opened { fd: Some(fd), num_blocks, data_block_size: block_size, facts })
 }
 
 pub(super) fn whole_blocks(path: &Path, bytes: u64, block_size: u32) -> Result<u64, CreateError> {

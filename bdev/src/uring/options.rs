@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::engine::Engine;
 use crate::create::{self, CreateError};
+use crate::metadata::{Metadata, stored_block_size};
 
 /// Parameters of [`super::create()`].
 #[derive(Clone, Debug, Default)]
@@ -14,11 +15,14 @@ pub struct UringOptions {
     pub name: String,
     /// The file or block device.
     pub filename: PathBuf,
-    /// Bytes per logical block: 512, 1024, 2048 or 4096. `None`: 512 for a file, the logical block size of a device.
+    /// Bytes of data per logical block: 512, 1024, 2048 or 4096. `None`: 512 for a file, the logical block size of a device.
     pub block_size: Option<u32>,
+    /// What each block has behind its data, in a regular file. Then the page cache is used, and every write is on stable media before it
+    /// is done unless there is an `nv_cache`: `metadata.rs` says why.
+    pub metadata: Option<Metadata>,
     /// Identity; `None`: derived from this machine's id, the name and the file's path.
     pub uuid: Option<Uuid>,
-    /// The file's size in bytes, a multiple of the block size. A file that does not exist or is empty is made that large
+    /// The file's size in bytes, a multiple of the block size with its metadata. A file that does not exist or is empty is made that large
     /// (see `allocate`); any other must be exactly that large. `None`: the file exists, whatever its size.
     pub size: Option<u64>,
     /// Whether the file has its space from the start.
@@ -40,7 +44,7 @@ pub struct UringOptions {
     /// it needs O_DIRECT and a device with poll queues (`nvme.poll_queues`, …). Never without being asked for: it costs a
     /// system call per poll while something is in flight, and kernels had bugs there that leave requests unanswered.
     pub iopoll: bool,
-    /// Bytes per physical block, a power of two from `block_size` on; `None`: as the file system or device says.
+    /// Bytes of data per physical block, a power of two from `block_size` on; `None`: as the file system or device says.
     pub physical_block_size: Option<u32>,
     /// Transfers of a multiple of so many blocks are fastest (SBC-4: OPTIMAL TRANSFER LENGTH), a multiple of the physical
     /// block; 0: nothing is told. `None`: as the device says.
@@ -89,12 +93,24 @@ impl Product {
 }
 
 impl UringOptions {
+    /// The same with what follows from others: see [`UringOptions::metadata`].
+    pub(super) fn settled(self) -> UringOptions {
+        let durable = self.metadata.is_some() && !self.nv_cache;
+        UringOptions { write_through: self.write_through || durable, ..self }
+    }
+
+    /// Bytes per block in the file, for blocks of so many bytes of data.
+    pub(super) fn stored(&self, data_block_size: u32) -> u32 {
+        stored_block_size(data_block_size, self.metadata)
+    }
+
     /// What can be said without looking at the file.
     pub(super) fn check(&self) -> Result<(), CreateError> {
         create::check_name(&self.name)?;
         if let Some(block_size) = self.block_size {
             create::check_block_size(block_size)?;
         }
+        Metadata::check(self.metadata)?;
         let full = self.allocate == Allocate::Full;
         let thin = self.thin_provisioned == Some(true);
         let contradictions = [
@@ -105,6 +121,12 @@ impl UringOptions {
             ),
             (full && self.read_only, "allocate", "full: a read-only device takes no space: leave one of them out"),
             (full && thin, "allocate", "full keeps the space that thin_provisioned gives back: set one of them"),
+            (
+                self.metadata.is_some() && self.direct == Some(true),
+                "direct",
+                "blocks with metadata are no multiple of a disk's, as O_DIRECT wants: leave direct out, or md_size",
+            ),
+            (self.iopoll && self.metadata.is_some(), "iopoll", "needs O_DIRECT: leave iopoll out, or md_size"),
             (self.iopoll && self.engine == Engine::Aio, "iopoll", "needs io_uring: leave engine out, or iopoll"),
             (self.iopoll && self.direct == Some(false), "iopoll", "needs O_DIRECT: leave direct out, or iopoll"),
             (

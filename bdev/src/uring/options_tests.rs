@@ -5,6 +5,7 @@ use std::process::Command;
 use super::tests::{Loop, file, folder, options, refusal, run};
 use super::*;
 use crate::io::{IoError, Op};
+use crate::metadata::{Metadata, ProtectionType};
 
 #[test]
 fn values_out_of_range_and_contradictions_are_refused_by_name() {
@@ -200,5 +201,45 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").args(["--lazy"]).arg(&self.0).status();
+    }
+}
+
+/// What metadata asks of a file, and what it cannot be had with.
+#[test]
+fn a_file_with_metadata_is_durable_and_goes_through_the_page_cache() {
+    let dir = tempfile::tempdir().expect("a folder for a test");
+    let with = |change: fn(&mut UringOptions)| {
+        let mut options = UringOptions {
+            name: "disk".to_owned(),
+            filename: dir.path().join("disk"),
+            size: Some(8 * 520),
+            metadata: Some(Metadata::of(ProtectionType::Type1)),
+            ..UringOptions::default()
+        };
+        change(&mut options);
+        super::create(options)
+    };
+    let bdev = with(|_| ()).expect("a file");
+    let info = bdev.info();
+    assert_eq!((bdev.num_blocks(), info.block_size, info.data_block_size()), (8, 520, 512));
+    assert_eq!((info.write_cache, info.buf_align), (false, 1), "durable, and no O_DIRECT");
+    assert_eq!(info.physical_block_size / 520 * 512, info.data_physical_block_size());
+    assert_eq!(super::resize(&bdev, 16 * 520, false).map(|()| bdev.num_blocks()).expect("it grows"), 16);
+    assert!(super::resize(&bdev, 17 * 512, false).is_err(), "no multiple of 520");
+    drop(bdev);
+    let bdev = with(|options| (options.size, options.nv_cache) = (None, true)).expect("the same file");
+    assert_eq!((bdev.num_blocks(), bdev.info().write_cache), (16, false));
+    drop(bdev);
+    type Change = fn(&mut UringOptions);
+    let refused: [(Change, &str); 5] = [
+        (|options| options.direct = Some(true), "direct: "),
+        (|options| options.iopoll = true, "iopoll: "),
+        (|options| options.metadata = Some(Metadata { bytes: 16, protection: ProtectionType::None }), "md_size: "),
+        (|options| options.size = Some(8 * 512), "size: "),
+        (|options| options.block_size = Some(520), "block_size: "),
+    ];
+    for (change, parameter) in refused {
+        let error = with(change).expect_err(parameter).to_string();
+        assert!(error.starts_with(parameter), "{error}");
     }
 }

@@ -87,17 +87,18 @@ fn look(bdev: &Bdev, backing: &Backing, filename: &Path) -> Result<Option<Replac
     }
     let again = UringOptions {
         filename: filename.to_owned(),
-        block_size: Some(bdev.info().block_size),
+        block_size: Some(bdev.info().data_block_size()),
         // Whatever its size is, it is taken; and none is made.
         size: None,
         wait_for_file: true,
         ..backing.options.clone()
     };
     let helper = Helper::start(&bdev.info().name).map_err(|source| CreateError::Thread { source })?;
-    let Opened { fd, num_blocks, block_size, facts } = open::open(&again)?;
+    let Opened { fd, num_blocks, data_block_size, facts } = open::open(&again)?;
     let Some(fd) = fd else { return Err(open::failed(filename, "does not exist")(Errno::NOENT)) };
     check_facts(bdev.info(), filename, &facts, status::finds_holes(&fd))?;
     let engine = bdev.info().engine.unwrap_or_default();
+    let block_size = again.stored(data_block_size);
     let file = Arc::new(BackingFile::new(&again, fd, block_size, &facts, engine, helper));
     Ok(Some(Replacement { file, num_blocks, old: None }))
 }
@@ -183,13 +184,14 @@ fn is_missing(error: &std::io::Error) -> bool {
 
 /// The least that any file can do, as facts cannot change later: no unmap, buffers as aligned as any file wants.
 fn without_file(options: &UringOptions) -> Result<Opened, CreateError> {
-    let Some(block_size) = options.block_size else {
+    let Some(data_block_size) = options.block_size else {
         let problem = format!("{} does not exist and so does not tell it: give it", options.filename.display());
         return Err(CreateError::parameter("block_size", problem));
     };
+    let block_size = options.stored(data_block_size);
     open::check_size_option(options.size, block_size)?;
     let facts = Facts {
-        physical_block_size: block_size,
+        physical_block_size: data_block_size,
         cache: Cache::Direct { buf_align: DIRECT_ALIGN_MAX },
         polling: None,
         punch_hole: false,
@@ -199,8 +201,8 @@ fn without_file(options: &UringOptions) -> Result<Opened, CreateError> {
         optimal_blocks: 0,
     };
     let num_blocks = options.size.unwrap_or(0) / u64::from(block_size);
-    let facts = open::told_facts(facts, options, block_size, num_blocks)?;
-    Ok(Opened { fd: None, num_blocks, block_size, facts })
+    let facts = open::told_facts(facts, options, data_block_size, num_blocks)?;
+    Ok(Opened { fd: None, num_blocks, data_block_size, facts })
 }
 
 /// What initiators and channels count on has to stay true. The rest (physical blocks, optimal lengths) is advice.

@@ -10,7 +10,7 @@ use bdev::malloc::{self, MallocOptions};
 use bdev::null::{self, NullOptions};
 use bdev::split::{self, SplitOptions};
 use bdev::uring::{self, Allocate, Engine, Product, UringOptions};
-use bdev::{Bdev, BlockIo, Channel, ChannelOptions, Done, IoError, Op, QosLimits};
+use bdev::{Bdev, BlockIo, Channel, ChannelOptions, Done, IoError, Metadata, Op, ProtectionType, QosLimits};
 use mem::{IoBuf, Pool, PoolLayout, Region};
 use tempfile::TempDir;
 
@@ -113,6 +113,58 @@ const DEVICES: &[Device] = &[
     },
     Device { name: "aio on tmpfs", stores: true, regions: false, make: |dir| on_tmpfs(dir, aio()) },
     Device {
+        name: "null with metadata",
+        stores: false,
+        regions: false,
+        make: |_| {
+            let options = NullOptions {
+                name: "null".to_owned(),
+                num_blocks: BLOCKS,
+                metadata: METADATA,
+                ..NullOptions::default()
+            };
+            null::create(options).expect("null")
+        },
+    },
+    Device { name: "malloc 512 with metadata", stores: true, regions: false, make: |_| malloc_with(512) },
+    Device { name: "malloc 4096 with metadata", stores: true, regions: false, make: |_| malloc_with(4096) },
+    Device {
+        name: "uring 512 with metadata",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions { metadata: METADATA, ..UringOptions::default() }),
+    },
+    Device {
+        name: "uring 4096 with metadata, registered buffers, a cache that is not volatile",
+        stores: true,
+        regions: true,
+        make: |dir| {
+            make_uring(dir, 4096, UringOptions { metadata: METADATA, nv_cache: true, ..UringOptions::default() })
+        },
+    },
+    Device {
+        name: "aio 512 with metadata",
+        stores: true,
+        regions: false,
+        make: |dir| make_uring(dir, 512, UringOptions { metadata: METADATA, ..aio() }),
+    },
+    Device {
+        name: "uring 512 with metadata on tmpfs",
+        stores: true,
+        regions: false,
+        make: |dir| on_tmpfs(dir, UringOptions { metadata: METADATA, ..UringOptions::default() }),
+    },
+    Device {
+        name: "delay on error on split on a limited device with metadata",
+        stores: true,
+        regions: false,
+        make: |dir| {
+            let base = uring_of(3 * BLOCKS, dir, 512, UringOptions { metadata: METADATA, ..UringOptions::default() });
+            base.set_qos_limits(HIGH);
+            make_delay(&make_error(&make_split(&base)), SLOW)
+        },
+    },
+    Device {
         name: "delay of nothing",
         stores: true,
         regions: false,
@@ -158,6 +210,15 @@ const DEVICES: &[Device] = &[
         },
     },
 ];
+
+const METADATA: Option<Metadata> = Some(Metadata { bytes: 8, protection: ProtectionType::Type1 });
+
+fn malloc_with(block_size: u32) -> Arc<Bdev> {
+    let name = "malloc".to_owned();
+    let options =
+        MallocOptions { name, num_blocks: BLOCKS, block_size, metadata: METADATA, ..MallocOptions::default() };
+    malloc::create(options).expect("malloc")
+}
 
 fn aio() -> UringOptions {
     UringOptions { engine: Engine::Aio, ..UringOptions::default() }
@@ -218,7 +279,7 @@ fn uring_of(num_blocks: u64, dir: &Path, block_size: u32, options: UringOptions)
         name: "uring".to_owned(),
         filename: dir.join("disk"),
         block_size: Some(block_size),
-        size: Some(num_blocks * u64::from(block_size)),
+        size: Some(num_blocks * u64::from(block_size + options.metadata.map_or(0, |metadata| metadata.bytes))),
         ..options
     };
     uring::create(options).expect("uring")
@@ -392,7 +453,7 @@ impl Rig {
 
     /// Allocation status from a block on, as much as one block of data holds. A refusal leaves the data alone.
     pub fn lba_status(&mut self, lba: u64) -> Result<Vec<Extent>, IoError> {
-        let data = self.buffer(1, 0xee);
+        let data = self.descriptors(0xee);
         let (result, data) = self.run_with(io(Op::LbaStatus, lba, 0, Some(data)));
         let data = data.expect("came back");
         if let Err(error) = result {
@@ -407,9 +468,20 @@ impl Rig {
         Ok(extents.take_while(|extent| extent.blocks > 0).collect())
     }
 
+    /// A buffer for as many descriptors as one block of data holds: with metadata it is no multiple of them.
+    fn descriptors(&self, fill: u8) -> IoBuf {
+        let buf = self.buffer(1, fill).into_buf();
+        let len = self.block_size() / 16 * 16;
+        IoBuf::new(buf, 0..len)
+    }
+
     /// An operation with data of one block if it wants any.
     pub fn tagged(&self, op: Op, lba: u64, blocks: u64, tag: u64) -> BlockIo {
-        let data = matches!(op, Op::Read | Op::Write { .. } | Op::LbaStatus).then(|| self.buffer(blocks, tag as u8));
+        let data = match op {
+            Op::LbaStatus => Some(self.descriptors(tag as u8)),
+            Op::Read | Op::Write { .. } => Some(self.buffer(blocks, tag as u8)),
+            _ => None,
+        };
         BlockIo { tag, ..io(op, lba, blocks, data) }
     }
 

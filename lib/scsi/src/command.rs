@@ -7,6 +7,7 @@ mod diagnostic;
 mod log;
 mod maintenance;
 mod medium;
+mod protected;
 mod query;
 mod reserve;
 mod target_port_groups;
@@ -35,6 +36,8 @@ use crate::copy::receive::CopyQuery;
 use crate::limits::CDB_BYTES_MIN;
 use crate::lun::{Address, Lun};
 use crate::medium::generation::Policy;
+use crate::medium::protected::Protected;
+use crate::protection::ProtectionType;
 use crate::state::Power;
 use crate::through::Through;
 use crate::unit::LogicalUnit;
@@ -95,6 +98,8 @@ pub(crate) enum Command {
         list_bytes: u32,
         /// LONGLIST: the list's header is the long one.
         long: bool,
+        /// FMTPINFO: the type of protection from then on.
+        protection: ProtectionType,
     },
     Sanitize {
         method: Sanitize,
@@ -137,6 +142,8 @@ pub(crate) enum Command {
         query: Query,
         allocation: u32,
     },
+    /// One of those that move blocks, of a unit whose blocks have metadata.
+    Protected(Protected),
     /// For the control plane: `list_bytes` of parameters go there, at most `allocation` bytes come back.
     Control {
         request: ControlRequest,
@@ -169,7 +176,7 @@ pub(crate) enum Query {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum InquiryPage {
     Standard,
-    /// One of [`vpd::PAGES`].
+    /// One of [`vpd::pages`].
     Vpd(u8),
 }
 
@@ -258,6 +265,23 @@ pub(crate) enum Sanitize {
 /// The sense that the standard gives for the field at fault.
 #[inline]
 pub(crate) fn parse(cdb: &[u8], context: &Context<'_>) -> Result<Command, Sense> {
+    parse_by(cdb, context, parse_for_unit)
+}
+
+/// The same for a unit whose blocks have metadata.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_protected(cdb: &[u8], context: &Context<'_>) -> Result<Command, Sense> {
+    parse_by(cdb, context, protected::parse_for_protected)
+}
+
+#[inline]
+fn parse_by(
+    cdb: &[u8],
+    context: &Context<'_>,
+    for_unit: impl FnOnce(&[u8], &LogicalUnit, &Context<'_>) -> Result<Command, Sense>,
+) -> Result<Command, Sense> {
     if cdb.len() < CDB_BYTES_MIN {
         return Err(Sense::INVALID_COMMAND_OPERATION_CODE);
     }
@@ -267,7 +291,7 @@ pub(crate) fn parse(cdb: &[u8], context: &Context<'_>) -> Result<Command, Sense>
         return Err(if form == Form::ThirtyTwo { unknown_command(context) } else { Sense::INVALID_FIELD_IN_CDB });
     }
     let command = match context.unit {
-        Some(unit) => parse_for_unit(&cdb[..length], unit, context)?,
+        Some(unit) => for_unit(&cdb[..length], unit, context)?,
         None => parse_without_unit(&cdb[..length], context.address)?,
     };
     match cdb[form.control_at()] & CONTROL_NACA {
@@ -312,11 +336,11 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::SYNCHRONIZE_CACHE_10 | opcode::SYNCHRONIZE_CACHE_16 => synchronize_cache(cdb, unit),
         opcode::UNMAP if unit.facts().unmap => unmap(cdb, writable),
         opcode::WRITE_SAME_10 | opcode::WRITE_SAME_16 => write_same(cdb, unit, writable),
-        opcode::FORMAT_UNIT => format_unit(cdb, context, writable),
+        opcode::FORMAT_UNIT => format_unit(cdb, unit, context, writable),
         opcode::SANITIZE => sanitize(cdb, unit, writable),
         opcode::TEST_UNIT_READY => Ok(Command::TestUnitReady { probe: unit.is_gone() }),
         opcode::REQUEST_SENSE => request_sense(cdb),
-        opcode::INQUIRY => inquiry(cdb, vpd::PAGES),
+        opcode::INQUIRY => inquiry(cdb, vpd::pages(unit)),
         opcode::REPORT_LUNS => report_luns(cdb),
         opcode::READ_CAPACITY_10 => read_capacity_10(cdb),
         opcode::SERVICE_ACTION_IN_16 => service_action_in_16(cdb, unit),

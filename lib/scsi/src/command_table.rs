@@ -1,5 +1,6 @@
 //! Rows of the table of supported commands, and how to look things up in it.
 
+use crate::protection::UNPROTECTED_ONLY;
 use crate::unit::LogicalUnit;
 use crate::{CD_COMMANDS, COMMANDS};
 
@@ -64,7 +65,9 @@ fn table(unit: &LogicalUnit) -> &'static [CommandInfo] {
 /// The rows that hold for a unit.
 pub(crate) fn supported(unit: &LogicalUnit) -> impl Iterator<Item = &'static CommandInfo> {
     let (unmap, atomic) = (unit.facts().unmap, unit.facts().atomic_blocks > 0);
-    table(unit).iter().filter(move |info| match info.needs {
+    let metadata = unit.has_metadata();
+    let knows_metadata = move |info: &&CommandInfo| !metadata || !UNPROTECTED_ONLY.contains(&info.opcode);
+    table(unit).iter().filter(knows_metadata).filter(move |info| match info.needs {
         Needs::Disk => true,
         Needs::Unmap => unmap,
         Needs::AtomicWrites => atomic,

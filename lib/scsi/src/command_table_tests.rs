@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::testing::{cd, context, unit, unit_with};
+use crate::testing::{cd, context, protected_unit, unit, unit_with};
 use crate::wire::cdb::{self, opcode};
 use crate::wire::sense::Sense;
-use crate::{Context, Ending, Job, begin};
+use crate::{Context, Ending, Job, ProtectionType, Saved, begin};
 
 #[test]
 fn rows_are_in_order_unique_and_as_long_as_their_group() {
@@ -30,7 +30,7 @@ fn rows_are_in_order_unique_and_as_long_as_their_group() {
 /// Every operation code and service action: the dispatcher knows exactly those that have a row.
 #[test]
 fn the_table_and_the_dispatcher_agree() {
-    for unit in [all_units_can(), unit(), unit_with(|facts| facts.unmap = false), cd()] {
+    for unit in [all_units_can(), protected(), unit(), unit_with(|facts| facts.unmap = false), cd()] {
         for code in 0..=255 {
             for action in 0..32 {
                 if unit.drive().is_some() && matches!(code, opcode::WRITE_10 | opcode::WRITE_12) {
@@ -104,6 +104,16 @@ fn all_units_can() -> LogicalUnit {
     unit_with(|facts| facts.atomic_blocks = 1000)
 }
 
+/// A unit with metadata that all the rows hold for that hold for any.
+fn protected() -> LogicalUnit {
+    let unit = protected_unit(ProtectionType::Type1).with_facts(|facts| {
+        facts.unmap = true;
+        facts.atomic_blocks = 1000;
+    });
+    unit.restore(&Saved::default()); // it may be formatted to another type
+    unit
+}
+
 /// With parameters for commands whose CDB does not say how many there are.
 fn with_list(unit: &LogicalUnit) -> Context<'_> {
     Context { data_out_len: 64, ..context(unit) }
@@ -112,6 +122,8 @@ fn with_list(unit: &LogicalUnit) -> Context<'_> {
 /// Every row, with a unit that it holds for.
 fn rows() -> impl Iterator<Item = (LogicalUnit, &'static CommandInfo)> {
     let disks = COMMANDS.iter().map(|info| (all_units_can(), info));
+    let knows_metadata = |info: &&CommandInfo| !UNPROTECTED_ONLY.contains(&info.opcode);
+    let disks = disks.chain(COMMANDS.iter().filter(knows_metadata).map(|info| (protected(), info)));
     disks.chain(CD_COMMANDS.iter().map(|info| (cd(), info)))
 }
 

@@ -5,6 +5,7 @@
 //! Everything here runs on one thread, so requests are served one after the other and see each other's whole effect.
 
 mod buffer;
+mod format;
 pub(crate) mod identity;
 pub(crate) mod log;
 mod log_select;
@@ -14,15 +15,17 @@ pub(crate) mod reserve;
 mod self_test;
 mod target_port_groups;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub(crate) mod timestamp;
 
+pub use format::formatted;
 pub use identity::InformationType;
 
 use crate::alua::{AccessState, TargetPortGroups};
 use crate::cd;
 use crate::execute::PortIds;
 use crate::nexus::UnitAttention;
+use crate::protection::ProtectionType;
 use crate::reservations::{InAction, NexusId, OutAction, Reservations, TargetPort};
 use crate::saved::Keeper;
 use crate::state::SelfTestFailure;
@@ -36,6 +39,12 @@ pub enum ControlRequest {
     Eject {
         /// The cache is written back before.
         flush: bool,
+    },
+    /// A FORMAT UNIT (SBC-3) that gives its unit another type of protection has written all blocks. It may come of a command that nobody
+    /// waits for: see [`formatted`].
+    Formatted {
+        /// The type.
+        protection: ProtectionType,
     },
     /// START STOP UNIT with LOEJ and START (SBC-3).
     Load,
@@ -210,6 +219,7 @@ pub fn perform(request: ControlRequest, parameters: &[u8], at: &Circumstances<'_
     let (unit, ports) = (at.unit, at.ports);
     match request {
         ControlRequest::Eject { .. } => removal::eject(unit),
+        ControlRequest::Formatted { protection } => format::formatted(protection, unit, keeper),
         ControlRequest::Load => removal::load(unit),
         ControlRequest::LogReset { page, save } => log_select::reset(page, save, unit, keeper),
         ControlRequest::LogSelect { save } => log_select::select(save, parameters, unit, keeper),

@@ -10,15 +10,16 @@ use crate::control::ControlRequest;
 use crate::copy::results::Running;
 use crate::limits::SCRATCH_BYTES;
 use crate::lun::{Address, Addressing, Lun};
+use crate::medium::protected::{Action, Protected};
 use crate::medium::{
-    self, cache, compare_and_write, format, lba_status, on_unit, or_write, power, read_write, ready, sanitize,
-    self_test, unmap, verify, write_same,
+    self, cache, compare_and_write, format, lba_status, on_unit, or_write, power, protected, read_write, ready,
+    sanitize, self_test, unmap, verify, write_same,
 };
 use crate::nexus::{UnitAttention, UnitNexus};
 use crate::state::Failed;
 use crate::task_set::AttentionInterlock;
 use crate::through;
-use crate::unit::LogicalUnit;
+use crate::unit::{LogicalUnit, Way};
 use crate::wire::cdb::opcode;
 use crate::wire::sense::{ScsiStatus, Sense};
 use crate::{access, answer};
@@ -216,9 +217,13 @@ pub fn begin(cdb: &[u8], context: &Context<'_>) -> Result<Job, Ending> {
             return Err(ending);
         }
     }
-    let parsed = match through::device(cdb, context) {
-        Some(device) => through::begin(cdb, context, device).map(Command::Through),
-        None => command::parse(cdb, context),
+    let parsed = match context.unit.map_or(Way::Plain, |unit| unit.facts().way) {
+        Way::Plain => command::parse(cdb, context),
+        Way::Protected => command::parse_protected(cdb, context),
+        Way::Through => match through::device(cdb, context) {
+            Some(device) => through::begin(cdb, context, device).map(Command::Through),
+            None => command::parse(cdb, context),
+        },
     };
     match parsed {
         Ok(command) => Ok(Job::new(command, cdb[0], context)),
@@ -284,6 +289,7 @@ impl Job {
             Command::CompareAndWrite { range, .. }
             | Command::OrWrite { range, .. }
             | Command::WriteAtomic { range, .. }
+            | Command::Protected(Protected { action: Action::WriteAtomic { .. }, range, .. })
                 if range.blocks > 0 =>
             {
                 Some(range.lba..range.lba.saturating_add(range.blocks))
@@ -321,13 +327,21 @@ impl Job {
     /// It is a READ.
     #[inline]
     pub fn is_read(&self) -> bool {
-        matches!(self.command, Command::Read { .. })
+        match self.command {
+            Command::Read { .. } => true,
+            Command::Protected(Protected { action, .. }) => matches!(action, Action::Read { .. }),
+            _ => false,
+        }
     }
 
     /// It is a WRITE.
     #[inline]
     pub fn is_write(&self) -> bool {
-        matches!(self.command, Command::Write { .. })
+        match self.command {
+            Command::Write { .. } => true,
+            Command::Protected(Protected { action, .. }) => matches!(action, Action::Write { .. }),
+            _ => false,
+        }
     }
 
     /// Goes on. `last` is `None` the first time, then the result of the I/O that the step before asked for. `buffer`
@@ -368,12 +382,15 @@ impl Job {
             Command::WriteSame { range, data_out, unmap } => {
                 on_unit(context, |unit| write_same::step(range, data_out, unmap, unit, turn))
             }
+            Command::Protected(ref command) => on_unit(context, |unit| protected::step(command, unit, turn)),
             Command::Unmap { list_bytes } => on_unit(context, |unit| unmap::step(list_bytes, unit, turn)),
             Command::SynchronizeCache { range, immediate } => {
                 on_unit(context, |unit| cache::flush(range, immediate, unit, turn))
             }
             Command::StartStop { power, flush } => on_unit(context, |unit| power::step(power, flush, unit, turn)),
-            Command::Format { list_bytes, long } => on_unit(context, |unit| format::step(list_bytes, long, unit, turn)),
+            Command::Format { list_bytes, long, protection } => {
+                on_unit(context, |unit| format::step(list_bytes, long, protection, unit, turn))
+            }
             Command::Sanitize { method, list_bytes, immediate, restricted } => {
                 on_unit(context, |unit| sanitize::step(method, list_bytes, (immediate, restricted), unit, turn))
             }
@@ -423,7 +440,10 @@ impl Job {
         let was_for = match self.command {
             Command::Read { .. } | Command::TestUnitReady { .. } | Command::LbaStatus { .. } => Failed::Read,
             Command::SelfTest { .. } => Failed::Read,
-            Command::Verify { .. } => Failed::Verify,
+            Command::Protected(Protected { action: Action::Read { .. }, .. }) => Failed::Read,
+            Command::Verify { .. } | Command::Protected(Protected { action: Action::Verify { .. }, .. }) => {
+                Failed::Verify
+            }
             _ => Failed::Write,
         };
         unit.state().count(error, was_for);
@@ -484,6 +504,7 @@ impl Lengths {
             (Command::WriteSame { range, data_out, .. }, Some(facts)) => {
                 (if data_out { block_size } else { 0 }, 0, write_same::buffer_bytes(range, facts))
             }
+            (Command::Protected(ref command), Some(facts)) => command.lengths(facts),
             (Command::Unmap { list_bytes }, _) => (u32::from(list_bytes), 0, usize::from(list_bytes)),
             (Command::Query { query, allocation }, _) => {
                 (0, allocation, answer::buffer_bytes(query, allocation, context))
@@ -493,12 +514,14 @@ impl Lengths {
             }
             (Command::ExtendedCopy(ref copy), Some(facts)) => (copy.data_out_bytes(), 0, copy.buffer_bytes(facts)),
             (Command::LbaStatus { allocation, .. }, _) => (0, allocation, lba_status::buffer_bytes(allocation)),
-            (Command::TestUnitReady { probe: true } | Command::SelfTest { .. }, _) => (0, 0, block_size as usize),
+            (Command::TestUnitReady { probe: true } | Command::SelfTest { .. }, facts) => {
+                (0, 0, facts.map_or(0, |facts| facts.stored_block_size as usize))
+            }
             (Command::DiagnosticPage { list_bytes }, _) => (u32::from(list_bytes), 0, usize::from(list_bytes)),
             (Command::Through(ref through), _) => through.lengths(),
             // Nothing is moved; or there is no unit, for which the parser lets only queries through.
             (Command::Verify { .. } | Command::WriteSame { .. } | Command::WriteAndVerify { .. }, None)
-            | (Command::CompareAndWrite { .. } | Command::OrWrite { .. }, None)
+            | (Command::CompareAndWrite { .. } | Command::OrWrite { .. } | Command::Protected(_), None)
             | (Command::Format { .. } | Command::Sanitize { .. } | Command::ExtendedCopy(_), None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
             | (Command::ExitFailureMode | Command::PreFetch { .. }, _)

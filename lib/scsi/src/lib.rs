@@ -23,8 +23,8 @@
 //!
 //! Reading order: this file ([`COMMANDS`], what is supported), `command.rs` (CDB to command), `execute.rs` (command to
 //! steps), `medium/` (commands that do I/O), `answer/` (commands that do not), `copy/` (third-party copies), `cd/` (CD drives), `control.rs` (what
-//! the control plane does), `through.rs` (SCSI devices behind units), `mode/` (mode pages), `unit.rs`, `state.rs`, `nexus.rs`, `alua.rs`,
-//! `reservations/`, `access.rs` (whose commands those two stop), `lun.rs`, `wire/`.
+//! the control plane does), `through.rs` (SCSI devices behind units), `protection.rs` (units whose blocks have metadata), `mode/` (mode pages),
+//! `unit.rs`, `state.rs`, `nexus.rs`, `alua.rs`, `reservations/`, `access.rs` (whose commands those two stop), `lun.rs`, `wire/`.
 //!
 //! To add a command: its operation code in `wire/cdb.rs`, a variant and a parser in `command.rs`, a function in
 //! `medium/` or `answer/`, an arm in [`Job::step`], and a row in [`COMMANDS`] and in docs/scsi.md (`documentation/`). Tests compare the rows with the dispatcher and each
@@ -49,6 +49,7 @@ mod lun;
 mod medium;
 mod mode;
 mod nexus;
+mod protection;
 pub mod reservations;
 mod saved;
 #[cfg(any(test, feature = "test-utils"))]
@@ -71,6 +72,7 @@ pub use limits::SCRATCH_BYTES;
 pub use lun::{Address, Addressing, Lun};
 pub use mode::{Exceptions, ModeParameters};
 pub use nexus::{PathState, ReservedFor, UnitAttention, UnitNexus};
+pub use protection::ProtectionType;
 pub use saved::{ApplicationLog, Identifying, Keeper, Saved, Store, StoreError};
 pub use state::SelfTestFailure;
 pub use task_set::{AttentionInterlock, QueueError, TaskSet};

@@ -17,6 +17,10 @@ pub const BLOCK_BYTES_MAX: u32 = 64 * 1024;
 /// Smallest logical block.
 pub const BLOCK_BYTES_MIN: u32 = 512;
 
+/// Most bytes of protection information in one transfer of a unit with metadata, which lie in the scratch part; the rest of that
+/// is for pieces. Bounds the unit's transfers where the transport allows more than 2 MiB.
+pub const PROTECTION_BYTES_MAX: usize = SCRATCH_BYTES / 2;
+
 /// Shortest CDB (SPC-4: group 0).
 pub const CDB_BYTES_MIN: usize = 6;
 
@@ -77,6 +81,7 @@ const _: () = {
     assert!(8 + 16 * UNMAP_DESCRIPTORS_MAX as usize <= SCRATCH_BYTES && u16::MAX as usize <= SCRATCH_BYTES);
     assert!(ANSWER_BYTES <= SCRATCH_BYTES);
     assert!(BUFFER_CAPACITY < 1 << 13 && BUFFER_CAPACITY <= SCRATCH_BYTES);
+    assert!(is_aligned(PROTECTION_BYTES_MAX) && PROTECTION_BYTES_MAX + 4096 + 8 <= SCRATCH_BYTES);
     assert!(BUFFER_ALIGN + 16 * LBA_STATUS_DESCRIPTORS_MAX <= SCRATCH_BYTES);
     assert!(8 + 48 * REGISTRATIONS_MAX <= SCRATCH_BYTES && SCRATCH_BYTES > u16::MAX as usize);
     assert!(WRITE_SAME_BYTES_MAX >= BLOCK_BYTES_MAX as u64);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bdev::ProtectionType;
 use serde::{Deserialize, Serialize};
 
 use crate::alua::AccessState;
@@ -25,6 +26,21 @@ pub struct Saved {
     /// States that initiators set by SET TARGET PORT GROUPS (SPC-4), by the group's number.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub access_states: BTreeMap<u16, AccessState>,
+    /// Type of protection that FORMAT UNIT has set: 0, 1 or 3. It goes before the device's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protection: Option<u8>,
+}
+
+impl Saved {
+    /// Notes that the unit was formatted to a type of protection.
+    pub fn set_protection(&mut self, protection: ProtectionType) {
+        self.protection = Some(protection.number() as u8);
+    }
+
+    /// The type that it was formatted to, if it ever was; `None` also for a number that this version does not know.
+    pub fn protection(&self) -> Option<ProtectionType> {
+        ProtectionType::of_number(self.protection?.into())
+    }
 }
 
 /// General usage application client parameters of the application client log page (SPC-4): by parameter code, below

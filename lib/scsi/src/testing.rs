@@ -11,8 +11,8 @@ use crate::medium;
 use crate::reservations::Reservations;
 use crate::unit::Facts;
 use crate::{
-    Address, Context, ControlReply, Ending, Keeper, LogicalUnit, Lun, NoPeers, PortIds, Saved, Sense, Step, UnitNexus,
-    UnitOptions, begin,
+    Address, Context, ControlReply, Ending, Keeper, LogicalUnit, Lun, NoPeers, PortIds, ProtectionType, Saved, Sense,
+    Step, UnitNexus, UnitOptions, begin,
 };
 
 pub(crate) const BLOCK: usize = 512;
@@ -41,6 +41,18 @@ pub(crate) fn options_of(num_blocks: u64, block_size: u32) -> UnitOptions {
 
 pub(crate) fn unit() -> LogicalUnit {
     LogicalUnit::new(options()).expect("a unit")
+}
+
+/// A unit with room for protection information.
+pub(crate) fn protected_unit(protection: ProtectionType) -> LogicalUnit {
+    protected_unit_of(protection, BLOCKS)
+}
+
+pub(crate) fn protected_unit_of(protection: ProtectionType, num_blocks: u64) -> LogicalUnit {
+    let uuid = Some(Uuid::from_u128(0x00112233_4455_6677_8899_aabbccddeeff));
+    let metadata = Some(bdev::Metadata::of(protection));
+    let device = NullOptions { name: "disk02".to_owned(), num_blocks, uuid, metadata, ..NullOptions::default() };
+    LogicalUnit::new(UnitOptions::new(null::create(device).expect("a null device"))).expect("a unit")
 }
 
 /// A CD drive with a disc in it.
@@ -138,7 +150,7 @@ impl Disk {
 
     pub(crate) fn execute(&mut self, unit: &LogicalUnit, step: Step, buffer: &mut [u8]) -> Result<(), IoError> {
         let Step::Io { on: None, op, lba, blocks, data } = step else { unreachable!("only I/O is executed") };
-        let size = unit.block_size() as usize;
+        let size = unit.facts().stored_block_size as usize;
         assert!(lba.checked_add(blocks).is_some_and(|end| end <= unit.num_blocks()), "{op:?} {lba}+{blocks}");
         assert!(blocks > 0 || op == Op::Flush, "{op:?} of nothing");
         self.asked.push((op, lba, blocks));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use bdev::Bdev;
+use bdev::{Bdev, ProtectionType};
 use uuid::Uuid;
 
 use crate::answer::vpd;
@@ -11,8 +11,8 @@ use crate::cd::{self, Drive};
 use crate::eui64::Eui64;
 use crate::execute::{Designation, PortIds};
 use crate::limits::{
-    BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN, UNMAP_BYTES_MAX,
-    WRITE_SAME_BYTES_MAX,
+    BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BUFFER_ALIGN, PROTECTION_BYTES_MAX, SERIAL_BYTES_MAX, TRANSFER_BYTES_MIN,
+    UNMAP_BYTES_MAX, WRITE_SAME_BYTES_MAX,
 };
 use crate::medium::condition::MediumCondition;
 use crate::medium::generation::Generations;
@@ -111,6 +111,8 @@ pub struct LogicalUnit {
     /// Of a CD drive.
     drive: Option<Drive>,
     control: AtomicU8,
+    /// See [`LogicalUnit::protection`], as its number.
+    protection: AtomicU8,
     /// An operation found the device gone, and none since that it is back.
     gone: AtomicBool,
     /// See [`LogicalUnit::set_space`].
@@ -138,7 +140,12 @@ pub(crate) struct Identity {
 /// What the commands need to know of the device; copied so that the data path reads one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Facts {
+    /// How its commands go.
+    pub(crate) way: Way,
+    /// Bytes of data in a block: what initiators take for its size.
     pub(crate) block_size: u32,
+    /// Bytes that the device moves for a block: with its metadata, if it has any.
+    pub(crate) stored_block_size: u32,
     /// Logical blocks per physical block, as a power of two.
     pub(crate) physical_exponent: u8,
     pub(crate) write_cache: bool,
@@ -155,6 +162,17 @@ pub(crate) struct Facts {
     pub(crate) threshold_percent: Option<u8>,
     /// Multiple of [`BUFFER_ALIGN`], so that a scratch part can follow the data.
     pub(crate) transfer_bytes_max: u32,
+}
+
+/// How the commands of a unit go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// Blocks are what initiators see of them.
+    Plain,
+    /// Blocks have metadata (`protection.rs`).
+    Protected,
+    /// Its device is a SCSI device itself (`through.rs`).
+    Through,
 }
 
 /// When initiators are told that space runs short, in the units of SBC-3: sets of 2^exponent blocks.
@@ -240,6 +258,8 @@ impl LogicalUnit {
             return Err(UnitError::Empty);
         }
         let identity = Identity::new(&options)?;
+        let protection = options.bdev.info().metadata.map_or(ProtectionType::None, |metadata| metadata.protection);
+        let protection = AtomicU8::new(protection.number() as u8);
         let (control, gone, space_bytes) = (AtomicU8::new(TAS), AtomicBool::new(false), AtomicU64::new(0));
         Ok(LogicalUnit {
             bdev: options.bdev,
@@ -247,6 +267,7 @@ impl LogicalUnit {
             facts,
             drive: (options.device_type == DeviceType::CdRom).then(Drive::default),
             control,
+            protection,
             gone,
             space_bytes,
             free_bytes: AtomicU64::new(0),
@@ -297,7 +318,7 @@ impl LogicalUnit {
         &self.bdev
     }
 
-    /// Bytes of a logical block.
+    /// Bytes of data in a logical block; its metadata is not counted (SBC-3: logical block length).
     pub fn block_size(&self) -> u32 {
         self.facts.block_size
     }
@@ -333,6 +354,24 @@ impl LogicalUnit {
             true => self.state.check_medium(),
             false if self.bdev.info().removable => Err(Sense::MEDIUM_NOT_PRESENT),
             false => Err(Sense::NOT_READY_MANUAL_INTERVENTION),
+        }
+    }
+
+    /// Whether blocks have room for protection information (SPC-4: PROTECT), be it used or not.
+    pub fn has_metadata(&self) -> bool {
+        self.facts.way == Way::Protected
+    }
+
+    /// The type of protection that the unit is formatted with: at first what its device was made for.
+    pub fn protection(&self) -> ProtectionType {
+        ProtectionType::of_number(self.protection.load(Ordering::Relaxed).into()).unwrap_or_default()
+    }
+
+    /// Sets it, where there is room for it. The caller has seen to it that the medium is formatted so and that nothing is under way, and
+    /// establishes CAPACITY DATA HAS CHANGED for all initiators.
+    pub fn set_protection(&self, protection: ProtectionType) {
+        if self.has_metadata() {
+            self.protection.store(protection.number() as u8, Ordering::Relaxed);
         }
     }
 
@@ -382,9 +421,9 @@ impl LogicalUnit {
     }
 
     /// Whether it is what a designation descriptor names: one of those of the unit itself in VPD page 83h. A SCSI device has
-    /// its own, which nobody here knows.
+    /// its own, which nobody here knows; and no third-party copy knows of metadata.
     pub fn is_named(&self, descriptor: &Designation<'_>) -> bool {
-        self.bdev.info().passthrough.is_none() && vpd::names(&self.identity, descriptor)
+        self.facts.way == Way::Plain && vpd::names(&self.identity, descriptor)
     }
 
     /// A logical unit reset (SAM-5 6.3.3): the mode parameters are as they were saved, else the defaults, nobody prevents the removal
@@ -404,6 +443,9 @@ impl LogicalUnit {
         kept.application = Some(&saved.application).filter(|it| it.is_legal()).cloned().unwrap_or_default();
         drop(kept);
         self.set_mode(&mode);
+        if let Some(protection) = saved.protection() {
+            self.set_protection(protection);
+        }
     }
 
     /// A nexus is gone (SAM-5: I_T nexus loss), and with it what the unit knew of it.
@@ -428,7 +470,7 @@ impl LogicalUnit {
 
     /// Space beneath that is available and that is used, in threshold sets.
     pub(crate) fn space_sets(&self) -> Option<(u32, u32)> {
-        let set_bytes = u64::from(self.facts.block_size) << self.provisioning_threshold()?.exponent;
+        let set_bytes = u64::from(self.facts.stored_block_size) << self.provisioning_threshold()?.exponent;
         let sets = |bytes: u64| u32::try_from(bytes / set_bytes).unwrap_or(u32::MAX);
         let (total, free) = (self.space_bytes.load(Ordering::Relaxed), self.free_bytes.load(Ordering::Relaxed));
         Some((sets(free), sets(total.saturating_sub(free))))
@@ -438,12 +480,11 @@ impl LogicalUnit {
     pub(crate) fn provisioning_threshold(&self) -> Option<ProvisioningThreshold> {
         let percent = self.facts.threshold_percent.filter(|_| self.facts.unmap)?;
         let bytes = u128::from(self.space_bytes.load(Ordering::Relaxed)) * u128::from(percent) / 100;
-        let block_size = u64::from(self.facts.block_size);
-        let mut exponent = (THRESHOLD_SET_BYTES / block_size).ilog2();
+        let mut exponent = (THRESHOLD_SET_BYTES / u64::from(self.facts.block_size)).ilog2();
         while self.num_blocks() >> exponent > u64::from(u32::MAX) {
             exponent += 1;
         }
-        let sets = u32::try_from((bytes / u128::from(block_size)) >> exponent).unwrap_or(u32::MAX);
+        let sets = u32::try_from((bytes / u128::from(self.facts.stored_block_size)) >> exponent).unwrap_or(u32::MAX);
         Some(ProvisioningThreshold { exponent: exponent as u8, sets })
     }
 
@@ -601,8 +642,18 @@ impl Facts {
         if options.transfer_bytes_max < TRANSFER_BYTES_MIN {
             return Err(UnitError::TransferBytes(options.transfer_bytes_max));
         }
+        let (way, most) = match (&info.passthrough, info.metadata) {
+            (Some(_), _) => (Way::Through, u32::MAX),
+            (None, None) => (Way::Plain, u32::MAX),
+            (None, Some(metadata)) => {
+                let blocks = PROTECTION_BYTES_MAX as u32 / metadata.bytes;
+                (Way::Protected, blocks * info.data_block_size())
+            }
+        };
         Ok(Facts {
-            block_size: info.block_size,
+            way,
+            block_size: info.data_block_size(),
+            stored_block_size: info.block_size,
             physical_exponent: physical_exponent(info.block_size, info.physical_block_size),
             write_cache: info.write_cache && !is_cd,
             read_only: options.read_only || is_cd,
@@ -614,7 +665,7 @@ impl Facts {
             optimal_blocks: info.optimal_blocks,
             atomic_blocks: info.atomic_blocks,
             threshold_percent: info.thin_threshold_percent,
-            transfer_bytes_max: options.transfer_bytes_max / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
+            transfer_bytes_max: options.transfer_bytes_max.min(most) / BUFFER_ALIGN as u32 * BUFFER_ALIGN as u32,
         })
     }
 

@@ -122,7 +122,9 @@ fn parse<T: DeserializeOwned>(params: Value) -> anyhow::Result<T> {
 
 fn create_null(params: CreateNull) -> anyhow::Result<Arc<Bdev>> {
     let CreateNull { name, num_blocks, block_size, physical_block_size, uuid, pattern } = params;
-    Ok(null::create(null::NullOptions { name, num_blocks, block_size, physical_block_size, uuid, pattern })?)
+    let metadata = None;
+    let options = null::NullOptions { name, num_blocks, block_size, metadata, physical_block_size, uuid, pattern };
+    Ok(null::create(options)?)
 }
 
 fn create_malloc(params: CreateMalloc) -> anyhow::Result<Arc<Bdev>> {

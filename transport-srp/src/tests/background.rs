@@ -4,6 +4,7 @@
 use bdev::error::{ErrorType, Injection, IoType};
 use fabric::sim::SimOptions;
 
+use super::modes::Memory;
 use super::*;
 use crate::testing::wire::Function;
 use crate::testing::{Answer, Form, Handle, Outcome};
@@ -22,6 +23,7 @@ struct Scene {
 impl Scene {
     fn new(seed: u64, bdev: &Arc<Bdev>, credits: u32) -> Scene {
         let mut rig = Rig::new(seed, 2, SimOptions::default(), credits);
+        rig.controller.set_store(Box::<Memory>::default());
         rig.export(bdev);
         let mut initiators = vec![rig.initiator(1), rig.initiator(2)];
         for initiator in &mut initiators {
@@ -91,6 +93,12 @@ impl Scene {
         let sense = self.execute(of, &Request::new(lun(0), [0x03, 0, 0, 0, 18, 0]).data_in(18)).data;
         assert!(sense[2] == 0 || sense[2..3] == [2] && sense[12..16] == [0x04, 0x1b, 0, 0x80], "{sense:02x?}");
         (sense[2] != 0).then(|| u16::from_be_bytes([sense[16], sense[17]]))
+    }
+
+    /// P_TYPE and PROT_EN of READ CAPACITY(16).
+    fn protection(&mut self, of: usize) -> u8 {
+        let capacity = Request::new(lun(0), [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0]).data_in(32);
+        self.execute(of, &capacity).data[12]
     }
 
     fn block(&mut self, of: usize, lba: u32) -> Vec<u8> {
@@ -355,4 +363,74 @@ fn a_flush_that_fails_after_its_answer_is_told_with_the_next_command() {
     scene.end();
     drop((bdev, beneath));
     std::fs::remove_file(file).expect("the file is there");
+}
+
+/// With room for protection information, which is used as type 1.
+fn protected() -> Arc<Bdev> {
+    let metadata = Some(bdev::Metadata::of(bdev::ProtectionType::Type1));
+    let options =
+        bdev::malloc::MallocOptions { name: "ram0".into(), num_blocks: BLOCKS, metadata, ..Default::default() };
+    bdev::malloc::create(options).expect("a RAM disk")
+}
+
+/// To type 3.
+fn format_to_type_3(immediate: u8) -> Request {
+    Request::new(lun(0), [0x04, 0xd0, 0, 0, 0, 0]).data_out([1, immediate, 0, 0])
+}
+
+const TYPE_1: u8 = 0b0001;
+const TYPE_3: u8 = 0b0101;
+
+#[test]
+fn a_format_to_another_type_of_protection_is_kept_and_told() {
+    for immediate in [0, 0x02] {
+        let bdev = protected();
+        let mut scene = Scene::new(93, &bdev, 16);
+        scene.execute(1, &write(0x11));
+        assert_eq!(scene.protection(1), TYPE_1);
+        scene.held = true;
+        let task = scene.start(0, &format_to_type_3(immediate));
+        assert_eq!(scene.ready(1), Some((2, 0x04, 0x04)));
+        let answered = scene.initiators[0].take(task).map(|outcome| outcome.answer().status);
+        assert_eq!(answered, (immediate != 0).then_some(0));
+        scene.held = false;
+        scene.run(100);
+        if immediate == 0 {
+            assert_eq!(scene.finish(0, task).status, 0);
+        }
+        assert_eq!([scene.ready(1), scene.ready(1), scene.ready(0)], [Some((6, 0x2a, 0x09)), None, None]);
+        assert_eq!((scene.protection(0), scene.block(1, 0)), (TYPE_3, vec![0; 512]));
+        // A unit that is made anew has it, too.
+        scene.rig.controller.remove_lun("tgt0", 0).expect("it is there");
+        scene.run(200);
+        scene.rig.export(&bdev);
+        (0..3).for_each(|_| {
+            let _ = (scene.ready(0), scene.ready(1));
+        });
+        assert_eq!(scene.protection(1), TYPE_3);
+        scene.end();
+    }
+}
+
+/// At whatever moment somebody aborts it, or its initiator goes away: it goes to its end, and nothing is left over.
+#[test]
+fn a_format_to_another_type_of_protection_outlives_its_initiator() {
+    for (immediate, aborts) in [(0, false), (0, true), (0x02, false)] {
+        for rounds in 0..20 {
+            let mut scene = Scene::new(94, &protected(), 16);
+            let task = scene.initiators[0].start(0, &format_to_type_3(immediate)).expect("a credit");
+            scene.run(rounds);
+            match aborts {
+                true => drop(scene.manage(0, Function::AbortTask, Some(task))),
+                false => scene.initiators[0].disconnect(0),
+            }
+            scene.run(100);
+            let told = [scene.ready(1), scene.ready(1)];
+            let (begun, kept) = (told[0].is_some(), scene.protection(1) == TYPE_3);
+            assert_eq!((told, begun), ([Some((6, 0x2a, 0x09)).filter(|_| kept), None], kept), "{rounds}");
+            scene.check_credits(1);
+            scene.initiators.iter_mut().for_each(|initiator| initiator.disconnect(0));
+            scene.rig.check_nothing_leaked();
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod modes;
 mod orphans;
 mod overlap;
 mod passthrough;
+mod protection;
 mod queue_depth;
 mod queue_error;
 mod random;

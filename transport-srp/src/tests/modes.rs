@@ -10,7 +10,7 @@ use super::*;
 
 /// Keeps things as long as the target lives.
 #[derive(Default)]
-struct Memory(Mutex<BTreeMap<u64, Saved>>);
+pub(super) struct Memory(Mutex<BTreeMap<u64, Saved>>);
 
 impl Store for Memory {
     fn load(&self, naa: u64) -> Result<Saved, StoreError> {

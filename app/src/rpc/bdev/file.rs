@@ -7,6 +7,7 @@ use rpc::{Errno, RpcError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::metadata::MetadataParams;
 use super::{add_delete, check_new, create_error, enter};
 use crate::appliance::Appliance;
 use crate::rpc::{Methods, refuse};
@@ -61,6 +62,16 @@ struct CreateFile {
     removable: bool,
     #[serde(default)]
     wait_for_file: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    md_size: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    md_interleave: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dif_type: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dif_is_head_of_md: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dif_pi_format: Option<u32>,
     /// Of `bdev_aio_create` only: unmap and write zeroes by fallocate, which we always do.
     #[serde(skip_serializing)]
     fallocate: Option<bool>,
@@ -90,7 +101,7 @@ fn create_file(
     let bdev = uring::create(options(&params, product)?).map_err(create_error)?;
     // What was chosen or derived here stays as it is, also where another version would choose otherwise.
     let info = bdev.info();
-    let params = CreateFile { block_size: Some(i64::from(info.block_size)), uuid: Some(info.uuid), ..params };
+    let params = CreateFile { block_size: Some(i64::from(info.data_block_size())), uuid: Some(info.uuid), ..params };
     let recipe = serde_json::to_value(params).map_err(|error| RpcError::errno(Errno::IO, error.to_string()))?;
     enter(appliance, bdev, method, recipe)
 }
@@ -109,10 +120,18 @@ fn options(params: &CreateFile, product: uring::Product) -> Result<UringOptions,
             return Err(RpcError::invalid_params(format!("engine: {other:?} is none of auto, uring and aio")));
         }
     };
+    let metadata = MetadataParams {
+        md_size: params.md_size,
+        md_interleave: params.md_interleave,
+        dif_type: params.dif_type,
+        dif_is_head_of_md: params.dif_is_head_of_md,
+        dif_pi_format: params.dif_pi_format,
+    };
     Ok(UringOptions {
         name: params.name.clone(),
         filename: params.filename.clone(),
         block_size: number("block_size", params.block_size)?,
+        metadata: metadata.parse()?,
         uuid: params.uuid,
         size: params.size,
         allocate,

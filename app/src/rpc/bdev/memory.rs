@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::metadata::MetadataParams;
 use super::{add_delete, check_new, create_error, enter};
 use crate::appliance::Appliance;
 use crate::rpc::{Methods, refuse};
@@ -15,25 +16,6 @@ pub(super) fn add(methods: &mut Methods) {
     methods.add("bdev_malloc_create", create_malloc);
     add_delete(methods, "bdev_null_delete", "Null disk");
     add_delete(methods, "bdev_malloc_delete", "Malloc disk");
-}
-
-/// Parameters of SPDK's metadata and protection information, which only may ask for none.
-struct Metadata {
-    md_size: Option<u32>,
-    md_interleave: Option<bool>,
-    dif_type: Option<u32>,
-    dif_is_head_of_md: Option<bool>,
-    dif_pi_format: Option<u32>,
-}
-
-impl Metadata {
-    fn check(&self) -> Result<(), RpcError> {
-        refuse("md_size", self.md_size.is_some_and(|size| size != 0))?;
-        refuse("md_interleave", self.md_interleave == Some(true))?;
-        refuse("dif_type", self.dif_type.is_some_and(|kind| kind != 0))?;
-        refuse("dif_is_head_of_md", self.dif_is_head_of_md == Some(true))?;
-        refuse("dif_pi_format", self.dif_pi_format.is_some_and(|format| format != 0))
-    }
 }
 
 #[derive(Deserialize)]
@@ -59,14 +41,16 @@ struct CreateNull {
 }
 
 fn create_null(appliance: &mut Appliance, params: CreateNull) -> Result<String, RpcError> {
-    let metadata = Metadata {
+    // SPDK's has no metadata apart from the data, and no parameter for it.
+    let metadata = MetadataParams {
         md_size: params.md_size,
         md_interleave: None,
         dif_type: params.dif_type,
         dif_is_head_of_md: params.dif_is_head_of_md,
         dif_pi_format: params.dif_pi_format,
     };
-    metadata.check()?;
+    let interleaved = MetadataParams { md_interleave: metadata.md_size.map(|bytes| bytes != 0), ..metadata };
+    let interleaved = interleaved.parse()?;
     refuse("preferred_write_alignment", params.preferred_write_alignment.is_some_and(|value| value != 0))?;
     refuse("preferred_write_granularity", params.preferred_write_granularity.is_some_and(|value| value != 0))?;
     refuse("optimal_write_size", params.optimal_write_size.is_some_and(|value| value != 0))?;
@@ -77,13 +61,13 @@ fn create_null(appliance: &mut Appliance, params: CreateNull) -> Result<String, 
         name: params.name,
         num_blocks: params.num_blocks,
         block_size: params.block_size,
+        metadata: interleaved,
         physical_block_size: params.physical_block_size,
         uuid: params.uuid,
         pattern: params.pattern,
     });
     let bdev = bdev.map_err(create_error)?;
-    let mut recipe = json!({"name": bdev.info().name, "num_blocks": bdev.num_blocks(), "block_size": bdev.info().block_size,
-        "physical_block_size": bdev.info().physical_block_size, "uuid": bdev.info().uuid});
+    let mut recipe = recipe(&bdev, &metadata);
     if params.pattern {
         recipe["pattern"] = true.into();
     }
@@ -108,14 +92,14 @@ struct CreateMalloc {
 }
 
 fn create_malloc(appliance: &mut Appliance, params: CreateMalloc) -> Result<String, RpcError> {
-    let metadata = Metadata {
+    let metadata = MetadataParams {
         md_size: params.md_size,
         md_interleave: params.md_interleave,
         dif_type: params.dif_type,
         dif_is_head_of_md: params.dif_is_head_of_md,
         dif_pi_format: params.dif_pi_format,
     };
-    metadata.check()?;
+    let interleaved = metadata.parse()?;
     let numa_node = match params.numa_id {
         None | Some(-1) => None,
         Some(node) => Some(u32::try_from(node).map_err(|_| {
@@ -130,14 +114,14 @@ fn create_malloc(appliance: &mut Appliance, params: CreateMalloc) -> Result<Stri
         name,
         num_blocks: params.num_blocks,
         block_size: params.block_size,
+        metadata: interleaved,
         physical_block_size: params.physical_block_size,
         uuid: params.uuid,
         numa_node,
         optimal_io_boundary: params.optimal_io_boundary.unwrap_or(0),
     });
     let bdev = bdev.map_err(create_error)?;
-    let mut recipe = json!({"name": bdev.info().name, "num_blocks": bdev.num_blocks(), "block_size": bdev.info().block_size,
-        "physical_block_size": bdev.info().physical_block_size, "uuid": bdev.info().uuid});
+    let mut recipe = recipe(&bdev, &metadata);
     if let Some(node) = params.numa_id {
         recipe["numa_id"] = node.into();
     }
@@ -145,6 +129,15 @@ fn create_malloc(appliance: &mut Appliance, params: CreateMalloc) -> Result<Stri
         recipe["optimal_io_boundary"] = bdev.info().optimal_blocks.into();
     }
     enter(appliance, bdev, "bdev_malloc_create", recipe)
+}
+
+/// What both have in a saved configuration.
+fn recipe(bdev: &Bdev, metadata: &MetadataParams) -> Value {
+    let info = bdev.info();
+    let mut recipe = json!({"name": info.name, "num_blocks": bdev.num_blocks(), "block_size": info.data_block_size(),
+        "physical_block_size": info.data_physical_block_size(), "uuid": info.uuid});
+    metadata.save(&mut recipe);
+    recipe
 }
 
 /// What bdev_get_bdevs says in `driver_specific`; `None` for devices of other kinds.

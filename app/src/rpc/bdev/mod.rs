@@ -3,6 +3,7 @@
 pub(crate) mod change;
 mod file;
 mod memory;
+mod metadata;
 mod qos;
 #[cfg(feature = "rbd")]
 pub(crate) mod rbd;
@@ -150,12 +151,12 @@ fn describe(bdev: &Bdev, claimed: bool) -> Value {
         .or_else(|| memory::specific(bdev))
         .or_else(|| wrappers::driver_specific(bdev))
         .unwrap_or_else(|| json!({}));
-    json!({
+    let mut description = json!({
         "name": info.name,
         "aliases": [info.uuid],
         "product_name": info.product_name,
         "block_size": info.block_size,
-        "physical_block_size": info.physical_block_size,
+        "physical_block_size": info.data_physical_block_size(),
         "num_blocks": bdev.num_blocks(),
         "uuid": info.uuid,
         "assigned_rate_limits": qos::assigned(bdev),
@@ -171,5 +172,7 @@ fn describe(bdev: &Bdev, claimed: bool) -> Value {
         "read_only": bdev.is_read_only(),
         "ready": bdev.is_ready(),
         "driver_specific": specific,
-    })
+    });
+    metadata::describe(info.metadata, &mut description);
+    description
 }

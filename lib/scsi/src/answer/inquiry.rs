@@ -2,6 +2,7 @@
 
 use crate::Context;
 use crate::lun::{Address, Lun};
+use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 
 /// Length of the standard data: all of its defined fields.
@@ -15,6 +16,8 @@ const NOT_CONNECTED: u8 = 0x3f;
 /// Qualifier 011b: no unit can be here.
 const NO_UNIT: u8 = 0x7f;
 
+/// There is room for protection information.
+const PROTECT: u8 = 0x01;
 /// The medium is removable.
 const RMB: u8 = 0x80;
 /// VERSION: SPC-4.
@@ -39,8 +42,9 @@ pub(crate) fn put(context: &Context<'_>, bytes: &mut Bytes<'_>) {
     bytes.put_u8((STANDARD_BYTES - 5) as u8); // ADDITIONAL LENGTH
     let disk = context.unit.filter(|unit| unit.drive().is_none());
     let modes = context.nexus.filter(|_| disk.is_some()).map(|nexus| nexus.port_group().modes);
-    let copies = if disk.is_some() { THIRD_PARTY_COPY } else { 0 };
-    bytes.put_u8(modes.unwrap_or_default().tpgs() << 4 | copies); // SCCS, ACC, PROTECT are clear
+    let copies = if disk.is_some_and(|unit| !unit.has_metadata()) { THIRD_PARTY_COPY } else { 0 };
+    let protect = if disk.is_some_and(LogicalUnit::has_metadata) { PROTECT } else { 0 };
+    bytes.put_u8(modes.unwrap_or_default().tpgs() << 4 | copies | protect); // SCCS, ACC are clear
     bytes.put_u8(0); // ENCSERV, MULTIP
     bytes.put_u8(CMDQUE);
     bytes.put_text(identity.map_or("SRPT", |identity| &identity.vendor), 8);

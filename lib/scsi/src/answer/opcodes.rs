@@ -3,6 +3,7 @@
 use crate::CommandInfo;
 use crate::command::OpcodeQuery;
 use crate::command_table;
+use crate::protection;
 use crate::unit::LogicalUnit;
 use crate::wire::bytes::Bytes;
 
@@ -13,7 +14,7 @@ pub(crate) fn put(query: OpcodeQuery, timeouts: bool, unit: &LogicalUnit, bytes:
         OpcodeQuery::All => put_all(timeouts, unit, bytes),
         OpcodeQuery::One { opcode, service_action } => {
             let info = command_table::supported(unit).find(|info| info.is(opcode, service_action));
-            put_one(info, timeouts, bytes);
+            put_one(info, timeouts, unit, bytes);
         }
     }
 }
@@ -37,7 +38,7 @@ fn put_all(timeouts: bool, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
 }
 
 /// One command (SPC-4). What is not supported has neither usage data nor timeouts.
-fn put_one(info: Option<&CommandInfo>, timeouts: bool, bytes: &mut Bytes<'_>) {
+fn put_one(info: Option<&CommandInfo>, timeouts: bool, unit: &LogicalUnit, bytes: &mut Bytes<'_>) {
     const CTDP: u8 = 0x80;
     const NOT_SUPPORTED: u8 = 0b001;
     const AS_THE_STANDARD_SAYS: u8 = 0b011;
@@ -48,7 +49,10 @@ fn put_one(info: Option<&CommandInfo>, timeouts: bool, bytes: &mut Bytes<'_>) {
     };
     bytes.put_u8(AS_THE_STANDARD_SAYS | if timeouts { CTDP } else { 0 });
     bytes.put_be16(info.usage.len() as u16);
-    bytes.put(info.usage);
+    // A PROTECT field that must be zero is none.
+    let without_field = protection::has_field(info.opcode) && !unit.has_metadata();
+    bytes.put(&[info.usage[0], info.usage[1] & if without_field { 0x1f } else { 0xff }]);
+    bytes.put(&info.usage[2..]);
     if timeouts {
         put_timeouts(info, bytes);
     }

@@ -5,7 +5,7 @@ use crate::answer::inquiry::peripheral;
 use crate::copy::receive;
 use crate::limits::{SENSE_BYTES_MAX, UNMAP_DESCRIPTORS_MAX};
 use crate::medium::compare_and_write;
-use crate::unit::{Facts, Identity, LogicalUnit};
+use crate::unit::{Facts, Identity, LogicalUnit, Way};
 use crate::wire::bytes::Bytes;
 use crate::{Context, Designation};
 
@@ -39,6 +39,21 @@ pub(crate) const PAGES: &[u8] = &[
     PROVISIONING,
 ];
 
+/// The pages of a unit whose blocks have metadata: it has no third-party copies.
+pub(crate) const PAGES_OF_PROTECTED: &[u8] = &[
+    SUPPORTED_PAGES,
+    UNIT_SERIAL_NUMBER,
+    DEVICE_IDENTIFICATION,
+    MANAGEMENT_ADDRESSES,
+    EXTENDED_INQUIRY,
+    MODE_PAGE_POLICY,
+    SCSI_PORTS,
+    POWER_CONDITION,
+    BLOCK_LIMITS,
+    BLOCK_CHARACTERISTICS,
+    PROVISIONING,
+];
+
 /// The pages of a CD drive.
 pub(crate) const PAGES_OF_CD: &[u8] = &[SUPPORTED_PAGES, UNIT_SERIAL_NUMBER, DEVICE_IDENTIFICATION, EXTENDED_INQUIRY];
 
@@ -48,6 +63,11 @@ pub(crate) const PAGES_WITHOUT_UNIT: &[u8] = &[SUPPORTED_PAGES];
 const HEADER_BYTES: usize = 4;
 /// PAGE LENGTH of the extended INQUIRY data, block limits and block device characteristics pages.
 const LONG_PAGE_BYTES: usize = 0x3c;
+
+/// The pages of a disk.
+pub(crate) fn pages(unit: &LogicalUnit) -> &'static [u8] {
+    if unit.has_metadata() { PAGES_OF_PROTECTED } else { PAGES }
+}
 
 /// One page, with the page length filled in.
 pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
@@ -65,7 +85,8 @@ pub(crate) fn put(page: u8, context: &Context<'_>, bytes: &mut Bytes<'_>) {
         (BLOCK_LIMITS, Some(unit)) => put_block_limits(unit.facts(), bytes),
         (BLOCK_CHARACTERISTICS, Some(unit)) => put_block_characteristics(unit.facts(), bytes),
         (PROVISIONING, Some(unit)) => put_provisioning(unit, bytes),
-        (_, Some(unit)) => bytes.put(if unit.drive().is_some() { PAGES_OF_CD } else { PAGES }),
+        (_, Some(unit)) if unit.drive().is_some() => bytes.put(PAGES_OF_CD),
+        (_, Some(unit)) => bytes.put(pages(unit)),
         (_, None) => bytes.put(PAGES_WITHOUT_UNIT),
     }
     bytes.patch_be16(2, (bytes.len() - HEADER_BYTES) as u16);
@@ -182,15 +203,23 @@ fn put_management_addresses(url: Option<&str>, bytes: &mut Bytes<'_>) {
 
 /// Extended INQUIRY data (SPC-4).
 fn put_extended_inquiry(facts: &Facts, bytes: &mut Bytes<'_>) {
+    /// Protection of types 1 and 3 (011b).
+    const SPT_1_AND_3: u8 = 0b011 << 3;
+    const GRD_CHK: u8 = 0x04;
+    const REF_CHK: u8 = 0x01; // application tags (APP_CHK) are not checked
     // Task attributes, all but ACA.
     const SIMPSUP: u8 = 0x01;
     const ORDSUP: u8 = 0x02;
     const HEADSUP: u8 = 0x04;
     const V_SUP: u8 = 0x01;
-    bytes.put_u8(0); // microcode, protection information
+    /// Writes with tags that say so are not checked either; one piece of information per block (P_I_I_SUP clear).
+    const NO_PI_CHK: u8 = 0x20;
+    let protected = facts.way == Way::Protected;
+    bytes.put_u8(if protected { SPT_1_AND_3 | GRD_CHK | REF_CHK } else { 0 }); // microcode
     bytes.put_u8(SIMPSUP | ORDSUP | HEADSUP);
     bytes.put_u8(if facts.write_cache { V_SUP } else { 0 });
-    bytes.put_zeroes(3);
+    bytes.put_u8(if protected { NO_PI_CHK } else { 0 });
+    bytes.put_zeroes(2);
     bytes.put_be16(1); // EXTENDED SELF-TEST COMPLETION MINUTES
     bytes.put_u8(0);
     bytes.put_u8(SENSE_BYTES_MAX as u8); // MAXIMUM SUPPORTED SENSE DATA LENGTH
@@ -212,7 +241,8 @@ fn put_power_condition(bytes: &mut Bytes<'_>) {
 /// Block limits (SBC-3). WSNZ is clear: WRITE SAME of length zero runs to the end.
 fn put_block_limits(facts: &Facts, bytes: &mut Bytes<'_>) {
     bytes.put_u8(0); // WSNZ
-    bytes.put_u8(compare_and_write::blocks_max(facts)); // MAXIMUM COMPARE AND WRITE LENGTH
+    let compares = facts.way != Way::Protected;
+    bytes.put_u8(if compares { compare_and_write::blocks_max(facts) } else { 0 }); // MAXIMUM COMPARE AND WRITE LENGTH
     bytes.put_be16(facts.physical_blocks() as u16); // OPTIMAL TRANSFER LENGTH GRANULARITY
     bytes.put_be32(facts.transfer_blocks_max()); // MAXIMUM TRANSFER LENGTH
     bytes.put_be32(optimal_transfer_blocks(facts)); // OPTIMAL TRANSFER LENGTH

@@ -4,36 +4,35 @@ use super::{Command, Sanitize, unknown_service_action};
 use crate::Context;
 use crate::limits::SCRATCH_BYTES;
 use crate::medium::condition::{Condition, Undertaking};
+use crate::protection::format;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{be16, service_action};
 use crate::wire::sense::Sense;
 
 /// FORMAT UNIT (SBC-3). The CDB does not tell how long the parameter list is, the list does itself: all that the initiator has of it is
-/// taken. Not supported: protection information, vendor-specific defect lists, formats that leave the medium as it is (FFMT, SBC-4). There
+/// taken. Not supported: protection of type 2, vendor-specific defect lists, formats that leave the medium as it is (FFMT, SBC-4). There
 /// are no defects, so whether a list of them is complete (CMPLST) makes no difference.
 pub(super) fn format_unit(
     cdb: &[u8],
+    unit: &LogicalUnit,
     context: &Context<'_>,
     writable: impl Fn() -> Result<(), Sense>,
 ) -> Result<Command, Sense> {
-    const FMTPINFO: u8 = 0xc0;
     const LONGLIST: u8 = 0x20;
     const FMTDATA: u8 = 0x10;
     const DEFECT_LIST_FORMAT: u8 = 0x07;
     const FFMT: u8 = 0x03;
     writable()?;
-    if cdb[1] & FMTPINFO != 0 {
-        return Err(Sense::invalid_field_in_cdb(1, Some(7)));
-    }
+    let protection = format::requested(cdb, unit)?;
     if cdb[4] & FFMT != 0 {
         return Err(Sense::invalid_field_in_cdb(4, Some(1)));
     }
     let list_bytes = context.data_out_len.min(SCRATCH_BYTES as u32);
     match (cdb[1] & FMTDATA != 0, cdb[1] & DEFECT_LIST_FORMAT) {
-        (false, 0b000) => Ok(Command::Format { list_bytes: 0, long: false }),
+        (false, 0b000) => Ok(Command::Format { list_bytes: 0, long: false, protection }),
         (true, 0b000..=0b101) if list_bytes == 0 => Err(Sense::PARAMETER_LIST_LENGTH_ERROR),
         // Short block, extended bytes from index, extended physical sector, long block, bytes from index, physical sector.
-        (true, 0b000..=0b101) => Ok(Command::Format { list_bytes, long: cdb[1] & LONGLIST != 0 }),
+        (true, 0b000..=0b101) => Ok(Command::Format { list_bytes, long: cdb[1] & LONGLIST != 0, protection }),
         _ => Err(Sense::invalid_field_in_cdb(1, Some(2))),
     }
 }

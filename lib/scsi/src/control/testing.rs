@@ -68,7 +68,7 @@ impl Host {
 
     /// What the initiator at these ports gets.
     pub(crate) fn run_by(&mut self, ports: &PortIds, cdb: &[u8], data_out: &[u8]) -> Result<Vec<u8>, Sense> {
-        let context = Context { ports, ..context(&self.unit) };
+        let context = Context { ports, data_out_len: data_out.len() as u32, ..context(&self.unit) };
         let mut job = match begin(cdb, &context) {
             Ok(job) => job,
             Err(Ending::CheckCondition(sense)) => return Err(sense),

@@ -11,6 +11,7 @@ mod names;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use crate::protection::UNPROTECTED_ONLY;
 use crate::testing::{cd, cdb, context, run, unit_with};
 use crate::wire::cdb::be16;
 use crate::{CD_COMMANDS, COMMANDS, CommandInfo, Ending, LogicalUnit, Needs, UnitAttention};
@@ -57,7 +58,8 @@ fn text() -> String {
     let mut text = String::from(
         "# SCSI: what is supported\n\n\
          Written from the tables of the code (`UPDATE_DOCS=1 cargo test -p scsi documentation`), and compared with them by every test run. It is about \
-         units on bdevs; a SCSI device that is passed through answers for itself (see the README).\n",
+         units on bdevs; a SCSI device that is passed through answers for itself (see the README). Disks with metadata, which have room for \
+         protection information, do not have VPD page 8Fh.\n",
     );
     put_commands(&mut text);
     put_pages(&mut text, "Vital product data pages", names::VPD, &vpd_pages());
@@ -76,7 +78,7 @@ macro_rules! line {
 fn put_commands(text: &mut String) {
     line!(
         text,
-        "\n## Commands\n\n| code | service action | command | standard | disk | CD drive | remark |\n|---|---|---|---|---|---|---|"
+        "\n## Commands\n\n| code | service action | command | standard | disk | with metadata | CD drive | remark |\n|---|---|---|---|---|---|---|---|"
     );
     let supported = [COMMANDS, CD_COMMANDS];
     for info in supported.iter().copied().flatten() {
@@ -89,8 +91,13 @@ fn put_commands(text: &mut String) {
         let remark = if disk.or(cd).is_some() { known.limits } else { known.reason };
         assert!(disk.or(cd).is_some() || !remark.is_empty(), "{name} is in no table: say why");
         let action = known.action.map_or(String::new(), |action| format!("{action:02X}h"));
+        let protected = yes_or_no(disk.filter(|info| !UNPROTECTED_ONLY.contains(&info.opcode)));
         let (standard, disk, cd) = (known.standard, yes_or_no(disk), yes_or_no(cd));
-        line!(text, "| {:02X}h | {action} | {name} | {standard} | {disk} | {cd} | {remark} |", known.opcode);
+        line!(
+            text,
+            "| {:02X}h | {action} | {name} | {standard} | {disk} | {protected} | {cd} | {remark} |",
+            known.opcode
+        );
     }
 }
 

@@ -7,7 +7,8 @@
 //! | format failed | MEDIUM FORMAT CORRUPTED | FORMAT UNIT, SANITIZE |
 //! | sanitize failed | SANITIZE COMMAND FAILED | SANITIZE: again, or EXIT FAILURE MODE unless the one that failed was restricted |
 //!
-//! It is one word, which all cores see. No other memory hangs on it, so no ordering is needed.
+//! It is one word, which all cores see. Who sees that the medium is usable again sees the type of protection that a format has set before; nothing
+//! else hangs on it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -51,7 +52,7 @@ impl MediumCondition {
     /// What they end with, and REQUEST SENSE tells.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Sense> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.load(Ordering::Acquire) {
             USABLE => Ok(()),
             other => Err(sense(other)),
         }
@@ -85,7 +86,7 @@ impl MediumCondition {
             Undertaking::Sanitize { restricted: false } => SANITIZE_FAILED,
             Undertaking::Sanitize { restricted: true } => RESTRICTED_SANITIZE_FAILED,
         };
-        self.0.store(condition, Ordering::Relaxed);
+        self.0.store(condition, Ordering::Release);
     }
 
     /// EXIT FAILURE MODE: a sanitize operation that failed counts as done. Without one there is nothing to do.

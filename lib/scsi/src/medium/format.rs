@@ -1,9 +1,11 @@
-//! FORMAT UNIT: all blocks become zeroes, or a pattern (SBC-3). Size and number of the blocks stay as they are.
+//! FORMAT UNIT: all blocks become zeroes, or a pattern, and the unit gets the type of protection that is asked for (SBC-3). Size and number of
+//! the blocks stay as they are.
 
 use super::Turn;
 use super::condition::Undertaking;
 use super::overwrite::{self, Plan};
 use crate::execute::Step;
+use crate::protection::{ProtectionType, format as protection};
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{be16, be32};
 use crate::wire::sense::Sense;
@@ -11,20 +13,26 @@ use crate::wire::sense::Sense;
 const DESCRIPTOR_HEADER_BYTES: usize = 4;
 
 /// One turn.
-pub(crate) fn step(list_bytes: u32, long: bool, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
-    let plan = plan(&turn.buffer[..list_bytes as usize], long, unit.block_size());
+pub(crate) fn step(
+    list_bytes: u32,
+    long: bool,
+    protection: ProtectionType,
+    unit: &LogicalUnit,
+    turn: Turn<'_>,
+) -> Step {
+    let plan = plan(&turn.buffer[..list_bytes as usize], long, protection, unit);
     overwrite::step(Undertaking::Format, plan, list_bytes, unit, turn)
 }
 
 /// FORMAT UNIT parameter list (SBC-3). Certification, the primary defect list and what to do where a list cannot be read are accepted in
 /// any form: there are no defects. So a list of some is refused.
-fn plan(list: &[u8], long: bool, block_size: u32) -> Result<Plan, Sense> {
-    const PROTECTION_FIELD_USAGE: u8 = 0x07;
+fn plan(list: &[u8], long: bool, protection: ProtectionType, unit: &LogicalUnit) -> Result<Plan, Sense> {
     const FOV: u8 = 0x80;
     const DPRY_DCRT_STPF_IP: u8 = 0x78;
     const IP: u8 = 0x08;
     const IMMED: u8 = 0x02;
-    let mut plan = Plan { immediate: false, passes: 1, invert: false, pattern: None };
+    let changed = Some(protection).filter(|&protection| protection != unit.protection());
+    let mut plan = Plan { immediate: false, passes: 1, invert: false, protection: changed, pattern: None };
     if list.is_empty() {
         return Ok(plan);
     }
@@ -32,9 +40,9 @@ fn plan(list: &[u8], long: bool, block_size: u32) -> Result<Plan, Sense> {
     if list.len() < header_bytes {
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
+    protection::check_usage(protection, list[0])?;
     let options = list[1];
     match () {
-        () if list[0] & PROTECTION_FIELD_USAGE != 0 => return Err(Sense::invalid_bit_in_parameter_list(0, 2)),
         () if options & FOV == 0 && options & DPRY_DCRT_STPF_IP != 0 => {
             let bit = (options & DPRY_DCRT_STPF_IP).ilog2();
             return Err(Sense::invalid_bit_in_parameter_list(1, bit as u8));
@@ -47,7 +55,7 @@ fn plan(list: &[u8], long: bool, block_size: u32) -> Result<Plan, Sense> {
     }
     plan.immediate = options & IMMED != 0;
     if options & IP != 0 {
-        plan.pattern = pattern(list, header_bytes, block_size)?;
+        plan.pattern = pattern(list, header_bytes, unit.block_size())?;
     }
     Ok(plan)
 }

@@ -13,6 +13,8 @@ mod locate;
 pub(crate) mod or_write;
 pub(crate) mod overwrite;
 pub(crate) mod power;
+pub(crate) mod protected;
+mod protected_same;
 pub(crate) mod read_write;
 pub(crate) mod ready;
 pub(crate) mod sanitize;
@@ -38,7 +40,8 @@ use crate::wire::sense::Sense;
 /// | `Claiming` | its blocks to be its own ([`crate::Job::exclusive`]) | `Native`, `Moving` |
 /// | `Flushing` | the cache to reach the medium | `Moving` |
 /// | `Native` | the device's own form of the command | done; `Moving` if the device turns out not to have it |
-/// | `Moving` | a piece of data or one descriptor | itself for the next one, `Writing`, `Flushing`, or done |
+/// | `Moving` | a piece of data or one descriptor | itself for the next one, `Again`, `Writing`, `Flushing`, or done |
+/// | `Again` | the same piece, once more, as a check of it failed | as `Moving` |
 /// | `Writing` | the data-out to be written as a whole | `Moving`, or done |
 /// | `Locating` | blocks among which is one that cannot be read | itself for fewer of them, or done |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +52,8 @@ pub(crate) enum Stage {
     Flushing,
     Native,
     Moving,
+    /// With the number of times that the piece was read before.
+    Again(u8),
     Writing,
     /// The block at fault is among `blocks` from `first` on, counted from where the failed piece begins.
     Locating {
@@ -94,9 +99,9 @@ pub(crate) fn out_of_turn() -> Step {
     Step::refuse(Sense::INTERNAL_TARGET_FAILURE)
 }
 
-/// Most blocks of one piece in the scratch part of a buffer.
+/// Most blocks of one piece in the scratch part of a buffer, as they are stored.
 pub(crate) fn piece_blocks_max(facts: &Facts) -> u64 {
-    SCRATCH_BYTES as u64 / u64::from(facts.block_size)
+    SCRATCH_BYTES as u64 / u64::from(facts.stored_block_size)
 }
 
 /// The piece of a range that starts after `done` blocks; none are left when it is empty.
@@ -105,10 +110,10 @@ pub(crate) fn piece(range: BlockRange, done: u64, facts: &Facts) -> BlockRange {
     BlockRange { lba: range.lba.saturating_add(done), blocks: rest.min(piece_blocks_max(facts)) }
 }
 
-/// The bytes of that many blocks, which are in a buffer.
+/// The bytes of that many blocks, which are in a buffer as they are stored.
 #[inline]
 pub(crate) fn bytes(blocks: u64, facts: &Facts) -> usize {
-    blocks as usize * facts.block_size as usize
+    blocks as usize * facts.stored_block_size as usize
 }
 
 /// Where `found` first differs from as many bytes of `expected`.

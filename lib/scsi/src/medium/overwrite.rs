@@ -14,8 +14,10 @@ use bdev::{IoError, Op};
 
 use super::condition::Undertaking;
 use super::{Stage, Turn, align, bytes, out_of_turn, piece_blocks_max};
+use crate::control::ControlRequest;
 use crate::execute::Step;
 use crate::limits::WRITE_SAME_BYTES_MAX;
+use crate::protection::ProtectionType;
 use crate::unit::{Facts, LogicalUnit};
 use crate::wire::cdb::BlockRange;
 use crate::wire::sense::Sense;
@@ -29,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) passes: u8,
     /// Every other pass has all bits of the pattern inverted, so that the last has them as they are.
     pub(crate) invert: bool,
+    /// The type of protection that the unit has afterwards, if it is to be another; until then the blocks are valid under either.
+    pub(crate) protection: Option<ProtectionType>,
     /// Where in the parameter list the pattern is that fills each block; `None`: zeroes, and no space of their own for the blocks.
     pub(crate) pattern: Option<Range<usize>>,
 }
@@ -62,10 +66,14 @@ pub(crate) fn step(
         },
         // From now on everybody is refused; what others have at the device must end first, or it would be written on top.
         (Stage::Answered, _) => claim(turn),
-        (Stage::Flushing, Some(Ok(()))) => {
-            condition.end(undertaking, true);
-            Step::GOOD
-        }
+        (Stage::Flushing, Some(Ok(()))) => match plan.protection {
+            // The control plane keeps it over restarts, and then lets everybody use the medium.
+            Some(protection) => Step::Control { request: ControlRequest::Formatted { protection }, parameters: 0..0 },
+            None => {
+                condition.end(undertaking, true);
+                Step::GOOD
+            }
+        },
         // What lies underneath may turn out to lack it: the zeroes are then written.
         (Stage::Native, Some(Err(IoError::Unsupported))) => {
             (*turn.stage, *turn.cursor) = (Stage::Moving, 0);
@@ -118,11 +126,14 @@ fn next(undertaking: Undertaking, plan: &Plan, list_bytes: u32, unit: &LogicalUn
     turn.ask_data(Stage::Moving, PATTERN, piece, start..start + bytes(piece.blocks, facts))
 }
 
-/// Repeats the pattern in every block, also in those that are not of the capacity yet.
+/// Repeats the pattern in every block, also in those that are not of the capacity yet. Protection information is all ones, which are zeroes as
+/// they are stored (`protection.rs`): nothing of the block is checked until it is written.
 fn fill(pattern: &[u8], inverted: bool, facts: &Facts, room: &mut [u8]) {
     let mask = if inverted { 0xff } else { 0x00 };
-    for block in room.chunks_mut(facts.block_size as usize) {
-        block.iter_mut().zip(pattern.iter().cycle()).for_each(|(byte, pattern)| *byte = pattern ^ mask);
+    for block in room.chunks_exact_mut(facts.stored_block_size as usize) {
+        let (data, information) = block.split_at_mut(facts.block_size as usize);
+        information.fill(0);
+        data.iter_mut().zip(pattern.iter().cycle()).for_each(|(byte, pattern)| *byte = pattern ^ mask);
     }
 }
 

@@ -411,3 +411,111 @@ fn an_immediate_flush_is_answered_first_and_its_failure_is_told_later() {
     assert_eq!((without_cache.ending, without_cache.early), (GOOD, false), "it is done already");
     assert!(!begin(&[0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0], &context(&unit)).expect("legal").runs_on());
 }
+
+/// Units with metadata: what a format leaves is valid under every type, and what FORMAT UNIT says is the type from then on.
+mod protected {
+    use bdev::ProtectionType::{self, None, Type1, Type3};
+
+    use super::*;
+    use crate::control::testing::{GOOD, Host};
+    use crate::testing::protected_unit_of;
+
+    /// Pieces, and what is left.
+    const BLOCKS: u64 = 251;
+
+    fn read(field: u8, lba: u8) -> [u8; 10] {
+        [0x28, field << 5, 0, 0, 0, lba, 0, 0, 1, 0]
+    }
+
+    /// FMTPINFO with FMTDATA, and a parameter list of PROTECTION FIELD USAGE and a pattern of one byte.
+    fn format_to(kind: ProtectionType, pattern: u8) -> ([u8; 6], [u8; 9]) {
+        let (fmtpinfo, usage) = match kind {
+            None => (0b00, 0),
+            Type1 => (0b10, 0),
+            Type3 => (0b11, 1),
+        };
+        (format(fmtpinfo << 6 | 0x10), [usage, 0x88, 0, 0, 0, 1, 0, 1, pattern])
+    }
+
+    fn p_type(host: &mut Host) -> u8 {
+        host.run(&[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0], &[]).expect("capacity")[12]
+    }
+
+    fn write(host: &mut Host, lba: u8, byte: u8) {
+        assert_eq!(host.run(&[0x2a, 0, 0, 0, 0, lba, 0, 0, 1, 0], &[byte; 512]), GOOD);
+    }
+
+    fn small(kind: ProtectionType) -> LogicalUnit {
+        protected_unit_of(kind, BLOCKS)
+    }
+
+    #[test]
+    fn from_every_type_to_every_other_and_over_a_restart() {
+        for (from, to) in [(Type1, Type3), (Type3, Type1), (Type1, None), (None, Type1), (None, Type3), (Type3, None)] {
+            let mut host = Host::new(small(from));
+            write(&mut host, 3, 0x33);
+            let (cdb, list) = format_to(to, 0x5a);
+            assert_eq!(host.run(&cdb, &list), GOOD, "{from:?} to {to:?}");
+            assert_eq!((host.unit.protection(), &host.told[..]), (to, &[UnitAttention::CapacityChanged][..]));
+            let byte = [0b0000, 0b0001, 0b0101][[None, Type1, Type3].iter().position(|&kind| kind == to).expect("one")];
+            assert_eq!(p_type(&mut host), byte);
+            assert_eq!(host.run(&read(0, 3), &[]), Ok(vec![0x5a; 512]));
+            if to != None {
+                let whole = [&[0x5a; 512][..], &[0xff; 8]].concat();
+                assert_eq!(host.run(&read(1, (BLOCKS - 1) as u8), &[]), Ok(whole));
+            }
+            write(&mut host, 4, 0x44);
+            let mut host = host.restarted(small(from));
+            assert_eq!((host.unit.protection(), p_type(&mut host)), (to, byte));
+            assert_eq!(host.run(&read(0, 4), &[]), Ok(vec![0x44; 512]), "{from:?} to {to:?}");
+        }
+    }
+
+    #[test]
+    fn to_its_own_type_nobody_is_told() {
+        let mut host = Host::without_store(small(Type3));
+        let (cdb, list) = format_to(Type3, 0);
+        assert_eq!(host.run(&cdb, &list), GOOD);
+        assert_eq!((host.unit.protection(), host.told.len()), (Type3, 0));
+        assert_eq!(host.run(&read(1, 0), &[]), Ok([&[0; 512][..], &[0xff; 8]].concat()));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_fails_and_leaves_the_type() {
+        let mut host = Host::new(small(Type1));
+        host.store.get_or_insert_default().fails = true;
+        let (cdb, list) = format_to(Type3, 0);
+        assert_eq!(host.run(&cdb, &list), Err(Sense::FORMAT_COMMAND_FAILED));
+        assert_eq!(host.run(&read(0, 0), &[]), Err(Sense::MEDIUM_FORMAT_CORRUPTED));
+        assert_eq!(host.unit.protection(), Type1);
+        let (cdb, list) = format_to(Type1, 0);
+        assert_eq!(host.run(&cdb, &list), GOOD);
+        assert_eq!(host.run(&read(0, 0), &[]), Ok(vec![0; 512]));
+    }
+
+    #[test]
+    fn a_usage_that_does_not_fit_changes_nothing() {
+        let mut host = Host::new(small(Type1));
+        write(&mut host, 0, 0x11);
+        for (fmtpinfo, usage) in [(0b00, 1), (0b10, 1), (0b11, 0), (0b11, 2)] {
+            let refused = host.run(&format(fmtpinfo << 6 | 0x10), &[usage, 0, 0, 0]);
+            assert_eq!(refused, Err(in_parameters(0, 2)), "{fmtpinfo:02b} {usage}");
+        }
+        assert_eq!(host.run(&read(0, 0), &[]), Ok(vec![0x11; 512]));
+    }
+
+    /// SANITIZE keeps the type. All ones stand for the information, so that no pattern is taken for damage.
+    #[test]
+    fn sanitize_writes_blocks_whose_information_is_not_checked() {
+        for kind in [Type1, Type3] {
+            let mut host = Host::new(small(kind));
+            write(&mut host, 7, 0x77);
+            let list = overwrite(0x80 | 2, &[0xa5, 0x01]);
+            assert_eq!(host.run(&sanitize(0x01, list.len()), &list), GOOD);
+            let block: Vec<u8> = [0xa5, 0x01].into_iter().cycle().take(512).collect();
+            assert_eq!(host.run(&read(0, 7), &[]), Ok(block.clone()));
+            assert_eq!(host.run(&read(1, 8), &[]), Ok([&block[..], &[0xff; 8]].concat()));
+            assert_eq!((host.unit.protection(), host.told.len()), (kind, 0));
+        }
+    }
+}

@@ -15,7 +15,9 @@ const FIRST_BLOCK: BlockRange = BlockRange { lba: 0, blocks: 1 };
 /// multipathing would take up the path again and again, to have every command fail on it.
 pub(crate) fn step(unit: &LogicalUnit, turn: Turn<'_>) -> Step {
     match (*turn.stage, turn.last) {
-        (Stage::Start, _) => turn.ask_data(Stage::Moving, Op::Read, FIRST_BLOCK, 0..unit.block_size() as usize),
+        (Stage::Start, _) => {
+            turn.ask_data(Stage::Moving, Op::Read, FIRST_BLOCK, 0..unit.facts().stored_block_size as usize)
+        }
         (_, Some(Err(error @ IoError::Gone))) => Step::refuse(Sense::of_io_error(error, Op::Read, 0, 1)),
         // The block may be unreadable, but something is there that says so.
         (_, Some(_)) => {

@@ -18,7 +18,7 @@ pub(crate) fn step(
     turn: Turn<'_>,
 ) -> Step {
     let plan = match method {
-        Sanitize::BlockErase => Ok(Plan { immediate, passes: 1, invert: false, pattern: None }),
+        Sanitize::BlockErase => Ok(Plan { immediate, passes: 1, invert: false, protection: None, pattern: None }),
         Sanitize::Overwrite => overwrite_plan(&turn.buffer[..usize::from(list_bytes)], immediate, unit.block_size()),
     };
     overwrite::step(Undertaking::Sanitize { restricted }, plan, list_bytes.into(), unit, turn)
@@ -37,6 +37,9 @@ fn overwrite_plan(list: &[u8], immediate: bool, block_size: u32) -> Result<Plan,
         pattern if pattern.is_empty() || u32::from(len) > block_size || pattern.end > list.len() => {
             Err(Sense::invalid_field_in_parameter_list(2))
         }
-        pattern => Ok(Plan { immediate, passes, invert: list[0] & INVERT != 0, pattern: Some(pattern) }),
+        pattern => {
+            let invert = list[0] & INVERT != 0;
+            Ok(Plan { immediate, passes, invert, protection: None, pattern: Some(pattern) })
+        }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn step(code: Option<u8>, unit: &LogicalUnit, turn: Turn<'_>) -> Step
         return done(code, None);
     }
     let range = BlockRange { lba: place(*turn.cursor, reads, unit), blocks: 1 };
-    turn.ask_data(Stage::Moving, Op::Read, range, 0..unit.block_size() as usize)
+    turn.ask_data(Stage::Moving, Op::Read, range, 0..unit.facts().stored_block_size as usize)
 }
 
 fn place(index: u64, reads: u64, unit: &LogicalUnit) -> u64 {

@@ -6,6 +6,7 @@ use super::layout;
 use super::world::{Report, Request, World};
 use crate::limits::SENSE_BYTES_MAX;
 use crate::nexus::PathState;
+use crate::protection::{self, Checks, Layout};
 use crate::wire::cdb::{self, Form, opcode};
 use crate::{Ending, ReservedFor, ScsiStatus, Sense, SenseKey, UnitAttention};
 
@@ -53,6 +54,7 @@ pub(super) fn all(before: &Before, request: &Request, report: &Report, world: &W
     attentions(before, request, report);
     mode_parameters(before, request, report, world);
     writes(before, request, report);
+    protection(request, report, world);
     match &report.ending {
         None => (),
         Some(Ending::Good { data_in }) => {
@@ -136,6 +138,25 @@ fn writes(before: &Before, request: &Request, report: &Report) {
     }
 }
 
+/// No block is written without its protection information, but where the initiator has it so.
+fn protection(request: &Request, report: &Report, world: &World) {
+    const UNCHECKED: u8 = 0b011;
+    let written = report.asked.iter().filter(|(_, op, ..)| changes(*op));
+    for &(at, _, lba, blocks) in written.filter(|(at, ..)| world.units[*at].has_metadata()) {
+        let unit = &world.units[at];
+        let layout = Layout::of(unit.facts(), unit.protection());
+        if protection::has_field(request.cdb[0]) && matches!(request.cdb[1] >> 5, 0b010 | UNCHECKED) {
+            continue;
+        }
+        for lba in lba..lba + blocks.min(64) {
+            let mut block = world.disks[at].block(lba, layout.whole_bytes());
+            layout.flip(&mut block);
+            let checks = Checks { guard: true, reference_tag: false };
+            assert_eq!(layout.check(&block, lba, checks), Ok(()), "block {lba}: {request:02x?} {report:02x?}");
+        }
+    }
+}
+
 fn changes(op: Op) -> bool {
     matches!(op, Op::Write { .. } | Op::Unmap | Op::WriteZeroes { .. })
 }
@@ -153,18 +174,29 @@ fn answer(request: &Request, report: &Report) {
 
 /// READ returns what is there, and WRITE puts there what was sent.
 fn content(before: &Before, request: &Request, report: &Report, world: &World) {
-    let block_bytes = before.block.len();
+    let unit = &world.units[request.unit];
+    let transferred = unit.has_metadata() && protection::has_field(request.cdb[0]) && request.cdb[1] >> 5 != 0;
+    let layout = Layout::of(unit.facts(), unit.protection());
+    let block_bytes = if transferred { layout.whole_bytes() } else { layout.data_bytes() };
+    let sent = |mut block: Vec<u8>| {
+        layout.flip(&mut block);
+        block.truncate(block_bytes);
+        block
+    };
     let Some(range) = range(&request.cdb).filter(|range| range.blocks > 0) else { return };
     match request.cdb[0] {
         opcode::READ_6 | opcode::READ_10 | opcode::READ_12 | opcode::READ_16 => {
             assert_eq!(report.data_in.len() as u64, range.blocks * block_bytes as u64, "{request:02x?}");
-            assert!(report.data_in[..block_bytes] == before.block, "another block was read: {request:02x?}");
+            assert!(
+                report.data_in[..block_bytes] == sent(before.block.clone()),
+                "another block was read: {request:02x?}"
+            );
         }
         opcode::WRITE_6 | opcode::WRITE_10 | opcode::WRITE_12 | opcode::WRITE_16 => {
             assert_eq!(report.data_out.len() as u64, range.blocks * block_bytes as u64, "{request:02x?}");
             for (index, block) in report.data_out.chunks(block_bytes).enumerate() {
-                let there = world.disks[request.unit].block(range.lba + index as u64, block_bytes);
-                assert!(there == block, "block {index} was not written: {request:02x?}");
+                let there = world.disks[request.unit].block(range.lba + index as u64, layout.whole_bytes());
+                assert!(sent(there) == block, "block {index} was not written: {request:02x?}");
             }
         }
         _ => (),
@@ -173,7 +205,7 @@ fn content(before: &Before, request: &Request, report: &Report, world: &World) {
 
 fn first_block(world: &World, request: &Request) -> Vec<u8> {
     let lba = range(&request.cdb).map_or(0, |range| range.lba);
-    world.disks[request.unit].block(lba, world.units[request.unit].block_size() as usize)
+    world.disks[request.unit].block(lba, world.units[request.unit].facts().stored_block_size as usize)
 }
 
 fn range(cdb: &[u8]) -> Option<cdb::BlockRange> {
@@ -214,7 +246,7 @@ fn sense(sense: Sense, request: &Request, report: &Report, world: &World) {
     }
     if let Some(information) = sense.information {
         let beyond = match sense.key {
-            SenseKey::Miscompare => report.data_out.len() as u64,
+            SenseKey::Miscompare if sense.asc == 0x1d => report.data_out.len() as u64,
             _ => world.units[request.unit].num_blocks(),
         };
         assert!(information < beyond, "INFORMATION {information} of {beyond}: {request:02x?}");
@@ -261,7 +293,7 @@ fn is_known(sense: Sense) -> bool {
             // COPY ABORTED
             0xa => matches!(codes, [0x08 | 0x0d | 0x26, _]),
             0xb => matches!(codes, [0x10, 0x01..=0x03] | [0x4b | 0x4e, 0x00]),
-            0xe => matches!(codes, [0x1d, 0x00 | 0x01]),
+            0xe => matches!(codes, [0x1d, 0x00 | 0x01] | [0x10, 0x01 | 0x03]),
             _ => false,
         }
 }

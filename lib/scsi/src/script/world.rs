@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use bdev::null::{self, NullOptions};
 use bdev::uring::{self, UringOptions};
-use bdev::{Bdev, IoError, Op};
+use bdev::{Bdev, IoError, Metadata, Op, ProtectionType};
 use uuid::Uuid;
 
 use super::source::Source;
@@ -232,7 +232,8 @@ impl Visible<'_> {
                     last = Some(match result {
                         Some(error) => Err(error),
                         None => {
-                            disks[at].execute(op, lba, blocks, &mut buffer[data], self.world.units[at].block_size());
+                            let block_bytes = self.world.units[at].facts().stored_block_size;
+                            disks[at].execute(op, lba, blocks, &mut buffer[data], block_bytes);
                             Ok(())
                         }
                     });
@@ -313,7 +314,9 @@ impl Visible<'_> {
         assert!(blocks > 0 || op == Op::Flush, "{op:?} of nothing");
         assert!(data.end <= buffer_len && data.start.is_multiple_of(BUFFER_ALIGN), "{op:?} {data:?} of {buffer_len}");
         match op {
-            Op::Read | Op::Write { .. } => assert_eq!(data.len() as u64, blocks * u64::from(unit.block_size())),
+            Op::Read | Op::Write { .. } => {
+                assert_eq!(data.len() as u64, blocks * u64::from(unit.facts().stored_block_size));
+            }
             Op::LbaStatus => assert!(!data.is_empty() && data.len().is_multiple_of(16), "{data:?}"),
             _ => assert!(data.is_empty(), "{op:?} {data:?}"),
         }
@@ -346,8 +349,7 @@ impl fmt::Debug for Data {
 
 impl Peers for Visible<'_> {
     fn find(&self, descriptor: &Designation<'_>) -> Option<Peer> {
-        let naa = |unit: &LogicalUnit| descriptor.kind == 3 && unit.naa().to_be_bytes() == *descriptor.designator;
-        self.world.units.iter().position(naa).map(|at| Peer(at as u16))
+        self.world.units.iter().position(|unit| unit.is_named(descriptor)).map(|at| Peer(at as u16))
     }
 
     fn unit(&self, peer: Peer) -> Option<PeerUnit<'_>> {
@@ -402,11 +404,23 @@ impl Disk {
     }
 }
 
-/// One of the devices that there may be: thin or not, of small and large blocks, tiny and huge, without a medium.
+/// One of the devices that there may be: thin or not, of small and large blocks, tiny and huge, with metadata, without a medium.
 fn unit(source: &mut Source<'_>, index: usize) -> LogicalUnit {
-    let (num_blocks, block_size) =
-        source.pick(&[(4096, 512), (1 << 18, 512), (1, 512), (512, 4096), (1 << 33, 512), (8, 1024), (0, 512)]);
-    let bdev = if num_blocks == 0 { without_medium() } else { null_disk(num_blocks, block_size, index) };
+    let (num_blocks, block_size, metadata) = source.pick(&[
+        (4096, 512, None),
+        (1 << 18, 512, None),
+        (1, 512, None),
+        (512, 4096, None),
+        (1 << 33, 512, None),
+        (8, 1024, None),
+        (0, 512, None),
+        (4096, 512, Some(ProtectionType::Type1)),
+        (256, 4096, Some(ProtectionType::Type3)),
+    ]);
+    let bdev = match num_blocks {
+        0 => without_medium(),
+        _ => null_disk(num_blocks, block_size, metadata.map(Metadata::of), index),
+    };
     let options = UnitOptions {
         name: format!("unit{index}"),
         naa: Some(0x3000_0000_0000_0001 + index as u64),
@@ -414,7 +428,7 @@ fn unit(source: &mut Source<'_>, index: usize) -> LogicalUnit {
         ..UnitOptions::new(bdev)
     };
     let bits = source.byte();
-    LogicalUnit::new(options).expect("a unit").with_facts(|facts| {
+    let unit = LogicalUnit::new(options).expect("a unit").with_facts(|facts| {
         let bit = |at: u8| bits >> at & 1 != 0;
         facts.unmap = !bit(0);
         facts.unmap_zeroes = facts.unmap && !bit(1);
@@ -425,13 +439,15 @@ fn unit(source: &mut Source<'_>, index: usize) -> LogicalUnit {
         facts.physical_exponent = if bit(7) { 3 } else { 0 };
         facts.atomic_blocks = if bit(4) { 64 } else { 0 };
         facts.threshold_percent = Some(80).filter(|_| bit(5));
-    })
+    });
+    unit.restore(&Saved::default());
+    unit
 }
 
-fn null_disk(num_blocks: u64, block_size: u32, index: usize) -> Arc<Bdev> {
-    let uuid = Some(Uuid::from_u128(index as u128 + 1));
-    null::create(NullOptions { name: format!("disk{index}"), num_blocks, block_size, uuid, ..NullOptions::default() })
-        .expect("a null device")
+fn null_disk(num_blocks: u64, block_size: u32, metadata: Option<Metadata>, index: usize) -> Arc<Bdev> {
+    let (name, uuid) = (format!("disk{index}"), Some(Uuid::from_u128(index as u128 + 1)));
+    let options = NullOptions { name, num_blocks, block_size, metadata, uuid, ..NullOptions::default() };
+    null::create(options).expect("a null device")
 }
 
 /// A device whose file is not there yet. One for all: it has a thread.

@@ -116,6 +116,9 @@ pub mod service_action {
 /// NACA bit of the CONTROL byte (SAM-5).
 pub(crate) const CONTROL_NACA: u8 = 0x04;
 
+/// Longest CDB of a fixed length (SPC-4).
+pub(crate) const CDB_BYTES_FIXED_MAX: usize = 16;
+
 /// A range of logical blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BlockRange {

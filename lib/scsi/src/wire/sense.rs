@@ -200,6 +200,10 @@ impl Sense {
     pub const SOFTWARE_WRITE_PROTECTED: Sense = Sense::new(SenseKey::DataProtect, 0x27, 0x02);
     /// 07h 27h/07h SPACE ALLOCATION FAILED WRITE PROTECT.
     pub const SPACE_ALLOCATION_FAILED: Sense = Sense::new(SenseKey::DataProtect, 0x27, 0x07);
+    /// 0Bh 10h/01h LOGICAL BLOCK GUARD CHECK FAILED.
+    pub const LOGICAL_BLOCK_GUARD_CHECK_FAILED: Sense = Sense::new(SenseKey::AbortedCommand, 0x10, 0x01);
+    /// 0Bh 10h/03h LOGICAL BLOCK REFERENCE TAG CHECK FAILED.
+    pub const LOGICAL_BLOCK_REFERENCE_TAG_CHECK_FAILED: Sense = Sense::new(SenseKey::AbortedCommand, 0x10, 0x03);
     /// 0Bh 4Bh/00h DATA PHASE ERROR: for the transport.
     pub const DATA_PHASE_ERROR: Sense = Sense::new(SenseKey::AbortedCommand, 0x4b, 0x00);
     /// 0Bh 4Eh/00h OVERLAPPED COMMANDS ATTEMPTED: for the transport.

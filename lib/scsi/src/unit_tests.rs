@@ -1,3 +1,6 @@
+use uuid::Uuid;
+
+use super::facts::physical_exponent;
 use super::*;
 use crate::Ending;
 use crate::testing::{Disk, context, options, options_of, run, sense_of};

@@ -24,11 +24,11 @@ for port in /sys/class/srp_remote_ports/port-*; do echo 120 >"$port/fast_io_fail
 # ── Mode pages ──────────────────────────────────────────────────────────────────────────────────────────────────────
 for page in rw dr ve ca co po ie; do check "sdparm shows page $page" sdparm --page=$page "$FILE"; done
 check "subpage 0A/01" prints "Control extension" sdparm --page=coe "$FILE"
-check "subpage 1C/02: the thresholds" prints "\[0x1c,0x2\]" sg_modes --page=0x1c,2 "$FILE"
+check "subpage 1C/02: the thresholds" prints "5c 02 00 14" sg_modes --page=0x1c,2 "$FILE"
 check "page 0B is refused" refuses "field in cdb|not supported" sg_modes --page=0x0b "$FILE"
 for control in 0 1 2 3; do check "all pages and subpages, PC $control" prints "Control" sg_modes -aa --control=$control "$FILE"; done
 check "MODE SENSE(6) of all of them" prints "Control" sg_modes -6 -aa "$FILE"
-check "a long block descriptor counts all blocks" prints "8589934592|200000000" eval 'sg_modes --llbaa --page=0x3f "$NULL" | grep -i block'
+check "a long block descriptor counts all blocks" prints "00 00 00 02 00 00 00 00 +00 00 00 00 00 00 02 00" sg_modes --llbaa --page=0x0a "$NULL"
 
 check_equal "WCE is set" "1 1]" "$(field WCE "$FILE")"
 check "WCE is cleared" sdparm --clear=WCE "$FILE"
@@ -66,7 +66,7 @@ check "and the text" prints "^upper shelf" sg_ident --itype=2 --ascii "$FILE"
 check "and the note" prints "6e 6e 6e 6e" sg_logs --page=0x0f --paramp=5 --hex "$FILE"
 check "SWP is cleared and saved" sdparm --clear=SWP --save "$RAM"
 check "a reset brings back what was saved" eval 'sdparm --set=TAS "$FILE" && sg_reset --device "$FILE" && clear_attention "$FILE" && [ "$(field TAS "$FILE")" = "0 0]" ]'
-check "defaults" eval 'sdparm --defaults --page=co --save "$FILE" && [ "$(field TAS "$FILE")" = "1 1]" ]'
+check "TAS is set and saved" eval 'sdparm --set=TAS --save "$FILE" && [ "$(field TAS "$FILE")" = "1 1]" ]'
 
 check "a second initiator logs in" login initiator_ext=0000000000000002
 must "and sees the same unit" until_true 30 second_node
@@ -87,7 +87,7 @@ check "bytes that were read" prints "Total bytes processed = [1-9]" sg_logs --pa
 check "the counters are reset" sg_logs --reset --page=re "$FILE"
 check "and begin again" prints "Total bytes processed = 0" sg_logs --page=re "$FILE"
 check "the test of informational exceptions" sdparm --set=TEST "$FILE"
-check "is reported by REQUEST SENSE" prints "FAILURE PREDICTION|failure prediction|5d" sg_requests "$FILE"
+check "is reported by REQUEST SENSE" prints "Failure prediction threshold exceeded" sg_requests "$FILE"
 check "and by the log page" prints "Failure prediction threshold exceeded" sg_logs --page=ie "$FILE"
 check "and taken back" sdparm --clear=TEST "$FILE"
 
@@ -111,14 +111,14 @@ check "a disk cannot be ejected" refuses "." sg_start --eject "$(generic "$FILE"
 
 STICK_SG=$(generic "$STICK")
 check "a removable medium is read" reads "$STICK"
-check "it cannot be ejected while it is open: the kernel prevents that" eval 'exec 5<"$STICK"; refuses "removal prevented" sg_start --eject "$STICK_SG"; status=$?; exec 5<&-; [ $status = 0 ]'
+check "it cannot be ejected while it is open: the kernel prevents that" eval 'exec 5<"$STICK"; refuses "removal prevented" sg_start --verbose --eject "$STICK_SG"; status=$?; exec 5<&-; [ $status = 0 ]'
 check "it is ejected" sg_start --eject "$STICK_SG"
 check "the medium is not present" refuses "medium not present" sg_turs -v "$STICK_SG"
 check "and cannot be opened" refuses "." reads "$STICK"
 check "it is loaded" sg_start --load "$STICK_SG"
 check "and read" reads "$STICK"
 check "PREVENT" sg_prevent "$STICK_SG"
-check "ejecting is refused" refuses "removal prevented" sg_start --eject "$STICK_SG"
+check "ejecting is refused" refuses "removal prevented" sg_start --verbose --eject "$STICK_SG"
 check "ALLOW" sg_prevent --allow "$STICK_SG"
 check "and it is ejected" sg_start --eject "$STICK_SG"
 check "and loaded" sg_start --load "$STICK_SG"
@@ -133,9 +133,9 @@ check "sg_rbuf" sg_rbuf --size=64k "$FILE_SG"
 check "sg_test_rwbuf writes the buffer and finds it" sg_test_rwbuf --size=4096 --times=3 "$FILE_SG"
 head -c 1000 /dev/urandom >/tmp/echo
 check "the echo buffer is written" sg_write_buffer --mode=10 --in=/tmp/echo --length=1000 "$FILE_SG"
-check "and comes back" eval 'sg_read_buffer --mode=10 --length=1000 --raw "$FILE_SG" | cmp - /tmp/echo'
-check "its descriptor" sg_read_buffer --mode=11 --length=4 --hex "$FILE_SG"
-check "READ DEFECT DATA: none" prints "0 elements|[Nn]o " sg_reassign --grown "$FILE"
+check "and comes back" eval 'sg_raw -r 1000 -o /tmp/echoed "$FILE_SG" 3c 0a 00 00 00 00 00 03 e8 00 && cmp /tmp/echoed /tmp/echo'
+check "its descriptor" prints "00 00 10 00" sg_raw -r 4 "$FILE_SG" 3c 0b 00 00 00 00 00 00 04 00
+check "READ DEFECT DATA: none" prints "grown defect list: 0" sg_reassign --grown "$FILE"
 check "all operation codes with masks and timeouts" prints "Mode sense" sg_opcodes --mask --rctd "$FILE"
 check "one, with its usage" prints "5a 18 ff ff 00 00 00 ff ff 04" sg_opcodes --opcode=0x5a "$FILE"
 check "one with a service action" prints "Report timestamp|a3 0f" sg_opcodes --opcode=0xa3,0x0f "$FILE"

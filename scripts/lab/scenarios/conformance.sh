@@ -1,6 +1,7 @@
 # conformance: libiscsi's conformance suite passes on the initiator's sg nodes, with two paths to each unit
 # seconds: 2400
 # packages: libiscsi-bin
+# all: none
 
 # What is expected of which test, and why. The native test (cargo test -p transport-srp conformance) reads the same file; it runs
 # those tests, too, that are for iSCSI only.

@@ -1,6 +1,7 @@
 # masking: what each initiator sees: LUN maps of groups, read-only LUNs, an empty LUN 0, flat addressing; changes under I/O; a group that goes
 # seconds: 900
 # fabrics: verbs roce
+# all: roce
 
 # Two initiators on one host are two initiator_ext, the first half of the port id.
 EXT=([1]=00000000000000a1 [2]=00000000000000a2)

@@ -2,6 +2,7 @@
 # seconds: 1500
 # fabrics: verbs roce
 # packages: multipath-tools dmsetup
+# all: verbs
 
 . "$LAB/guest/multipath.sh"
 

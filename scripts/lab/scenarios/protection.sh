@@ -2,6 +2,7 @@
 # seconds: 900
 # fabrics: verbs roce
 # packages: ddpt
+# all: roce
 
 BLOCKS=524288 # 256 MiB of data
 MD='"md_size": 8, "md_interleave": true'

@@ -1,6 +1,7 @@
 # reservations: two initiators fight over a disk with every type of reservation; PREEMPT AND ABORT under fio; what APTPL promised after kill -9
 # seconds: 900
 # fabrics: verbs roce
+# all: roce
 
 # disks_like NAME: every device node of that product: one for each session.
 disks_like() {

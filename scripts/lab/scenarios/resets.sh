@@ -31,12 +31,12 @@ must "mkfs.ext4 on the RAM disk" mkfs.ext4 -q -F "${DISK[ram]}"
 must "mkfs.xfs on the file disk" mkfs.xfs -q -f "${DISK[file]}"
 must "both are mounted" both mount_one
 
-declare -A JOB
+declare -A LOAD
 for name in "${FILE_SYSTEMS[@]}"; do
   load "$name" >"/run/lab/$SCENARIO.$name.log" 2>&1 3>&- &
-  JOB[$name]=$!
+  LOAD[$name]=$!
   copies "$name" >"/run/lab/$SCENARIO.copies-$name.log" 2>&1 3>&- &
-  JOB[copies-$name]=$!
+  LOAD[copies-$name]=$!
 done
 # The initiator has no reset of a target or a bus: its kernel goes on to the host's, which is a new login.
 for level in device target bus host; do
@@ -47,11 +47,11 @@ for level in device target bus host; do
 done
 check_equal "the initiator sent two LUN resets" 2 "$(reset_calls device)"
 check_equal "the initiator logged in anew six times" 6 "$(reset_calls host)"
-check "fio is under way on both" eval 'is_running ${JOB[ext4]} && is_running ${JOB[xfs]}'
+check "fio is under way on both" eval 'is_running ${LOAD[ext4]} && is_running ${LOAD[xfs]}'
 check "a last LUN reset" sg_reset --device "${DISK[ram]}"
 
-for job in "${!JOB[@]}"; do
-  wait "${JOB[$job]}"
+for job in "${!LOAD[@]}"; do
+  wait "${LOAD[$job]}"
   status=$?
   check "$job: no error, every byte as written" eval 'cat /run/lab/$SCENARIO.$job.log; test $status = 0'
 done

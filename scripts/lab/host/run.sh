@@ -82,7 +82,7 @@ report_results() {
 
 # scenario_fabrics NAME: where it can run; verbs, unless its file says otherwise.
 scenario_fabrics() { sed -n 's/^# fabrics: //p' "$LAB/scenarios/$1.sh" | grep . || echo verbs; }
-# scenario_in_all NAME: the fabrics under which "all" runs it; all that it is for, unless its file says otherwise. "none": only by name.
+# scenario_in_all NAME: the fabrics under which "all" runs it; all that it is for, unless its file says otherwise. "none": only by name, and with "rest".
 scenario_in_all() { sed -n 's/^# all: //p' "$LAB/scenarios/$1.sh" | grep . || scenario_fabrics "$1"; }
 # scenario_packages NAME: Debian packages that it alone needs.
 scenario_packages() { sed -n 's/^# packages: //p' "$LAB/scenarios/$1.sh"; }

@@ -2,7 +2,7 @@
 # seconds: 1500
 # fabrics: verbs roce
 # packages: multipath-tools dmsetup
-# all: verbs
+# all: none
 
 . "$LAB/guest/multipath.sh"
 

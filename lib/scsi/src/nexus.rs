@@ -289,8 +289,9 @@ impl UnitNexus {
         let mut taken = None;
         // No other memory hangs on the bits, so no ordering is needed: each bit is the whole message.
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
-            let attention = first(pending)?;
-            taken = Some(attention);
+            // Set in every attempt: somebody else may have taken it before this one.
+            taken = first(pending);
+            let attention = taken?;
             let cleared = match attention.bit() & UnitAttention::RESETS {
                 0 => attention.bit(),
                 _ => UnitAttention::RESETS,

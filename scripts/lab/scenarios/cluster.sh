@@ -1,6 +1,7 @@
 # cluster: an XFS and an ext4 on two paths, reserved, keep every byte while all that a cluster does to their disks goes on
 # seconds: 1500
 # packages: multipath-tools dmsetup xfsprogs sdparm
+# all: none
 
 . "$LAB/guest/multipath.sh"
 

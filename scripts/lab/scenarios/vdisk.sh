@@ -77,7 +77,7 @@ create '"filename": "/srv/lab/fixed.img"' "filename: /srv/lab/fixed.img: cannot 
 create '"filename": "/srv/lab/locked.img"' "filename: /srv/lab/locked.img is in use by process [0-9]+ \(flock\)"
 create '"filename": "/srv/lab/direct.img"' "filename: /srv/lab/direct.img is in use by another bdev"
 create "\"filename\": \"$spare4k\", \"block_size\": 512" "block_size: 512 is no multiple of the device's own"
-create '"filename": "/srv/lab/none.img", "size": 1000' "size: 1000 is no multiple of block_size"
+create '"filename": "/srv/lab/none.img", "size": 1000' "size: 1000 is no multiple of a block"
 create '"filename": "/srv/lab/none.img", "size": 512, "block_size": 500' "block_size: 500 is none of"
 create '"filename": "/srv/lab/other.img", "size": 512' "size: 512, but /srv/lab/other.img has 1048576 bytes"
 calls+=(bdev_get_bdevs '{}')

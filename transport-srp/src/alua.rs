@@ -270,7 +270,7 @@ impl Controller {
         exported.access_states.remove(&group);
         exported.saved.access_states.insert(group, state);
         self.save_access_states(unit);
-        self.restrict(unit);
+        self.restrict_paths(unit);
         if changes {
             self.tell_of_state(Some(unit), Some(by), UnitAttention::AccessStateChanged);
         }

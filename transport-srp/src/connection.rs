@@ -427,6 +427,9 @@ impl Controller {
             old.set_outdated();
             session.luns = new;
         }
+        let ports = session.nexus.ports;
+        let lost_units = lost.iter().filter_map(|&unit| self.units.get(unit));
+        lost_units.for_each(|unit| unit.logical_unit.forget_nexus(&ports));
         // Those too that it has lost: a reservation of SPC-2 goes with the LUN.
         new_units.into_iter().chain(lost).for_each(|unit| self.restrict(unit));
         change

@@ -17,7 +17,7 @@ impl Controller {
     pub fn eject_disc(&mut self, bdev: &str, force: bool) -> Result<(), AdminError> {
         let (id, unit) = self.cd_drive(bdev)?;
         let Some(drive) = unit.drive() else { return Ok(()) };
-        if drive.is_locked() && !force && !drive.is_disc_out() {
+        if unit.is_removal_prevented() && !force && !drive.is_disc_out() {
             self.sessions.values().for_each(|session| session.request_eject(id));
             let text = format!(
                 "bdev_name: an initiator uses the disc of {bdev} and prevents its removal: initiators are asked to give it free, \

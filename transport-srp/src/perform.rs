@@ -150,6 +150,10 @@ impl PollGroup {
         }
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
         let entry = command.unit_of(on);
+        if on.is_some() && entry.is_some_and(|entry| entry.logical_unit.check_medium().is_err()) {
+            // It waited while somebody began to sanitize that unit. What it read there before must not come back.
+            return Performed::Followed(Event::Executed(data, Err(IoError::Failed)));
+        }
         let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
         // A command holds its own unit, but not the others that it uses: one may have been removed, and its number given away.
         let unit = unit.filter(|unit| on.is_none() || entry.is_some_and(|entry| unit.is(&entry.logical_unit)));

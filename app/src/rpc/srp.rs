@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bdev::Bdev;
 use fabric::ListenerState;
 use rpc::{Errno, NoParams, RpcError};
-use scsi::{Addressing, DeviceType, Drive, Eui64, Eui64Error};
+use scsi::{Addressing, DeviceType, Drive, Eui64, Eui64Error, LogicalUnit};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use transport_srp::{LunOptions, TargetOptions};
@@ -232,7 +232,7 @@ fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, Rpc
                 "vendor": lun.unit.vendor(), "revision": lun.unit.revision(), "serial": lun.unit.serial(),
                 "naa": format!("{:#018x}", lun.unit.naa()), "eui64": lun.unit.eui64().map(|eui64| eui64.to_string()),
                 "queue_depth": lun.unit.task_set().depth(), "management_url": lun.unit.management_url(),
-                "cdrom": lun.unit.drive().map(describe_drive)})
+                "cdrom": lun.unit.drive().map(|drive| describe_drive(drive, &lun.unit))})
         });
         json!({"name": target.name, "id_ext": format!("{:#018x}", target.id_ext), "ioc_guid": format!("{:#018x}", target.ioc_guid),
             "relative_target_port_id": target.relative_port, "lun_addressing": addressing_name(target.addressing),
@@ -242,9 +242,9 @@ fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, Rpc
 }
 
 /// What a CD drive's LUN has besides.
-fn describe_drive(drive: &Drive) -> Value {
+fn describe_drive(drive: &Drive, unit: &LogicalUnit) -> Value {
     let tray = if drive.is_open() { "open" } else { "closed" };
-    json!({"tray": tray, "ejected": drive.is_disc_out(), "removal_prevented": drive.is_locked()})
+    json!({"tray": tray, "ejected": drive.is_disc_out(), "removal_prevented": unit.is_removal_prevented()})
 }
 
 fn get_listeners(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {

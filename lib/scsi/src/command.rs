@@ -119,10 +119,6 @@ pub(crate) enum Command {
         /// The device was found gone, and is to be looked at.
         probe: bool,
     },
-    /// Of a CD drive.
-    PreventAllow {
-        prevent: bool,
-    },
     ExtendedCopy(ExtendedCopy),
     /// A self-test with this SELF-TEST CODE; `None`: the default self-test.
     SelfTest {
@@ -355,7 +351,7 @@ fn parse_for_unit(cdb: &[u8], unit: &LogicalUnit, context: &Context<'_>) -> Resu
         opcode::MAINTENANCE_IN => maintenance_in(cdb, unit),
         opcode::MAINTENANCE_OUT => maintenance_out(cdb),
         opcode::START_STOP_UNIT => start_stop(cdb, unit),
-        opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb, unit),
+        opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
         opcode::LOG_SENSE => log_sense(cdb, unit),
         opcode::LOG_SELECT => log_select(cdb, unit),
         opcode::SEND_DIAGNOSTIC => send_diagnostic(cdb, unit),

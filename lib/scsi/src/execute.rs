@@ -402,10 +402,6 @@ impl Job {
                 on_unit(context, |unit| lba_status::step(range, allocation, unit, turn))
             }
             Command::TestUnitReady { probe: true } => on_unit(context, |unit| ready::step(unit, turn)),
-            Command::PreventAllow { prevent } => on_unit(context, |unit| {
-                context.nexus.iter().for_each(|nexus| nexus.prevent_removal(prevent, unit));
-                Step::GOOD
-            }),
             Command::TestUnitReady { probe: false } => Step::GOOD,
             Command::SelfTest { code } => on_unit(context, |unit| self_test::step(code, unit, turn)),
             Command::DiagnosticPage { list_bytes } => diagnostic::check_list(&turn.buffer[..usize::from(list_bytes)]),
@@ -452,7 +448,7 @@ impl Job {
 
 impl Step {
     /// The same with nothing left in a volatile cache: WCE of the caching mode page is clear (SBC-3). What is unmapped has no data that
-    /// could be lost.
+    /// could be lost. Copies see to that themselves, as they write to other units.
     #[cold]
     fn through(mut self) -> Step {
         if let Step::Io { on: None, op: Op::Write { fua } | Op::WriteZeroes { fua, .. }, .. } = &mut self {
@@ -525,7 +521,7 @@ impl Lengths {
             | (Command::Format { .. } | Command::Sanitize { .. } | Command::ExtendedCopy(_), None)
             | (Command::SynchronizeCache { .. } | Command::StartStop { .. }, _)
             | (Command::ExitFailureMode | Command::PreFetch { .. }, _)
-            | (Command::TestUnitReady { probe: false } | Command::PreventAllow { .. }, _) => (0, 0, 0),
+            | (Command::TestUnitReady { probe: false }, _) => (0, 0, 0),
         };
         Lengths { data_out, data_in, buffer: buffer as u32 }
     }

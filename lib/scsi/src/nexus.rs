@@ -2,12 +2,10 @@
 //! access state of the path (SPC-4 5.16).
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::alua::PortGroup;
-use crate::cd::{Lock, MediaTold};
+use crate::cd::MediaTold;
 use crate::copy::results::Copies;
-use crate::unit::LogicalUnit;
 use crate::wire::sense::Sense;
 
 /// Something an initiator has to be told before its next command runs. In order of precedence: resets first, as
@@ -191,8 +189,6 @@ pub struct UnitNexus {
     /// [`PortGroup`] of the path; it stands in no command's way.
     port_group: AtomicU32,
     copies: Copies,
-    /// It prevents the removal of a CD drive's disc. Never locked while data moves.
-    lock: Mutex<Option<Lock>>,
     media_told: MediaTold,
 }
 
@@ -218,7 +214,6 @@ impl UnitNexus {
     pub fn establish(&self, attention: UnitAttention) {
         if attention.bit() & UnitAttention::RESETS != 0 {
             self.copies.forget();
-            self.allow_removal();
         }
         if attention == UnitAttention::NotReadyToReady {
             self.media_told.exchanged();
@@ -309,22 +304,6 @@ impl UnitNexus {
     /// What became of its third-party copies.
     pub(crate) fn copies(&self) -> &Copies {
         &self.copies
-    }
-
-    /// PREVENT ALLOW MEDIUM REMOVAL. It holds until it is taken back, a reset, or the end of the nexus (SPC-4).
-    pub(crate) fn prevent_removal(&self, prevent: bool, unit: &LogicalUnit) {
-        match unit.drive().filter(|_| prevent) {
-            Some(drive) => drop(self.removal().get_or_insert_with(|| drive.lock())),
-            None => self.allow_removal(),
-        }
-    }
-
-    fn allow_removal(&self) {
-        *self.removal() = None;
-    }
-
-    fn removal(&self) -> std::sync::MutexGuard<'_, Option<Lock>> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks it to give a CD drive's disc free, as the button of a drive does (MMC-6: GET EVENT STATUS NOTIFICATION, EjectRequest).

@@ -11,6 +11,7 @@ use bdev::{IoError, IoStatSnapshot};
 
 use crate::execute::PortIds;
 use crate::mode::{Exceptions, ModeParameters};
+use crate::reservations::NexusId;
 use crate::saved::{ApplicationLog, Identifying};
 use crate::wire::sense::Sense;
 
@@ -70,9 +71,6 @@ impl Failed {
     pub(crate) const COUNT: usize = 4;
 }
 
-/// The two ports of a nexus: initiator, target.
-pub(crate) type NexusName = ([u8; 16], [u8; 16]);
-
 /// What only commands about the unit itself look at.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
@@ -83,8 +81,8 @@ pub(crate) struct Kept {
     /// What SET TIMESTAMP set, and when; `None`: it is the host's time.
     pub(crate) timestamp: Option<(Duration, Instant)>,
     /// Nexuses that prevent the removal of the medium.
-    pub(crate) preventing: BTreeSet<NexusName>,
-    pub(crate) buffers: BTreeMap<NexusName, Buffers>,
+    pub(crate) preventing: BTreeSet<NexusId>,
+    pub(crate) buffers: BTreeMap<NexusId, Buffers>,
     /// The latest first.
     pub(crate) self_tests: VecDeque<SelfTestResult>,
     /// Where the counters of a log page stood when LOG SELECT reset it.
@@ -243,9 +241,14 @@ impl State {
 
     /// A nexus is gone (SAM-5: I_T nexus loss).
     pub(crate) fn forget(&self, ports: &PortIds) {
-        let mut kept = self.kept();
-        kept.preventing.remove(&ports.nexus_name());
-        kept.buffers.remove(&ports.nexus_name());
+        let (mut kept, nexus) = (self.kept(), NexusId::from(ports));
+        kept.preventing.remove(&nexus);
+        kept.buffers.remove(&nexus);
+    }
+
+    /// Some nexus prevents the removal of the medium.
+    pub(crate) fn is_removal_prevented(&self) -> bool {
+        !self.kept().preventing.is_empty()
     }
 
     /// What a logical unit reset takes back besides the mode parameters.
@@ -275,11 +278,5 @@ impl Kept {
             Some((value, since)) => (value + since.elapsed(), true),
             None => (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), false),
         }
-    }
-}
-
-impl PortIds {
-    pub(crate) fn nexus_name(&self) -> NexusName {
-        (self.initiator_port_id, self.target_port_id)
     }
 }

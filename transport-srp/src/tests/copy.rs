@@ -226,6 +226,33 @@ fn a_copy_waits_at_the_fence_of_its_destination() {
     copying.end();
 }
 
+/// It has read its piece and waits for the device when somebody begins to sanitize the destination: it writes nothing after that.
+#[test]
+fn a_copy_does_not_write_to_a_destination_that_is_being_sanitized() {
+    const COPY_ABORTED: u8 = 0xa;
+    let mut copying = Copying::new(1);
+    copying.fill(SOURCE, 1);
+    copying.hold(true);
+    let old = copying.start(&Request::write(lun(DESTINATION), 0, BLOCK, pattern(4096, 9)));
+    copying.manage(Function::AbortTask, DESTINATION, Some(old));
+    let handle = copying.start(&copy(1, SOURCE, DESTINATION, BLOCKS));
+    for group in &mut copying.rig.groups {
+        group.busy_units.retain(|unit| unit.0 == 0);
+    }
+    copying.one_round();
+    copying.run(10);
+    assert_eq!(copying.at_devices(), [0, 1, 0], "it waits at the fence");
+    let sanitize = copying.start(&Request::new(lun(DESTINATION), [0x48, 0x02, 0, 0, 0, 0, 0, 0, 0, 0]));
+    for group in &mut copying.rig.groups {
+        group.busy_units.push(crate::session::UnitId(1));
+    }
+    copying.hold(false);
+    assert_eq!(copying.finish(handle).key_and_code().map(|(key, ..)| key), Some(COPY_ABORTED));
+    assert_eq!(copying.finish(sanitize).status, 0);
+    assert!(copying.read(DESTINATION).iter().all(|byte| *byte == 0));
+    copying.end();
+}
+
 #[test]
 fn a_channel_that_dies_leaves_an_orphan_with_the_fence_of_the_destination() {
     let mut copying = Copying::new(2);

@@ -1,13 +1,11 @@
 use super::features::CD_BLOCKS_MAX;
 use crate::control::{ControlReply, Effect};
 use crate::testing::{
-    CD_BLOCKS, Disk, answer, cd, cd_of, cdb, context, options_of, perform_at, refusal, run, sense_of, unit, with_nexus,
+    CD_BLOCKS, Disk, PORTS, answer, cd, cd_of, cdb, context, options_of, perform_at, refusal, run, sense_of, with_nexus,
 };
 use crate::{ControlRequest, DeviceType, Ending, LogicalUnit, Sense, UnitAttention, UnitNexus, UnitOptions, begin};
 
 const TUR: [u8; 6] = [0; 6];
-const PREVENT: [u8; 6] = [0x1e, 0, 0, 0, 1, 0];
-const ALLOW: [u8; 6] = [0x1e, 0, 0, 0, 0, 0];
 
 fn read_toc(format: u8, msf: bool, number: u8) -> Vec<u8> {
     let mut cdb = cdb(&[0x43, if msf { 2 } else { 0 }, format]);
@@ -198,7 +196,7 @@ fn capabilities_are_those_of_a_drive_that_reads_and_locks() {
     let all = page(&ten);
     assert_eq!((all[..2].to_vec(), all.len()), (vec![0, 8 + 12 + 32 - 2], 8 + 12 + 32));
     assert_eq!((&all[8..10], &all[20..]), (&[0x01, 0x0a][..], &six[4..]));
-    run(&PREVENT, &[], &with_nexus(&unit, &nexus), &mut Disk::default());
+    perform_at(ControlRequest::PreventRemoval { prevent: true }, &[], &unit);
     assert_eq!(page(&[0x1a, 0, 0x2a, 0, 255, 0])[10], 0x2b, "locked");
     assert_eq!(page(&[0x1a, 0, 0xaa, 0, 255, 0])[10], 0x29, "not by default");
     assert_eq!(page(&[0x1a, 0, 0x6a, 0, 255, 0])[6..], [0; 30], "nothing can be changed");
@@ -251,37 +249,15 @@ fn a_disc_that_was_taken_out_does_not_come_back_by_closing_the_tray() {
 #[test]
 fn who_prevents_removal_keeps_the_tray_closed_until_it_is_taken_back_or_over() {
     let unit = cd();
-    let drive = unit.drive().expect("a drive");
-    let [one, two] = [UnitNexus::new(), UnitNexus::new()];
-    let say = |cdb: &[u8], nexus: &UnitNexus| drop(run(cdb, &[], &with_nexus(&unit, nexus), &mut Disk::default()));
-    say(&PREVENT, &one);
-    say(&PREVENT, &one);
-    say(&PREVENT, &two);
-    assert_eq!(move_tray(&unit, true), Err(Sense::MEDIUM_REMOVAL_PREVENTED));
-    say(&ALLOW, &one);
-    assert!(drive.is_locked(), "the other has not allowed it");
-    say(&ALLOW, &two);
-    assert!(!drive.is_locked());
-    for over in [UnitAttention::PowerOnReset, UnitAttention::BusDeviceReset, UnitAttention::NexusLoss] {
-        say(&PREVENT, &one);
-        one.establish(over);
-        assert!(!drive.is_locked(), "{over:?}");
-        one.take();
+    let say = |prevent: bool| drop(perform_at(ControlRequest::PreventRemoval { prevent }, &[], &unit));
+    let overs: [&dyn Fn(); 3] = [&|| say(false), &|| unit.reset(), &|| unit.forget_nexus(&PORTS)];
+    for over in overs {
+        say(true);
+        assert_eq!(move_tray(&unit, true), Err(Sense::MEDIUM_REMOVAL_PREVENTED));
+        over();
+        assert_eq!((move_tray(&unit, true), move_tray(&unit, false).is_ok()), (Ok(vec![]), true));
     }
-    say(&PREVENT, &one);
-    one.establish(UnitAttention::ModeParametersChanged);
-    assert!(drive.is_locked());
-    drop(one);
-    assert!(!drive.is_locked(), "with the nexus");
     assert_eq!(refusal(&[0x1e, 0, 0, 0, 2, 0], &context(&unit)), Sense::invalid_field_in_cdb(4, Some(1)));
-    let disk = unit_of_a_disk_takes_it_too();
-    assert!(disk.drive().is_none());
-}
-
-fn unit_of_a_disk_takes_it_too() -> LogicalUnit {
-    let (disk, nexus) = (unit(), UnitNexus::new());
-    answer(&PREVENT, &with_nexus(&disk, &nexus));
-    disk
 }
 
 #[test]

@@ -1,7 +1,6 @@
-//! The drive itself: its tray, the disc, and the initiators that keep it in (SPC-4 and MMC-6: PREVENT ALLOW MEDIUM REMOVAL).
+//! The drive itself: its tray, and the disc. Who keeps it in: `control/removal.rs`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::control::{ControlReply, Effect, Outcome};
 use crate::nexus::UnitAttention;
@@ -19,16 +18,10 @@ use crate::wire::sense::Sense;
 #[derive(Debug, Default)]
 pub struct Drive {
     state: AtomicU8,
-    /// Initiators that prevent removal.
-    locks: Arc<AtomicU32>,
 }
 
 const TRAY_OPEN: u8 = 0x01;
 const DISC_OUT: u8 = 0x02;
-
-/// One initiator prevents removal; it does so until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Lock(Arc<AtomicU32>);
 
 /// What an initiator knows of the medium from GET EVENT STATUS NOTIFICATION.
 #[derive(Debug, Default)]
@@ -47,11 +40,6 @@ impl Drive {
     /// An administrator has taken the disc out.
     pub fn is_disc_out(&self) -> bool {
         self.has(DISC_OUT)
-    }
-
-    /// An initiator prevents removal.
-    pub fn is_locked(&self) -> bool {
-        self.locks.load(Ordering::Relaxed) > 0
     }
 
     /// Opens the tray and takes the disc out. The caller asks before whether removal is prevented.
@@ -73,20 +61,8 @@ impl Drive {
         }
     }
 
-    /// An initiator prevents removal from now on.
-    pub(crate) fn lock(&self) -> Lock {
-        self.locks.fetch_add(1, Ordering::Relaxed);
-        Lock(Arc::clone(&self.locks))
-    }
-
     fn has(&self, bit: u8) -> bool {
         self.state.load(Ordering::Relaxed) & bit != 0
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -95,7 +71,7 @@ pub(crate) fn tray(open: bool, unit: &LogicalUnit) -> Outcome {
     let good = |effects| Outcome { reply: ControlReply::Good(Box::default()), effects };
     let Some(drive) = unit.drive() else { return Sense::INVALID_COMMAND_OPERATION_CODE.into() };
     match (open, drive.is_open()) {
-        (true, false) if drive.is_locked() => Sense::MEDIUM_REMOVAL_PREVENTED.into(),
+        (true, false) if unit.is_removal_prevented() => Sense::MEDIUM_REMOVAL_PREVENTED.into(),
         (true, _) => {
             drive.state.fetch_or(TRAY_OPEN, Ordering::Relaxed);
             good(Vec::new())

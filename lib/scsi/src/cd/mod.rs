@@ -3,7 +3,7 @@
 //! The disc has one session with one data track, from block 0 to the end of the image, in blocks of 2048 bytes: what an ISO 9660
 //! image is. Its profile follows from its size. There are no raw sectors (READ CD), no audio and no writing.
 //!
-//! Reading order: `drive.rs` (where the disc is, and who keeps it there), `commands.rs` (what is supported), the parsers in
+//! Reading order: `drive.rs` (where the disc is), `commands.rs` (what is supported), the parsers in
 //! `command/cd.rs`, then one file for each answer.
 
 pub(crate) mod commands;
@@ -15,7 +15,7 @@ mod pages;
 mod toc;
 
 pub use drive::Drive;
-pub(crate) use drive::{Lock, MediaTold, tray};
+pub(crate) use drive::{MediaTold, tray};
 pub(crate) use events::MEDIA_CLASSES;
 pub(crate) use pages::check_page;
 pub(crate) use toc::LEAD_OUT;

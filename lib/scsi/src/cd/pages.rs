@@ -62,7 +62,7 @@ fn put_capabilities(values: ModeValues, unit: &LogicalUnit, bytes: &mut Bytes<'_
     if values == ModeValues::Changeable {
         return bytes.put_zeroes(usize::from(PAGE_BYTES));
     }
-    let locked = values == ModeValues::Current && unit.drive().is_some_and(|drive| drive.is_locked());
+    let locked = values == ModeValues::Current && unit.is_removal_prevented();
     bytes.put(&[DVD_ROM_READ, 0, 0, 0]);
     bytes.put(&[TRAY_EJECT_LOCK | if locked { LOCK_STATE } else { 0 }, 0]);
     bytes.put_be16(SPEED);

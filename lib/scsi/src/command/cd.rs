@@ -31,7 +31,7 @@ pub(super) fn parse(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
             _ => Err(unknown_service_action()),
         },
         opcode::START_STOP_UNIT => start_stop(cdb),
-        opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb, unit),
+        opcode::PREVENT_ALLOW_MEDIUM_REMOVAL => prevent_allow(cdb),
         opcode::READ_TOC_PMA_ATIP => read_toc(cdb),
         opcode::GET_CONFIGURATION => get_configuration(cdb),
         opcode::GET_EVENT_STATUS_NOTIFICATION => get_event_status(cdb),

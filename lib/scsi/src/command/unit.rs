@@ -40,9 +40,8 @@ pub(super) fn start_stop(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sens
 }
 
 /// PREVENT ALLOW MEDIUM REMOVAL (SPC-4). Persistent prevention (MMC-6) is refused.
-pub(super) fn prevent_allow(cdb: &[u8], unit: &LogicalUnit) -> Result<Command, Sense> {
+pub(super) fn prevent_allow(cdb: &[u8]) -> Result<Command, Sense> {
     match cdb[4] & 0b11 {
-        prevent @ (0b00 | 0b01) if unit.drive().is_some() => Ok(Command::PreventAllow { prevent: prevent != 0 }),
         prevent @ (0b00 | 0b01) => Ok(control(ControlRequest::PreventRemoval { prevent: prevent != 0 }, 0, 0)),
         _ => Err(Sense::invalid_field_in_cdb(4, Some(1))),
     }

@@ -3,13 +3,14 @@
 use super::Outcome;
 use crate::execute::PortIds;
 use crate::limits::BUFFER_CAPACITY;
+use crate::reservations::NexusId;
 use crate::unit::LogicalUnit;
 use crate::wire::sense::Sense;
 
 /// The parser has checked that it fits.
 pub(super) fn write(echo: bool, offset: u32, list: &[u8], unit: &LogicalUnit, ports: &PortIds) -> Outcome {
     let mut kept = unit.state().kept();
-    let buffers = kept.buffers.entry(ports.nexus_name()).or_default();
+    let buffers = kept.buffers.entry(NexusId::from(ports)).or_default();
     if echo {
         buffers.echo = Some(list.to_vec());
         return Outcome::good();
@@ -28,7 +29,7 @@ pub(super) fn write(echo: bool, offset: u32, list: &[u8], unit: &LogicalUnit, po
 /// What this nexus wrote; of the data buffer what it never wrote is zero, of the echo buffer there must be something.
 pub(super) fn read(echo: bool, offset: u32, unit: &LogicalUnit, ports: &PortIds) -> Outcome {
     let kept = unit.state().kept();
-    let buffers = kept.buffers.get(&ports.nexus_name());
+    let buffers = kept.buffers.get(&NexusId::from(ports));
     match buffers {
         Some(buffers) if echo => match &buffers.echo {
             Some(echo) => Outcome::data(echo.clone()),

@@ -3,6 +3,7 @@
 use super::{Effect, Outcome};
 use crate::execute::PortIds;
 use crate::nexus::UnitAttention;
+use crate::reservations::NexusId;
 use crate::state::Power;
 use crate::unit::LogicalUnit;
 use crate::wire::sense::Sense;
@@ -11,15 +12,15 @@ use crate::wire::sense::Sense;
 pub(super) fn prevent(prevent: bool, unit: &LogicalUnit, ports: &PortIds) -> Outcome {
     let mut kept = unit.state().kept();
     match prevent {
-        true => kept.preventing.insert(ports.nexus_name()),
-        false => kept.preventing.remove(&ports.nexus_name()),
+        true => kept.preventing.insert(NexusId::from(ports)),
+        false => kept.preventing.remove(&NexusId::from(ports)),
     };
     Outcome::good()
 }
 
 /// The medium is out until it is loaded again, by an initiator or by the administrator who has another file take its place.
 pub(super) fn eject(unit: &LogicalUnit) -> Outcome {
-    if !unit.state().kept().preventing.is_empty() {
+    if unit.is_removal_prevented() {
         return Sense::MEDIUM_REMOVAL_PREVENTED.into();
     }
     unit.state().set_ejected(true);

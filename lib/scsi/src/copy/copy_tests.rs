@@ -12,6 +12,8 @@ use crate::wire::cdb::{be16, be32};
 use crate::wire::sense::ScsiStatus;
 use crate::{UnitOptions, begin};
 
+const WRITE: Op = Op::Write { fua: false };
+
 /// One unit of several, with what is on it.
 struct Disk {
     unit: LogicalUnit,
@@ -210,6 +212,18 @@ fn a_range_is_copied_in_pieces() {
     assert_eq!(bench.asked[..2], [(0, Op::Read, 100, piece), (1, WRITE, 300, piece)]);
     let status = bench.receive(0, 7, 100).expect("it is known");
     assert_eq!(status, [0, 0, 0, 8, 1, 0, 1, 0, 0, 7, 0xd0, 0]);
+}
+
+/// Its initiators rely on that every write is on the medium, and send no SYNCHRONIZE CACHE.
+#[test]
+fn nothing_is_left_in_a_cache_that_the_destination_has_switched_off() {
+    let mut bench = two();
+    let Disk { unit, nexus, read_only, bytes } = bench.disks.pop().expect("two disks");
+    let unit = unit.with_facts(|facts| facts.write_cache = true);
+    unit.set_mode(&crate::ModeParameters { write_cache: false, ..unit.mode() });
+    bench.disks.push(Disk { unit, nexus, read_only, bytes });
+    assert_eq!(bench.copy(&between(8, 0, 0)), Ok(()));
+    assert_eq!(bench.asked, [(0, Op::Read, 0, 8), (1, Op::Write { fua: true }, 0, 8)]);
 }
 
 #[test]

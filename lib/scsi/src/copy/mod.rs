@@ -200,7 +200,7 @@ impl ExtendedCopy {
         };
         let task = self.task(segment, source, destination, &turn.list)?;
         let (end, op, range) = match self.stage {
-            Stage::Writing => (&task.destination, WRITE, self.write_range(&task)),
+            Stage::Writing => (&task.destination, write(&task.destination), self.write_range(&task)),
             Stage::Start | Stage::Reading => (&task.source, Op::Read, self.read_range(&task)),
         };
         if let Err(error) = result {
@@ -263,7 +263,7 @@ impl ExtendedCopy {
             (self.stage, self.moving) = (Stage::Writing, writable as u32);
             let bytes = (writable * destination_block) as usize;
             let (range, data) = (self.write_range(task), turn.queue_at..turn.queue_at + bytes);
-            return Ok(Some(io(self.destination, WRITE, range, data)));
+            return Ok(Some(io(self.destination, write(&task.destination), range, data)));
         }
         if reads_left == 0 {
             return Ok(None);
@@ -376,7 +376,10 @@ impl ExtendedCopy {
     }
 }
 
-const WRITE: Op = Op::Write { fua: false };
+/// The write of a piece; with nothing left in a volatile cache where WCE of the caching mode page is clear (SBC-3).
+fn write(destination: &End<'_>) -> Op {
+    Op::Write { fua: destination.unit.is_write_through() }
+}
 
 /// Checks the list, and enters the copy under its identifier, if it has one.
 fn begin<'a>(list: &'a [u8], context: &Context<'_>) -> Result<(List<'a>, Option<Running>), Sense> {

@@ -39,6 +39,11 @@ impl LogicalUnit {
         self.state.forget(ports);
     }
 
+    /// An initiator prevents the removal of the medium (SPC-4: PREVENT ALLOW MEDIUM REMOVAL).
+    pub fn is_removal_prevented(&self) -> bool {
+        self.state.is_removal_prevented()
+    }
+
     /// Somebody put a medium in: it is not ejected any more.
     pub fn load_medium(&self) {
         self.state.set_ejected(false);

@@ -1,6 +1,7 @@
 //! `srp_*`: targets, LUNs, listeners, initiator groups, target port groups and sessions, shaped like SPDK's `iscsi_*` and `nvmf_*`.
 
 pub(crate) mod initiator_groups;
+mod lun;
 pub(crate) mod target_port_groups;
 
 use std::net::{IpAddr, SocketAddr};
@@ -8,11 +9,13 @@ use std::sync::Arc;
 
 use bdev::Bdev;
 use fabric::ListenerState;
-use rpc::{Errno, NoParams, RpcError};
-use scsi::{Addressing, DeviceType, Drive, Eui64, Eui64Error, LogicalUnit};
+use rpc::{NoParams, RpcError};
+use scsi::{Addressing, Drive, LogicalUnit};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use transport_srp::{LunOptions, TargetOptions};
+use transport_srp::TargetOptions;
+
+use lun::LunParams;
 
 use super::{Methods, admin_error};
 use crate::appliance::Appliance;
@@ -108,81 +111,19 @@ fn delete_target(appliance: &mut Appliance, params: Name) -> Result<bool, RpcErr
     Ok(true)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AddLun {
-    target: String,
-    bdev_name: String,
-    lun: Option<u16>,
-    #[serde(default)]
-    read_only: bool,
-    /// `disk` or `cdrom`.
-    device_type: Option<String>,
-    product: Option<String>,
-    vendor: Option<String>,
-    revision: Option<String>,
-    serial: Option<String>,
-    naa: Option<Hex64>,
-    eui64: Option<String>,
-    queue_depth: Option<u32>,
-    management_url: Option<String>,
+fn add_lun(appliance: &mut Appliance, params: LunParams) -> Result<u16, RpcError> {
+    let (target, bdev) = (params.target()?, exported_bdev(appliance, &params)?);
+    appliance.controller.add_lun(&target, &bdev, &params.options()?).map_err(admin_error)
 }
 
-fn add_lun(appliance: &mut Appliance, params: AddLun) -> Result<u16, RpcError> {
-    let bdev = bdev_to_export(appliance, &params.bdev_name)?;
-    let target = params.target.clone();
-    appliance.controller.add_lun(&target, &bdev, &lun_options(params)?).map_err(admin_error)
-}
-
-fn replace_lun(appliance: &mut Appliance, params: AddLun) -> Result<bool, RpcError> {
-    let bdev = bdev_to_export(appliance, &params.bdev_name)?;
-    let lun = params.lun.ok_or_else(|| RpcError::invalid_params("lun: which one is to be replaced?"))?;
-    let target = params.target.clone();
-    appliance.controller.replace_lun(&target, lun, &bdev, &lun_options(params)?).map_err(admin_error)?;
+fn replace_lun(appliance: &mut Appliance, params: LunParams) -> Result<bool, RpcError> {
+    let (target, lun, bdev) = (params.target()?, params.replaced()?, exported_bdev(appliance, &params)?);
+    appliance.controller.replace_lun(&target, lun, &bdev, &params.options()?).map_err(admin_error)?;
     Ok(true)
 }
 
-/// A bdev that stands alone.
-fn bdev_to_export(appliance: &Appliance, name: &str) -> Result<Arc<Bdev>, RpcError> {
-    let missing = || RpcError::errno(Errno::NODEV, format!("bdev_name: there is no bdev {name}"));
-    let bdev = Arc::clone(appliance.bdevs.get(name).ok_or_else(missing)?);
-    if let Some(user) = appliance.bdev_above(name) {
-        let text = format!("bdev_name: bdev {name} is in use by {user}: export that one");
-        return Err(RpcError::errno(Errno::BUSY, text));
-    }
-    Ok(bdev)
-}
-
-/// `disk` or `cdrom`.
-fn parse_device_type(text: Option<&str>) -> Result<Option<DeviceType>, RpcError> {
-    match text {
-        None => Ok(None),
-        Some("disk") => Ok(Some(DeviceType::Disk)),
-        Some("cdrom") => Ok(Some(DeviceType::CdRom)),
-        Some(other) => Err(RpcError::invalid_params(format!("device_type: {other:?} is neither disk nor cdrom"))),
-    }
-}
-
-fn lun_options(params: AddLun) -> Result<LunOptions, RpcError> {
-    let device_type = parse_device_type(params.device_type.as_deref())?;
-    Ok(LunOptions {
-        lun: params.lun,
-        read_only: params.read_only,
-        device_type,
-        product: params.product,
-        vendor: params.vendor,
-        revision: params.revision,
-        serial: params.serial,
-        naa: params.naa.map(|naa| naa.0),
-        eui64: parse_eui64(params.eui64)?,
-        queue_depth: params.queue_depth,
-        management_url: params.management_url,
-    })
-}
-
-fn parse_eui64(text: Option<String>) -> Result<Option<Eui64>, RpcError> {
-    let parsed = text.map(|text| text.parse()).transpose();
-    parsed.map_err(|error: Eui64Error| RpcError::invalid_params(format!("eui64: {error}")))
+fn exported_bdev(appliance: &Appliance, params: &LunParams) -> Result<Arc<Bdev>, RpcError> {
+    params.bdev(appliance)?.ok_or_else(|| RpcError::invalid_params("bdev_name: which one is to be exported?"))
 }
 
 #[derive(Deserialize)]

@@ -1,14 +1,12 @@
 //! Initiator groups: who may log in, and what they see there.
 
-use std::sync::Arc;
-
-use bdev::Bdev;
 use rpc::RpcError;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use transport_srp::{InitiatorGroup, LunOptions, LunSource, MappedLunInfo, Pattern};
+use transport_srp::{InitiatorGroup, MappedLunInfo, Pattern};
 
-use super::{Hex64, Name, admin_error, bdev_to_export, parse_device_type, parse_eui64};
+use super::lun::LunParams;
+use super::{Name, admin_error};
 use crate::appliance::Appliance;
 use crate::rpc::Methods;
 
@@ -64,85 +62,17 @@ fn remove_initiator(appliance: &mut Appliance, params: Initiator) -> Result<bool
     Ok(true)
 }
 
-/// What a LUN of a group's own map shows: a bdev, or a LUN of the target.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Lun {
-    group: String,
-    lun: Option<u16>,
-    bdev_name: Option<String>,
-    target_lun: Option<u16>,
-    #[serde(default)]
-    read_only: bool,
-    device_type: Option<String>,
-    product: Option<String>,
-    vendor: Option<String>,
-    revision: Option<String>,
-    serial: Option<String>,
-    naa: Option<Hex64>,
-    eui64: Option<String>,
-    queue_depth: Option<u32>,
-    management_url: Option<String>,
+fn add_lun(appliance: &mut Appliance, params: LunParams) -> Result<u16, RpcError> {
+    let (group, bdev) = (params.group()?, params.bdev(appliance)?);
+    let source = params.source(bdev.as_ref())?;
+    appliance.controller.group_add_lun(&group, source, &params.options()?).map_err(admin_error)
 }
 
-fn add_lun(appliance: &mut Appliance, params: Lun) -> Result<u16, RpcError> {
-    let bdev = shown_bdev(appliance, &params)?;
-    let source = source(bdev.as_ref(), &params)?;
-    let (group, options) = options(params)?;
-    appliance.controller.group_add_lun(&group, source, &options).map_err(admin_error)
-}
-
-fn replace_lun(appliance: &mut Appliance, params: Lun) -> Result<bool, RpcError> {
-    let lun = params.lun.ok_or_else(|| RpcError::invalid_params("lun: which one is to be replaced?"))?;
-    let bdev = shown_bdev(appliance, &params)?;
-    let source = source(bdev.as_ref(), &params)?;
-    let (group, options) = options(params)?;
-    appliance.controller.group_replace_lun(&group, lun, source, &options).map_err(admin_error)?;
+fn replace_lun(appliance: &mut Appliance, params: LunParams) -> Result<bool, RpcError> {
+    let (group, lun, bdev) = (params.group()?, params.replaced()?, params.bdev(appliance)?);
+    let source = params.source(bdev.as_ref())?;
+    appliance.controller.group_replace_lun(&group, lun, source, &params.options()?).map_err(admin_error)?;
     Ok(true)
-}
-
-fn shown_bdev(appliance: &Appliance, params: &Lun) -> Result<Option<Arc<Bdev>>, RpcError> {
-    params.bdev_name.as_ref().map(|name| bdev_to_export(appliance, name)).transpose()
-}
-
-fn source<'a>(bdev: Option<&'a Arc<Bdev>>, params: &Lun) -> Result<LunSource<'a>, RpcError> {
-    let strings = [
-        &params.product,
-        &params.vendor,
-        &params.revision,
-        &params.serial,
-        &params.eui64,
-        &params.management_url,
-        &params.device_type,
-    ];
-    let has_own = strings.iter().any(|given| given.is_some()) || params.naa.is_some() || params.queue_depth.is_some();
-    match (bdev, params.target_lun) {
-        (Some(bdev), None) => Ok(LunSource::Bdev(bdev)),
-        (None, Some(_)) if has_own => {
-            let text = "device_type, product, vendor, revision, serial, naa, eui64, queue_depth, management_url: a LUN of the target has its own; leave them out";
-            Err(RpcError::invalid_params(text))
-        }
-        (None, Some(lun)) => Ok(LunSource::TargetLun(lun)),
-        _ => Err(RpcError::invalid_params("bdev_name, target_lun: one of the two is needed")),
-    }
-}
-
-/// The group's name, and everything else.
-fn options(params: Lun) -> Result<(String, LunOptions), RpcError> {
-    let options = LunOptions {
-        lun: params.lun,
-        read_only: params.read_only,
-        device_type: parse_device_type(params.device_type.as_deref())?,
-        product: params.product,
-        vendor: params.vendor,
-        revision: params.revision,
-        serial: params.serial,
-        naa: params.naa.map(|naa| naa.0),
-        eui64: parse_eui64(params.eui64)?,
-        queue_depth: params.queue_depth,
-        management_url: params.management_url,
-    };
-    Ok((params.group, options))
 }
 
 #[derive(Deserialize)]

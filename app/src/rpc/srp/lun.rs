@@ -1,0 +1,115 @@
+//! What the methods that make a LUN take, in a target and in the map of an initiator group.
+
+use std::sync::Arc;
+
+use bdev::Bdev;
+use rpc::{Errno, RpcError};
+use scsi::{DeviceType, Eui64, Eui64Error};
+use serde::Deserialize;
+use transport_srp::{LunOptions, LunSource};
+
+use super::Hex64;
+use crate::appliance::Appliance;
+use crate::rpc::refuse;
+
+/// All of it; each method has an owner of its own, and target_lun is for groups alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LunParams {
+    target: Option<String>,
+    group: Option<String>,
+    bdev_name: Option<String>,
+    /// A LUN of the target that is shown under another number.
+    target_lun: Option<u16>,
+    lun: Option<u16>,
+    #[serde(default)]
+    read_only: bool,
+    device_type: Option<Kind>,
+    product: Option<String>,
+    vendor: Option<String>,
+    revision: Option<String>,
+    serial: Option<String>,
+    naa: Option<Hex64>,
+    eui64: Option<String>,
+    queue_depth: Option<u32>,
+    management_url: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Disk,
+    CdRom,
+}
+
+impl LunParams {
+    /// The target that the LUN is for.
+    pub(super) fn target(&self) -> Result<String, RpcError> {
+        refuse("group", self.group.is_some())?;
+        refuse("target_lun", self.target_lun.is_some())?;
+        self.target.clone().ok_or_else(|| RpcError::invalid_params("target: which one is it for?"))
+    }
+
+    /// The initiator group that the LUN is for.
+    pub(super) fn group(&self) -> Result<String, RpcError> {
+        refuse("target", self.target.is_some())?;
+        self.group.clone().ok_or_else(|| RpcError::invalid_params("group: which one is it for?"))
+    }
+
+    /// The LUN that is to be replaced.
+    pub(super) fn replaced(&self) -> Result<u16, RpcError> {
+        self.lun.ok_or_else(|| RpcError::invalid_params("lun: which one is to be replaced?"))
+    }
+
+    /// The bdev, which must stand alone; `None`: none is named.
+    pub(super) fn bdev(&self, appliance: &Appliance) -> Result<Option<Arc<Bdev>>, RpcError> {
+        let Some(name) = &self.bdev_name else { return Ok(None) };
+        let missing = || RpcError::errno(Errno::NODEV, format!("bdev_name: there is no bdev {name}"));
+        let bdev = Arc::clone(appliance.bdevs.get(name).ok_or_else(missing)?);
+        if let Some(user) = appliance.bdev_above(name) {
+            let text = format!("bdev_name: bdev {name} is in use by {user}: export that one");
+            return Err(RpcError::errno(Errno::BUSY, text));
+        }
+        Ok(Some(bdev))
+    }
+
+    /// What a LUN of a group shows: a bdev, or a LUN of the target, which has its own identity.
+    pub(super) fn source<'a>(&self, bdev: Option<&'a Arc<Bdev>>) -> Result<LunSource<'a>, RpcError> {
+        match (bdev, self.target_lun) {
+            (Some(bdev), None) => Ok(LunSource::Bdev(bdev)),
+            (None, Some(_)) if self.has_identity() => {
+                let text = "device_type, product, vendor, revision, serial, naa, eui64, queue_depth, management_url: a LUN of the target has its own; leave them out";
+                Err(RpcError::invalid_params(text))
+            }
+            (None, Some(lun)) => Ok(LunSource::TargetLun(lun)),
+            _ => Err(RpcError::invalid_params("bdev_name, target_lun: one of the two is needed")),
+        }
+    }
+
+    fn has_identity(&self) -> bool {
+        let strings = [&self.product, &self.vendor, &self.revision, &self.serial, &self.eui64, &self.management_url];
+        let numbers = self.naa.is_some() || self.queue_depth.is_some() || self.device_type.is_some();
+        numbers || strings.iter().any(|given| given.is_some())
+    }
+
+    /// Everything else.
+    pub(super) fn options(self) -> Result<LunOptions, RpcError> {
+        let eui64: Result<Option<Eui64>, Eui64Error> = self.eui64.map(|text| text.parse()).transpose();
+        Ok(LunOptions {
+            lun: self.lun,
+            read_only: self.read_only,
+            device_type: self.device_type.map(|kind| match kind {
+                Kind::Disk => DeviceType::Disk,
+                Kind::CdRom => DeviceType::CdRom,
+            }),
+            product: self.product,
+            vendor: self.vendor,
+            revision: self.revision,
+            serial: self.serial,
+            naa: self.naa.map(|naa| naa.0),
+            eui64: eui64.map_err(|error| RpcError::invalid_params(format!("eui64: {error}")))?,
+            queue_depth: self.queue_depth,
+            management_url: self.management_url,
+        })
+    }
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check of the project: format, lints, structure and tests (cargo xtask check), what the features dpdk and rbd add, the demonstration,
 # and the lab with a real Linux initiator under both fabrics. The lab waits a lot, so its first part runs beside all others. Installs what
-# is missing. Twenty minutes on two idle cores.
+# is missing. Half an hour on two idle cores.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 . "$ROOT/scripts/lab/host/packages.sh"

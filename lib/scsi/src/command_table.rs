@@ -15,8 +15,8 @@ pub struct CommandInfo {
     pub name: &'static str,
     /// When it is supported.
     pub needs: Needs,
-    /// CDB usage data (SPC-4), as long as the CDB: the operation code, then a one for each bit that is looked at. A
-    /// service action stands in its own field.
+    /// CDB usage data (SPC-4), as long as the CDB: the operation code, then a one for each bit that is looked at, and for DPO, which is
+    /// accepted (DPOFUA in the mode parameter header says so) and changes nothing. A service action stands in its own field.
     pub usage: &'static [u8],
     /// Recommended command timeout in seconds.
     pub timeout_seconds: u32,

@@ -1,7 +1,6 @@
 # copy: the target copies between its units (sg_xcopy, ddpt): every byte, and none over the fabric; what cannot be copied says why
 # seconds: 600
 # packages: ddpt
-# all: none
 
 refuses() { local pattern=$1 said; shift; said=$("$@" 2>&1) && { echo "it did it"; return 1; }; echo "$said"; grep -qiE -- "$pattern" <<<"$said"; }
 sg_of() { echo "/dev/$(ls "/sys/block/${1##*/}/device/scsi_generic")"; }

@@ -1,7 +1,6 @@
 # protection: T10 protection information: blocks of 520 bytes by sg_raw and ddpt, damage in the file found and named, kill -9
 # seconds: 900
 # packages: ddpt
-# all: none
 
 BLOCKS=524288 # 256 MiB of data
 MD='"md_size": 8, "md_interleave": true'

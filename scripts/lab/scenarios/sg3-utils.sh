@@ -1,7 +1,6 @@
 # sg3-utils: every tool of the package that applies to a disk, with what must come of it
 # seconds: 1200
 # packages: sg3-utils
-# all: none
 
 # Not a command for a disk: they know the kernel, a file or the host's other devices only.
 NOT_FOR_A_DISK="rescan-scsi-bus.sh scsi_logging_level scsi_satl sg_decode_sense sg_scan"

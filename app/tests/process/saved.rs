@@ -1,4 +1,4 @@
-//! What initiators have a unit keep (mode pages, identifying information, the log of application clients), over kill -9.
+//! What initiators have a unit keep (mode pages, identifying information, the log of application clients, the type of protection), over kill -9.
 
 use serde_json::json;
 use srpt_perf::initiator::cdb::Cdb;
@@ -70,4 +70,39 @@ fn what_initiators_save_is_there_after_kill_9() {
     assert_eq!(modes(&mut initiator), [SWP, TAS, SWP, TAS], "what was not saved is gone");
     assert_eq!(identifying(&mut initiator), b"rack 7b\0");
     assert_eq!(noted(&mut initiator), 0x77);
+}
+
+/// P_TYPE and PROT_EN of READ CAPACITY(16).
+fn protection(initiator: &mut Initiator) -> u8 {
+    run(initiator, &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32], Transfer::In(32), &[])[12] & 0x0f
+}
+
+#[test]
+fn the_type_that_a_unit_was_formatted_to_is_there_after_kill_9() {
+    const TYPE_1: u8 = 0b0001;
+    const TYPE_3: u8 = 0b0101;
+    let folder = folder();
+    let file = folder.path().join("disk.img");
+    let start = || {
+        let target = Target::start(folder.path(), &[]);
+        let params = json!({"name": "disk01", "filename": file, "size": 1024 * 520, "block_size": 512, "md_size": 8,
+            "md_interleave": true, "dif_type": 1, "uuid": "0c9a9ea4-2d6b-4d3e-8f57-6d1a5a1e7e10"});
+        target.call("bdev_uring_create", params);
+        let at = serve_bdevs(&target, &["disk01"]);
+        (target, Initiator::login(at, 1, 0, 512))
+    };
+    let (mut target, mut initiator) = start();
+    assert_eq!(protection(&mut initiator), TYPE_1);
+    // FMTPINFO 11b and PROTECTION FIELD USAGE 001b.
+    run(&mut initiator, &[0x04, 0xd0, 0, 0, 0, 0], Transfer::Out(4), &[0x01, 0, 0, 0]);
+    assert_eq!(protection(&mut initiator), TYPE_3);
+    let written = [0x5a; 512];
+    run(&mut initiator, &[0x2a, 0x08, 0, 0, 0, 7, 0, 0, 1, 0], Transfer::Out(512), &written); // FUA
+    drop(initiator);
+    target.child.kill().expect("kill -9");
+    target.wait();
+
+    let (_target, mut initiator) = start();
+    assert_eq!(protection(&mut initiator), TYPE_3);
+    assert_eq!(run(&mut initiator, &[0x28, 0, 0, 0, 0, 7, 0, 0, 1, 0], Transfer::In(512), &[]), written);
 }

@@ -93,7 +93,7 @@ must "one unit is read-only" rpc bdev_set_read_only '{"name": "readonly", "read_
 # The suite moves up to 1 MiB at once, page by page.
 LARGE="cmd_sg_entries=255,allow_ext_sg=1,sg_tablesize=2048,max_sect=2048"
 must "login" login $LARGE
-must "login as another initiator port" login initiator_ext=0000000000000002 $LARGE
+must "login as another initiator port" login "initiator_ext=0000000000000002,$LARGE"
 must "each unit has two sg nodes" until_true 60 two_paths
 lsscsi -g | sed 's/^/       /' | tee /dev/fd/3
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bdev::Bdev;
 use bdev::uring::{self, Replacement};
 use rpc::{Errno, Pending, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,13 +15,14 @@ use super::{Methods, admin_error};
 use crate::appliance::Appliance;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("srp_cdrom_eject", eject);
-    methods.add_deferred("srp_cdrom_insert", insert);
+    methods.add("srp_cdrom_eject", "Takes the disc out of a CD drive", eject);
+    methods.add_deferred("srp_cdrom_insert", "Puts a disc into an empty CD drive", insert);
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Eject {
+    /// The bdev behind the drive.
     bdev_name: String,
     /// Although an initiator prevents it.
     #[serde(default)]
@@ -36,9 +38,10 @@ fn eject(appliance: &mut Appliance, params: Eject) -> Result<bool, RpcError> {
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Insert {
+    /// The bdev behind the drive.
     bdev_name: String,
     /// The disc; left out: the one that was there last.
     filename: Option<PathBuf>,

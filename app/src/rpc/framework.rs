@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use reactor::ReactorStats;
 use rpc::{NoParams, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::Level;
@@ -16,24 +17,47 @@ use crate::config;
 const TICK_RATE: u64 = 1_000_000_000;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("rpc_get_methods", get_methods);
-    methods.add("spdk_get_version", |_, _: NoParams| Ok(version()));
-    methods.add("spdk_kill_instance", kill_instance);
-    methods.add("framework_get_reactors", get_reactors);
-    methods.add("framework_get_subsystems", |_, _: NoParams| Ok(subsystems()));
-    methods.add("framework_get_config", get_config);
-    methods.add("framework_wait_init", |_, _: NoParams| Ok(true));
-    methods.add("thread_get_pollers", get_pollers);
-    methods.add("save_config", |appliance: &mut Appliance, _: NoParams| Ok(config::save(appliance)));
-    methods.add("load_config", load_config);
-    methods.add("log_set_level", |appliance: &mut Appliance, params: LogLevel| {
+    methods.add("rpc_get_methods", "Lists the names of all methods", get_methods);
+    methods.add("rpc.discover", "Describes all methods, as OpenRPC has it", discover);
+    methods.add("spdk_get_version", "Tells the version", |_, _: NoParams| Ok(version()));
+    methods.add(
+        "spdk_kill_instance",
+        "Ends the process: SIGTERM and SIGINT in good order, SIGKILL at once",
+        kill_instance,
+    );
+    methods.add("framework_get_reactors", "Tells how busy each reactor is, and which poller held it up", get_reactors);
+    methods.add(
+        "framework_get_subsystems",
+        "Lists the parts of a configuration, with what they depend on",
+        |_, _: NoParams| Ok(subsystems()),
+    );
+    methods.add("framework_get_config", "Answers one part of the configuration", get_config);
+    methods.add("framework_wait_init", "Answers when the target serves, which is at once", |_, _: NoParams| Ok(true));
+    methods.add(
+        "thread_get_pollers",
+        "Lists the pollers of each reactor, with how often they ran and had work",
+        get_pollers,
+    );
+    methods.add(
+        "save_config",
+        "Answers the whole configuration as it is now",
+        |appliance: &mut Appliance, _: NoParams| Ok(config::save(appliance)),
+    );
+    methods.add(
+        "load_config",
+        "Carries out the requests of a configuration, in their order, up to the first that fails",
+        load_config,
+    );
+    methods.add("log_set_level", "Sets what is logged from now on", |appliance: &mut Appliance, params: LogLevel| {
         appliance.log.set(params.parse()?);
         Ok(true)
     });
-    methods.add("log_get_level", |appliance: &mut Appliance, _: NoParams| Ok(level_name(appliance.log.get())));
+    methods.add("log_get_level", "Tells what is logged", |appliance: &mut Appliance, _: NoParams| {
+        Ok(level_name(appliance.log.get()))
+    });
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetMethods {
     /// SPDK: only those allowed in the present state. Here all are, always.
@@ -46,6 +70,10 @@ struct GetMethods {
 
 fn get_methods(appliance: &mut Appliance, _params: GetMethods) -> Result<Vec<&'static str>, RpcError> {
     Ok(appliance.methods().map(|methods| methods.names().collect()).unwrap_or_default())
+}
+
+fn discover(appliance: &mut Appliance, _: NoParams) -> Result<Value, RpcError> {
+    Ok(appliance.methods().map(|methods| super::describe(&methods)).unwrap_or_default())
 }
 
 fn version() -> Value {
@@ -61,9 +89,10 @@ fn version() -> Value {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct KillInstance {
+    /// SIGTERM, SIGINT or SIGKILL.
     sig_name: String,
 }
 
@@ -120,9 +149,10 @@ fn subsystems() -> Value {
     config::SUBSYSTEMS.iter().map(|(name, depends_on)| json!({"subsystem": name, "depends_on": depends_on})).collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetConfig {
+    /// Name of the subsystem: bdev or srp.
     name: String,
     /// SPDK: requests grouped in batches. Ours stand one by one.
     #[serde(rename = "with_batches")]
@@ -137,9 +167,10 @@ fn get_config(appliance: &mut Appliance, params: GetConfig) -> Result<Vec<Value>
 }
 
 /// A configuration as save_config returns it, or its `subsystems` alone.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LoadConfig {
+    /// As save_config answers them.
     subsystems: Value,
 }
 
@@ -152,9 +183,10 @@ fn load_config(appliance: &mut Appliance, params: LoadConfig) -> Result<bool, Rp
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LogLevel {
+    /// ERROR, WARNING, NOTICE, INFO, DEBUG or TRACE.
     level: String,
 }
 

@@ -3,11 +3,14 @@
 mod base64;
 pub(crate) mod bdev;
 mod cdrom;
+#[cfg(test)]
+mod documentation;
 mod framework;
 mod reservations;
 pub(crate) mod srp;
 
 use rpc::{Errno, RpcError};
+use serde_json::Value;
 use transport_srp::AdminError;
 
 use crate::appliance::Appliance;
@@ -24,6 +27,11 @@ pub(crate) fn methods() -> Methods {
     cdrom::add(&mut methods);
     reservations::add(&mut methods);
     methods
+}
+
+/// What `rpc.discover` answers, which is what stands in docs/openrpc.json.
+pub(crate) fn describe(methods: &Methods) -> Value {
+    rpc::openrpc("srpt-app", env!("CARGO_PKG_VERSION"), &methods.describe())
 }
 
 pub(crate) fn registry_error(error: ::bdev::RegistryError) -> RpcError {

@@ -1,6 +1,7 @@
 //! Initiator groups: who may log in, and what they see there.
 
 use rpc::RpcError;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use transport_srp::{InitiatorGroup, MappedLunInfo, Pattern};
@@ -11,23 +12,54 @@ use crate::appliance::Appliance;
 use crate::rpc::Methods;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("srp_create_initiator_group", create);
-    methods.add("srp_delete_initiator_group", delete);
-    methods.add("srp_initiator_group_add_initiator", add_initiator);
-    methods.add("srp_initiator_group_remove_initiator", remove_initiator);
-    methods.add("srp_initiator_group_add_lun", add_lun);
-    methods.add("srp_initiator_group_remove_lun", remove_lun);
-    methods.add("srp_initiator_group_replace_lun", replace_lun);
-    methods.add("srp_get_initiator_groups", |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)));
+    methods.add(
+        "srp_create_initiator_group",
+        "Makes a group of initiators, which may log in and see LUNs of their own",
+        create,
+    );
+    methods.add(
+        "srp_delete_initiator_group",
+        "Deletes a group of initiators; who is logged in by it is logged out, unless another group takes them",
+        delete,
+    );
+    methods.add(
+        "srp_initiator_group_add_initiator",
+        "Adds an initiator, or a pattern of them, to a group",
+        add_initiator,
+    );
+    methods.add(
+        "srp_initiator_group_remove_initiator",
+        "Takes an initiator, or a pattern of them, out of a group",
+        remove_initiator,
+    );
+    methods.add(
+        "srp_initiator_group_add_lun",
+        "Shows a bdev, or a LUN of the target, to the initiators of a group; answers the LUN",
+        add_lun,
+    );
+    methods.add("srp_initiator_group_remove_lun", "Takes a LUN away from the initiators of a group", remove_lun);
+    methods.add(
+        "srp_initiator_group_replace_lun",
+        "Puts something else behind a LUN of a group; its initiators are told",
+        replace_lun,
+    );
+    methods.add(
+        "srp_get_initiator_groups",
+        "Lists the groups of initiators, with their patterns and LUNs",
+        |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)),
+    );
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Create {
+    /// Name of the group.
     name: String,
+    /// Initiator port identifiers, or patterns of them with * and ?.
     initiators: Vec<String>,
     /// LUNs of the target; an empty list begins a map of the group's own.
     luns: Option<Vec<u16>>,
+    /// Only at this target; left out: at all.
     target: Option<String>,
 }
 
@@ -43,10 +75,12 @@ fn delete(appliance: &mut Appliance, params: Name) -> Result<bool, RpcError> {
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Initiator {
+    /// Name of the group.
     group: String,
+    /// Initiator port identifier, or a pattern with * and ?.
     initiator: String,
 }
 
@@ -75,10 +109,12 @@ fn replace_lun(appliance: &mut Appliance, params: LunParams) -> Result<bool, Rpc
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RemoveLun {
+    /// Name of the group.
     group: String,
+    /// The LUN, 0 to 16383.
     lun: u16,
 }
 

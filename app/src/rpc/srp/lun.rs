@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bdev::Bdev;
 use rpc::{Errno, RpcError};
+use schemars::JsonSchema;
 use scsi::{DeviceType, Eui64, Eui64Error};
 use serde::Deserialize;
 use transport_srp::{LunOptions, LunSource};
@@ -13,29 +14,43 @@ use crate::appliance::Appliance;
 use crate::rpc::refuse;
 
 /// All of it; each method has an owner of its own, and target_lun is for groups alone.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LunParams {
+    /// Name of the target, for the methods of targets.
     target: Option<String>,
+    /// Name of the group, for the methods of groups.
     group: Option<String>,
+    /// What is exported.
     bdev_name: Option<String>,
     /// A LUN of the target that is shown under another number.
     target_lun: Option<u16>,
+    /// The LUN, 0 to 16383; left out: the lowest free one.
     lun: Option<u16>,
+    /// Whether initiators can only read.
     #[serde(default)]
     read_only: bool,
+    /// disk, or cdrom for an image as a CD drive.
     device_type: Option<Kind>,
+    /// PRODUCT IDENTIFICATION of INQUIRY, up to 16 characters; left out: the bdev's name.
     product: Option<String>,
+    /// T10 VENDOR IDENTIFICATION of INQUIRY, up to 8 characters.
     vendor: Option<String>,
+    /// PRODUCT REVISION LEVEL of INQUIRY, up to 4 characters.
     revision: Option<String>,
+    /// UNIT SERIAL NUMBER (VPD 80h); left out: one that follows from the bdev's UUID.
     serial: Option<String>,
+    /// NAA designator (VPD 83h), which is the unit's WWID; left out: one that follows from the bdev's UUID.
     naa: Option<Hex64>,
+    /// EUI-64 designator (VPD 83h): 16, 24 or 32 hex digits.
     eui64: Option<String>,
+    /// Commands that the unit takes at once, before it answers TASK SET FULL; left out: no limit.
     queue_depth: Option<u32>,
+    /// Where the unit is administered (VPD 85h).
     management_url: Option<String>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Disk,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rpc::RpcError;
+use schemars::JsonSchema;
 use scsi::alua::{AccessModes, AccessState};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,25 +14,52 @@ use crate::appliance::Appliance;
 use crate::rpc::Methods;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("srp_create_target_port_group", create);
-    methods.add("srp_delete_target_port_group", delete);
-    methods.add("srp_target_port_group_add_target", add_target);
-    methods.add("srp_target_port_group_remove_target", remove_target);
-    methods.add("srp_target_port_group_set_state", set_state);
-    methods.add("srp_get_target_port_groups", |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)));
+    methods.add(
+        "srp_create_target_port_group",
+        "Makes a target port group for asymmetric logical unit access (SPC-4), without targets yet",
+        create,
+    );
+    methods.add(
+        "srp_delete_target_port_group",
+        "Deletes a target port group; its targets go back to the default group",
+        delete,
+    );
+    methods.add("srp_target_port_group_add_target", "Moves a target into a target port group", add_target);
+    methods.add(
+        "srp_target_port_group_remove_target",
+        "Moves a target out of its target port group, into the default one",
+        remove_target,
+    );
+    methods.add(
+        "srp_target_port_group_set_state",
+        "Changes the access state of a group, for all units or one, or whether it is preferred; initiators are told",
+        set_state,
+    );
+    methods.add(
+        "srp_get_target_port_groups",
+        "Lists the target port groups, with their states and targets",
+        |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)),
+    );
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Create {
+    /// Name of the group.
     name: String,
+    /// TARGET PORT GROUP, 1 to 65535; left out: the lowest free one.
     id: Option<u16>,
+    /// optimized, non_optimized, standby, unavailable or offline.
     #[serde(default)]
+    #[schemars(with = "String")]
     state: AccessState,
+    /// Whether initiators should prefer its paths (PREF).
     #[serde(default)]
     preferred: bool,
+    /// Whether the administrator changes states.
     #[serde(default = "yes")]
     implicit: bool,
+    /// Whether initiators change states (SET TARGET PORT GROUPS).
     #[serde(default = "yes")]
     explicit: bool,
 }
@@ -52,10 +80,12 @@ fn delete(appliance: &mut Appliance, params: Name) -> Result<bool, RpcError> {
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Member {
+    /// Name of the group.
     group: String,
+    /// Name of the target.
     target: String,
 }
 
@@ -69,13 +99,19 @@ fn remove_target(appliance: &mut Appliance, params: Member) -> Result<bool, RpcE
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SetState {
+    /// Name of the group.
     group: String,
+    /// optimized, non_optimized, standby, unavailable or offline.
+    #[schemars(with = "Option<String>")]
     state: Option<AccessState>,
+    /// For the unit on this bdev only.
     bdev_name: Option<String>,
+    /// Whether initiators should prefer its paths (PREF).
     preferred: Option<bool>,
+    /// So long the state is "transitioning" first, in milliseconds.
     #[serde(default)]
     transition_ms: u32,
 }

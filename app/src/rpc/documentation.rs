@@ -4,9 +4,12 @@
 //! written. Summaries stand where methods are added, descriptions above the fields of their parameters.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::Path;
 
-use serde_json::Value;
+use proptest::prelude::RngExt;
+use proptest::test_runner::TestRunner;
+use serde_json::{Map, Value, json};
 
 #[test]
 fn the_files_are_what_the_code_says() {
@@ -101,4 +104,68 @@ fn kind(schema: &Value) -> String {
 
 fn constant_or_kind(schema: &Value) -> String {
     schema["const"].as_str().map(|value| format!("`{value}`")).unwrap_or_else(|| kind(schema))
+}
+
+/// Requests at random, by what is described: whoever believes the description is not told that a parameter is unknown, missing or of
+/// another type; and what the parser takes is described.
+#[test]
+fn the_description_and_the_parsers_agree() {
+    let methods = super::methods();
+    let mut random = TestRunner::deterministic();
+    for method in methods.describe() {
+        let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
+        let options = jsonschema::options().should_validate_formats(true).with_format("ip", is_ip);
+        let schema = options.build(&method.params).expect("a schema");
+        let properties = method.params["properties"].as_object().cloned().unwrap_or_default();
+        for _ in 0..300 {
+            let params = draw(&properties, &mut random);
+            let parsed = methods.check(method.name, Some(&params));
+            assert_eq!(schema.is_valid(&params), parsed.is_ok(), "{}: {params}: {parsed:?}", method.name);
+        }
+    }
+}
+
+/// Some of the properties, mostly of their type, and now and then one that there is not.
+fn draw(properties: &Map<String, Value>, random: &mut TestRunner) -> Value {
+    let mut params = Map::new();
+    for (name, schema) in properties {
+        if random.rng().random_ratio(3, 4) {
+            params.insert(name.clone(), draw_value(schema, random));
+        }
+    }
+    if random.rng().random_ratio(1, 20) {
+        params.insert("another".into(), 1.into());
+    }
+    params.into()
+}
+
+fn draw_value(schema: &Value, random: &mut TestRunner) -> Value {
+    if random.rng().random_ratio(1, 20) {
+        let values = [json!(null), json!("x"), json!(-1), json!(true), json!([1]), json!({}), json!(1.5)];
+        return values[random.rng().random_range(0..values.len())].clone();
+    }
+    let choices = schema["enum"].as_array().or(schema["anyOf"].as_array()).or(schema["oneOf"].as_array());
+    if let Some(choices) = choices {
+        let choice = &choices[random.rng().random_range(0..choices.len())];
+        return if choice.is_object() { draw_value(choice, random) } else { choice.clone() };
+    }
+    if let Some(constant) = schema.get("const") {
+        return constant.clone();
+    }
+    let kind = match &schema["type"] {
+        Value::Array(kinds) => &kinds[random.rng().random_range(0..kinds.len())],
+        kind => kind,
+    };
+    match kind.as_str().unwrap_or_default() {
+        "integer" => random.rng().random_range(0..200).into(),
+        "boolean" => random.rng().random_bool(0.5).into(),
+        "string" => match schema["format"].as_str() {
+            Some("uuid") => "6b29fc40-ca47-1067-b31d-00dd010662da".into(),
+            Some("ip") => "::1".into(),
+            _ => "0a1b".into(),
+        },
+        "array" => json!([draw_value(&schema["items"], random)]),
+        "object" => json!({"a": "b"}),
+        _ => Value::Null,
+    }
 }

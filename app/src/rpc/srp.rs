@@ -6,9 +6,7 @@ pub(crate) mod target_port_groups;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use bdev::Bdev;
 use fabric::ListenerState;
 use rpc::{NoParams, RpcError};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -17,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use transport_srp::TargetOptions;
 
-use lun::LunParams;
+use lun::{TargetLun, exported_bdev};
 
 use super::{Methods, admin_error};
 use crate::appliance::Appliance;
@@ -137,19 +135,18 @@ fn delete_target(appliance: &mut Appliance, params: Name) -> Result<bool, RpcErr
     Ok(true)
 }
 
-fn add_lun(appliance: &mut Appliance, params: LunParams) -> Result<u16, RpcError> {
-    let (target, bdev) = (params.target()?, exported_bdev(appliance, &params)?);
+fn add_lun(appliance: &mut Appliance, TargetLun { target, bdev_name, params }: TargetLun) -> Result<u16, RpcError> {
+    let bdev = exported_bdev(appliance, &bdev_name)?;
     appliance.controller.add_lun(&target, &bdev, &params.options()?).map_err(admin_error)
 }
 
-fn replace_lun(appliance: &mut Appliance, params: LunParams) -> Result<bool, RpcError> {
-    let (target, lun, bdev) = (params.target()?, params.replaced()?, exported_bdev(appliance, &params)?);
+fn replace_lun(
+    appliance: &mut Appliance,
+    TargetLun { target, bdev_name, params }: TargetLun,
+) -> Result<bool, RpcError> {
+    let (lun, bdev) = (params.replaced()?, exported_bdev(appliance, &bdev_name)?);
     appliance.controller.replace_lun(&target, lun, &bdev, &params.options()?).map_err(admin_error)?;
     Ok(true)
-}
-
-fn exported_bdev(appliance: &Appliance, params: &LunParams) -> Result<Arc<Bdev>, RpcError> {
-    params.bdev(appliance)?.ok_or_else(|| RpcError::invalid_params("bdev_name: which one is to be exported?"))
 }
 
 #[derive(Deserialize, JsonSchema)]

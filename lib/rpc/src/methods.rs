@@ -36,6 +36,7 @@ struct Method<Ctx> {
     summary: &'static str,
     params: SchemaOf,
     result: SchemaOf,
+    check: fn(Option<&Value>) -> Result<(), RpcError>,
     handler: Handler<Ctx>,
 }
 
@@ -121,13 +122,14 @@ impl<Ctx> Methods<Ctx> {
         );
     }
 
-    fn insert<P: JsonSchema, R: JsonSchema>(
+    fn insert<P: DeserializeOwned + JsonSchema, R: JsonSchema>(
         &mut self,
         name: &'static str,
         summary: &'static str,
         handler: Handler<Ctx>,
     ) {
-        let method = Method { summary, params: P::json_schema, result: R::json_schema, handler };
+        let check = |params: Option<&Value>| parse_params::<P>(params).map(drop);
+        let method = Method { summary, params: P::json_schema, result: R::json_schema, check, handler };
         assert!(self.table.insert(name, method).is_none(), "RPC method {name} added twice");
     }
 
@@ -164,6 +166,15 @@ impl<Ctx> Methods<Ctx> {
     /// The names of all methods, sorted.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.table.keys().copied()
+    }
+
+    /// Whether there is such a method and it takes such parameters, without running it.
+    ///
+    /// # Errors
+    /// -32601 and -32602, as [`Self::dispatch`] would answer.
+    pub fn check(&self, name: &str, params: Option<&Value>) -> Result<(), RpcError> {
+        let method = self.table.get(name).ok_or_else(|| RpcError::method_not_found(name))?;
+        (method.check)(params)
     }
 
     /// All methods, sorted by name.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use transport_srp::{InitiatorGroup, MappedLunInfo, Pattern};
 
-use super::lun::LunParams;
+use super::lun::GroupLun;
 use super::{Name, admin_error};
 use crate::appliance::Appliance;
 use crate::rpc::Methods;
@@ -96,14 +96,14 @@ fn remove_initiator(appliance: &mut Appliance, params: Initiator) -> Result<bool
     Ok(true)
 }
 
-fn add_lun(appliance: &mut Appliance, params: LunParams) -> Result<u16, RpcError> {
-    let (group, bdev) = (params.group()?, params.bdev(appliance)?);
+fn add_lun(appliance: &mut Appliance, GroupLun { group, params }: GroupLun) -> Result<u16, RpcError> {
+    let bdev = params.bdev(appliance)?;
     let source = params.source(bdev.as_ref())?;
     appliance.controller.group_add_lun(&group, source, &params.options()?).map_err(admin_error)
 }
 
-fn replace_lun(appliance: &mut Appliance, params: LunParams) -> Result<bool, RpcError> {
-    let (group, lun, bdev) = (params.group()?, params.replaced()?, params.bdev(appliance)?);
+fn replace_lun(appliance: &mut Appliance, GroupLun { group, params }: GroupLun) -> Result<bool, RpcError> {
+    let (lun, bdev) = (params.replaced()?, params.bdev(appliance)?);
     let source = params.source(bdev.as_ref())?;
     appliance.controller.group_replace_lun(&group, lun, source, &params.options()?).map_err(admin_error)?;
     Ok(true)

@@ -49,10 +49,9 @@ struct Create {
     name: String,
     /// TARGET PORT GROUP, 1 to 65535; left out: the lowest free one.
     id: Option<u16>,
-    /// optimized, non_optimized, standby, unavailable or offline.
+    /// The access state.
     #[serde(default)]
-    #[schemars(with = "String")]
-    state: AccessState,
+    state: State,
     /// Whether initiators should prefer its paths (PREF).
     #[serde(default)]
     preferred: bool,
@@ -64,13 +63,37 @@ struct Create {
     explicit: bool,
 }
 
+/// A state that a group can be set to.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    #[default]
+    Optimized,
+    NonOptimized,
+    Standby,
+    Unavailable,
+    Offline,
+}
+
+impl From<State> for AccessState {
+    fn from(state: State) -> AccessState {
+        match state {
+            State::Optimized => AccessState::Optimized,
+            State::NonOptimized => AccessState::NonOptimized,
+            State::Standby => AccessState::Standby,
+            State::Unavailable => AccessState::Unavailable,
+            State::Offline => AccessState::Offline,
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }
 
 fn create(appliance: &mut Appliance, params: Create) -> Result<bool, RpcError> {
     let Create { name, id, state, preferred, implicit, explicit } = params;
-    let options = PortGroupOptions { id, state, preferred, modes: AccessModes { implicit, explicit } };
+    let options = PortGroupOptions { id, state: state.into(), preferred, modes: AccessModes { implicit, explicit } };
     appliance.controller.create_port_group(&name, &options).map_err(admin_error)?;
     Ok(true)
 }
@@ -104,9 +127,8 @@ fn remove_target(appliance: &mut Appliance, params: Member) -> Result<bool, RpcE
 struct SetState {
     /// Name of the group.
     group: String,
-    /// optimized, non_optimized, standby, unavailable or offline.
-    #[schemars(with = "Option<String>")]
-    state: Option<AccessState>,
+    /// The access state.
+    state: Option<State>,
     /// For the unit on this bdev only.
     bdev_name: Option<String>,
     /// Whether initiators should prefer its paths (PREF).
@@ -124,7 +146,7 @@ fn set_state(appliance: &mut Appliance, params: SetState) -> Result<bool, RpcErr
         return Err(RpcError::invalid_params("state: bdev_name and transition_ms are about a state; give one"));
     }
     let change = StateChange {
-        state: params.state,
+        state: params.state.map(AccessState::from),
         bdev: params.bdev_name.as_deref(),
         preferred: params.preferred,
         transition: Duration::from_millis(params.transition_ms.into()),

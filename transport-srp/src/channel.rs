@@ -31,6 +31,7 @@ use crate::session::{ChannelId, LunMap};
 use crate::slab::Key;
 use crate::statistics::ChannelStatistics;
 use crate::tags::Tags;
+use crate::trace::event::Whose;
 use crate::wire::iu::{self, Iu, IuError};
 use crate::wire::rsp;
 
@@ -60,6 +61,7 @@ pub(crate) enum Farewell {
 /// One queue pair with its login.
 pub(crate) struct Channel {
     pub(crate) id: ChannelId,
+    pub(crate) whose: Whose,
     pub(crate) fabric: usize,
     pub(crate) qp: QpIndex,
     pub(crate) state: ChannelState,
@@ -108,6 +110,7 @@ impl PollGroup {
         let slots = limits::command_slots(start.credits) as usize;
         let channel = Channel {
             id: start.channel,
+            whose: Whose::new(start.nexus.session, start.channel),
             fabric: start.fabric,
             qp,
             state: ChannelState::Live,
@@ -127,6 +130,7 @@ impl PollGroup {
             credit_request_open: false,
             failure: None,
         };
+        self.tracer.channel_started(self.now, &channel);
         let key = self.channels.insert(channel);
         let needed: usize =
             self.channels.iter().map(|(_, channel)| limits::command_slots(channel.credits) as usize).sum();
@@ -176,8 +180,9 @@ impl PollGroup {
             return self.fail_channel(key, ChannelFailure::CreditOverrun);
         }
         channel.credits_used += 1;
-        let view = Rc::clone(&channel.view);
-        let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
+        let mut command = Command::new(key, request, Some(buf), Rc::clone(&channel.view));
+        self.tracer.received(self.now, channel.whose, &mut command);
+        let command = self.insert_command(key, command);
         match request {
             Request::Command(_) if !self.take_tag(key, command) => self.overlap(command),
             Request::Command(_) => self.admit(command),
@@ -258,6 +263,7 @@ impl PollGroup {
         }
         channel.state = ChannelState::Failed;
         channel.failure = Some(reason);
+        self.tracer.channel_failed(self.now, channel, reason);
         let id = channel.id;
         self.leave_commands(key);
         self.send(ToControl::ChannelFailed { channel: id, reason });
@@ -319,6 +325,7 @@ impl PollGroup {
             }
             ChannelState::Ending if idle && self.fabrics[channel.fabric].group.outstanding(channel.qp) == 0 => {
                 let (fabric, qp, id) = (channel.fabric, channel.qp, channel.id);
+                self.tracer.channel_stopped(self.now, channel.whose);
                 self.channels.remove(key);
                 self.fabrics[fabric].owners[qp.0 as usize] = None;
                 let queue_pair = self.fabrics[fabric].group.release(qp);

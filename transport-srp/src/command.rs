@@ -38,6 +38,7 @@ use crate::respond::{self, Reply};
 use crate::session::{LunEntry, LunMap, Nexus, UnitId};
 use crate::slab::Key;
 use crate::task_set::Place;
+use crate::trace::slow::Timing;
 use crate::transfer::{self, Cursor, Descriptors};
 use crate::wire::cmd::{self, DataBuffer, TaskAttribute};
 use crate::wire::{Tag, tmf};
@@ -151,6 +152,7 @@ pub(crate) struct Command {
     /// An action that waits for a resource.
     pub(crate) parked: Option<Action>,
     pub(crate) place: Place,
+    pub(crate) timing: Timing,
     pub(crate) reply: Option<Reply>,
     /// The commands are gone that its end took with it.
     pub(crate) has_cleared: bool,
@@ -203,6 +205,7 @@ impl Command {
             stage: Stage::Arrived,
             parked: None,
             place: Place::default(),
+            timing: Timing::default(),
             reply: None,
             has_cleared: false,
             abort: None,
@@ -261,6 +264,7 @@ impl Command {
     pub(crate) fn early_answer(&self, channel: Key<Channel>, receive: Option<Buf>) -> Command {
         let mut answer = Command::new(channel, self.request, receive, Rc::clone(&self.view));
         answer.job = self.job.clone();
+        answer.timing = self.timing;
         answer
     }
 
@@ -331,6 +335,20 @@ impl Command {
         &self.view.nexus
     }
 
+    pub(crate) fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Sense data that a SCSI device made.
+    pub(crate) fn device_sense(&self) -> &[u8] {
+        &self.sense
+    }
+
+    /// Bytes that the CDB takes from the initiator.
+    pub(crate) fn data_out_len(&self) -> u32 {
+        self.job.as_ref().map_or(0, Job::data_out_len)
+    }
+
     /// The task attribute of a command.
     pub(crate) fn attribute(&self) -> Option<TaskAttribute> {
         match &self.request {
@@ -379,9 +397,8 @@ impl Command {
         let reply = self.reply.as_ref().unwrap_or(&task_aborted);
         match &self.request {
             Request::Command(command) => {
-                let data_out_len = self.job.as_ref().map_or(0, Job::data_out_len);
                 let descriptor_sense = self.unit().is_some_and(|entry| entry.logical_unit.descriptor_sense());
-                respond::command(reply, command, data_out_len, &self.sense, descriptor_sense, delta, out)
+                respond::command(reply, command, self.data_out_len(), &self.sense, descriptor_sense, delta, out)
             }
             Request::Management(management) => {
                 let Reply::Management(status) = reply else { unreachable!("task management is answered as such") };

@@ -24,6 +24,7 @@ use crate::login::{self, Grant, Policy, Refusal};
 use crate::messages::{ChannelFailure, ChannelStart, ToGroup};
 use crate::session::{ChannelId, LunEntry, LunMap, Nexus, SessionId, UnitId};
 use crate::statistics::ChannelStatistics;
+use crate::trace::event::Whose;
 use crate::wire::login::{LoginRequest, MultiChannelAction, RejectReason};
 use crate::wire::port_id::PortId;
 
@@ -203,9 +204,12 @@ impl Controller {
         };
         entry.state = ConnectionState::Accepted;
         let (fabric, connection, peer, login) = (entry.fabric, entry.connection, entry.peer, entry.login);
+        let session = entry.session;
         match self.fabrics[fabric].accept(connection, &parameters) {
             Ok(()) => {
                 self.counts.accepted += 1;
+                let whose = session.map(|session| Whose::new(session, channel)).unwrap_or_default();
+                self.traces.control.login(self.now, whose, login.initiator_port_id);
                 if self.comings.allows(self.now) {
                     let (initiator, target) = (login.initiator_port_id, login.target_port_id);
                     let (channel, reads) = (channel.0, parameters.reads_max);
@@ -452,6 +456,8 @@ impl Controller {
         refusal: &Refusal,
     ) {
         self.counts.refused += 1;
+        let initiator = login.map(|login| login.initiator_port_id).unwrap_or_default();
+        self.traces.control.login_refused(self.now, initiator, refusal.reason as u32);
         if self.refusals.allows(self.now) {
             let initiator = login.map(|login| login.initiator_port_id.to_string()).unwrap_or_default();
             tracing::warn!(initiator, peer = %request.peer, reason = %format_args!("{:#x}", refusal.reason as u32), "login refused: {}", refusal.why);
@@ -464,6 +470,7 @@ impl Controller {
     fn reject_channel(&mut self, channel: ChannelId, refusal: &Refusal) {
         let Some(entry) = self.connections.get(&channel) else { return };
         self.counts.refused += 1;
+        self.traces.control.login_refused(self.now, entry.login.initiator_port_id, refusal.reason as u32);
         if self.refusals.allows(self.now) {
             let (initiator, reason) = (entry.login.initiator_port_id, refusal.reason as u32);
             tracing::warn!(%initiator, peer = %entry.peer, reason = %format_args!("{reason:#x}"), "login refused: {}", refusal.why);
@@ -482,6 +489,7 @@ impl Controller {
             session.channels.retain(|&other| other != channel);
             session.nexus.set_channels(session.channels.len());
             if session.channels.is_empty() {
+                self.traces.control.session_ended(self.now, Whose::new(id, channel), session.initiator);
                 if self.comings.allows(self.now) {
                     let (initiator, target) = (session.initiator, &session.target);
                     tracing::info!(session = id.0, %initiator, target, "session ended");

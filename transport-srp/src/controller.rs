@@ -22,6 +22,7 @@ use crate::messages::{AbortScope, ToControl, ToGroup};
 use crate::poll_group::PollGroupSeed;
 use crate::session::{ChannelId, SessionId, UnitId};
 use crate::target::{Target, Units};
+use crate::trace::Traces;
 use crate::wire::Tag;
 use crate::wire::tmf::{TmfFunction, TmfStatus};
 
@@ -32,11 +33,20 @@ pub struct ControllerOptions {
     pub credits: u32,
     /// Buffers of each poll group.
     pub memory: MemoryOptions,
+    /// Events that each poll group keeps for [`Controller::trace_events`], rounded up to a power of two; 0: none.
+    pub trace_events: usize,
+    /// Commands that take longer are kept for [`Controller::slow_commands`]; `None`: none.
+    pub slow_threshold: Option<Duration>,
 }
 
 impl Default for ControllerOptions {
     fn default() -> Self {
-        ControllerOptions { credits: limits::CREDITS_DEFAULT, memory: MemoryOptions::default() }
+        ControllerOptions {
+            credits: limits::CREDITS_DEFAULT,
+            memory: MemoryOptions::default(),
+            trace_events: limits::TRACE_EVENTS_DEFAULT,
+            slow_threshold: None,
+        }
     }
 }
 
@@ -68,6 +78,7 @@ pub struct Controller {
     pub(crate) access: crate::alua::Access,
     /// Where units keep what is to survive a restart.
     pub(crate) store: Option<Box<dyn Store>>,
+    pub(crate) traces: Traces,
     inbox: Receiver<ToControl>,
     /// To itself, for threads of its own.
     outbox: Sender<ToControl>,
@@ -129,7 +140,8 @@ impl Controller {
         let (outbox, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
         let (mut groups, mut seeds) = (Vec::new(), Vec::new());
         let board = Board::new(reactors.iter().map(|(waker, _)| waker.clone()).collect());
-        for (number, (waker, region)) in (0..).zip(reactors) {
+        let (traces, tracers) = Traces::new(reactors.len(), options.trace_events, options.slow_threshold);
+        for ((number, (waker, region)), tracer) in (0..).zip(reactors).zip(tracers) {
             let (sender, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
             for fabric in &mut fabrics {
                 fabric.add_region(Arc::clone(&region));
@@ -141,6 +153,7 @@ impl Controller {
                 region,
                 memory: options.memory,
                 board: Arc::clone(&board),
+                tracer,
                 inbox,
                 outbox: outbox.clone(),
             });
@@ -168,6 +181,7 @@ impl Controller {
             exchanges: Vec::new(),
             access: Default::default(),
             store: None,
+            traces,
             inbox,
             outbox,
         };
@@ -198,6 +212,7 @@ impl Controller {
         self.check_time_limits();
         self.check_resets();
         self.check_transitions();
+        self.collect_slow_commands();
         for group in &mut self.groups {
             group.send_unsent();
         }
@@ -430,7 +445,7 @@ pub(crate) struct LogLimit {
 }
 
 impl LogLimit {
-    fn new(most: u32, period: Duration) -> LogLimit {
+    pub(crate) fn new(most: u32, period: Duration) -> LogLimit {
         LogLimit { most, period, since: Instant::default(), count: 0 }
     }
 

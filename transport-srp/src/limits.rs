@@ -50,6 +50,12 @@ pub const DEVICE_DEPTH: usize = 1024;
 /// Completions taken from a fabric, and from each device, per round, so that no source starves the others.
 pub const COMPLETIONS_PER_ROUND: usize = 256;
 
+/// Events of the trace that each poll group keeps unless configured otherwise: four for a command, so the last thousand of them, in 192 KiB.
+pub const TRACE_EVENTS_DEFAULT: usize = 4096;
+
+/// Most events that it may keep: 48 MiB.
+pub const TRACE_EVENTS_MAX: usize = 1 << 20;
+
 /// Messages from the control plane taken per round.
 pub const MESSAGES_PER_ROUND: usize = 32;
 

@@ -127,6 +127,7 @@ impl PollGroup {
     fn abort(&mut self, key: Key<Command>, order: Key<Order>, abort: Abort, same_channel: bool) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let Some(channel) = command.channel else { return };
+        self.tracer.aborted(self.now, command, abort == Abort::WithStatus);
         if let Some(channel) = self.channels.get(channel) {
             channel.statistics.aborts.increment();
         }
@@ -163,7 +164,7 @@ impl PollGroup {
     /// The device keeps the command, or it goes on in the background; its initiator gets the credit, and the status if one is due.
     fn abort_executing(&mut self, key: Key<Command>, channel: Key<Channel>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        let tag = command.tag();
+        let (tag, timing) = (command.tag(), command.timing);
         let receive = self.orphan(key).or_else(|| self.memory.receives.get());
         let Some(entry) = self.channels.get(channel) else { return };
         let within = entry.orphans <= limits::orphans(entry.credits);
@@ -171,7 +172,8 @@ impl PollGroup {
             (Some(receive), Abort::Silent) if within => self.earn_credit(channel, receive),
             (Some(receive), Abort::WithStatus) if within => {
                 let view = PollGroup::view(entry);
-                let answer = Command::new(channel, Request::Answer(tag), Some(receive), view);
+                let mut answer = Command::new(channel, Request::Answer(tag), Some(receive), view);
+                answer.timing = timing;
                 let answer = self.insert_command(channel, answer);
                 if let Some(action) = self.commands.get_mut(answer).map(|command| command.answer(Reply::TaskAborted)) {
                     self.carry_out(answer, action);

@@ -37,9 +37,10 @@ pub(crate) enum Queue {
 impl PollGroup {
     /// Feeds an event to a command and carries out what it asks for.
     pub(crate) fn run(&mut self, key: Key<Command>, event: Event) {
-        if let Some(action) = self.commands.get_mut(key).map(|command| command.handle(event)) {
-            self.carry_out(key, action);
-        }
+        let Some(command) = self.commands.get_mut(key) else { return };
+        command.timing.go_on(command.stage, self.now.0);
+        let action = command.handle(event);
+        self.carry_out(key, action);
     }
 
     /// Carries an action out, and what follows from it, as far as possible without waiting.
@@ -171,6 +172,7 @@ impl PollGroup {
                 #[cfg(test)]
                 crate::tests::witness::submitted(self.number, key, unit_id, extent);
                 command.executing_on = on;
+                self.tracer.submitted(self.now, command, op, lba, blocks);
                 if !std::mem::replace(busy, true) {
                     self.busy_units.push(unit_id);
                 }
@@ -226,6 +228,7 @@ impl PollGroup {
             IoBuf::new(buf, 0..len)
         });
         command.stage = Stage::Responding;
+        self.tracer.answered(self.now, command);
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
         self.leave_task_set(key, false);
         Performed::Started
@@ -234,6 +237,7 @@ impl PollGroup {
     fn park(&mut self, key: Key<Command>, action: Action, queue: Queue) {
         let Some(command) = self.commands.get_mut(key) else { return };
         command.parked = Some(action);
+        command.timing.park(queue);
         let channel = command.channel.and_then(|channel| self.channels.get_mut(channel));
         match queue {
             Queue::Table => self.table_waiters.push_back(key),
@@ -255,7 +259,10 @@ impl PollGroup {
 
     /// Takes a parked action back; `None` if the command is gone, or was resumed by somebody else.
     pub(crate) fn unpark(&mut self, key: Key<Command>) -> Option<Action> {
-        self.commands.get_mut(key)?.parked.take()
+        let command = self.commands.get_mut(key)?;
+        let action = command.parked.take()?;
+        command.timing.go_on(command.stage, self.now.0);
+        Some(action)
     }
 
     /// Lets the commands that wait for send slots try again, in their order.
@@ -312,7 +319,10 @@ impl PollGroup {
             }
             Some(_) if !self.is_serving(channel) => self.finish(key),
             Some((_, Some(abort))) => self.finish_aborted(key, abort),
-            Some((_, None)) => self.carry_out(key, Action::Deliver(data)),
+            Some((stage, None)) => {
+                self.commands.get_mut(key).into_iter().for_each(|command| command.timing.go_on(stage, self.now.0));
+                self.carry_out(key, Action::Deliver(data));
+            }
         }
         self.resume_senders(channel);
     }
@@ -322,6 +332,7 @@ impl PollGroup {
         #[cfg(test)]
         crate::tests::witness::executed(self.number, key);
         let Some(command) = self.commands.get(key) else { return };
+        self.tracer.done(self.now, command, result);
         let peer = command.executing_on.and(command.executing_unit()).map(|entry| entry.unit);
         self.go_on(key, data, result);
         if let Some(peer) = peer
@@ -360,6 +371,9 @@ impl PollGroup {
     pub(crate) fn finish(&mut self, key: Key<Command>) {
         self.leave_task_set(key, false);
         let Some(command) = self.commands.remove(key) else { return };
+        if command.stage != Stage::Responding && command.channel.is_some() {
+            self.tracer.gave_up(self.now, &command);
+        }
         if let Some(channel) = command.channel {
             self.unlist_command(channel, command.position);
         }
@@ -379,6 +393,7 @@ impl PollGroup {
     /// An aborted command came to rest with nothing of it under way.
     pub(crate) fn finish_aborted(&mut self, key: Key<Command>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
+        command.timing.go_on(command.stage, self.now.0);
         if command.receive.is_none() {
             // It had its data where they arrived, and the buffer went with the action that it waited for.
             command.receive = self.memory.receives.get();
@@ -403,6 +418,9 @@ impl PollGroup {
         let command = self.commands.get_mut(key)?;
         let channel = command.channel?;
         let receive = command.receive.take();
+        if !command.runs_on() {
+            self.tracer.gave_up(self.now, command);
+        }
         command.abandon_job();
         if let Some(unit) = command.executing_unit()
             && !command.runs_on()

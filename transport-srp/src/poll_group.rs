@@ -20,6 +20,7 @@ use crate::memory::{Memory, MemoryOptions};
 use crate::messages::{ToControl, ToGroup};
 use crate::session::{ChannelId, UnitId};
 use crate::slab::{Key, Slab};
+use crate::trace::Tracer;
 
 /// One reactor's share of the target; a [`Poller`].
 pub struct PollGroup {
@@ -52,6 +53,7 @@ pub struct PollGroup {
     pub(crate) ending: Vec<Key<Channel>>,
     pub(crate) segments: Segments,
     pub(crate) now: Instant,
+    pub(crate) tracer: Tracer,
     /// Tests: what is at the devices stays there.
     #[cfg(test)]
     pub(crate) devices_held: bool,
@@ -96,6 +98,7 @@ pub struct PollGroupSeed {
     pub(crate) region: Arc<Region>,
     pub(crate) memory: MemoryOptions,
     pub(crate) board: Arc<Board>,
+    pub(crate) tracer: Tracer,
     pub(crate) inbox: Receiver<ToGroup>,
     pub(crate) outbox: Sender<ToControl>,
 }
@@ -123,6 +126,7 @@ impl PollGroupSeed {
             ending: Vec::new(),
             segments: Segments::new(),
             now: Instant::default(),
+            tracer: self.tracer,
             #[cfg(test)]
             devices_held: false,
             #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::appliance::Appliance;
 use crate::rpc::Methods;
 use crate::rpc::bdev::statistics;
 use crate::rpc::srp::{addressing_name, initiator_groups, target_port_groups};
+use crate::rpc::trace;
 
 /// One request of a configuration.
 #[derive(Debug, Clone)]
@@ -179,6 +180,7 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
         }
     }
     config.extend(initiator_groups::save(appliance, identity));
+    config.extend(trace::save(appliance));
     config.extend(ejected);
     config.extend(target_port_groups::save(appliance));
     for listener in appliance.controller.listeners() {

@@ -56,9 +56,25 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 20_000, value_name = "MICROSECONDS")]
     pub(crate) stall_us: u64,
 
+    /// Recent events that each reactor keeps for srpt_trace_dump: a power of two, four events for a command; 0 keeps none
+    #[arg(long, default_value_t = transport_srp::limits::TRACE_EVENTS_DEFAULT, value_name = "NUMBER", value_parser = parse_trace_events)]
+    pub(crate) trace_events: usize,
+
+    /// Commands that take longer are kept for srpt_get_slow_commands, and logged; 0: none
+    #[arg(long, default_value_t = 0, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(..=86_400_000_000))]
+    pub(crate) slow_us: u64,
+
     /// What to log: error, warn, info, debug or trace
     #[arg(short = 'L', long = "log-level", default_value = "info", value_name = "LEVEL")]
     pub(crate) log_level: tracing::Level,
+}
+
+fn parse_trace_events(text: &str) -> Result<usize, String> {
+    let most = transport_srp::limits::TRACE_EVENTS_MAX;
+    match text.parse::<usize>() {
+        Ok(number) if number == 0 || number.is_power_of_two() && number <= most => Ok(number),
+        _ => Err(format!("write 0, or a power of two up to {most}")),
+    }
 }
 
 /// How packets pass.

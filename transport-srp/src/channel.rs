@@ -135,6 +135,7 @@ impl PollGroup {
         let needed: usize =
             self.channels.iter().map(|(_, channel)| limits::command_slots(channel.credits) as usize).sum();
         self.commands.reserve(needed + self.commands.len());
+        self.tracer.reserve(self.commands.capacity());
         for waiters in [&mut self.table_waiters, &mut self.data_waiters, &mut self.device_waiters] {
             waiters.reserve(needed);
         }
@@ -180,9 +181,11 @@ impl PollGroup {
             return self.fail_channel(key, ChannelFailure::CreditOverrun);
         }
         channel.credits_used += 1;
-        let mut command = Command::new(key, request, Some(buf), Rc::clone(&channel.view));
-        self.tracer.received(self.now, channel.whose, &mut command);
-        let command = self.insert_command(key, command);
+        let (view, whose) = (Rc::clone(&channel.view), channel.whose);
+        let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
+        if let Some(entry) = self.commands.get_mut(command) {
+            self.tracer.received(self.now, whose, command, entry);
+        }
         match request {
             Request::Command(_) if !self.take_tag(key, command) => self.overlap(command),
             Request::Command(_) => self.admit(command),

@@ -38,7 +38,7 @@ impl PollGroup {
     /// Feeds an event to a command and carries out what it asks for.
     pub(crate) fn run(&mut self, key: Key<Command>, event: Event) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        command.timing.go_on(command.stage, self.now.0);
+        self.tracer.goes_on(self.now, key, command.stage);
         let action = command.handle(event);
         self.carry_out(key, action);
     }
@@ -228,7 +228,7 @@ impl PollGroup {
             IoBuf::new(buf, 0..len)
         });
         command.stage = Stage::Responding;
-        self.tracer.answered(self.now, command);
+        self.tracer.answered(self.now, key, command);
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
         self.leave_task_set(key, false);
         Performed::Started
@@ -237,7 +237,7 @@ impl PollGroup {
     fn park(&mut self, key: Key<Command>, action: Action, queue: Queue) {
         let Some(command) = self.commands.get_mut(key) else { return };
         command.parked = Some(action);
-        command.timing.park(queue);
+        self.tracer.parked(key, queue);
         let channel = command.channel.and_then(|channel| self.channels.get_mut(channel));
         match queue {
             Queue::Table => self.table_waiters.push_back(key),
@@ -261,7 +261,7 @@ impl PollGroup {
     pub(crate) fn unpark(&mut self, key: Key<Command>) -> Option<Action> {
         let command = self.commands.get_mut(key)?;
         let action = command.parked.take()?;
-        command.timing.go_on(command.stage, self.now.0);
+        self.tracer.goes_on(self.now, key, command.stage);
         Some(action)
     }
 
@@ -320,7 +320,7 @@ impl PollGroup {
             Some(_) if !self.is_serving(channel) => self.finish(key),
             Some((_, Some(abort))) => self.finish_aborted(key, abort),
             Some((stage, None)) => {
-                self.commands.get_mut(key).into_iter().for_each(|command| command.timing.go_on(stage, self.now.0));
+                self.tracer.goes_on(self.now, key, stage);
                 self.carry_out(key, Action::Deliver(data));
             }
         }
@@ -372,7 +372,7 @@ impl PollGroup {
         self.leave_task_set(key, false);
         let Some(command) = self.commands.remove(key) else { return };
         if command.stage != Stage::Responding && command.channel.is_some() {
-            self.tracer.gave_up(self.now, &command);
+            self.tracer.gave_up(self.now, key, &command);
         }
         if let Some(channel) = command.channel {
             self.unlist_command(channel, command.position);
@@ -393,7 +393,7 @@ impl PollGroup {
     /// An aborted command came to rest with nothing of it under way.
     pub(crate) fn finish_aborted(&mut self, key: Key<Command>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        command.timing.go_on(command.stage, self.now.0);
+        self.tracer.goes_on(self.now, key, command.stage);
         if command.receive.is_none() {
             // It had its data where they arrived, and the buffer went with the action that it waited for.
             command.receive = self.memory.receives.get();
@@ -419,7 +419,7 @@ impl PollGroup {
         let channel = command.channel?;
         let receive = command.receive.take();
         if !command.runs_on() {
-            self.tracer.gave_up(self.now, command);
+            self.tracer.gave_up(self.now, key, command);
         }
         command.abandon_job();
         if let Some(unit) = command.executing_unit()

@@ -10,11 +10,11 @@
 //! instruction, and no clock but the one that its round began with. So events of one round have one time; within a reactor they stand in
 //! the order in which they happened, between reactors only time tells.
 //!
-//! The same places are USDT probes of the provider `srpt` (docs/tracing.md): an instruction that does nothing until a tracer puts a
-//! breakpoint there.
+//! Where a command's events are written there are USDT probes, too, of the provider `srpt` (docs/tracing.md): an instruction that does nothing
+//! until a tracer puts a breakpoint there. Without a ring they are not passed.
 //!
-//! Slow commands are judged when they are answered, or end without an answer. Only while there is a threshold do commands tell their waiting times
-//! apart (`slow.rs`); one that arrived before is judged, but all of its parts are zero.
+//! Slow commands are judged when they are answered, or end without an answer. Only while there is a threshold are their waiting times told
+//! apart (`slow.rs`); of one that arrived before, what it waited for then is charged to what it waited for last.
 //!
 //! What it costs stands in docs/performance.md.
 
@@ -27,18 +27,20 @@ use std::sync::Arc;
 
 use bdev::{IoError, Op};
 use mem::Buf;
+use probe::probe;
 use reactor::Instant;
 use scsi::{Address, Ending, ScsiStatus};
 
 use crate::channel::Channel;
-use crate::command::{Command, Request};
+use crate::command::{Command, Request, Stage};
 use crate::messages::ChannelFailure;
+use crate::perform::Queue;
 use crate::respond::{self, Reply};
+use crate::slab::Key;
 use crate::wire::PortId;
-use crate::wire::tmf::TaskManagement;
-use event::{ChannelDeath, NO_LUN, Sense, Whose, cdb_words, tag_word, words};
+use event::{ChannelDeath, NO_LUN, Sense, Whose, cdb_bytes, cdb_words, tag_word, words};
 use ring::{Reader, Writer, ring};
-use slow::{End, Threshold, Timing};
+use slow::{End, Ended, Split, Threshold, Timing};
 
 pub(crate) use inspect::Traces;
 
@@ -53,6 +55,8 @@ pub(crate) struct Tracer {
     events: Option<Writer<{ event::WORDS }>>,
     slow: Writer<{ slow::WORDS }>,
     threshold: Arc<Threshold>,
+    /// By the slot of the command; kept while there is a threshold.
+    splits: Vec<Split>,
 }
 
 /// The other end of a [`Tracer`].
@@ -67,8 +71,13 @@ impl Tracer {
     pub(crate) fn new(events: usize, threshold: Arc<Threshold>) -> (Tracer, TracerReader) {
         let (writer, reader) = Some(events).filter(|&events| events > 0).map(ring).unzip();
         let (slow_writer, slow_reader) = ring(SLOW_SLOTS);
-        let tracer = Tracer { events: writer, slow: slow_writer, threshold };
+        let tracer = Tracer { events: writer, slow: slow_writer, threshold, splits: Vec::new() };
         (tracer, TracerReader { events: reader, slow: slow_reader })
+    }
+
+    /// Makes room for so many commands.
+    pub(crate) fn reserve(&mut self, commands: usize) {
+        self.splits.resize(commands.max(self.splits.len()), Split::default());
     }
 
     #[inline]
@@ -80,90 +89,137 @@ impl Tracer {
 
     /// A request arrived.
     #[inline]
-    pub(crate) fn received(&mut self, now: Instant, whose: Whose, command: &mut Command) {
-        let is_split = self.threshold.ns() != u64::MAX;
-        let mut cdb = [0; 2];
-        match &command.request {
-            Request::Command(request) => {
-                cdb = cdb_words(request.cdb(command.receive.as_ref().map_or(&[], Buf::bytes)));
-                let data_bytes = request.data_out.len().max(request.data_in.len());
-                let (tag, lun) = (tag_word(request.tag), lun_of(command.address()));
-                probe::probe!(srpt, command_start, whose.session_bits(), whose.channel_bits(), tag, lun, cdb[0] & 0xff);
-                self.write(now, whose, tag, words::received(lun, data_bytes, cdb));
-            }
-            Request::Management(management) => self.task_management(now, whose, management),
-            Request::Answer(_) => {}
+    pub(crate) fn received(&mut self, now: Instant, whose: Whose, key: Key<Command>, command: &mut Command) {
+        command.timing = Timing { whose, arrived_ns: now.0, tag: tag_word(command.tag()) };
+        if self.events.is_some() || self.threshold.is_set() {
+            self.note_received(now, key, command);
         }
-        command.timing = Timing::new(whose, now.0, cdb, is_split);
     }
 
-    #[cold]
-    fn task_management(&mut self, now: Instant, whose: Whose, management: &TaskManagement) {
-        let function = management.function.map_or_else(|code| code, |function| function as u8);
-        let lun = lun_of(Address::from_wire(&management.lun));
-        let words = words::task_management(lun, function, management.task_tag);
-        self.write(now, whose, tag_word(management.tag), words);
+    #[inline(never)]
+    fn note_received(&mut self, now: Instant, key: Key<Command>, command: &Command) {
+        let Timing { whose, tag, .. } = command.timing;
+        match &command.request {
+            Request::Command(request) => {
+                let cdb = cdb_words(request.cdb(command.receive.as_ref().map_or(&[], Buf::bytes)));
+                let data_bytes = request.data_out.len().max(request.data_in.len());
+                let lun = lun_of(command.address());
+                probe!(srpt, command_start, whose.session_bits(), whose.channel_bits(), tag, lun, cdb_bytes(cdb)[0]);
+                self.write(now, whose, tag, words::received(lun, data_bytes, cdb));
+                if let Some(split) = self.splits.get_mut(key.slot()).filter(|_| self.threshold.is_set()) {
+                    *split = Split::new(now.0, cdb);
+                }
+            }
+            Request::Management(management) => {
+                let function = management.function.map_or_else(|code| code, |function| function as u8);
+                let words = words::task_management(lun_of(command.address()), function, management.task_tag);
+                self.write(now, whose, tag, words);
+            }
+            Request::Answer(_) => {}
+        }
     }
 
     /// A device took an operation of a command.
     #[inline]
     pub(crate) fn submitted(&mut self, now: Instant, command: &Command, op: Op, lba: u64, blocks: u64) {
-        let (whose, tag) = (command.timing.whose, tag_word(command.tag()));
-        probe::probe!(srpt, device_start, whose.session_bits(), whose.channel_bits(), tag, lba, blocks);
+        if self.events.is_some() {
+            self.note_submitted(now, command, op, lba, blocks);
+        }
+    }
+
+    #[inline(never)]
+    fn note_submitted(&mut self, now: Instant, command: &Command, op: Op, lba: u64, blocks: u64) {
+        let Timing { whose, tag, .. } = command.timing;
+        probe!(srpt, device_start, whose.session_bits(), whose.channel_bits(), tag, lba, blocks);
         self.write(now, whose, tag, words::submitted(op, lba, blocks));
     }
 
     /// A device is done with it.
     #[inline]
     pub(crate) fn done(&mut self, now: Instant, command: &Command, result: Result<(), IoError>) {
-        let (whose, tag) = (command.timing.whose, tag_word(command.tag()));
-        probe::probe!(srpt, device_done, whose.session_bits(), whose.channel_bits(), tag, u64::from(result.is_err()));
+        if self.events.is_some() {
+            self.note_done(now, command, result);
+        }
+    }
+
+    #[inline(never)]
+    fn note_done(&mut self, now: Instant, command: &Command, result: Result<(), IoError>) {
+        let Timing { whose, tag, .. } = command.timing;
+        probe!(srpt, device_done, whose.session_bits(), whose.channel_bits(), tag, result.is_err());
         self.write(now, whose, tag, words::done(result));
     }
 
     /// The response of a request is on its way.
     #[inline]
-    pub(crate) fn answered(&mut self, now: Instant, command: &Command) {
-        let (timing, tag) = (&command.timing, tag_word(command.tag()));
-        let (whose, total_ns) = (timing.whose, timing.total_ns(now.0));
-        let is_slow = total_ns > self.threshold.ns() && matches!(command.request, Request::Command(_));
+    pub(crate) fn answered(&mut self, now: Instant, key: Key<Command>, command: &Command) {
+        if self.events.is_some() || command.timing.total_ns(now.0) > self.threshold.ns() {
+            self.note_answered(now, key, command);
+        }
+    }
+
+    #[inline(never)]
+    fn note_answered(&mut self, now: Instant, key: Key<Command>, command: &Command) {
+        let Timing { whose, tag, .. } = command.timing;
+        let total_ns = command.timing.total_ns(now.0);
         if let Some(Reply::Management(status)) = command.reply {
             return self.write(now, whose, tag, words::task_management_answered(status as u8, total_ns));
         }
-        let status = command.status();
-        probe::probe!(srpt, command_done, whose.session_bits(), whose.channel_bits(), tag, u64::from(status), total_ns);
-        if self.events.is_none() && !is_slow {
-            return;
-        }
-        let end = command.how_it_ended(status);
+        let end = command.how_it_ended();
+        let status = end.status.unwrap_or_default();
+        probe!(srpt, command_done, whose.session_bits(), whose.channel_bits(), tag, status, total_ns);
         self.write(now, whose, tag, words::answered(status, end.sense, end.data_bytes, total_ns));
         if end.sense.is_unit_attention() {
             self.write(now, whose, tag, words::unit_attention(lun_of(command.address()), end.sense));
         }
-        if is_slow {
-            self.keep_slow(now, command, end);
+        if total_ns > self.threshold.ns() && matches!(command.request, Request::Command(_)) {
+            self.keep_slow(now, key, command, end);
         }
     }
 
     /// A command ended without a response.
-    pub(crate) fn gave_up(&mut self, now: Instant, command: &Command) {
+    pub(crate) fn gave_up(&mut self, now: Instant, key: Key<Command>, command: &Command) {
         if command.timing.total_ns(now.0) > self.threshold.ns() && matches!(command.request, Request::Command(_)) {
-            self.keep_slow(now, command, End::default());
+            self.keep_slow(now, key, command, End::default());
         }
     }
 
     #[cold]
-    fn keep_slow(&mut self, now: Instant, command: &Command, end: End) {
-        let mut timing = command.timing;
-        timing.go_on(command.stage, now.0);
-        let (tag, lun) = (tag_word(command.tag()), lun_of(command.address()));
-        self.slow.write(slow::record(&timing, now.0, tag, command.unit_id(), lun, end));
+    fn keep_slow(&mut self, now: Instant, key: Key<Command>, command: &Command, end: End) {
+        let mut split = self.splits.get(key.slot()).copied().unwrap_or_default();
+        split.go_on(command.stage, now.0);
+        let (timing, unit, lun) = (command.timing, command.unit_id(), lun_of(command.address()));
+        self.slow.write(slow::record(&Ended { timing, split, unit, lun, end }, now.0));
+    }
+
+    /// A command is parked in a queue from now on.
+    #[inline]
+    pub(crate) fn parked(&mut self, key: Key<Command>, queue: Queue) {
+        if self.threshold.is_set() {
+            self.splits.get_mut(key.slot()).into_iter().for_each(|split| split.park(queue));
+        }
+    }
+
+    /// A command goes on, from the queue where it was parked or from this stage.
+    #[inline]
+    pub(crate) fn goes_on(&mut self, now: Instant, key: Key<Command>, stage: Stage) {
+        if self.threshold.is_set() {
+            self.splits.get_mut(key.slot()).into_iter().for_each(|split| split.go_on(stage, now.0));
+        }
+    }
+
+    /// The answer of a command is a command of its own.
+    pub(crate) fn answers_for(&mut self, key: Key<Command>, answer: Key<Command>) {
+        if let Some(split) = self.splits.get(key.slot()).copied()
+            && let Some(of_answer) = self.splits.get_mut(answer.slot())
+        {
+            *of_answer = split;
+        }
     }
 
     /// A command is aborted; its initiator is told so by a response, if it is `answered`.
     #[cold]
     pub(crate) fn aborted(&mut self, now: Instant, command: &Command, answered: bool) {
-        self.write(now, command.timing.whose, tag_word(command.tag()), words::aborted(answered));
+        self.write(now, command.timing.whose, command.timing.tag, words::aborted(answered));
     }
 
     /// A channel is served from now on.
@@ -205,7 +261,7 @@ impl Command {
         }
     }
 
-    fn how_it_ended(&self, status: u8) -> End {
+    fn how_it_ended(&self) -> End {
         let sense = match &self.reply {
             Some(Reply::Ended(Ending::CheckCondition(sense))) => Sense::new(sense.key as u8, sense.asc, sense.ascq),
             Some(Reply::Ended(Ending::Device { .. })) => Sense::of_data(self.device_sense()),
@@ -217,7 +273,7 @@ impl Command {
             }
             _ => 0,
         };
-        End { status: Some(status), sense, data_bytes }
+        End { status: Some(self.status()), sense, data_bytes }
     }
 }
 

@@ -8,6 +8,7 @@ mod documentation;
 mod framework;
 mod reservations;
 pub(crate) mod srp;
+pub(crate) mod trace;
 
 use rpc::{Errno, RpcError};
 use serde_json::Value;
@@ -26,6 +27,7 @@ pub(crate) fn methods() -> Methods {
     srp::add(&mut methods);
     cdrom::add(&mut methods);
     reservations::add(&mut methods);
+    trace::add(&mut methods);
     methods
 }
 

@@ -15,6 +15,7 @@ mod roce;
 mod saved;
 mod spdk_client;
 mod statistics;
+mod trace;
 mod wrappers;
 
 use std::io::Read;

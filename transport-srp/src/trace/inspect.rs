@@ -119,8 +119,7 @@ impl Controller {
 }
 
 fn log(command: &SlowCommand) {
-    let microseconds = |ns: u64| ns / 1_000;
-    let most = Wait::ALL.into_iter().max_by_key(|wait| command.spent_ns[*wait as usize]).unwrap_or(Wait::Device);
+    let most = Wait::ALL.into_iter().max_by_key(|wait| command.spent_us[*wait as usize]).unwrap_or(Wait::Device);
     let described = scsi::describe_cdb(&command.cdb);
     let (lba, blocks) = described.range.unzip();
     tracing::warn!(
@@ -132,9 +131,9 @@ fn log(command: &SlowCommand) {
         lba,
         blocks,
         status = command.status,
-        total_us = microseconds(command.total_ns),
+        total_us = command.total_us,
         waited_most_for = most.name(),
-        waited_us = microseconds(command.spent_ns[most as usize]),
+        waited_us = command.spent_us[most as usize],
         "slow command"
     );
 }

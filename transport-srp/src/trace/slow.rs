@@ -92,6 +92,11 @@ impl Threshold {
         Some(self.ns()).filter(|&ns| ns < u64::MAX).map(Duration::from_nanos)
     }
 
+    #[inline]
+    pub(crate) fn is_set(&self) -> bool {
+        self.ns() != u64::MAX
+    }
+
     /// In nanoseconds; more than any command takes if there is none.
     #[inline]
     pub(crate) fn ns(&self) -> u64 {
@@ -99,51 +104,53 @@ impl Threshold {
     }
 }
 
-/// What a command carries along for the trace.
+/// What a command carries along for the trace. Small, because commands are moved: more stands in [`Split`].
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Timing {
     pub(crate) whose: Whose,
     pub(crate) arrived_ns: u64,
-    pub(crate) cdb: [u64; 2],
-    /// Its time is told apart: somebody wants to know of slow commands.
-    is_split: bool,
-    /// The queue that it is parked in.
-    parked: Option<Wait>,
-    /// Up to when its time is told apart.
-    since_ns: u64,
-    spent_ns: [u64; WAITS],
+    /// The tag, as a word.
+    pub(crate) tag: u64,
 }
 
 impl Timing {
     #[inline]
-    pub(crate) fn new(whose: Whose, now_ns: u64, cdb: [u64; 2], is_split: bool) -> Timing {
-        Timing { whose, arrived_ns: now_ns, cdb, is_split, parked: None, since_ns: now_ns, spent_ns: [0; WAITS] }
+    pub(crate) fn total_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.arrived_ns)
+    }
+}
+
+/// What the command in one slot waited for so far.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Split {
+    /// The first 16 bytes of its CDB.
+    cdb: [u64; 2],
+    /// The queue that it is parked in.
+    parked: Option<Wait>,
+    /// In microseconds as a clock counts them that shows no nanoseconds: so nothing is lost between the parts.
+    spent_us: [u32; WAITS],
+    /// Up to when that is.
+    since_us: u64,
+}
+
+impl Split {
+    /// Of a command that arrives.
+    pub(crate) fn new(now_ns: u64, cdb: [u64; 2]) -> Split {
+        Split { cdb, parked: None, spent_us: [0; WAITS], since_us: now_ns / 1_000 }
     }
 
     /// It is parked from now on.
-    #[inline]
     pub(crate) fn park(&mut self, queue: Queue) {
         self.parked = Some(Wait::of_queue(queue));
     }
 
     /// It goes on: what it waited for, parked or in this stage, is charged with the time up to now.
-    #[inline]
     pub(crate) fn go_on(&mut self, stage: Stage, now_ns: u64) {
-        if self.is_split {
-            self.charge(stage, now_ns);
-        }
-    }
-
-    #[inline(never)]
-    fn charge(&mut self, stage: Stage, now_ns: u64) {
         let wait = self.parked.take().unwrap_or_else(|| Wait::of_stage(stage));
-        self.spent_ns[wait as usize] += now_ns.saturating_sub(self.since_ns);
-        self.since_ns = now_ns;
-    }
-
-    #[inline]
-    pub(crate) fn total_ns(&self, now_ns: u64) -> u64 {
-        now_ns.saturating_sub(self.arrived_ns)
+        let now_us = now_ns / 1_000;
+        let spent = &mut self.spent_us[wait as usize];
+        *spent = spent.saturating_add(u32::try_from(now_us.saturating_sub(self.since_us)).unwrap_or(u32::MAX));
+        self.since_us = now_us;
     }
 }
 
@@ -172,14 +179,14 @@ pub struct SlowCommand {
     pub status: Option<u8>,
     /// Sense key, additional sense code and its qualifier, if there is sense data.
     pub sense: Option<(u8, u8, u8)>,
-    /// From its arrival to its response, or its end without one.
-    pub total_ns: u64,
+    /// From its arrival to its response, or its end without one, in microseconds.
+    pub total_us: u64,
     /// The parts of that, in the order of [`Wait::ALL`].
-    pub spent_ns: [u64; WAITS],
+    pub spent_us: [u32; WAITS],
 }
 
 /// Words of a slow command's record.
-pub(crate) const WORDS: usize = 8 + WAITS;
+pub(crate) const WORDS: usize = 8 + WAITS.div_ceil(2);
 
 /// No SCSI status: it was not answered.
 const UNANSWERED: u8 = 0xff;
@@ -192,23 +199,36 @@ pub(crate) struct End {
     pub(crate) data_bytes: u32,
 }
 
-/// The record of a command.
-pub(crate) fn record(timing: &Timing, now_ns: u64, tag: u64, unit: Option<UnitId>, lun: u16, end: End) -> [u64; WORDS] {
+/// A command, with what a record of it needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) timing: Timing,
+    pub(crate) split: Split,
+    pub(crate) unit: Option<UnitId>,
+    pub(crate) lun: u16,
+    pub(crate) end: End,
+}
+
+/// Its record.
+pub(crate) fn record(ended: &Ended, now_ns: u64) -> [u64; WORDS] {
+    let Ended { timing, split, unit, lun, end } = ended;
     let unit = unit.map_or(u32::MAX, |unit| unit.0);
     let status = end.status.unwrap_or(UNANSWERED);
-    let place = u64::from(status) | u64::from(lun) << 16 | u64::from(unit) << 32;
+    let place = u64::from(status) | u64::from(*lun) << 16 | u64::from(unit) << 32;
     let how = u64::from(end.sense.0) | u64::from(end.data_bytes) << 32;
+    let total_us = now_ns / 1_000 - timing.arrived_ns / 1_000;
     let mut record = [0; WORDS];
-    let (cdb, head) = (timing.cdb, [now_ns, timing.whose.0, tag, timing.total_ns(now_ns)]);
-    record[..4].copy_from_slice(&head);
-    record[4..8].copy_from_slice(&[cdb[0], cdb[1], place, how]);
-    record[8..].copy_from_slice(&timing.spent_ns);
+    record[..4].copy_from_slice(&[now_ns, timing.whose.0, timing.tag, total_us]);
+    record[4..8].copy_from_slice(&[split.cdb[0], split.cdb[1], place, how]);
+    for (word, pair) in record[8..].iter_mut().zip(split.spent_us.chunks(2)) {
+        *word = u64::from(pair[0]) | pair.get(1).map_or(0, |&second| u64::from(second) << 32);
+    }
     record
 }
 
 /// From a record, and the number of its unit.
 pub(crate) fn parse(record: [u64; WORDS], reactor: usize) -> (SlowCommand, Option<UnitId>) {
-    let [time_ns, whose, tag, total_ns, cdb_first, cdb_second, place, how, spent_ns @ ..] = record;
+    let [time_ns, whose, tag, total_us, cdb_first, cdb_second, place, how, spent @ ..] = record;
     let whose = Whose(whose);
     let slow = SlowCommand {
         time_ns,
@@ -222,8 +242,8 @@ pub(crate) fn parse(record: [u64; WORDS], reactor: usize) -> (SlowCommand, Optio
         data_bytes: (how >> 32) as u32,
         status: Some(place as u8).filter(|&status| status != UNANSWERED),
         sense: Sense(how as u32).parts(),
-        total_ns,
-        spent_ns,
+        total_us,
+        spent_us: std::array::from_fn(|wait| (spent[wait / 2] >> (32 * (wait % 2))) as u32),
     };
     (slow, Some((place >> 32) as u32).filter(|&unit| unit != u32::MAX).map(UnitId))
 }

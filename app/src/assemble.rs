@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::Context;
 use hugepage_setup::AllocationRequest;
 use mem::Region;
-use reactor::{IdleMode, Reactor, ReactorConfig, ReactorThread, SystemClock, Waker};
+use reactor::{Clock, IdleMode, Poller, Reactor, ReactorConfig, ReactorThread, SystemClock, Waker};
 use transport_srp::{Controller, ControllerOptions, MemoryOptions, limits};
 
 use crate::appliance::Appliance;
+use crate::config::{ConfigFile, Entry, Transaction};
 use crate::options::Options;
 use crate::state_dir::StateDir;
 use crate::{config, log, rpc, shutdown};
@@ -27,12 +28,14 @@ const ADAPTIVE: IdleMode = IdleMode::Adaptive { empty_rounds: 2_000, max_sleep: 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let log = log::start(options.log_level);
     options.mask.check_usable().context("-m")?;
-    let entries = options.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let entries = read_config(options)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle signals")?;
     }
+    let reload = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload)).context("cannot handle signals")?;
 
     #[cfg(feature = "dpdk")]
     start_dpdk(options)?;
@@ -50,11 +53,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     let (requests_in, requests) = mpsc::channel();
     let reactors = threads.iter().map(ReactorThread::handle).collect();
-    let mut appliance = Appliance::new(controller, reactors, control.handle(), log, requests, stop);
-    let methods = rpc::methods();
-    config::apply(&entries, &methods, &mut appliance)
+    let config_file = ConfigFile::new(options.config.clone(), options.config_versions, options.auto_save, reload);
+    let mut appliance = Appliance::new(controller, reactors, control.handle(), log, requests, stop, config_file);
+    appliance.set_methods(rpc::methods());
+    load_config(&mut appliance, entries, clock)
         .with_context(|| options.config.as_deref().map(|path| path.display().to_string()).unwrap_or_default())?;
-    appliance.set_methods(methods);
 
     let waker = control.waker();
     let deliver = move |pending| {
@@ -70,6 +73,33 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     control.run();
 
     shutdown::finish(finished, server, threads)
+}
+
+fn read_config(options: &Options) -> anyhow::Result<Vec<Entry>> {
+    match &options.config {
+        // It is made with the first change.
+        Some(path) if options.auto_save && !path.exists() => Ok(Vec::new()),
+        Some(path) => config::read(path),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Carries out a configuration before anything is served.
+fn load_config(appliance: &mut Appliance, entries: Vec<Entry>, clock: SystemClock) -> anyhow::Result<()> {
+    let (sender, outcome) = mpsc::channel();
+    let end = move |appliance: &mut Appliance, outcome| {
+        appliance.config_file.is_saved(config::save_text(appliance));
+        // It is waited for below.
+        let _ = sender.send(outcome);
+    };
+    Transaction::load(appliance, entries, end);
+    loop {
+        if let Ok(outcome) = outcome.try_recv() {
+            return outcome.map_err(|failure| anyhow::anyhow!("{failure}"));
+        }
+        appliance.poll(clock.now());
+        std::thread::sleep(CONTROL_PERIOD);
+    }
 }
 
 /// Before the reactors, as DPDK wants its memory before they take theirs.

@@ -24,6 +24,15 @@ pub(crate) fn start(level: Level) -> LogLevel {
 }
 
 impl LogLevel {
+    /// Of a log that nobody reads.
+    #[cfg(test)]
+    pub(crate) fn detached() -> LogLevel {
+        let (layer, filter) = reload::Layer::new(LevelFilter::INFO);
+        // The level can be changed as long as the layer is there.
+        std::mem::forget(layer);
+        LogLevel { level: Level::INFO, filter }
+    }
+
     /// The level now.
     pub(crate) fn get(&self) -> Level {
         self.level

@@ -17,6 +17,14 @@ pub(crate) struct Options {
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// Save the configuration to the file that -c names after every change; one that is missing is begun
+    #[arg(long, requires = "config")]
+    pub(crate) auto_save: bool,
+
+    /// How many earlier versions of a configuration file are kept beside it (FILE.1 is the latest)
+    #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) config_versions: u32,
+
     /// Socket for JSON-RPC
     #[arg(short = 'r', long = "rpc-socket", default_value = "/var/tmp/srpt.sock", value_name = "PATH")]
     pub(crate) rpc_socket: PathBuf,

@@ -120,9 +120,14 @@ impl Controller {
         Ok(())
     }
 
-    /// Ends the target's sessions and removes it with its LUNs.
+    /// Ends the target's sessions and removes it with its LUNs. Initiator groups that are about it have to go before: without it they could
+    /// not be made again, and a target of the same name that comes later is not to be open to everybody.
     pub fn delete_target(&mut self, name: &str) -> Result<(), AdminError> {
         let index = self.target_index(name)?;
+        if let Some(group) = self.initiator_groups.iter().find(|group| group.target.as_deref() == Some(name)) {
+            let text = format!("name: initiator group {} is about target {name}: delete that first", group.name);
+            return Err(AdminError::Busy(text));
+        }
         let sessions: Vec<SessionId> =
             self.sessions.iter().filter(|(_, session)| session.target == name).map(|(&id, _)| id).collect();
         for session in sessions {

@@ -30,6 +30,17 @@ pub(crate) enum GroupLuns {
     Own(BTreeMap<u16, GroupLun>),
 }
 
+impl GroupLuns {
+    /// All, those in a list, or with an empty one a map of the group's own.
+    pub(crate) fn new(luns: Option<Vec<u16>>) -> GroupLuns {
+        match luns {
+            None => GroupLuns::All,
+            Some(luns) if luns.is_empty() => GroupLuns::Own(BTreeMap::new()),
+            Some(luns) => GroupLuns::Some(luns),
+        }
+    }
+}
+
 /// An entry of a group's own map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct GroupLun {
@@ -55,12 +66,7 @@ impl InitiatorGroup {
         initiators: Vec<Pattern>,
         luns: Option<Vec<u16>>,
     ) -> InitiatorGroup {
-        let luns = match luns {
-            None => GroupLuns::All,
-            Some(luns) if luns.is_empty() => GroupLuns::Own(BTreeMap::new()),
-            Some(luns) => GroupLuns::Some(luns),
-        };
-        InitiatorGroup { name, target, initiators, luns }
+        InitiatorGroup { name, target, initiators, luns: GroupLuns::new(luns) }
     }
 
     /// Its own map; begun if need be.

@@ -32,8 +32,10 @@ struct Eject {
 fn eject(appliance: &mut Appliance, params: Eject) -> Result<bool, RpcError> {
     change::check_not_exchanged(appliance, "bdev_name", &params.bdev_name)?;
     appliance.controller.eject_disc(&params.bdev_name, params.force).map_err(admin_error)?;
-    // Who takes a disc out may put it away: at the next start the image need not be there.
-    change::set_recipe(appliance, &params.bdev_name, "wait_for_file", Some(true.into()));
+    // Who takes a disc out may put it away: at the next start the image need not be there. Only files are waited for.
+    if appliance.bdevs.get(&params.bdev_name).is_some_and(|bdev| bdev.filename().is_some()) {
+        change::set_recipe(appliance, &params.bdev_name, "wait_for_file", Some(true.into()));
+    }
     tracing::info!("bdev {}: the disc is out", params.bdev_name);
     Ok(true)
 }

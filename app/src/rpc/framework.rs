@@ -38,16 +38,6 @@ pub(super) fn add(methods: &mut Methods) {
         "Lists the pollers of each reactor, with how often they ran and had work",
         get_pollers,
     );
-    methods.add(
-        "save_config",
-        "Answers the whole configuration as it is now",
-        |appliance: &mut Appliance, _: NoParams| Ok(config::save(appliance)),
-    );
-    methods.add(
-        "load_config",
-        "Carries out the requests of a configuration, in their order, up to the first that fails",
-        load_config,
-    );
     methods.add("log_set_level", "Sets what is logged from now on", |appliance: &mut Appliance, params: LogLevel| {
         appliance.log.set(params.parse()?);
         Ok(true)
@@ -166,23 +156,6 @@ fn get_config(appliance: &mut Appliance, params: GetConfig) -> Result<Vec<Value>
     Ok(config::save_subsystem(appliance, &params.name))
 }
 
-/// A configuration as save_config returns it, or its `subsystems` alone.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct LoadConfig {
-    /// As save_config answers them.
-    subsystems: Value,
-}
-
-fn load_config(appliance: &mut Appliance, params: LoadConfig) -> Result<bool, RpcError> {
-    let entries = config::parse(&json!({"subsystems": params.subsystems}).to_string())
-        .map_err(|error| RpcError::invalid_params(format!("{error:#}")))?;
-    let Some(methods) = appliance.methods() else { return Err(RpcError::internal("the methods are not there yet")) };
-    config::apply(&entries, &methods, appliance)
-        .map_err(|error| RpcError::invalid_params(format!("{error:#}; the requests before it were carried out")))?;
-    Ok(true)
-}
-
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LogLevel {
@@ -203,7 +176,8 @@ impl LogLevel {
     }
 }
 
-fn level_name(level: Level) -> &'static str {
+/// As SPDK names it.
+pub(crate) fn level_name(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",

@@ -3,9 +3,10 @@
 mod base64;
 pub(crate) mod bdev;
 mod cdrom;
+mod config;
 #[cfg(test)]
 mod documentation;
-mod framework;
+pub(crate) mod framework;
 mod reservations;
 pub(crate) mod srp;
 pub(crate) mod trace;
@@ -23,6 +24,7 @@ pub(crate) type Methods = rpc::Methods<Appliance>;
 pub(crate) fn methods() -> Methods {
     let mut methods = Methods::new();
     framework::add(&mut methods);
+    config::add(&mut methods);
     bdev::add(&mut methods);
     srp::add(&mut methods);
     cdrom::add(&mut methods);

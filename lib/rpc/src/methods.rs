@@ -112,7 +112,23 @@ impl<Ctx> Methods<Ctx> {
     ) where
         P: DeserializeOwned + JsonSchema,
     {
-        self.insert::<P, bool>(
+        self.add_deferred_as::<bool, P>(name, summary, handler);
+    }
+
+    /// As [`Self::add_deferred`], for a method whose result is an `R`.
+    ///
+    /// # Panics
+    /// The name is taken.
+    pub fn add_deferred_as<R, P>(
+        &mut self,
+        name: &'static str,
+        summary: &'static str,
+        handler: impl Fn(&mut Ctx, P, Pending) + Send + 'static,
+    ) where
+        R: JsonSchema,
+        P: DeserializeOwned + JsonSchema,
+    {
+        self.insert::<P, R>(
             name,
             summary,
             Handler::Deferred(Box::new(move |ctx, pending| match parse_params(pending.params()) {

@@ -79,7 +79,7 @@ pub use saved::{ApplicationLog, Identifying, Keeper, Saved, Store, StoreError};
 pub use state::SelfTestFailure;
 pub use task_set::{AttentionInterlock, QueueError, TaskSet};
 pub use through::unit_attention_of;
-pub use unit::{DeviceType, LogicalUnit, UnitError, UnitOptions};
+pub use unit::{DefaultIdentity, DeviceType, LogicalUnit, UnitError, UnitOptions};
 pub use wire::sense::{FieldPointer, ScsiStatus, Sense, SenseKey};
 
 use command_table::{LONG, QUICK, WHOLE_MEDIUM, action, disk};

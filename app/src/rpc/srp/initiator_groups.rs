@@ -44,6 +44,16 @@ pub(super) fn add(methods: &mut Methods) {
         replace_lun,
     );
     methods.add(
+        "srp_initiator_group_set_luns",
+        "Changes which LUNs of the target the initiators of a group see, or begins a map of the group's own",
+        set_luns,
+    );
+    methods.add(
+        "srp_initiator_group_move",
+        "Puts a group before another, or behind all: the first that contains an initiator decides",
+        move_group,
+    );
+    methods.add(
         "srp_get_initiator_groups",
         "Lists the groups of initiators, with their patterns and LUNs",
         |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)),
@@ -120,6 +130,34 @@ struct RemoveLun {
 
 fn remove_lun(appliance: &mut Appliance, params: RemoveLun) -> Result<bool, RpcError> {
     appliance.controller.group_remove_lun(&params.group, params.lun).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SetLuns {
+    /// Name of the group.
+    group: String,
+    /// LUNs of the target; an empty list begins a map of the group's own; left out: all of the target's.
+    luns: Option<Vec<u16>>,
+}
+
+fn set_luns(appliance: &mut Appliance, params: SetLuns) -> Result<bool, RpcError> {
+    appliance.controller.group_set_luns(&params.group, params.luns).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    /// Name of the group.
+    group: String,
+    /// The group that comes next; left out: none.
+    before: Option<String>,
+}
+
+fn move_group(appliance: &mut Appliance, params: Move) -> Result<bool, RpcError> {
+    appliance.controller.move_initiator_group(&params.group, params.before.as_deref()).map_err(admin_error)?;
     Ok(true)
 }
 

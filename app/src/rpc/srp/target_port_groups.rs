@@ -36,6 +36,11 @@ pub(super) fn add(methods: &mut Methods) {
         set_state,
     );
     methods.add(
+        "srp_target_port_group_clear_state",
+        "Ends the state that one unit has of its own in a group: that of the group holds again; initiators are told",
+        clear_state,
+    );
+    methods.add(
         "srp_get_target_port_groups",
         "Lists the target port groups, with their states and targets",
         |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)),
@@ -152,6 +157,20 @@ fn set_state(appliance: &mut Appliance, params: SetState) -> Result<bool, RpcErr
         transition: Duration::from_millis(params.transition_ms.into()),
     };
     appliance.controller.set_port_group_state(&params.group, &change).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ClearState {
+    /// Name of the group.
+    group: String,
+    /// The bdev behind the unit.
+    bdev_name: String,
+}
+
+fn clear_state(appliance: &mut Appliance, params: ClearState) -> Result<bool, RpcError> {
+    appliance.controller.clear_unit_state(&params.group, &params.bdev_name).map_err(admin_error)?;
     Ok(true)
 }
 

@@ -1,103 +1,18 @@
-//! Configurations in SPDK's form: `{"subsystems": [{"subsystem": NAME, "config": [{"method": NAME, "params": {…}}, …]}, …]}`.
-//!
-//! A configuration is a list of requests, so what cannot be asked for by RPC cannot be configured, and the reverse. Errors name the line.
+//! What is running, as the requests that would make it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use anyhow::Context;
+use rpc::{Request, RpcError};
 use scsi::LogicalUnit;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::model::Model;
+use super::params::Params;
 use crate::appliance::Appliance;
-use crate::rpc::Methods;
 use crate::rpc::bdev::statistics;
+use crate::rpc::framework::level_name;
 use crate::rpc::srp::{addressing_name, initiator_groups, target_port_groups};
 use crate::rpc::trace;
-
-/// One request of a configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    /// Where it stands in the file, from 1; 0 when it did not come from a file.
-    line: usize,
-    text: String,
-    request: rpc::Request,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File<'a> {
-    #[serde(borrow)]
-    subsystems: Vec<Subsystem<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subsystem<'a> {
-    #[serde(rename = "subsystem")]
-    _name: String,
-    #[serde(borrow)]
-    config: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRequest {
-    method: String,
-    params: Option<Value>,
-}
-
-/// Reads a file.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("-c {}", path.display()))?;
-    parse(&text).with_context(|| path.display().to_string())
-}
-
-/// Parses a configuration's text.
-pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Entry>> {
-    let file: File = serde_json::from_str(text)
-        .map_err(|error| anyhow::anyhow!("line {}, column {}: {error}", error.line(), error.column()))?;
-    let mut entries = Vec::new();
-    for raw in file.subsystems.iter().filter_map(|subsystem| subsystem.config.as_ref()).flatten() {
-        // The raw value is a part of the text, so its address tells where it stands.
-        let offset = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        let line = 1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count();
-        let request: RawRequest = serde_json::from_str(raw.get())
-            .map_err(|error| anyhow::anyhow!("line {}: {error}", line + error.line() - 1))?;
-        let request = rpc::Request { method: request.method, params: request.params };
-        entries.push(Entry { line, text: raw.get().to_string(), request });
-    }
-    Ok(entries)
-}
-
-/// Carries out every request in order; the first that fails ends it, and its error names line and parameter.
-pub(crate) fn apply(entries: &[Entry], methods: &Methods, appliance: &mut Appliance) -> anyhow::Result<()> {
-    if let Some(entry) = entries.iter().find(|entry| !methods.names().any(|name| name == entry.request.method)) {
-        anyhow::bail!("line {}: method: there is no method {}", entry.line, entry.request.method);
-    }
-    for entry in entries {
-        if let Err(error) = methods.dispatch(appliance, &entry.request) {
-            anyhow::bail!("line {}: {}: {}", entry.line_of(&error.message), entry.request.method, error.message);
-        }
-    }
-    Ok(())
-}
-
-impl Entry {
-    /// The line of the parameter that an error message names, or of the request.
-    fn line_of(&self, message: &str) -> usize {
-        let quoted = |(key, _): (&String, &Value)| {
-            let words = message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-            words.into_iter().any(|word| word == key).then(|| format!("\"{key}\""))
-        };
-        let named =
-            self.request.params.as_ref().and_then(Value::as_object).and_then(|params| params.iter().find_map(quoted));
-        let offset = named.and_then(|key| self.text.find(&key)).unwrap_or(0);
-        self.line + self.text.as_bytes()[..offset].iter().filter(|&&byte| byte == b'\n').count()
-    }
-}
 
 /// The names of the subsystems, each with those it depends on, as `framework_get_subsystems` lists them.
 pub(crate) const SUBSYSTEMS: [(&str, &[&str]); 2] = [("bdev", &[]), ("srp", &["bdev"])];
@@ -106,6 +21,49 @@ pub(crate) const SUBSYSTEMS: [(&str, &[&str]); 2] = [("bdev", &[]), ("srp", &["b
 pub(crate) fn save(appliance: &Appliance) -> Value {
     let subsystem = |(name, _): &(&str, &[&str])| json!({"subsystem": name, "config": save_subsystem(appliance, name)});
     json!({"subsystems": SUBSYSTEMS.iter().map(subsystem).collect::<Vec<_>>()})
+}
+
+/// The same as a text for a file.
+pub(crate) fn save_text(appliance: &Appliance) -> String {
+    format!("{:#}\n", save(appliance))
+}
+
+/// The same as a list of requests.
+pub(super) fn save_requests(appliance: &Appliance) -> Vec<Request> {
+    let config = SUBSYSTEMS.iter().flat_map(|(name, _)| save_subsystem(appliance, name));
+    let request = |entry: Value| Request {
+        method: entry["method"].as_str().unwrap_or_default().to_owned(),
+        params: Some(entry["params"].clone()),
+    };
+    config.map(request).collect()
+}
+
+/// The same as things that are there, with what only the appliance knows of them.
+///
+/// # Errors
+/// What is saved makes no sense: a bug.
+pub(crate) fn running(appliance: &Appliance) -> Result<Model, RpcError> {
+    let mut model = model_of(&save_requests(appliance))?;
+    for (name, making) in &mut model.makings {
+        if let ("bdev_uring_create" | "bdev_aio_create", Some(bdev)) =
+            (making.method.as_str(), appliance.bdevs.get(name))
+        {
+            let bytes = bdev.num_blocks().saturating_mul(bdev.info().block_size.into());
+            making.bytes = bdev.is_ready().then_some(bytes);
+        }
+    }
+    model.log_level = Some(level_name(appliance.log.get()).into());
+    Ok(model)
+}
+
+pub(super) fn model_of(requests: &[Request]) -> Result<Model, RpcError> {
+    let (mut model, nothing) = (Model::default(), Params::new());
+    for Request { method, params } in requests {
+        let params = params.as_ref().and_then(Value::as_object).unwrap_or(&nothing);
+        let wrong = |misfit| RpcError::internal(format!("the configuration as it is now: {method}: {misfit}"));
+        model.apply(method, params).map_err(wrong)?;
+    }
+    Ok(model)
 }
 
 /// One subsystem's part of it.
@@ -143,12 +101,14 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
     let (mut exported, mut ejected) = (BTreeSet::new(), Vec::new());
     // A unit has one identity, which its first LUN decides. SCSI devices have their own.
     let mut identity = |unit: &LogicalUnit, params: &mut Value| {
-        if exported.insert(unit.bdev().info().name.clone()) && unit.bdev().info().passthrough.is_none() {
-            params["product"] = unit.name().into();
-            params["vendor"] = unit.vendor().into();
-            params["revision"] = unit.revision().into();
-            params["serial"] = unit.serial().into();
-            params["naa"] = format!("{:#018x}", unit.naa()).into();
+        if exported.insert(unit.bdev().info().name.clone()) {
+            if unit.bdev().info().passthrough.is_none() {
+                params["product"] = unit.name().into();
+                params["vendor"] = unit.vendor().into();
+                params["revision"] = unit.revision().into();
+                params["serial"] = unit.serial().into();
+                params["naa"] = format!("{:#018x}", unit.naa()).into();
+            }
             if let Some(eui64) = unit.eui64() {
                 params["eui64"] = eui64.to_string().into();
             }

@@ -1,0 +1,280 @@
+//! Plans: pairs of configurations at random, and examples of what is changed in place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use proptest::prelude::*;
+use rpc::Request;
+use serde_json::{Value, json};
+
+use super::model::targets::{Lun, Owner, Source};
+use super::model::{Key, Model};
+use super::plan::{Impossible, Rules, Step, plan};
+use super::testing::draw::{Completeness, requests};
+use super::testing::{apply, model_of, request};
+
+fn plan_of(now: &Model, wanted: &Model) -> Result<Vec<Step>, Impossible> {
+    plan(now, wanted, &Rules { keep_sizes: false, resolve: &|path: &Path| path.to_owned() })
+}
+
+/// Carries out a plan; each request must find what it needs.
+fn carried_out(now: &Model, steps: &[Step]) -> Model {
+    let mut model = now.clone();
+    for Step { request, .. } in steps {
+        apply(&mut model, request).unwrap_or_else(|error| panic!("{request:?}: {error}; of {steps:#?}"));
+    }
+    model
+}
+
+fn order(model: &Model) -> Vec<&String> {
+    model.groups.iter().map(|group| &group.name).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_plan_leads_from_any_configuration_to_any_other_and_touches_nothing_that_is_equal(
+        now in requests(Completeness::Complete, 40),
+        more in requests(Completeness::ByHand, 40),
+        anew in any::<bool>(),
+    ) {
+        // Another configuration, or what was made of the first.
+        let wanted = if anew { model_of(&more) } else { model_of(&[now.clone(), more].concat()) };
+        let now = model_of(&now);
+        let steps = match plan_of(&now, &wanted) {
+            Err(Impossible { text, .. }) if text.starts_with("size: ") => return Ok(()),
+            steps => steps.map_err(|impossible| TestCaseError::fail(format!("{impossible:?}")))?,
+        };
+        let mut settled = wanted.clone();
+        settled.settle(&now, false);
+        let after = carried_out(&now, &steps);
+        prop_assert_eq!(after.objects(), settled.objects(), "{:#?}", steps);
+        prop_assert_eq!(order(&after), order(&settled));
+        for (name, making) in &after.makings {
+            if let (Some(bytes), Some(wanted)) = (making.bytes, settled.makings[name].bytes) {
+                prop_assert_eq!(bytes, wanted, "the size of {}", name);
+            }
+        }
+        let again = plan_of(&after, &wanted).map_err(|impossible| TestCaseError::fail(format!("{impossible:?}")))?;
+        prop_assert!(again.is_empty(), "{again:#?}");
+        let untouched = Untouched::new(&now, &settled);
+        for Step { request, key } in &steps {
+            // The order of groups and the sizes of files are compared above.
+            if request.method != "srp_initiator_group_move" && !request.method.ends_with("_resize") {
+                prop_assert!(!untouched.contains(key), "{request:?}, and it is equal in both; of {steps:#?}");
+            }
+        }
+    }
+}
+
+/// What is equal in both configurations, together with all that it hangs on.
+struct Untouched<'a> {
+    models: [&'a Model; 2],
+    objects: [BTreeMap<Key, Value>; 2],
+}
+
+impl Untouched<'_> {
+    fn new<'a>(now: &'a Model, wanted: &'a Model) -> Untouched<'a> {
+        Untouched { models: [now, wanted], objects: [now.objects(), wanted.objects()] }
+    }
+
+    fn contains(&self, key: &Key) -> bool {
+        let [now, wanted] = &self.objects;
+        let is_equal = now.contains_key(key) && now.get(key) == wanted.get(key);
+        is_equal && self.needs(key).iter().all(|needed| self.contains(needed))
+    }
+
+    fn needs(&self, key: &Key) -> BTreeSet<Key> {
+        let mut needs = BTreeSet::new();
+        for model in self.models {
+            match key {
+                Key::Making(name) => {
+                    let making = &model.makings[name];
+                    needs.extend(making.base.iter().map(|base| Key::Making(model.bdevs[base].making.clone())));
+                    needs.extend(making.cluster().map(|cluster| Key::Cluster(cluster.to_owned())));
+                }
+                Key::Qos(bdev) | Key::Histogram(bdev) | Key::WriteProtection(bdev) | Key::Latencies(bdev) => {
+                    needs.insert(Key::Making(model.bdevs[bdev].making.clone()));
+                }
+                Key::Unit(bdev) => drop(needs.insert(Key::Making(model.bdevs[bdev].making.clone()))),
+                // They end with the unit, which may lose its last LUN for a moment.
+                Key::Disc(bdev) => {
+                    needs.insert(Key::Unit(bdev.clone()));
+                    needs.extend(luns_of(model, bdev));
+                }
+                Key::UnitState { group, bdev } => {
+                    needs.extend([Key::Unit(bdev.clone()), Key::PortGroup(group.clone())]);
+                    needs.extend(luns_of(model, bdev));
+                }
+                Key::Lun(owner, number) => {
+                    let (owner_key, luns) = match owner {
+                        Owner::Target(name) => (Key::Target(name.clone()), &model.targets[name].luns),
+                        Owner::Group(name) => {
+                            let group = model.groups.iter().find(|group| group.name == *name).expect("it is there");
+                            (Key::Group(name.clone()), group.luns.map())
+                        }
+                    };
+                    needs.insert(owner_key);
+                    if let Source::Bdev(bdev) = &luns[number].source {
+                        needs.insert(Key::Unit(bdev.clone()));
+                    }
+                }
+                Key::Group(name) => {
+                    let group = model.groups.iter().find(|group| group.name == *name).expect("it is there");
+                    needs.extend(group.target.clone().map(Key::Target));
+                }
+                Key::Member(target) => {
+                    needs.insert(Key::Target(target.clone()));
+                    let group = model.port_groups.iter().find(|(_, group)| group.targets.contains(target));
+                    needs.extend(group.map(|(name, _)| Key::PortGroup(name.clone())));
+                }
+                Key::Cluster(_) | Key::Target(_) | Key::PortGroup(_) | Key::Listener(_) | Key::LogLevel => {}
+            }
+        }
+        needs
+    }
+}
+
+fn luns_of(model: &Model, bdev: &str) -> Vec<Key> {
+    let shows = |lun: &Lun| lun.source == Source::Bdev(bdev.to_owned());
+    let targets = model.targets.iter().map(|(name, target)| (Owner::Target(name.clone()), &target.luns));
+    let groups = model.groups.iter().map(|group| (Owner::Group(group.name.clone()), group.luns.map()));
+    let of_owner = |(owner, luns): (Owner, &BTreeMap<u16, Lun>)| {
+        let keys = luns.iter().filter(|(_, lun)| shows(lun)).map(|(&number, _)| Key::Lun(owner.clone(), number));
+        keys.collect::<Vec<_>>()
+    };
+    targets.chain(groups).flat_map(of_owner).collect()
+}
+
+/// A target with a null device and a RAM disk, as the appliance saves it.
+fn running() -> Vec<Request> {
+    vec![
+        request("bdev_null_create", json!({"name": "null0", "num_blocks": 2048, "block_size": 512, "physical_block_size": 512,
+            "uuid": "6b29fc40-ca47-1067-b31d-00dd010662da"})),
+        request("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 64, "block_size": 512, "physical_block_size": 512,
+            "uuid": "0c9a9ea4-2d6b-4d3e-8f57-6d1a5a1e7e10"})),
+        request("srp_create_target", json!({"name": "tgt0", "id_ext": "0x0000000000000001", "ioc_guid": "0x0000000000000002",
+            "relative_target_port_id": 1, "lun_addressing": "peripheral"})),
+        request("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "lun": 0, "read_only": false,
+            "product": "null0", "vendor": "SRPT", "revision": "0.1", "serial": "6b29fc40ca471067b31d00dd010662da"})),
+        request("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "ram0", "lun": 1, "read_only": false,
+            "product": "ram0", "vendor": "SRPT", "revision": "0.1", "serial": "0c9a9ea42d6b4d3e8f576d1a5a1e7e10"})),
+        request("srp_create_listener", json!({"fabric": "verbs", "address": "127.0.0.1", "port": 5555})),
+    ]
+}
+
+/// The same as somebody would write it.
+fn by_hand() -> Vec<Request> {
+    vec![
+        request("bdev_null_create", json!({"name": "null0", "num_blocks": 2048, "block_size": 512})),
+        request("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 64, "block_size": 512, "numa_id": -1})),
+        request("srp_create_target", json!({"name": "tgt0", "id_ext": 1, "ioc_guid": "2"})),
+        request("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0"})),
+        request("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "ram0", "device_type": "disk"})),
+        request("srp_create_listener", json!({"address": "127.0.0.1", "port": 5555})),
+    ]
+}
+
+/// The plan's requests as text.
+fn planned(now: &[Request], wanted: &[Request]) -> Vec<String> {
+    let strict = |requests: &[Request]| {
+        let mut model = Model::default();
+        requests.iter().for_each(|request| apply(&mut model, request).expect("it can be"));
+        model
+    };
+    let steps = plan_of(&strict(now), &strict(wanted)).expect("a plan");
+    steps.iter().map(|Step { request, .. }| format!("{} {}", request.method, request.params.as_ref().expect("some"))).collect()
+}
+
+fn changed(mut requests: Vec<Request>, index: usize, change: impl FnOnce(&mut Value)) -> Vec<Request> {
+    change(requests[index].params.as_mut().expect("parameters"));
+    requests
+}
+
+#[test]
+fn a_file_that_leaves_out_what_the_appliance_chooses_is_what_runs() {
+    assert_eq!(planned(&running(), &by_hand()), [""; 0]);
+}
+
+#[test]
+fn what_can_be_changed_in_place_is_and_nothing_else_is_touched() {
+    let with = |method: &str, params: Value| [by_hand(), vec![request(method, params)]].concat();
+    for (wanted, steps) in [
+        (
+            changed(by_hand(), 0, |params| params["num_blocks"] = 4096.into()),
+            vec![r#"bdev_null_resize {"name":"null0","new_size":2}"#],
+        ),
+        (
+            changed(by_hand(), 4, |params| params["read_only"] = true.into()),
+            vec![r#"srp_target_replace_lun {"target":"tgt0","lun":1,"bdev_name":"ram0","read_only":true}"#],
+        ),
+        (
+            with("bdev_set_qos_limit", json!({"name": "ram0", "rw_ios_per_sec": 100, "r_ios_per_sec": 0})),
+            vec![r#"bdev_set_qos_limit {"name":"ram0","rw_ios_per_sec":100}"#],
+        ),
+        (
+            with("bdev_set_read_only", json!({"name": "ram0", "read_only": true})),
+            vec![r#"bdev_set_read_only {"name":"ram0","read_only":true}"#],
+        ),
+        (
+            with("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "ram0", "lun": 7})),
+            vec![r#"srp_target_add_lun {"target":"tgt0","lun":7,"bdev_name":"ram0"}"#],
+        ),
+        (
+            changed(by_hand(), 5, |params| params["port"] = 5556.into()),
+            vec![
+                r#"srp_delete_listener {"fabric":"verbs","address":"127.0.0.1","port":5555}"#,
+                r#"srp_create_listener {"fabric":"verbs","address":"127.0.0.1","port":5556}"#,
+            ],
+        ),
+    ] {
+        assert_eq!(planned(&running(), &wanted), steps);
+    }
+}
+
+/// The LUN shows the new bdev before the old one goes.
+#[test]
+fn a_bdev_that_takes_the_place_of_another_is_made_first_and_its_lun_is_never_away() {
+    let wanted = changed(by_hand(), 1, |params| params["name"] = "ram1".into());
+    let wanted = changed(wanted, 4, |params| params["bdev_name"] = "ram1".into());
+    assert_eq!(
+        planned(&running(), &wanted),
+        [
+            r#"bdev_malloc_create {"name":"ram1","num_blocks":64,"block_size":512}"#,
+            r#"srp_target_replace_lun {"target":"tgt0","lun":1,"bdev_name":"ram1"}"#,
+            r#"bdev_malloc_delete {"name":"ram0"}"#,
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_changed_is_made_again_with_its_identity_and_what_stands_on_it() {
+    let delay = request(
+        "bdev_delay_create",
+        json!({"base_bdev_name": "ram0", "name": "slow", "uuid": "00000000-0000-4000-8000-000000000001",
+            "avg_read_latency": 5, "p99_read_latency": 9, "avg_write_latency": 5, "p99_write_latency": 9}),
+    );
+    let on_delay = |requests: Vec<Request>| {
+        let mut requests = changed(requests, 4, |params| {
+            params["bdev_name"] = "slow".into();
+            let params = params.as_object_mut().expect("parameters");
+            ["product", "serial"].iter().for_each(|parameter| drop(params.remove(*parameter)));
+        });
+        requests.insert(2, delay.clone());
+        requests
+    };
+    let wanted = changed(on_delay(by_hand()), 1, |params| params["num_blocks"] = 128.into());
+    let wanted = changed(wanted, 2, |params| params["p99_read_latency"] = 7.into());
+    assert_eq!(
+        planned(&on_delay(running()), &wanted),
+        [
+            r#"srp_target_remove_lun {"target":"tgt0","lun":1}"#,
+            r#"bdev_delay_delete {"name":"slow"}"#,
+            r#"bdev_malloc_delete {"name":"ram0"}"#,
+            r#"bdev_malloc_create {"name":"ram0","num_blocks":128,"block_size":512,"uuid":"0c9a9ea4-2d6b-4d3e-8f57-6d1a5a1e7e10"}"#,
+            r#"bdev_delay_create {"base_bdev_name":"ram0","name":"slow","uuid":"00000000-0000-4000-8000-000000000001","avg_read_latency":5,"p99_read_latency":7,"avg_write_latency":5,"p99_write_latency":9}"#,
+            r#"srp_target_add_lun {"target":"tgt0","lun":1,"bdev_name":"slow"}"#,
+        ]
+    );
+}

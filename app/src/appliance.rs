@@ -277,7 +277,15 @@ impl Appliance {
 
 /// Whether a method leaves the configuration as it is, by its name.
 fn reads_only(method: &str) -> bool {
-    let others = ["rpc.discover", "framework_wait_init", "save_config", "srpt_config_diff", "srpt_config_write"];
+    let others = [
+        "rpc.discover",
+        "framework_wait_init",
+        "save_config",
+        "srpt_config_diff",
+        "srpt_config_write",
+        "srpt_trace_dump",
+        "srpt_trace_clear",
+    ];
     method.contains("_get_") || others.contains(&method)
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Model {
     pub(super) listeners: BTreeSet<Listener>,
     /// `None`: whatever it is.
     pub(super) log_level: Option<String>,
+    /// In microseconds. `None`: whatever it is.
+    pub(super) slow_threshold_us: Option<u64>,
     /// Makings so far.
     num_made: u64,
 }
@@ -75,6 +77,7 @@ pub(crate) enum Key {
     },
     Listener(Listener),
     LogLevel,
+    SlowThreshold,
 }
 
 /// Where in a configuration each thing was last spoken of.
@@ -103,12 +106,13 @@ impl Model {
         match method {
             "bdev_rbd_register_cluster" => self.register_cluster(params),
             "bdev_rbd_unregister_cluster" => self.unregister_cluster(params),
-            "bdev_null_create" | "bdev_malloc_create" | "bdev_uring_create" | "bdev_aio_create" | "bdev_scsi_create"
-            | "bdev_rbd_create" | "bdev_delay_create" | "bdev_error_create" | "bdev_split_create" => {
-                self.make(method, params)
+            "bdev_null_create" | "bdev_malloc_create" | "bdev_uring_create" | "bdev_aio_create"
+            | "bdev_scsi_create" | "bdev_rbd_create" | "bdev_delay_create" | "bdev_error_create"
+            | "bdev_split_create" => self.make(method, params),
+            "bdev_null_delete" | "bdev_malloc_delete" | "bdev_uring_delete" | "bdev_aio_delete"
+            | "bdev_scsi_delete" | "bdev_rbd_delete" | "bdev_delay_delete" | "bdev_error_delete" => {
+                self.delete_bdev(method, params)
             }
-            "bdev_null_delete" | "bdev_malloc_delete" | "bdev_uring_delete" | "bdev_aio_delete" | "bdev_scsi_delete"
-            | "bdev_rbd_delete" | "bdev_delay_delete" | "bdev_error_delete" => self.delete_bdev(method, params),
             "bdev_split_delete" => self.delete_split(params),
             "bdev_null_resize" => self.resize_null(params),
             "bdev_uring_resize" | "bdev_aio_resize" => self.resize_file(method, params),
@@ -141,6 +145,7 @@ impl Model {
             "srp_target_port_group_set_state" => self.set_state(params),
             "srp_target_port_group_clear_state" => self.clear_state(params),
             "log_set_level" => self.set_log_level(params),
+            "srpt_set_slow_threshold" => self.set_slow_threshold(params),
             _ => Err(Misfit("method: it makes nothing that a configuration consists of: leave it out".into())),
         }
     }
@@ -161,6 +166,7 @@ impl Model {
             group.id = id.filter(|id| !asked.contains(id));
         }
         self.log_level = self.log_level.take().or_else(|| now.log_level.clone());
+        self.slow_threshold_us = self.slow_threshold_us.or(now.slow_threshold_us);
     }
 
     fn set_log_level(&mut self, params: &Params) -> Result<Key, Misfit> {
@@ -171,6 +177,12 @@ impl Model {
             _ => level,
         });
         Ok(Key::LogLevel)
+    }
+
+    fn set_slow_threshold(&mut self, params: &Params) -> Result<Key, Misfit> {
+        let microseconds = params.get("microseconds").and_then(Value::as_u64);
+        self.slow_threshold_us = Some(microseconds.ok_or_else(|| Misfit("microseconds: a number is needed".into()))?);
+        Ok(Key::SlowThreshold)
     }
 
     /// Everything by what it is, each in one form. The order of groups is not in it.
@@ -217,6 +229,7 @@ impl Model {
             put(Key::Listener(listener.clone()), Value::Bool(true));
         }
         put(Key::LogLevel, json!(self.log_level));
+        put(Key::SlowThreshold, json!(self.slow_threshold_us));
         objects
     }
 }

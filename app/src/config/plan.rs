@@ -82,6 +82,7 @@ pub(crate) fn plan(now: &Model, wanted: &Model, rules: &Rules<'_>) -> Result<Vec
     planner.shape_listeners()?;
     planner.grow_the_rest()?;
     planner.set_log_level()?;
+    planner.set_slow_threshold()?;
     Ok(planner.steps)
 }
 
@@ -124,6 +125,16 @@ impl Planner {
                 Ok(())
             }
             Err(Misfit(text)) => Err(Impossible { key, text: format!("{method}: {text}") }),
+        }
+    }
+
+    fn set_slow_threshold(&mut self) -> Result<(), Impossible> {
+        match self.wanted.slow_threshold_us.filter(|us| self.work.slow_threshold_us.unwrap_or(0) != *us) {
+            Some(us) => {
+                let params = serde_json::json!({"microseconds": us});
+                self.emit(Key::SlowThreshold, "srpt_set_slow_threshold", params)
+            }
+            None => Ok(()),
         }
     }
 

@@ -42,7 +42,7 @@ impl Bench {
         let memory = MemoryOptions::for_channels(1, limits::CREDITS_MIN);
         let mapping = hugepage_setup::allocate(&AllocationRequest::new(memory.region_bytes())).expect("memory");
         let fabrics = vec![fabric::Control::Verbs(fabric::verbs::Control::default())];
-        let options = ControllerOptions { credits: limits::CREDITS_MIN, memory };
+        let options = ControllerOptions { credits: limits::CREDITS_MIN, memory, ..Default::default() };
         let cores = vec![(reactor.waker(), Region::new(mapping))];
         let (mut controller, seeds) = Controller::new(options, fabrics, cores, control.waker());
         seeds.into_iter().for_each(|seed| reactor.add_poller(Box::new(seed.settle())));
@@ -51,8 +51,7 @@ impl Bench {
         let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let config_file = ConfigFile::new(None, 5, false, reload);
         let (handles, log) = (vec![reactor.handle()], LogLevel::detached());
-        let mut appliance =
-            Appliance::new(controller, handles, control.handle(), log, requests, stop, config_file);
+        let mut appliance = Appliance::new(controller, handles, control.handle(), log, requests, stop, config_file);
         appliance.set_methods(crate::rpc::methods());
         Bench { appliance, reactor, clock, requests: sender }
     }

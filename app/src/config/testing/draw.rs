@@ -51,8 +51,10 @@ fn leave_out(completeness: Completeness, mut params: Value, chosen: &[&str], lef
 }
 
 fn bdev() -> impl Strategy<Value = String> {
-    let names =
-        ["null0", "null1", "null2", "ram0", "ram1", "file0", "file1", "delay0", "null0p0", "null0p1", "EE_null1", "cd0", "cd1"];
+    let names = [
+        "null0", "null1", "null2", "ram0", "ram1", "file0", "file1", "delay0", "null0p0", "null0p1", "EE_null1", "cd0",
+        "cd1",
+    ];
     prop::sample::select(names.to_vec()).prop_map(str::to_owned)
 }
 
@@ -202,18 +204,20 @@ fn lun() -> impl Strategy<Value = Request> {
     ];
     let verb = prop::sample::select(vec!["add", "add", "add", "replace", "remove"]);
     let number = prop::option::weighted(0.9, 0..4u16);
-    (owner, source, verb, number, any::<bool>(), identity()).prop_map(|(owner, source, verb, lun, read_only, identity)| {
-        let (prefix, parameter, name) = owner;
-        let mut params = json!({parameter: name, "lun": lun});
-        if verb != "remove" {
-            let of_bdev = source.get("bdev_name").is_some();
-            let params = params.as_object_mut().expect("parameters");
-            params.extend(source.as_object().cloned().into_iter().flatten());
-            params.extend(identity.as_object().cloned().into_iter().flatten().filter(|_| of_bdev));
-            params.insert("read_only".into(), read_only.into());
-        }
-        request(&format!("{prefix}_{verb}_lun"), params)
-    })
+    (owner, source, verb, number, any::<bool>(), identity()).prop_map(
+        |(owner, source, verb, lun, read_only, identity)| {
+            let (prefix, parameter, name) = owner;
+            let mut params = json!({parameter: name, "lun": lun});
+            if verb != "remove" {
+                let of_bdev = source.get("bdev_name").is_some();
+                let params = params.as_object_mut().expect("parameters");
+                params.extend(source.as_object().cloned().into_iter().flatten());
+                params.extend(identity.as_object().cloned().into_iter().flatten().filter(|_| of_bdev));
+                params.insert("read_only".into(), read_only.into());
+            }
+            request(&format!("{prefix}_{verb}_lun"), params)
+        },
+    )
 }
 
 fn group_name() -> impl Strategy<Value = String> {

@@ -16,6 +16,7 @@ use transport_srp::Controller;
 
 use crate::config::{self, ConfigFile, Transaction, config_file};
 use crate::log::LogLevel;
+use crate::notify::Notifier;
 use crate::rpc::Methods;
 use crate::rpc::bdev::change;
 use crate::thresholds::{Seen, Thresholds};
@@ -49,6 +50,7 @@ pub(crate) struct Appliance {
     pub(crate) kept: KeptDisks,
     pub(crate) config_file: ConfigFile,
     thresholds: Thresholds,
+    notifier: Notifier,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -125,6 +127,7 @@ impl Appliance {
             kept: KeptDisks::default(),
             config_file,
             thresholds: Thresholds::default(),
+            notifier: Notifier::default(),
             finished: Rc::default(),
         }
     }
@@ -135,6 +138,22 @@ impl Appliance {
 
     pub(crate) fn methods(&self) -> Option<Rc<Methods>> {
         self.methods.clone()
+    }
+
+    /// The process serves: tells the service manager so, and from now on how it is doing.
+    pub(crate) fn set_notifier(&mut self, notifier: Notifier) {
+        notifier.ready();
+        self.notifier = notifier;
+    }
+
+    fn notify(&mut self) {
+        let is_reloading = self.config_file.is_reloading() || self.is_changing();
+        let controller = &self.controller;
+        self.notifier.poll(self.now, &self.reactors, is_reloading, || {
+            let sessions = controller.sessions();
+            let channels: usize = sessions.iter().map(|session| session.channels.len()).sum();
+            format!("{} targets, {} sessions, {channels} channels", controller.targets().len(), sessions.len())
+        });
     }
 
     /// The bdevs that are left when the control thread has ended.
@@ -305,7 +324,9 @@ impl Poller for Appliance {
         config::advance(self);
         config_file::poll(self);
         self.watch_space();
+        self.notify();
         if self.stop.load(Ordering::Relaxed) {
+            self.notifier.stopping();
             config_file::start_end(self);
             self.controller.start_drain();
             if self.controller.is_drained() && self.config_file.has_ended(now) {

@@ -14,6 +14,7 @@ use transport_srp::{Controller, ControllerOptions, MemoryOptions, limits};
 
 use crate::appliance::Appliance;
 use crate::config::{ConfigFile, Entry, Transaction};
+use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state_dir::StateDir;
 use crate::{config, log, rpc, shutdown};
@@ -26,7 +27,7 @@ const ADAPTIVE: IdleMode = IdleMode::Adaptive { empty_rounds: 2_000, max_sleep: 
 
 /// Starts everything, serves until told to stop, and ends in good order.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let log = log::start(options.log_level);
+    let log = log::start(options.log_level, options.log_format);
     options.mask.check_usable().context("-m")?;
     let entries = read_config(options)?;
 
@@ -65,9 +66,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let _ = requests_in.send(pending);
         waker.wake();
     };
-    let server = ::rpc::Server::bind(&options.rpc_socket, ::rpc::ServerOptions::default(), deliver).context("-r")?;
+    let mut server_options = ::rpc::ServerOptions { group: options.rpc_group, ..Default::default() };
+    if options.rpc_group.is_some() {
+        server_options.mode = 0o660;
+    }
+    let server = ::rpc::Server::bind(&options.rpc_socket, server_options, deliver).context("-r")?;
     tracing::info!(reactors = %options.mask, rpc = %options.rpc_socket.display(), "srpt-app {} is up", env!("CARGO_PKG_VERSION"));
 
+    appliance.set_notifier(Notifier::from_environment());
     let finished = appliance.finished();
     control.add_poller(Box::new(appliance));
     control.run();

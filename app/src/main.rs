@@ -10,6 +10,7 @@ mod appliance;
 mod assemble;
 mod config;
 mod log;
+mod notify;
 mod options;
 mod rpc;
 mod shutdown;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use fabric::roce::packet_io::Way;
 
+use crate::log::LogFormat;
+
 /// An SRP (SCSI RDMA Protocol) storage target in user space.
 #[derive(Parser, Debug)]
 #[command(name = "srpt-app", version)]
@@ -28,6 +30,10 @@ pub(crate) struct Options {
     /// Socket for JSON-RPC
     #[arg(short = 'r', long = "rpc-socket", default_value = "/var/tmp/srpt.sock", value_name = "PATH")]
     pub(crate) rpc_socket: PathBuf,
+
+    /// Group, by name or number, whose members may use the socket besides the user that the target runs as
+    #[arg(long, value_name = "GROUP", value_parser = parse_group)]
+    pub(crate) rpc_group: Option<u32>,
 
     /// Where units keep what initiators want kept over restarts (persistent reservations, saved mode pages)
     #[arg(long, default_value = "/var/lib/srpt", value_name = "DIRECTORY")]
@@ -75,6 +81,21 @@ pub(crate) struct Options {
     /// What to log: error, warn, info, debug or trace
     #[arg(short = 'L', long = "log-level", default_value = "info", value_name = "LEVEL")]
     pub(crate) log_level: tracing::Level,
+
+    /// How lines of the log look [default: journal if that is where they go, else text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+fn parse_group(text: &str) -> Result<u32, String> {
+    if let Ok(number) = text.parse::<u32>() {
+        return Ok(number);
+    }
+    match nix::unistd::Group::from_name(text) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err("there is no such group".into()),
+        Err(error) => Err(format!("cannot look it up: {error}")),
+    }
 }
 
 fn parse_trace_events(text: &str) -> Result<usize, String> {

@@ -69,6 +69,11 @@ impl ConfigFile {
         ConfigFile { path, versions, reload, reading: None, auto_save, thread: FileThread::default() }
     }
 
+    /// Whether SIGHUP came and the file is still to be read.
+    pub(crate) fn is_reloading(&self) -> bool {
+        self.reading.is_some() || self.reload.load(Ordering::Relaxed)
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()

@@ -14,6 +14,7 @@ mod rbd;
 mod reservations;
 mod roce;
 mod saved;
+mod service;
 mod spdk_client;
 mod statistics;
 mod trace;

@@ -28,7 +28,7 @@ main() {
       fail "load on LUN $lun: $(cat /root/perf.log)"
     echo "ok: LUN $lun keeps what is written"
   done
-  check "a request is answered" "$(request srpt_trace_dump | python3 -c 'import json, sys; print(any(event["event"] == "login" for event in json.load(sys.stdin)["events"]))')" True
+  check "a request is answered" "$(request srpt_trace_dump | python3 -c 'import json, sys; print(any(event["event"] == "session_ended" for event in json.load(sys.stdin)["events"]))')" True
 
   echo '{"subsystems": [' >/etc/srpt/config.json
   systemctl reload srpt

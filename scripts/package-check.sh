@@ -45,8 +45,8 @@ make_root() {
   suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
   say "making a bare $suite"
   mmdebstrap --quiet --variant=minbase --include=systemd,dbus,procps,python3 "$suite" "$WORK/root" >&2
-  cp "$PACKAGE" "$WORK/root/root/srpt.deb"
-  inside dpkg -i /root/srpt.deb >&2
+  cp "$PACKAGE" "$WORK/root/srv/srpt.deb"
+  inside dpkg -i /srv/srpt.deb >&2
   grep -q '^srpt:' "$WORK/root/etc/passwd" || die "the user srpt was not made"
   [ ! -e "$WORK/root/etc/systemd/system/multi-user.target.wants/srpt.service" ] || die "the service is enabled, although nobody asked for it"
 }
@@ -78,13 +78,13 @@ check_service() {
   local root=$WORK/root
   sed -i 's/^SRPT_OPTIONS=.*/SRPT_OPTIONS=--adaptive --channels 4/' "$root/etc/default/srpt"
   ln -s /lib/systemd/system/srpt.service "$root/etc/systemd/system/multi-user.target.wants/srpt.service"
-  install -m 755 "$SERVICE/check-inside.sh" "$root/root/check-inside.sh"
+  install -m 755 "$SERVICE/check-inside.sh" "$root/srv/check-inside.sh"
   cat >"$root/etc/systemd/system/check.service" <<'UNIT'
 [Unit]
 After=multi-user.target
 [Service]
 Type=oneshot
-ExecStart=/bin/bash -c '/root/check-inside.sh >/root/check.log 2>&1; echo $? >/root/check.status'
+ExecStart=/bin/bash -c '/srv/check-inside.sh >/srv/check.log 2>&1; echo $? >/srv/check.status'
 ExecStopPost=/bin/systemctl poweroff --no-block
 TimeoutStartSec=300
 [Install]
@@ -95,8 +95,8 @@ UNIT
   say "booting it"
   timeout 400 systemd-nspawn --quiet --register=no --keep-unit --private-network --boot -D "$root" >"$WORK/console" 2>&1 </dev/null ||
     die "the container did not boot or not end: $(tail -n 20 "$WORK/console")"
-  sed 's/^/  /' "$root/root/check.log" >&2
-  [ "$(cat "$root/root/check.status" 2>/dev/null)" = 0 ] || die "the service is not as it should be: see above"
+  sed 's/^/  /' "$root/srv/check.log" >&2
+  [ "$(cat "$root/srv/check.status" 2>/dev/null)" = 0 ] || die "the service is not as it should be: see above"
 }
 
 check_purge() {

@@ -24,8 +24,8 @@ main() {
   check "by the same process" "$(main_pid)" "$before"
   local lun
   for lun in 0 1; do
-    srp-perf --adaptive --target 127.0.0.1:5555 --local 127.0.0.2 --id-ext 1 --ioc-guid 2 --lun $lun -w randrw -q 4 -o 4k -d 300 --verify >/root/perf.log 2>&1 ||
-      fail "load on LUN $lun: $(cat /root/perf.log)"
+    srp-perf --adaptive --target 127.0.0.1:5555 --local 127.0.0.2 --id-ext 1 --ioc-guid 2 --lun $lun -w randrw -q 4 -o 4k -d 300 --verify >/srv/perf.log 2>&1 ||
+      fail "load on LUN $lun: $(cat /srv/perf.log)"
     echo "ok: LUN $lun keeps what is written"
   done
   check "a request is answered" "$(request srpt_trace_dump | python3 -c 'import json, sys; print(any(event["event"] == "session_ended" for event in json.load(sys.stdin)["events"]))')" True

@@ -115,7 +115,9 @@ impl FileThread {
             Some(tasks) => tasks.clone(),
             None => {
                 let (sender, tasks) = mpsc::channel::<Task>();
-                std::thread::Builder::new().name("config".into()).spawn(move || tasks.iter().for_each(|task| task()))?;
+                std::thread::Builder::new()
+                    .name("config".into())
+                    .spawn(move || tasks.iter().for_each(|task| task()))?;
                 self.tasks = Some(sender.clone());
                 sender
             }

@@ -103,12 +103,13 @@ impl Model {
         match method {
             "bdev_rbd_register_cluster" => self.register_cluster(params),
             "bdev_rbd_unregister_cluster" => self.unregister_cluster(params),
-            "bdev_null_create" | "bdev_malloc_create" | "bdev_uring_create" | "bdev_aio_create" | "bdev_scsi_create"
-            | "bdev_rbd_create" | "bdev_delay_create" | "bdev_error_create" | "bdev_split_create" => {
-                self.make(method, params)
+            "bdev_null_create" | "bdev_malloc_create" | "bdev_uring_create" | "bdev_aio_create"
+            | "bdev_scsi_create" | "bdev_rbd_create" | "bdev_delay_create" | "bdev_error_create"
+            | "bdev_split_create" => self.make(method, params),
+            "bdev_null_delete" | "bdev_malloc_delete" | "bdev_uring_delete" | "bdev_aio_delete"
+            | "bdev_scsi_delete" | "bdev_rbd_delete" | "bdev_delay_delete" | "bdev_error_delete" => {
+                self.delete_bdev(method, params)
             }
-            "bdev_null_delete" | "bdev_malloc_delete" | "bdev_uring_delete" | "bdev_aio_delete" | "bdev_scsi_delete"
-            | "bdev_rbd_delete" | "bdev_delay_delete" | "bdev_error_delete" => self.delete_bdev(method, params),
             "bdev_split_delete" => self.delete_split(params),
             "bdev_null_resize" => self.resize_null(params),
             "bdev_uring_resize" | "bdev_aio_resize" => self.resize_file(method, params),

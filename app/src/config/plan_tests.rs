@@ -150,16 +150,31 @@ fn luns_of(model: &Model, bdev: &str) -> Vec<Key> {
 /// A target with a null device and a RAM disk, as the appliance saves it.
 fn running() -> Vec<Request> {
     vec![
-        request("bdev_null_create", json!({"name": "null0", "num_blocks": 2048, "block_size": 512, "physical_block_size": 512,
-            "uuid": "6b29fc40-ca47-1067-b31d-00dd010662da"})),
-        request("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 64, "block_size": 512, "physical_block_size": 512,
-            "uuid": "0c9a9ea4-2d6b-4d3e-8f57-6d1a5a1e7e10"})),
-        request("srp_create_target", json!({"name": "tgt0", "id_ext": "0x0000000000000001", "ioc_guid": "0x0000000000000002",
-            "relative_target_port_id": 1, "lun_addressing": "peripheral"})),
-        request("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "null0", "lun": 0, "read_only": false,
-            "product": "null0", "vendor": "SRPT", "revision": "0.1", "serial": "6b29fc40ca471067b31d00dd010662da"})),
-        request("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "ram0", "lun": 1, "read_only": false,
-            "product": "ram0", "vendor": "SRPT", "revision": "0.1", "serial": "0c9a9ea42d6b4d3e8f576d1a5a1e7e10"})),
+        request(
+            "bdev_null_create",
+            json!({"name": "null0", "num_blocks": 2048, "block_size": 512, "physical_block_size": 512,
+            "uuid": "6b29fc40-ca47-1067-b31d-00dd010662da"}),
+        ),
+        request(
+            "bdev_malloc_create",
+            json!({"name": "ram0", "num_blocks": 64, "block_size": 512, "physical_block_size": 512,
+            "uuid": "0c9a9ea4-2d6b-4d3e-8f57-6d1a5a1e7e10"}),
+        ),
+        request(
+            "srp_create_target",
+            json!({"name": "tgt0", "id_ext": "0x0000000000000001", "ioc_guid": "0x0000000000000002",
+            "relative_target_port_id": 1, "lun_addressing": "peripheral"}),
+        ),
+        request(
+            "srp_target_add_lun",
+            json!({"target": "tgt0", "bdev_name": "null0", "lun": 0, "read_only": false,
+            "product": "null0", "vendor": "SRPT", "revision": "0.1", "serial": "6b29fc40ca471067b31d00dd010662da"}),
+        ),
+        request(
+            "srp_target_add_lun",
+            json!({"target": "tgt0", "bdev_name": "ram0", "lun": 1, "read_only": false,
+            "product": "ram0", "vendor": "SRPT", "revision": "0.1", "serial": "0c9a9ea42d6b4d3e8f576d1a5a1e7e10"}),
+        ),
         request("srp_create_listener", json!({"fabric": "verbs", "address": "127.0.0.1", "port": 5555})),
     ]
 }
@@ -184,7 +199,10 @@ fn planned(now: &[Request], wanted: &[Request]) -> Vec<String> {
         model
     };
     let steps = plan_of(&strict(now), &strict(wanted)).expect("a plan");
-    steps.iter().map(|Step { request, .. }| format!("{} {}", request.method, request.params.as_ref().expect("some"))).collect()
+    steps
+        .iter()
+        .map(|Step { request, .. }| format!("{} {}", request.method, request.params.as_ref().expect("some")))
+        .collect()
 }
 
 fn changed(mut requests: Vec<Request>, index: usize, change: impl FnOnce(&mut Value)) -> Vec<Request> {

@@ -48,14 +48,8 @@ pub(crate) struct Settings {
 }
 
 const LATENCIES: [&str; 4] = ["avg_read", "p99_read", "avg_write", "p99_write"];
-const LIMITS: [&str; 6] = [
-    "rw_ios_per_sec",
-    "r_ios_per_sec",
-    "w_ios_per_sec",
-    "rw_mbytes_per_sec",
-    "r_mbytes_per_sec",
-    "w_mbytes_per_sec",
-];
+const LIMITS: [&str; 6] =
+    ["rw_ios_per_sec", "r_ios_per_sec", "w_ios_per_sec", "rw_mbytes_per_sec", "r_mbytes_per_sec", "w_mbytes_per_sec"];
 
 impl Model {
     pub(super) fn register_cluster(&mut self, params: &Params) -> Result<Key, Misfit> {

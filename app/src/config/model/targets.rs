@@ -91,8 +91,7 @@ impl Model {
         if let Some((other, _)) = self.targets.iter().find(|(_, other)| same_ids(other)) {
             return Err(Misfit(format!("id_ext, ioc_guid: target {other} has the same pair")));
         }
-        let same_port =
-            |other: &Target| target.relative_port.is_some() && other.relative_port == target.relative_port;
+        let same_port = |other: &Target| target.relative_port.is_some() && other.relative_port == target.relative_port;
         if let Some((other, _)) = self.targets.iter().find(|(_, other)| same_port(other)) {
             return Err(Misfit(format!("relative_target_port_id: target {other} has the same")));
         }
@@ -327,8 +326,7 @@ fn canonical_identity(params: &Params) -> Result<Params, Misfit> {
             ("device_type", Some(value)) if *value == "disk" => continue,
             ("naa", Some(_)) => hex(hex64(params, "naa")?.unwrap_or_default()).into(),
             ("eui64", Some(_)) => {
-                let eui64: Eui64 =
-                    text(params, "eui64")?.parse().map_err(|error| Misfit(format!("eui64: {error}")))?;
+                let eui64: Eui64 = text(params, "eui64")?.parse().map_err(|error| Misfit(format!("eui64: {error}")))?;
                 eui64.to_string().into()
             }
             (_, Some(value)) => value.clone(),

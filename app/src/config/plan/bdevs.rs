@@ -48,10 +48,8 @@ impl Planner {
         if (&making.method, &making.base, &making.names) != (&wanted.method, &wanted.base, &wanted.names) {
             return false;
         }
-        let in_place = [
-            ("num_blocks", grows_as_null(making, wanted)),
-            ("filename", self.wanted.exchanges_disc(&self.work, name)),
-        ];
+        let in_place =
+            [("num_blocks", grows_as_null(making, wanted)), ("filename", self.wanted.exchanges_disc(&self.work, name))];
         let mut as_wanted = making.params.clone();
         for (parameter, _) in in_place.iter().filter(|(_, can)| *can) {
             as_wanted.insert((*parameter).to_owned(), wanted.params[*parameter].clone());

@@ -33,8 +33,7 @@ impl Planner {
                 continue;
             }
             let hex = |value: u64| format!("{value:#018x}");
-            let mut params =
-                json!({"name": name, "id_ext": hex(target.id_ext), "ioc_guid": hex(target.ioc_guid)});
+            let mut params = json!({"name": name, "id_ext": hex(target.id_ext), "ioc_guid": hex(target.ioc_guid)});
             if let Some(port) = target.relative_port {
                 params["relative_target_port_id"] = port.into();
             }
@@ -204,11 +203,8 @@ impl Planner {
             self.emit(Key::Member(target.clone()), "srp_target_port_group_add_target", member(target))?;
         }
         // Those that another group wants are moved by it.
-        let elsewhere = |target: &String| {
-            self.wanted.port_groups.values().any(|group| group.targets.contains(target))
-        };
-        let leave: Vec<String> =
-            now.difference(&wanted.targets).filter(|target| !elsewhere(target)).cloned().collect();
+        let elsewhere = |target: &String| self.wanted.port_groups.values().any(|group| group.targets.contains(target));
+        let leave: Vec<String> = now.difference(&wanted.targets).filter(|target| !elsewhere(target)).cloned().collect();
         for target in leave {
             self.emit(Key::Member(target.clone()), "srp_target_port_group_remove_target", member(&target))?;
         }

@@ -51,8 +51,7 @@ impl Bench {
         let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let config_file = ConfigFile::new(None, 5, false, reload);
         let (handles, log) = (vec![reactor.handle()], LogLevel::detached());
-        let mut appliance =
-            Appliance::new(controller, handles, control.handle(), log, requests, stop, config_file);
+        let mut appliance = Appliance::new(controller, handles, control.handle(), log, requests, stop, config_file);
         appliance.set_methods(crate::rpc::methods());
         Bench { appliance, reactor, clock, requests: sender }
     }

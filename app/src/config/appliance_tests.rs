@@ -35,7 +35,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(150))]
+    #![proptest_config(config(60))]
 
     #[test]
     fn whatever_was_done_is_there_after_a_restart_with_what_was_saved(requests in requests(Completeness::ByHand, 60)) {

@@ -31,7 +31,7 @@ fn order(model: &Model) -> Vec<&String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_plan_leads_from_any_configuration_to_any_other_and_touches_nothing_that_is_equal(

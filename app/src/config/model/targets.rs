@@ -1,11 +1,12 @@
 //! Targets, LUNs, logical units, discs and listeners of a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use scsi::{DefaultIdentity, Eui64};
 use serde_json::Value;
 
+use super::bdevs::tidy;
 use super::groups::GroupLuns;
 use super::{Key, Model};
 use crate::config::params::{Misfit, Params, flag, hex64, number, optional_text, optional_u16, text};
@@ -232,15 +233,18 @@ impl Model {
     }
 
     pub(super) fn settle_units(&mut self, now: &Model) {
+        // A designator that somebody asks for is not kept by another.
+        let asked: BTreeSet<String> =
+            self.units.values().filter_map(|unit| optional_text(&unit.identity, "naa").map(str::to_owned)).collect();
         let bdevs: Vec<String> = self.units.keys().cloned().collect();
         for bdev in bdevs {
             let mut defaults = self.default_identity(&bdev);
             let before = now.units.get(&bdev).map(|unit| &unit.identity);
             for parameter in ["serial", "naa"] {
-                if let (None, Some(value)) =
-                    (defaults.get(parameter), before.and_then(|identity| identity.get(parameter)))
-                {
-                    defaults.insert(parameter.into(), value.clone());
+                let kept = before.and_then(|identity| optional_text(identity, parameter));
+                let kept = kept.filter(|kept| parameter != "naa" || !asked.contains(*kept));
+                if let (None, Some(kept)) = (defaults.get(parameter), kept) {
+                    defaults.insert(parameter.into(), kept.into());
                 }
             }
             let Some(unit) = self.units.get_mut(&bdev) else { continue };
@@ -257,14 +261,18 @@ impl Model {
     }
 
     pub(super) fn insert_disc(&mut self, params: &Params) -> Result<Key, Misfit> {
-        let bdev = text(params, "bdev_name")?;
+        let (bdev, filename) = (text(params, "bdev_name")?, optional_text(params, "filename"));
+        let has_file = self.makings.get(bdev).is_some_and(|making| making.params.contains_key("filename"));
+        if filename.is_some() && !has_file {
+            return Err(Misfit(format!("filename: bdev {bdev} has no file: leave it out")));
+        }
         let drive = self.drive(bdev)?;
         if !drive.disc_out {
             return Err(Misfit(format!("bdev_name: there is a disc in {bdev}")));
         }
         drive.disc_out = false;
-        if let (Some(filename), Some(making)) = (optional_text(params, "filename"), self.makings.get_mut(bdev)) {
-            making.params.insert("filename".into(), filename.into());
+        if let (Some(filename), Some(making)) = (filename, self.makings.get_mut(bdev)) {
+            making.params.insert("filename".into(), tidy(filename).into());
             making.bytes = None;
         }
         Ok(Key::Disc(bdev.to_owned()))

@@ -61,6 +61,7 @@ pub(crate) enum Key {
     Target(String),
     Lun(Owner, u16),
     /// By bdev. No request is about it alone: the first LUN decides.
+    #[cfg(test)]
     Unit(String),
     /// Whether the disc of a CD drive is out.
     Disc(String),

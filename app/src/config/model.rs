@@ -37,6 +37,8 @@ pub(crate) struct Model {
     above: BTreeMap<String, String>,
     /// Logical units by bdev.
     pub(super) units: BTreeMap<String, Unit>,
+    /// The bdev of the unit that has it, by designator.
+    designators: BTreeMap<String, String>,
     pub(super) targets: BTreeMap<String, Target>,
     /// Initiator groups; the first that contains an initiator decides.
     pub(super) groups: Vec<Group>,

@@ -47,7 +47,7 @@ pub(super) fn add(methods: &mut Methods) {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Configuration {
-    /// As save_config answers them.
+    /// As save_config answers them: each with its name (`subsystem`) and its requests (`config`: `method` and `params`).
     subsystems: Vec<Subsystem>,
 }
 

@@ -167,6 +167,7 @@ impl Model {
                 if let Some(other) = self.unit_like(&identity) {
                     return Err(Misfit(format!("naa, eui64: one of them is that of bdev {other}")));
                 }
+                self.designators.extend(designators(&identity).map(|designator| (designator, bdev.clone())));
                 self.units.insert(bdev.clone(), Unit { identity, disc_out: false, references: 1 });
             }
         }
@@ -179,9 +180,14 @@ impl Model {
         let Some(unit) = self.units.get_mut(bdev) else { return };
         unit.references -= 1;
         if unit.references == 0 {
-            self.units.remove(bdev);
-            self.port_groups.values_mut().for_each(|group| drop(group.unit_states.remove(bdev)));
+            self.remove_unit(&bdev.clone());
         }
+    }
+
+    fn remove_unit(&mut self, bdev: &str) {
+        let Some(unit) = self.units.remove(bdev) else { return };
+        designators(&unit.identity).for_each(|designator| drop(self.designators.remove(&designator)));
+        self.port_groups.values_mut().for_each(|group| drop(group.unit_states.remove(bdev)));
     }
 
     pub(super) fn remove_luns_of(&mut self, bdev: &str) {
@@ -192,18 +198,12 @@ impl Model {
             GroupLuns::All | GroupLuns::Some(_) => None,
         }));
         maps.for_each(|map| map.retain(|_, lun| !shows(lun)));
-        if self.units.remove(bdev).is_some() {
-            self.port_groups.values_mut().for_each(|group| drop(group.unit_states.remove(bdev)));
-        }
+        self.remove_unit(bdev);
     }
 
     /// The bdev of a unit that has a designator of this identity.
     pub(crate) fn unit_like(&self, identity: &Params) -> Option<&String> {
-        let same = |other: &Unit, parameter| {
-            identity.get(parameter).is_some() && other.identity.get(parameter) == identity.get(parameter)
-        };
-        let found = self.units.iter().find(|(_, other)| same(other, "naa") || same(other, "eui64"));
-        found.map(|(bdev, _)| bdev)
+        designators(identity).find_map(|designator| self.designators.get(&designator))
     }
 
     /// An identity with what follows from the bdev, as far as that is known.
@@ -342,6 +342,11 @@ fn canonical_identity(params: &Params) -> Result<Params, Misfit> {
         identity.insert(parameter.into(), value);
     }
     Ok(identity)
+}
+
+/// What no two units may have in common.
+fn designators(identity: &Params) -> impl Iterator<Item = String> {
+    ["naa", "eui64"].into_iter().filter_map(|name| Some(format!("{name} {}", optional_text(identity, name)?)))
 }
 
 /// 64 bits as they are saved.

@@ -286,7 +286,9 @@ impl Appliance {
         }
         loop {
             let pending = self.requests.try_recv().ok()?;
-            if !self.is_changing() || reads_only(pending.method()) || pending.method() == "spdk_kill_instance" {
+            let method = pending.method();
+            let only_asks = reads_only(method) && !tells_whole(method);
+            if !self.is_changing() || only_asks || method == "spdk_kill_instance" {
                 return Some(pending);
             }
             self.waiting.push_back(pending);
@@ -296,16 +298,13 @@ impl Appliance {
 
 /// Whether a method leaves the configuration as it is, by its name.
 fn reads_only(method: &str) -> bool {
-    let others = [
-        "rpc.discover",
-        "framework_wait_init",
-        "save_config",
-        "srpt_config_diff",
-        "srpt_config_write",
-        "srpt_trace_dump",
-        "srpt_trace_clear",
-    ];
-    method.contains("_get_") || others.contains(&method)
+    let others = ["rpc.discover", "framework_wait_init", "srpt_trace_dump", "srpt_trace_clear"];
+    method.contains("_get_") || others.contains(&method) || tells_whole(method)
+}
+
+/// Whether a method is about the configuration as a whole, which is not to be told half changed.
+fn tells_whole(method: &str) -> bool {
+    ["save_config", "framework_get_config", "srpt_config_diff", "srpt_config_write"].contains(&method)
 }
 
 impl Poller for Appliance {

@@ -66,7 +66,14 @@ impl InitiatorGroup {
         initiators: Vec<Pattern>,
         luns: Option<Vec<u16>>,
     ) -> InitiatorGroup {
-        InitiatorGroup { name, target, initiators, luns: GroupLuns::new(luns) }
+        // One that stands there twice is there once: whoever takes it out takes it out.
+        let mut once = Vec::new();
+        for pattern in initiators {
+            if !once.contains(&pattern) {
+                once.push(pattern);
+            }
+        }
+        InitiatorGroup { name, target, initiators: once, luns: GroupLuns::new(luns) }
     }
 
     /// Its own map; begun if need be.

@@ -37,6 +37,8 @@ pub(crate) struct Model {
     above: BTreeMap<String, String>,
     /// Logical units by bdev.
     pub(super) units: BTreeMap<String, Unit>,
+    /// The bdev of the unit that has it, by designator.
+    designators: BTreeMap<String, String>,
     pub(super) targets: BTreeMap<String, Target>,
     /// Initiator groups; the first that contains an initiator decides.
     pub(super) groups: Vec<Group>,
@@ -63,6 +65,7 @@ pub(crate) enum Key {
     Target(String),
     Lun(Owner, u16),
     /// By bdev. No request is about it alone: the first LUN decides.
+    #[cfg(test)]
     Unit(String),
     /// Whether the disc of a CD drive is out.
     Disc(String),

@@ -52,7 +52,7 @@ struct Planned {
 struct Running {
     planned: Planned,
     since: Instant,
-    /// `None`: it waits until the bdev that it names is free.
+    /// `None`: it waits until the bdev that it names is free, and was not asked for yet.
     answer: Option<mpsc::Receiver<Result<Value, RpcError>>>,
 }
 
@@ -164,15 +164,15 @@ fn start(appliance: &mut Appliance, steps: VecDeque<Planned>, end: End) {
 /// Goes as far as can be gone without waiting.
 pub(crate) fn advance(appliance: &mut Appliance) {
     while let Some(mut transaction) = appliance.transaction.take() {
-        if let Some(running) = transaction.running.take() {
+        if let Some(mut running) = transaction.running.take() {
             match running.answer(appliance) {
-                Err(waiting) => {
-                    transaction.running = Some(waiting);
+                None => {
+                    transaction.running = Some(running);
                     appliance.transaction = Some(transaction);
                     return;
                 }
-                Ok((_, Ok(_))) => {}
-                Ok((planned, Err(error))) => transaction.fail(appliance, planned, &error),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => transaction.fail(appliance, running.planned, &error),
             }
             appliance.transaction = Some(transaction);
             continue;
@@ -192,17 +192,16 @@ pub(crate) fn advance(appliance: &mut Appliance) {
 }
 
 impl Running {
-    /// How it ended, or itself if it has not.
-    fn answer(mut self, appliance: &mut Appliance) -> Result<(Planned, Result<Value, RpcError>), Running> {
-        let answer = match self.answer.take() {
-            Some(answer) => answer,
-            None if self.must_wait(appliance) => return Err(self),
-            None => ask(appliance, &self.planned.request),
-        };
+    /// How it ended; `None`: it has not yet.
+    fn answer(&mut self, appliance: &mut Appliance) -> Option<Result<Value, RpcError>> {
+        if self.answer.is_none() && self.must_wait(appliance) {
+            return None;
+        }
+        let answer = self.answer.get_or_insert_with(|| ask(appliance, &self.planned.request));
         match answer.try_recv() {
-            Ok(outcome) => Ok((self.planned, outcome)),
-            Err(mpsc::TryRecvError::Empty) => Err(Running { answer: Some(answer), ..self }),
-            Err(mpsc::TryRecvError::Disconnected) => Ok((self.planned, Err(RpcError::internal("there was no answer")))),
+            Ok(outcome) => Some(outcome),
+            Err(mpsc::TryRecvError::Empty) => None,
+            Err(mpsc::TryRecvError::Disconnected) => Some(Err(RpcError::internal("there was no answer"))),
         }
     }
 

@@ -1,8 +1,9 @@
 //! `save_config`, `load_config` (SPDK's) and `srpt_config_*`: whole configurations.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
-use rpc::{NoParams, Pending, RpcError};
+use rpc::{Errno, NoParams, Pending, RpcError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +16,10 @@ pub(super) fn add(methods: &mut Methods) {
     methods.add(
         "save_config",
         "Answers the whole configuration as it is now",
-        |appliance: &mut Appliance, _: NoParams| Ok(config::save(appliance)),
+        |appliance: &mut Appliance, _: NoParams| {
+            check_whole(appliance)?;
+            Ok(config::save(appliance))
+        },
     );
     methods.add_deferred(
         "load_config",
@@ -43,7 +47,7 @@ pub(super) fn add(methods: &mut Methods) {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Configuration {
-    /// As save_config answers them.
+    /// As save_config answers them: each with its name (`subsystem`) and its requests (`config`: `method` and `params`).
     subsystems: Vec<Subsystem>,
 }
 
@@ -95,6 +99,14 @@ fn answer(pending: Pending, outcome: Result<(), Failure>, result: Value) {
     pending.reply(outcome.map(|()| result).map_err(RpcError::from));
 }
 
+/// At the end of the process listeners go first: a configuration without them would be no good.
+fn check_whole(appliance: &Appliance) -> Result<(), RpcError> {
+    match appliance.stop.load(Ordering::Relaxed) {
+        true => Err(RpcError::errno(Errno::BUSY, "the target is ending, and half of it is gone: ask it before")),
+        false => Ok(()),
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Write {
@@ -113,6 +125,9 @@ fn write(appliance: &mut Appliance, params: Write, pending: Pending) {
         let text = "filename: the target was started without -c: say where to";
         return pending.reply(Err(RpcError::invalid_params(text)));
     };
+    if let Err(error) = check_whole(appliance) {
+        return pending.reply(Err(error));
+    }
     let text = config::save_text(appliance);
     let (filename, result) = (path.display().to_string(), json!(Written { filename: path.clone() }));
     let wrong = move |error| RpcError::io(&error, format!("filename: {filename}: cannot be written"));

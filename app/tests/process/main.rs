@@ -3,6 +3,7 @@
 mod alua;
 mod cdrom;
 mod change;
+mod config;
 mod copy;
 mod engine;
 mod hostile_rpc;

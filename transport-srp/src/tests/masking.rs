@@ -251,6 +251,9 @@ fn a_group_that_is_put_before_another_decides_and_other_luns_of_the_target_are_s
     scene.rig.controller.move_initiator_group("second", Some("second")).expect("it stays");
     scene.rig.controller.move_initiator_group("second", None).expect("a group");
     assert_eq!((names(&scene), scene.luns(0)), (vec!["first".into(), "second".into()], vec![0]));
+    let twice = InitiatorGroup::new("twice".into(), None, vec![parse("10.*"), parse("!*"), parse("10.*")], None);
+    scene.rig.controller.create_initiator_group(twice).expect("a group");
+    assert_eq!(scene.rig.controller.initiator_groups()[2].initiators, ["10.*", "!*"]);
     scene.rig.controller.group_set_luns("first", None).expect("a group");
     assert_eq!(scene.luns(0), [0, 1]);
     scene.rig.controller.group_set_luns("first", Some(vec![])).expect("a group");

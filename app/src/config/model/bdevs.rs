@@ -319,6 +319,9 @@ impl Model {
 
     /// What the appliance chose, or is as it is: identities, and sizes that nobody asked for.
     pub(super) fn settle_makings(&mut self, now: &Model, keep_sizes: bool) {
+        // One that somebody asks for is not kept by another.
+        let uuids = self.makings.values().filter_map(|making| optional_text(&making.params, "uuid"));
+        let asked: BTreeSet<String> = uuids.map(str::to_owned).collect();
         for name in self.makings_in_order() {
             let Some(before) = now.makings.get(&name) else { continue };
             let exchanges_disc = self.exchanges_disc(now, &name);
@@ -329,7 +332,9 @@ impl Model {
             let mut chosen = vec!["block_size"];
             // Another file or image is another disk.
             let beneath = ["filename", "device", "pool_name", "namespace_name", "rbd_name"];
-            if exchanges_disc || beneath.iter().all(|&source| making.params.get(source) == before.params.get(source)) {
+            let is_same = beneath.iter().all(|&source| making.params.get(source) == before.params.get(source));
+            let is_free = optional_text(&before.params, "uuid").is_none_or(|uuid| !asked.contains(uuid));
+            if (exchanges_disc || is_same) && is_free {
                 chosen.push("uuid");
             }
             let megabytes = making.params.get("split_size_mb").and_then(Value::as_u64);
@@ -356,7 +361,8 @@ impl Model {
     pub(crate) fn exchanges_disc(&self, now: &Model, name: &str) -> bool {
         let (Some(making), Some(before)) = (self.makings.get(name), now.makings.get(name)) else { return false };
         let (Some(unit), Some(unit_before)) = (self.units.get(name), now.units.get(name)) else { return false };
-        let other_disc = making.params.get("filename") != before.params.get("filename");
+        let (disc, disc_before) = (making.params.get("filename"), before.params.get("filename"));
+        let other_disc = disc.is_some() && disc_before.is_some() && disc != disc_before;
         other_disc && making.method == before.method && !unit.disc_out && unit.is_drive() && unit_before.is_drive()
     }
 
@@ -418,7 +424,7 @@ impl Making {
 }
 
 /// A path without what makes no difference.
-fn tidy(path: &str) -> String {
+pub(super) fn tidy(path: &str) -> String {
     Path::new(path).components().collect::<PathBuf>().to_string_lossy().into_owned()
 }
 

@@ -1,11 +1,12 @@
 //! Targets, LUNs, logical units, discs and listeners of a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use scsi::{DefaultIdentity, Eui64};
 use serde_json::Value;
 
+use super::bdevs::tidy;
 use super::groups::GroupLuns;
 use super::{Key, Model};
 use crate::config::params::{Misfit, Params, flag, hex64, number, optional_text, optional_u16, text};
@@ -166,6 +167,7 @@ impl Model {
                 if let Some(other) = self.unit_like(&identity) {
                     return Err(Misfit(format!("naa, eui64: one of them is that of bdev {other}")));
                 }
+                self.designators.extend(designators(&identity).map(|designator| (designator, bdev.clone())));
                 self.units.insert(bdev.clone(), Unit { identity, disc_out: false, references: 1 });
             }
         }
@@ -178,9 +180,14 @@ impl Model {
         let Some(unit) = self.units.get_mut(bdev) else { return };
         unit.references -= 1;
         if unit.references == 0 {
-            self.units.remove(bdev);
-            self.port_groups.values_mut().for_each(|group| drop(group.unit_states.remove(bdev)));
+            self.remove_unit(&bdev.clone());
         }
+    }
+
+    fn remove_unit(&mut self, bdev: &str) {
+        let Some(unit) = self.units.remove(bdev) else { return };
+        designators(&unit.identity).for_each(|designator| drop(self.designators.remove(&designator)));
+        self.port_groups.values_mut().for_each(|group| drop(group.unit_states.remove(bdev)));
     }
 
     pub(super) fn remove_luns_of(&mut self, bdev: &str) {
@@ -191,18 +198,12 @@ impl Model {
             GroupLuns::All | GroupLuns::Some(_) => None,
         }));
         maps.for_each(|map| map.retain(|_, lun| !shows(lun)));
-        if self.units.remove(bdev).is_some() {
-            self.port_groups.values_mut().for_each(|group| drop(group.unit_states.remove(bdev)));
-        }
+        self.remove_unit(bdev);
     }
 
     /// The bdev of a unit that has a designator of this identity.
     pub(crate) fn unit_like(&self, identity: &Params) -> Option<&String> {
-        let same = |other: &Unit, parameter| {
-            identity.get(parameter).is_some() && other.identity.get(parameter) == identity.get(parameter)
-        };
-        let found = self.units.iter().find(|(_, other)| same(other, "naa") || same(other, "eui64"));
-        found.map(|(bdev, _)| bdev)
+        designators(identity).find_map(|designator| self.designators.get(&designator))
     }
 
     /// An identity with what follows from the bdev, as far as that is known.
@@ -232,15 +233,18 @@ impl Model {
     }
 
     pub(super) fn settle_units(&mut self, now: &Model) {
+        // A designator that somebody asks for is not kept by another.
+        let asked: BTreeSet<String> =
+            self.units.values().filter_map(|unit| optional_text(&unit.identity, "naa").map(str::to_owned)).collect();
         let bdevs: Vec<String> = self.units.keys().cloned().collect();
         for bdev in bdevs {
             let mut defaults = self.default_identity(&bdev);
             let before = now.units.get(&bdev).map(|unit| &unit.identity);
             for parameter in ["serial", "naa"] {
-                if let (None, Some(value)) =
-                    (defaults.get(parameter), before.and_then(|identity| identity.get(parameter)))
-                {
-                    defaults.insert(parameter.into(), value.clone());
+                let kept = before.and_then(|identity| optional_text(identity, parameter));
+                let kept = kept.filter(|kept| parameter != "naa" || !asked.contains(*kept));
+                if let (None, Some(kept)) = (defaults.get(parameter), kept) {
+                    defaults.insert(parameter.into(), kept.into());
                 }
             }
             let Some(unit) = self.units.get_mut(&bdev) else { continue };
@@ -257,14 +261,18 @@ impl Model {
     }
 
     pub(super) fn insert_disc(&mut self, params: &Params) -> Result<Key, Misfit> {
-        let bdev = text(params, "bdev_name")?;
+        let (bdev, filename) = (text(params, "bdev_name")?, optional_text(params, "filename"));
+        let has_file = self.makings.get(bdev).is_some_and(|making| making.params.contains_key("filename"));
+        if filename.is_some() && !has_file {
+            return Err(Misfit(format!("filename: bdev {bdev} has no file: leave it out")));
+        }
         let drive = self.drive(bdev)?;
         if !drive.disc_out {
             return Err(Misfit(format!("bdev_name: there is a disc in {bdev}")));
         }
         drive.disc_out = false;
-        if let (Some(filename), Some(making)) = (optional_text(params, "filename"), self.makings.get_mut(bdev)) {
-            making.params.insert("filename".into(), filename.into());
+        if let (Some(filename), Some(making)) = (filename, self.makings.get_mut(bdev)) {
+            making.params.insert("filename".into(), tidy(filename).into());
             making.bytes = None;
         }
         Ok(Key::Disc(bdev.to_owned()))
@@ -334,6 +342,11 @@ fn canonical_identity(params: &Params) -> Result<Params, Misfit> {
         identity.insert(parameter.into(), value);
     }
     Ok(identity)
+}
+
+/// What no two units may have in common.
+fn designators(identity: &Params) -> impl Iterator<Item = String> {
+    ["naa", "eui64"].into_iter().filter_map(|name| Some(format!("{name} {}", optional_text(identity, name)?)))
 }
 
 /// 64 bits as they are saved.

@@ -51,8 +51,10 @@ impl Planner {
         let in_place =
             [("num_blocks", grows_as_null(making, wanted)), ("filename", self.wanted.exchanges_disc(&self.work, name))];
         let mut as_wanted = making.params.clone();
-        for (parameter, _) in in_place.iter().filter(|(_, can)| *can) {
-            as_wanted.insert((*parameter).to_owned(), wanted.params[*parameter].clone());
+        for (parameter, can) in in_place {
+            if let Some(value) = wanted.params.get(parameter).filter(|_| can) {
+                as_wanted.insert(parameter.into(), value.clone());
+            }
         }
         as_wanted == wanted.params
     }

@@ -58,19 +58,34 @@ impl Bench {
 
     /// Sends a request and waits for its answer.
     pub(in crate::config) fn call(&mut self, method: &str, params: Value) -> Result<Value, RpcError> {
-        let (sender, answer) = mpsc::channel();
-        let request = Request { method: method.into(), params: Some(params) };
-        let pending = Pending::new(request, move |outcome| sender.send(outcome).expect("the test waits"));
-        self.requests.send(pending).expect("the appliance is there");
+        let answer = self.send(method, params);
         let end = Instant::now() + PATIENCE;
         loop {
-            self.appliance.poll(self.clock.now());
+            self.poll();
             self.reactor.run_once();
             if let Ok(outcome) = answer.try_recv() {
                 return outcome;
             }
             assert!(Instant::now() < end, "{method} gets no answer");
         }
+    }
+
+    /// Sends a request.
+    pub(in crate::config) fn send(&self, method: &str, params: Value) -> mpsc::Receiver<Result<Value, RpcError>> {
+        let (sender, answer) = mpsc::channel();
+        let request = Request { method: method.into(), params: Some(params) };
+        let reply = move |outcome| {
+            // A test that has failed listens no more.
+            let _ = sender.send(outcome);
+        };
+        let pending = Pending::new(request, reply);
+        self.requests.send(pending).expect("the appliance is there");
+        answer
+    }
+
+    /// A round of the control thread; the reactor does nothing meanwhile.
+    pub(in crate::config) fn poll(&mut self) {
+        self.appliance.poll(self.clock.now());
     }
 
     pub(in crate::config) fn must(&mut self, method: &str, params: Value) -> Value {

@@ -16,9 +16,57 @@ pub(in crate::config) enum Completeness {
     ByHand,
 }
 
-/// Requests that make, change and delete; some of them cannot be.
+/// Requests that make, change and delete; some of them cannot be. They begin with things that others can be about.
 pub(in crate::config) fn requests(completeness: Completeness, most: usize) -> impl Strategy<Value = Vec<Request>> {
-    prop::collection::vec(any_request(completeness), 0..most)
+    let first = prop::collection::vec(prop::bool::weighted(0.8), 18);
+    let others = prop::collection::vec(any_request(completeness), 0..most);
+    (first, others).prop_map(|(chosen, others)| {
+        let first = beginning().into_iter().zip(chosen).filter(|(_, is_chosen)| *is_chosen).map(|(request, _)| request);
+        first.chain(others).collect()
+    })
+}
+
+fn beginning() -> Vec<Request> {
+    let target = |number: u16| {
+        let params = json!({"name": format!("target{number}"), "id_ext": format!("{number:x}"), "ioc_guid": "ab",
+            "relative_target_port_id": number + 1});
+        request("srp_create_target", params)
+    };
+    let null = |name: &str| {
+        let params = json!({"name": name, "num_blocks": 2048, "block_size": 512, "uuid": uuid(name, 0)});
+        request("bdev_null_create", params)
+    };
+    let file = |name: &str, file: &str, block_size: u32| {
+        let params = json!({"name": name, "filename": format!("FOLDER/{file}"), "block_size": block_size,
+            "uuid": uuid(name, 0), "readonly": block_size == 2048});
+        request("bdev_uring_create", params)
+    };
+    let split = json!({"base_bdev": "null0", "split_count": 2, "split_size_blocks": 512});
+    let drive = json!({"target": "target0", "bdev_name": "cd0", "lun": 3, "device_type": "cdrom"});
+    let ports = json!({"name": "ports0", "id": 1});
+    vec![
+        null("null0"),
+        null("null1"),
+        null("null2"),
+        file("file0", "0.img", 512),
+        file("cd0", "0.iso", 2048),
+        request(
+            "bdev_null_create",
+            json!({"name": "cd1", "num_blocks": 64, "block_size": 2048, "uuid": uuid("cd1", 0)}),
+        ),
+        request("bdev_split_create", split),
+        request("bdev_error_create", json!({"base_name": "null1", "uuid": uuid("EE_null1", 0)})),
+        target(0),
+        target(1),
+        request("srp_create_initiator_group", json!({"name": "group0", "initiators": ["10.0.0.*"], "luns": []})),
+        request("srp_create_initiator_group", json!({"name": "group1", "initiators": ["*"]})),
+        request("srp_create_target_port_group", ports),
+        request("srp_target_port_group_add_target", json!({"group": "ports0", "target": "target0"})),
+        request("srp_target_add_lun", json!({"target": "target0", "bdev_name": "null2"})),
+        request("srp_target_add_lun", drive),
+        request("srp_target_add_lun", json!({"target": "target1", "bdev_name": "cd1", "device_type": "cdrom"})),
+        request("srp_initiator_group_add_lun", json!({"group": "group0", "bdev_name": "null2", "read_only": true})),
+    ]
 }
 
 fn any_request(completeness: Completeness) -> impl Strategy<Value = Request> {
@@ -31,7 +79,7 @@ fn any_request(completeness: Completeness) -> impl Strategy<Value = Request> {
         6 => lun(),
         5 => group(),
         4 => port_group(completeness),
-        1 => disc(),
+        2 => disc(),
         1 => listener(),
     ]
 }
@@ -90,6 +138,10 @@ fn make_bdev(completeness: Completeness) -> impl Strategy<Value = Request> {
     );
     let disc = (0..2u8, 0..2u8, any::<bool>()).prop_map(move |(number, file, waits)| {
         let name = format!("cd{number}");
+        if number == 1 {
+            let params = json!({"name": name, "num_blocks": 64, "block_size": 2048, "uuid": uuid(&name, 0)});
+            return request("bdev_null_create", params);
+        }
         let params = json!({"name": name, "filename": format!("FOLDER/{file}.iso"), "block_size": 2048,
             "uuid": uuid(&name, 0), "readonly": true, "wait_for_file": waits});
         request("bdev_uring_create", params)
@@ -166,7 +218,7 @@ fn change_bdev() -> impl Strategy<Value = Request> {
 }
 
 fn target_name() -> impl Strategy<Value = String> {
-    (0..3u8).prop_map(|number| format!("target{number}"))
+    prop::sample::select(vec![0u8, 0, 0, 1, 1, 2]).prop_map(|number| format!("target{number}"))
 }
 
 fn target(completeness: Completeness) -> impl Strategy<Value = Request> {
@@ -185,11 +237,10 @@ fn target(completeness: Completeness) -> impl Strategy<Value = Request> {
 /// What a LUN may say of its unit.
 fn identity() -> impl Strategy<Value = Value> {
     prop_oneof![
-        6 => Just(json!({})),
+        12 => Just(json!({})),
         1 => Just(json!({"product": "a disk", "queue_depth": 64})),
         1 => (0..2u64).prop_map(|number| json!({"naa": format!("3{number:015x}"), "serial": "S1"})),
         1 => Just(json!({"vendor": "ACME", "revision": "2", "eui64": "0002C90300001234", "management_url": "http://x/"})),
-        2 => Just(json!({"device_type": "cdrom"})),
     ]
 }
 
@@ -206,6 +257,8 @@ fn lun() -> impl Strategy<Value = Request> {
     let number = prop::option::weighted(0.9, 0..4u16);
     (owner, source, verb, number, any::<bool>(), identity()).prop_map(
         |(owner, source, verb, lun, read_only, identity)| {
+            let is_disc = source["bdev_name"].as_str().is_some_and(|name| name.starts_with("cd"));
+            let identity = if is_disc { json!({"device_type": "cdrom"}) } else { identity };
             let (prefix, parameter, name) = owner;
             let mut params = json!({parameter: name, "lun": lun});
             if verb != "remove" {
@@ -221,7 +274,7 @@ fn lun() -> impl Strategy<Value = Request> {
 }
 
 fn group_name() -> impl Strategy<Value = String> {
-    (0..4u8).prop_map(|number| format!("group{number}"))
+    prop::sample::select(vec![0u8, 0, 0, 1, 1, 2, 3]).prop_map(|number| format!("group{number}"))
 }
 
 fn group() -> impl Strategy<Value = Request> {
@@ -251,7 +304,7 @@ fn group() -> impl Strategy<Value = Request> {
 }
 
 fn port_group(completeness: Completeness) -> impl Strategy<Value = Request> {
-    let name = || (0..2u8).prop_map(|number| format!("ports{number}"));
+    let name = || prop::sample::select(vec!["ports0", "ports0", "ports1"]);
     let state = || prop::sample::select(vec!["optimized", "non_optimized", "standby"]);
     prop_oneof![
         3 => (name(), 1..4u16, state(), any::<bool>(), 0..3u8, any::<bool>()).prop_map(
@@ -281,7 +334,7 @@ fn port_group(completeness: Completeness) -> impl Strategy<Value = Request> {
 }
 
 fn disc() -> impl Strategy<Value = Request> {
-    let drive = || prop::sample::select(vec!["cd0", "cd1"]);
+    let drive = || prop::sample::select(vec!["cd0", "cd0", "cd1"]);
     prop_oneof![
         drive().prop_map(|bdev| request("srp_cdrom_eject", json!({"bdev_name": bdev}))),
         (drive(), prop::option::of(0..2u8)).prop_map(|(bdev, file)| {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fabric::sim::{Network, SimOptions};
-use hugepage_setup::{AllocationRequest, PageKind};
+use hugepage_setup::AllocationRequest;
 use mem::Region;
 use reactor::{Instant, Poller, Waker};
 use transport_srp::testing::{Form, Initiator, InitiatorOptions, MultiChannel, Request, lun};
@@ -19,7 +19,7 @@ fn main() {
     let network = Network::new(1, SimOptions::default());
     let memory = MemoryOptions::for_channels(1, 32);
     let mut request = AllocationRequest::new(memory.region_bytes());
-    (request.max_page, request.lock) = (PageKind::Ordinary, false);
+    request.lock = false;
     let region = Region::new(hugepage_setup::allocate(&request).expect("memory"));
     let fabrics = vec![fabric::Control::Sim(network.control())];
     let options = ControllerOptions { credits: 32, memory };

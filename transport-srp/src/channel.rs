@@ -29,7 +29,7 @@ use crate::messages::{ChannelFailure, ChannelStart, ToControl};
 use crate::poll_group::PollGroup;
 use crate::session::{ChannelId, LunMap};
 use crate::slab::Key;
-use crate::statistics::ChannelStatistics;
+use crate::statistics::{ChannelStatistics, Watch};
 use crate::tags::Tags;
 use crate::wire::iu::{self, Iu, IuError};
 use crate::wire::rsp;
@@ -135,6 +135,7 @@ impl PollGroup {
             waiters.reserve(needed);
         }
         self.ordered.reserve(needed);
+        self.answered.reserve(needed);
         let owners = &mut self.fabrics[start.fabric].owners;
         if owners.len() <= qp.0 as usize {
             owners.resize(qp.0 as usize + 1, None);
@@ -176,8 +177,14 @@ impl PollGroup {
             return self.fail_channel(key, ChannelFailure::CreditOverrun);
         }
         channel.credits_used += 1;
+        let watch = match &request {
+            Request::Command(command) => Watch::start(self.now.0, command.cdb(buf.bytes())),
+            Request::Management(_) | Request::Answer(_) => Watch::default(),
+        };
         let view = Rc::clone(&channel.view);
-        let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
+        let mut command = Command::new(key, request, Some(buf), view);
+        command.watch = watch;
+        let command = self.insert_command(key, command);
         match request {
             Request::Command(_) if !self.take_tag(key, command) => self.overlap(command),
             Request::Command(_) => self.admit(command),

@@ -25,7 +25,7 @@ pub(crate) enum Performed {
     Parked(Action, Queue),
 }
 
-/// What a parked command waits for.
+/// What a parked command waits for; its number is the place in [`crate::statistics::WAITS`].
 #[derive(Clone, Copy)]
 pub(crate) enum Queue {
     Table,
@@ -217,7 +217,8 @@ impl PollGroup {
         }
         let delta = std::mem::take(&mut channel.credits_due);
         channel.credits_used -= delta;
-        if command.failed() {
+        let failed = command.failed();
+        if failed {
             channel.statistics.failures.increment();
             command.note_status();
         }
@@ -226,12 +227,16 @@ impl PollGroup {
             IoBuf::new(buf, 0..len)
         });
         command.stage = Stage::Responding;
+        if command.watch.end(failed) {
+            self.answered.push(key);
+        }
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
         self.leave_task_set(key, false);
         Performed::Started
     }
 
     fn park(&mut self, key: Key<Command>, action: Action, queue: Queue) {
+        self.statistics.waits[queue as usize].increment();
         let Some(command) = self.commands.get_mut(key) else { return };
         command.parked = Some(action);
         let channel = command.channel.and_then(|channel| self.channels.get_mut(channel));

@@ -89,14 +89,8 @@ impl HistogramSnapshot {
 #[inline]
 const fn bucket_of(nanoseconds: u64) -> usize {
     let bits = u64::BITS - nanoseconds.saturating_sub(1).leading_zeros();
-    let power = if bits < FIRST_POWER {
-        FIRST_POWER
-    } else if bits > LAST_POWER {
-        LAST_POWER + 1
-    } else {
-        bits
-    };
-    (power - FIRST_POWER) as usize
+    let above_first = bits.saturating_sub(FIRST_POWER) as usize;
+    if above_first < BUCKETS { above_first } else { BUCKETS - 1 }
 }
 
 const _: () = assert!(bucket_of(u64::MAX) == BUCKETS - 1 && bucket_of(0) == 0);

@@ -15,6 +15,7 @@ use serde_json::Value;
 use transport_srp::Controller;
 
 use crate::log::LogLevel;
+use crate::metrics;
 use crate::rpc::Methods;
 use crate::rpc::bdev::change;
 use crate::thresholds::{Seen, Thresholds};
@@ -37,11 +38,12 @@ pub(crate) struct Appliance {
     pub(crate) now: Instant,
     control: ReactorHandle,
     requests: mpsc::Receiver<rpc::Pending>,
+    asks: metrics::Asks,
     methods: Option<Rc<Methods>>,
     deletions: Vec<Deletion>,
     /// Files that are being replaced.
     pub(crate) exchanges: Vec<change::Exchange>,
-    thresholds: Thresholds,
+    pub(crate) thresholds: Thresholds,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -62,6 +64,7 @@ impl Appliance {
         control: ReactorHandle,
         log: LogLevel,
         requests: mpsc::Receiver<rpc::Pending>,
+        asks: metrics::Asks,
         stop: Arc<AtomicBool>,
     ) -> Appliance {
         Appliance {
@@ -76,6 +79,7 @@ impl Appliance {
             now: Instant::default(),
             control,
             requests,
+            asks,
             methods: None,
             deletions: Vec::new(),
             exchanges: Vec::new(),
@@ -184,6 +188,9 @@ impl Poller for Appliance {
         let mut progress = self.controller.poll(now);
         if self.answer_requests() {
             progress = Progress::Busy;
+        }
+        while let Ok(ask) = self.asks.try_recv() {
+            metrics::answer(self, ask);
         }
         change::finish_exchanges(self);
         self.try_deletions();

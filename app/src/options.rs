@@ -21,6 +21,10 @@ pub(crate) struct Options {
     #[arg(short = 'r', long = "rpc-socket", default_value = "/var/tmp/srpt.sock", value_name = "PATH")]
     pub(crate) rpc_socket: PathBuf,
 
+    /// Where metrics and health are served over HTTP; off: nowhere [default: 127.0.0.1:5590, if that is free]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<crate::metrics::Listen>,
+
     /// Where units keep what initiators want kept over restarts (persistent reservations, saved mode pages)
     #[arg(long, default_value = "/var/lib/srpt", value_name = "DIRECTORY")]
     pub(crate) state_dir: PathBuf,

@@ -7,6 +7,7 @@ mod copy;
 mod engine;
 mod kill;
 mod masking;
+mod metrics;
 mod protection;
 #[cfg(feature = "rbd")]
 mod rbd;

@@ -8,6 +8,7 @@ mod engine;
 mod kill;
 mod masking;
 mod metrics;
+mod metrics_prometheus;
 mod protection;
 #[cfg(feature = "rbd")]
 mod rbd;

@@ -18,6 +18,8 @@
 
 mod ask;
 #[cfg(test)]
+mod dashboards;
+#[cfg(test)]
 mod documentation;
 mod families;
 mod health;

@@ -2,7 +2,7 @@
 
 use metrics::{Family, Scrape};
 
-use super::{flag, number};
+use super::{flag, is_told, number};
 use crate::metrics::ask::Snapshot;
 
 static INFO: Family = Family::info("srpt_bdev_info", &["bdev", "kind"], "The kind of a bdev, in SPDK's words.");
@@ -19,7 +19,7 @@ static BYTES: Family = Family::counter("srpt_bdev_bytes_total", &["bdev", "opera
 static LATENCY: Family = Family::latency(
     "srpt_bdev_latency_seconds",
     &["bdev", "operation"],
-    "Time that operations took at the device, queues included, in rounds of the reactor; a kind that was never seen has none.",
+    "Time that operations took at the device, queues included, in rounds of the reactor; a kind that was never seen has none, but for read and write.",
 );
 static ERRORS: Family =
     Family::counter("srpt_bdev_errors_total", &["bdev", "reason"], "Operations that failed, by the reason.");
@@ -64,7 +64,7 @@ pub(in crate::metrics) fn add(scrape: &mut Scrape, snapshot: &Snapshot) {
             let labels = &[name, of_kind.op.name()];
             scrape.counter(&OPERATIONS, labels, of_kind.latency.count());
             scrape.counter(&BYTES, labels, of_kind.bytes);
-            if of_kind.latency.count() > 0 {
+            if is_told(of_kind.op.name(), &of_kind.latency) {
                 scrape.latency(&LATENCY, labels, &of_kind.latency);
             }
         }

@@ -3,6 +3,8 @@
 use metrics::{Family, Scrape};
 use transport_srp::{LunReport, Operation};
 
+use super::is_told;
+
 const LABELS: &[&str] = &["target", "initiator_group", "lun"];
 const WITH_OPERATION: &[&str] = &["target", "initiator_group", "lun", "operation"];
 
@@ -21,7 +23,7 @@ static BYTES: Family = Family::counter(
 static LATENCY: Family = Family::latency(
     "srpt_lun_latency_seconds",
     WITH_OPERATION,
-    "Time from the arrival of a command to its response; a kind of command that was never seen has none.",
+    "Time from the arrival of a command to its response; a kind that was never seen has none, but for read and write.",
 );
 static ERRORS: Family = Family::counter(
     "srpt_lun_errors_total",
@@ -42,7 +44,7 @@ pub(in crate::metrics) fn add(scrape: &mut Scrape, luns: &[LunReport]) {
             let labels = &[target, group, number, operation.name()];
             scrape.counter(&OPERATIONS, labels, totals.latency.count());
             scrape.counter(&BYTES, labels, totals.bytes);
-            if totals.latency.count() > 0 {
+            if is_told(operation.name(), &totals.latency) {
                 scrape.latency(&LATENCY, labels, &totals.latency);
             }
         }

@@ -4,7 +4,7 @@
 use metrics::{Family, Scrape};
 use transport_srp::{Operation, SessionReport};
 
-use super::number;
+use super::{is_told, number};
 
 const LABELS: &[&str] = &["target", "initiator"];
 const WITH_OPERATION: &[&str] = &["target", "initiator", "operation"];
@@ -34,7 +34,7 @@ static BYTES: Family = Family::counter(
 static LATENCY: Family = Family::latency(
     "srpt_session_latency_seconds",
     WITH_OPERATION,
-    "Time from the arrival of a command to its response; a kind of command that was never seen has none.",
+    "Time from the arrival of a command to its response; a kind that was never seen has none, but for read and write.",
 );
 static FAILURES: Family = Family::counter(
     "srpt_session_failures_total",
@@ -91,7 +91,7 @@ pub(in crate::metrics) fn add(scrape: &mut Scrape, sessions: &[SessionReport]) {
             let labels = &[target, initiator, operation.name()];
             scrape.counter(&OPERATIONS, labels, totals.latency.count());
             scrape.counter(&BYTES, labels, totals.bytes);
-            if totals.latency.count() > 0 {
+            if is_told(operation.name(), &totals.latency) {
                 scrape.latency(&LATENCY, labels, &totals.latency);
             }
         }

@@ -129,7 +129,12 @@ fn what_prometheus_saw_is_what_the_load_generator_did() {
 }
 
 /// Panels that have nothing to show as long as nothing is wrong, or nothing thin.
-const EMPTY_WHEN_WELL: [&str; 6] = [
+const EMPTY_WHEN_WELL: [&str; 11] = [
+    "Commands that fail",
+    "Aborts and task management",
+    "Failures, aborts and task management",
+    "Waits",
+    "Commands that had to wait",
     "Device errors",
     "Commands that fail or are aborted",
     "Errors of the devices behind",

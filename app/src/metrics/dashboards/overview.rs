@@ -121,7 +121,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             unit: Unit::PerSecond,
             width: 12,
             queries: &[query(
-                r#"sum by (status, sense_key) (rate(srpt_lun_errors_total{instance=~"$instance",sense_key!="unit_attention"}[$interval]))"#,
+                r#"sum by (status, sense_key) (rate(srpt_lun_errors_total{instance=~"$instance",sense_key!="unit_attention"}[$interval])) > 0"#,
                 "{status} {sense_key}",
             )],
         },
@@ -159,11 +159,11 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             width: 12,
             queries: &[
                 query(
-                    r#"sum(rate(srpt_lun_aborted_commands_total{instance=~"$instance"}[$interval]))"#,
+                    r#"sum(rate(srpt_lun_aborted_commands_total{instance=~"$instance"}[$interval])) > 0"#,
                     "commands aborted",
                 ),
                 query(
-                    r#"sum by (function) (rate(srpt_task_management_total{instance=~"$instance"}[$interval]))"#,
+                    r#"sum by (function) (rate(srpt_task_management_total{instance=~"$instance"}[$interval])) > 0"#,
                     "{function}",
                 ),
             ],

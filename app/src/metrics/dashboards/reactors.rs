@@ -92,7 +92,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             unit: Unit::PerSecond,
             width: 12,
             queries: &[query(
-                r#"rate(srpt_command_waits_total{instance=~"$instance",reactor=~"$reactor"}[$interval])"#,
+                r#"rate(srpt_command_waits_total{instance=~"$instance",reactor=~"$reactor"}[$interval]) > 0"#,
                 "{instance} {reactor} {resource}",
             )],
         },

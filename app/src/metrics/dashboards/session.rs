@@ -98,15 +98,15 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             width: 12,
             queries: &[
                 query(
-                    r#"rate(srpt_session_failures_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval])"#,
+                    r#"rate(srpt_session_failures_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval]) > 0"#,
                     "{target} {initiator} failures",
                 ),
                 query(
-                    r#"rate(srpt_session_aborted_commands_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval])"#,
+                    r#"rate(srpt_session_aborted_commands_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval]) > 0"#,
                     "{target} {initiator} aborted",
                 ),
                 query(
-                    r#"rate(srpt_session_task_management_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval])"#,
+                    r#"rate(srpt_session_task_management_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval]) > 0"#,
                     "{target} {initiator} task management",
                 ),
             ],
@@ -118,11 +118,11 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             width: 12,
             queries: &[
                 query(
-                    r#"rate(srpt_session_buffer_waits_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval])"#,
+                    r#"rate(srpt_session_buffer_waits_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval]) > 0"#,
                     "{target} {initiator} for a buffer",
                 ),
                 query(
-                    r#"rate(srpt_session_send_waits_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval])"#,
+                    r#"rate(srpt_session_send_waits_total{instance=~"$instance",target=~"$target",initiator=~"$initiator"}[$interval]) > 0"#,
                     "{target} {initiator} for send slots",
                 ),
             ],

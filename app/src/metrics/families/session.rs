@@ -20,10 +20,13 @@ static CREDITS: Family = Family::gauge("srpt_session_credits", LABELS, "Credits 
 static CREDITS_USED: Family = Family::gauge(
     "srpt_session_credits_used",
     LABELS,
-    "Credits that the initiator does not have: with its requests, or on their way back.",
+    "Credits that came with requests and went back with no response yet.",
 );
-static REQUESTS: Family =
-    Family::gauge("srpt_session_queue_depth", LABELS, "Requests of the initiator that are not answered yet.");
+static REQUESTS: Family = Family::gauge(
+    "srpt_session_queue_depth",
+    LABELS,
+    "Requests of the initiator to which it has no response yet, as far as the target knows.",
+);
 static OPERATIONS: Family =
     Family::counter("srpt_session_operations_total", WITH_OPERATION, "SCSI commands answered, by what they are for.");
 static BYTES: Family = Family::counter(

@@ -5,6 +5,7 @@ mod cdrom;
 mod change;
 mod copy;
 mod engine;
+mod hostile_rpc;
 mod kill;
 mod masking;
 mod metrics;

@@ -18,7 +18,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use metrics::{CacheAligned, Counter, Gauge, Histogram};
+use metrics::{CacheAligned, Counter, Gauge, Histogram, Latency};
 
 pub(crate) use self::errors::CommandError;
 pub use self::errors::ErrorCount;
@@ -70,9 +70,9 @@ pub(crate) struct OperationCounters {
 
 impl OperationCounters {
     #[inline]
-    fn record(&self, bytes: u64, latency_ns: u64) {
+    fn record(&self, bytes: u64, latency: Latency) {
         self.bytes.add(bytes);
-        self.latency.record(latency_ns);
+        self.latency.record_latency(latency);
     }
 }
 

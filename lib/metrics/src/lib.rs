@@ -28,5 +28,5 @@ mod scrape;
 
 pub use counter::{CacheAligned, Counter, Gauge};
 pub use family::{Family, Kind};
-pub use histogram::{BUCKETS, Histogram, HistogramSnapshot};
+pub use histogram::{BUCKETS, Histogram, HistogramSnapshot, Latency};
 pub use scrape::{Form, Scrape};

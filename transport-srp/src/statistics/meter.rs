@@ -1,5 +1,7 @@
 //! The data path's part: commands are timed from the round that took them to the end of the round that answered them.
 
+use metrics::Latency;
+
 use super::{CommandError, Operation};
 use crate::channel::Channel;
 use crate::command::Command;
@@ -84,14 +86,14 @@ impl PollGroup {
 #[inline]
 fn count(command: &mut Command, channel: Option<&Channel>, group: usize, now_ns: u64) {
     let Some(operation) = command.watch.operation.take() else { return };
-    let latency_ns = now_ns.saturating_sub(command.watch.arrived_ns);
+    let latency = Latency::new(now_ns.saturating_sub(command.watch.arrived_ns));
     let bytes = if command.watch.failed { 0 } else { command.bytes_moved() };
     if let Some(channel) = channel {
-        channel.statistics.operations[operation as usize].record(bytes, latency_ns);
+        channel.statistics.operations[operation as usize].record(bytes, latency);
     }
     if let Some(entry) = command.unit() {
         let counters = entry.statistics.of(group);
-        counters.operations[operation as usize].record(bytes, latency_ns);
+        counters.operations[operation as usize].record(bytes, latency);
         if command.watch.failed {
             count_error(command, group);
         }

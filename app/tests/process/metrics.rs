@@ -238,6 +238,8 @@ fn hostile_clients_hold_up_nobody() {
     let folder = folder();
     let (target, metrics) = start(folder.path());
     let at = serve(&target);
+    let descriptors = || Samples::of(metrics).sum("process_open_fds", &[]).expect("it is told");
+    let before = descriptors();
     let mut hostile = Vec::new();
     for number in 0..200 {
         let mut stream = TcpStream::connect(metrics).expect("it listens");
@@ -259,8 +261,8 @@ fn hostile_clients_hold_up_nobody() {
     assert_eq!(get(metrics, "/healthz", "").status, 200);
     let too_much = "X: y\r\n".repeat(100);
     assert!([400, 431].contains(&get(metrics, "/metrics", &too_much).status), "too many header fields");
-    let open = Samples::of(metrics).sum("process_open_fds", &[]);
-    assert!(open < Some(150.0), "connections are bounded: {open:?} descriptors");
+    // Half of them hang, and what served the load may not be closed yet.
+    assert!(descriptors() < before + 60.0, "connections are bounded: {} descriptors, {before} before", descriptors());
     drop(hostile);
     assert_eq!(get(metrics, "/metrics", "").status, 200);
 }

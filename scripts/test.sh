@@ -10,6 +10,7 @@ cd "$ROOT"
 
 started=$SECONDS
 need_toolchain
+need_packages prometheus # tests of metrics, rules and consoles
 make_spdk_client
 VERBS_LOG=$(mktemp)
 ./scripts/lab.sh --fabric verbs all >"$VERBS_LOG" 2>&1 &

@@ -16,6 +16,7 @@ use transport_srp::Controller;
 
 use crate::config::{self, ConfigFile, Transaction, config_file};
 use crate::log::LogLevel;
+use crate::metrics;
 use crate::notify::Notifier;
 use crate::rpc::Methods;
 use crate::rpc::bdev::change;
@@ -39,6 +40,7 @@ pub(crate) struct Appliance {
     pub(crate) now: Instant,
     control: ReactorHandle,
     requests: mpsc::Receiver<rpc::Pending>,
+    asks: metrics::Asks,
     methods: Option<Rc<Methods>>,
     deletions: Vec<Deletion>,
     /// Files that are being replaced.
@@ -49,7 +51,7 @@ pub(crate) struct Appliance {
     waiting: VecDeque<rpc::Pending>,
     pub(crate) kept: KeptDisks,
     pub(crate) config_file: ConfigFile,
-    thresholds: Thresholds,
+    pub(crate) thresholds: Thresholds,
     notifier: Notifier,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
@@ -104,6 +106,7 @@ impl Appliance {
         control: ReactorHandle,
         log: LogLevel,
         requests: mpsc::Receiver<rpc::Pending>,
+        asks: metrics::Asks,
         stop: Arc<AtomicBool>,
         config_file: ConfigFile,
     ) -> Appliance {
@@ -119,6 +122,7 @@ impl Appliance {
             now: Instant::default(),
             control,
             requests,
+            asks,
             methods: None,
             deletions: Vec::new(),
             exchanges: Vec::new(),
@@ -317,6 +321,9 @@ impl Poller for Appliance {
         let mut progress = self.controller.poll(now);
         if self.answer_requests() {
             progress = Progress::Busy;
+        }
+        while let Ok(ask) = self.asks.try_recv() {
+            metrics::answer(self, ask);
         }
         change::finish_exchanges(self);
         self.try_deletions();

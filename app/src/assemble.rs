@@ -17,7 +17,7 @@ use crate::config::{ConfigFile, Entry, Transaction};
 use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state_dir::StateDir;
-use crate::{config, log, rpc, shutdown};
+use crate::{config, log, metrics, rpc, shutdown};
 
 /// How often the control thread looks for connection events when nothing wakes it.
 const CONTROL_PERIOD: Duration = Duration::from_millis(1);
@@ -29,6 +29,7 @@ const ADAPTIVE: IdleMode = IdleMode::Adaptive { empty_rounds: 2_000, max_sleep: 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let log = log::start(options.log_level, options.log_format);
     options.mask.check_usable().context("-m")?;
+    let metrics_listener = metrics::bind(options.metrics_listen)?;
     let entries = read_config(options)?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -53,9 +54,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     open_state_dir(&options.state_dir, &mut controller);
 
     let (requests_in, requests) = mpsc::channel();
-    let reactors = threads.iter().map(ReactorThread::handle).collect();
+    let reactors: Vec<_> = threads.iter().map(ReactorThread::handle).collect();
+    let (asker, asks) = metrics::asks(control.waker());
+    let sources = metrics::Sources { reactors: reactors.clone(), control: control.handle(), asker };
+    let metrics = metrics_listener.map(|listener| metrics::Server::start(listener, sources)).transpose()?;
     let config_file = ConfigFile::new(options.config.clone(), options.config_versions, options.auto_save, reload);
-    let mut appliance = Appliance::new(controller, reactors, control.handle(), log, requests, stop, config_file);
+    let mut appliance = Appliance::new(controller, reactors, control.handle(), log, requests, asks, stop, config_file);
     appliance.set_methods(rpc::methods());
     load_config(&mut appliance, entries, clock)
         .with_context(|| options.config.as_deref().map(|path| path.display().to_string()).unwrap_or_default())?;
@@ -77,6 +81,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let finished = appliance.finished();
     control.add_poller(Box::new(appliance));
     control.run();
+    drop(metrics);
 
     shutdown::finish(finished, server, threads)
 }

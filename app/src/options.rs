@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Group, by name or number, whose members may use the socket besides the user that the target runs as
     #[arg(long, value_name = "GROUP", value_parser = parse_group)]
     pub(crate) rpc_group: Option<u32>,
+    /// Where metrics and health are served over HTTP; off: nowhere [default: 127.0.0.1:5590, if that is free]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<crate::metrics::Listen>,
 
     /// Where units keep what initiators want kept over restarts (persistent reservations, saved mode pages)
     #[arg(long, default_value = "/var/lib/srpt", value_name = "DIRECTORY")]

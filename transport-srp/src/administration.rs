@@ -298,6 +298,11 @@ impl Controller {
         }
     }
 
+    /// Whether a drain has begun.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
     /// Whether a drain is over: no channel is left.
     pub fn is_drained(&self) -> bool {
         self.drain.is_some() && self.connections.is_empty()
@@ -397,13 +402,15 @@ impl Controller {
             }
             None => Saved::default(),
         };
-        let unit = self.units.insert(unit, saved);
+        let unit = self.units.insert(unit, saved, self.groups.len());
         if let Some(exported) = self.units.get(unit) {
             let (logical_unit, fence) = (Arc::clone(&exported.logical_unit), Arc::clone(&exported.fence));
+            let statistics = Arc::clone(&exported.statistics);
             self.tell_all(|| ToGroup::AddUnit {
                 unit,
                 logical_unit: Arc::clone(&logical_unit),
                 fence: Arc::clone(&fence),
+                statistics: Arc::clone(&statistics),
             });
         }
         Ok(unit)

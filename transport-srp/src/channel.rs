@@ -29,7 +29,7 @@ use crate::messages::{ChannelFailure, ChannelStart, ToControl};
 use crate::poll_group::PollGroup;
 use crate::session::{ChannelId, LunMap};
 use crate::slab::Key;
-use crate::statistics::ChannelStatistics;
+use crate::statistics::{ChannelStatistics, Watch};
 use crate::tags::Tags;
 use crate::trace::event::Whose;
 use crate::wire::iu::{self, Iu, IuError};
@@ -140,6 +140,7 @@ impl PollGroup {
             waiters.reserve(needed);
         }
         self.ordered.reserve(needed);
+        self.answered.reserve(needed);
         let owners = &mut self.fabrics[start.fabric].owners;
         if owners.len() <= qp.0 as usize {
             owners.resize(qp.0 as usize + 1, None);
@@ -181,9 +182,14 @@ impl PollGroup {
             return self.fail_channel(key, ChannelFailure::CreditOverrun);
         }
         channel.credits_used += 1;
+        let watch = match &request {
+            Request::Command(command) => Watch::start(self.now.0, command.cdb(buf.bytes())),
+            Request::Management(_) | Request::Answer(_) => Watch::default(),
+        };
         let (view, whose) = (Rc::clone(&channel.view), channel.whose);
         let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
         if let Some(entry) = self.commands.get_mut(command) {
+            entry.watch = watch;
             self.tracer.received(self.now, whose, command, entry);
         }
         match request {

@@ -37,6 +37,7 @@ use crate::management::Order;
 use crate::respond::{self, Reply};
 use crate::session::{LunEntry, LunMap, Nexus, UnitId};
 use crate::slab::Key;
+use crate::statistics::{CommandError, Watch};
 use crate::task_set::Place;
 use crate::trace::slow::Timing;
 use crate::transfer::{self, Cursor, Descriptors};
@@ -175,6 +176,7 @@ pub(crate) struct Command {
     pub(crate) executing_on: Option<Peer>,
     /// What the device told this initiator and the others have to know.
     pub(crate) changed: Option<UnitAttention>,
+    pub(crate) watch: Watch,
     /// Sense data that a SCSI device made.
     sense: ArrayVec<u8, SENSE_BYTES_MAX>,
     view: Rc<View>,
@@ -218,6 +220,7 @@ impl Command {
             extent: Extent::default(),
             executing_on: None,
             changed: None,
+            watch: Watch::default(),
             sense: ArrayVec::new(),
             view,
             entry,
@@ -265,6 +268,7 @@ impl Command {
         let mut answer = Command::new(channel, self.request, receive, Rc::clone(&self.view));
         answer.job = self.job.clone();
         answer.timing = self.timing;
+        answer.watch = self.watch;
         answer
     }
 
@@ -426,6 +430,17 @@ impl Command {
             Some(Reply::Ended(Ending::Device { status, .. })) => *status != 0,
             Some(Reply::Ended(Ending::CheckCondition(_) | Ending::Status(_)) | Reply::TaskAborted) | None => true,
         }
+    }
+
+    /// How it failed, if it did.
+    pub(crate) fn error(&self) -> Option<CommandError> {
+        CommandError::of(self.reply.as_ref(), &self.sense)
+    }
+
+    /// Data that went between initiator and target, in bytes; meaningful if it succeeded.
+    #[inline]
+    pub(crate) fn bytes_moved(&self) -> u64 {
+        u64::from(self.watch.data_in) + u64::from(self.job.as_ref().map_or(0, Job::data_out_len))
     }
 
     fn arrived(&mut self) -> Action {
@@ -606,6 +621,7 @@ impl Command {
         }
         let Request::Command(command) = &self.request else { return self.refuse() };
         let moved = respond::data_in_moved(&reply, command);
+        self.watch.data_in = moved;
         let data = match (&reply, buf) {
             (Reply::Ended(Ending::Good { data_in } | Ending::Device { data_in, .. }), Some(buf)) if moved > 0 => {
                 Some(IoBuf::new(buf, data_in.start..data_in.start + moved as usize))

@@ -17,10 +17,12 @@ use crate::exchange::Exchange;
 use crate::exclusion::Board;
 use crate::initiator_group::InitiatorGroup;
 use crate::limits;
+use crate::login::Cause;
 use crate::memory::MemoryOptions;
-use crate::messages::{AbortScope, ToControl, ToGroup};
+use crate::messages::{AbortScope, ChannelFailure, ToControl, ToGroup};
 use crate::poll_group::PollGroupSeed;
 use crate::session::{ChannelId, SessionId, UnitId};
+use crate::statistics::{GroupStatistics, LunTable};
 use crate::target::{Target, Units};
 use crate::trace::Traces;
 use crate::wire::Tag;
@@ -69,6 +71,10 @@ pub struct Controller {
     /// Bounds what initiators that come and go can have written.
     pub(crate) comings: LogLimit,
     pub(crate) counts: LoginCounts,
+    /// What happened at each LUN.
+    pub(crate) lun_statistics: LunTable,
+    /// Buffers of each poll group.
+    pub(crate) memory: MemoryOptions,
     next_channel: u64,
     next_session: u64,
     next_order: u64,
@@ -90,6 +96,8 @@ pub(crate) struct GroupLink {
     /// Messages that its mailbox had no room for.
     unsent: VecDeque<ToGroup>,
     pub(crate) channels: usize,
+    pub(crate) region: Arc<Region>,
+    pub(crate) statistics: Arc<GroupStatistics>,
 }
 
 /// Where logins come in.
@@ -100,13 +108,36 @@ pub(crate) struct Listener {
     pub(crate) address: std::net::SocketAddr,
 }
 
-/// Logins since the start, by outcome.
+/// Logins since the start, by outcome, and how channels failed.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct LoginCounts {
     /// Accepted, one per channel.
     pub accepted: u64,
     /// Refused, for whatever reason.
     pub refused: u64,
+    refusals: [u64; Cause::NAMES.len()],
+    failures: [u64; ChannelFailure::NAMES.len()],
+}
+
+impl LoginCounts {
+    /// Logins refused, by the name of the cause.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Cause::NAMES.into_iter().zip(self.refusals)
+    }
+
+    /// Channels that failed, by the name of the reason.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ChannelFailure::NAMES.into_iter().zip(self.failures)
+    }
+
+    pub(crate) fn count_refusal(&mut self, cause: Cause) {
+        self.refused += 1;
+        self.refusals[cause as usize] += 1;
+    }
+
+    pub(crate) fn count_failure(&mut self, failure: ChannelFailure) {
+        self.failures[failure.index()] += 1;
+    }
 }
 
 /// Aborts that several poll groups work on.
@@ -147,8 +178,17 @@ impl Controller {
                 fabric.add_region(Arc::clone(&region));
             }
             let fabric_groups = fabrics.iter_mut().map(|fabric| fabric.create_poll_group(GroupId(number))).collect();
-            groups.push(GroupLink { sender, unsent: VecDeque::new(), channels: 0 });
+            let statistics = Arc::<GroupStatistics>::default();
+            groups.push(GroupLink {
+                sender,
+                unsent: VecDeque::new(),
+                channels: 0,
+                region: Arc::clone(&region),
+                statistics: Arc::clone(&statistics),
+            });
             seeds.push(PollGroupSeed {
+                number: number as usize,
+                statistics,
                 fabrics: fabric_groups,
                 region,
                 memory: options.memory,
@@ -174,6 +214,8 @@ impl Controller {
             refusals: LogLimit::new(20, Duration::from_secs(1)),
             comings: LogLimit::new(200, Duration::from_secs(1)),
             counts: LoginCounts::default(),
+            lun_statistics: LunTable::new(),
+            memory: options.memory,
             next_channel: 1,
             next_session: 1,
             next_order: 1,

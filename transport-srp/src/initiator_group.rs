@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::administration::AdminError;
 use crate::session::UnitId;
+use crate::target::Target;
 use crate::wire::port_id::PortId;
 
 /// Initiators that are treated alike. The first group of a target (in the order of creation) that matches an initiator decides what it sees; a target
@@ -124,6 +125,14 @@ impl GroupLun {
         match self.source {
             GroupLunSource::Unit(unit) => Some(unit),
             GroupLunSource::TargetLun(_) => None,
+        }
+    }
+
+    /// The unit that members of a group see on a target.
+    pub(crate) fn unit_at(&self, target: &Target) -> Option<UnitId> {
+        match self.source {
+            GroupLunSource::Unit(unit) => Some(unit),
+            GroupLunSource::TargetLun(lun) => target.luns.get(&lun).map(|lun| lun.unit),
         }
     }
 }

@@ -106,6 +106,10 @@ pub use masking::LunSource;
 pub use memory::MemoryOptions;
 pub use poll_group::{PollGroup, PollGroupSeed};
 pub use reservations::ReservationInfo;
+pub use statistics::{
+    ErrorCount, GroupReport, LunReport, Operation, OperationTotals, PoolReport, SessionReport, SessionTotals,
+    Statistics, UnitReport,
+};
 pub use trace::event::{ChannelDeath, EventKind, TraceEvent};
 pub use trace::slow::{SlowCommand, WAITS, Wait};
 

@@ -69,6 +69,9 @@ pub const CHANNELS_PER_SESSION_MAX: usize = 256;
 /// found out.
 pub const KEEPALIVE_PERIOD: Duration = Duration::from_secs(10);
 
+/// How often a poll group brings the gauges of its statistics up to date.
+pub const STATISTICS_PERIOD: Duration = Duration::from_millis(100);
+
 /// How long a login may wait for the initiator to complete the handshake, or for the channels it replaces to end.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 

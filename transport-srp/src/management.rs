@@ -16,6 +16,7 @@ use crate::poll_group::PollGroup;
 use crate::respond::Reply;
 use crate::session::{SessionId, UnitId};
 use crate::slab::Key;
+use crate::statistics::{count_abort, count_task_aborted, management_index};
 use crate::wire::Tag;
 use crate::wire::tmf::{TaskManagement, TmfFunction, TmfStatus};
 
@@ -37,6 +38,7 @@ enum Notify {
 impl PollGroup {
     /// A task management request arrived; `request` is its slot.
     pub(crate) fn manage(&mut self, channel: Key<Channel>, request: Key<Command>, management: &TaskManagement) {
+        self.statistics.management[management_index(management.function)].increment();
         let Ok(function) = management.function else { return self.answer_management(request, TmfStatus::NotSupported) };
         if function == TmfFunction::ClearAca {
             return self.answer_management(request, TmfStatus::NotSupported);
@@ -128,9 +130,7 @@ impl PollGroup {
         let Some(command) = self.commands.get_mut(key) else { return };
         let Some(channel) = command.channel else { return };
         self.tracer.aborted(self.now, command, abort == Abort::WithStatus);
-        if let Some(channel) = self.channels.get(channel) {
-            channel.statistics.aborts.increment();
-        }
+        count_abort(command, self.channels.get(channel), self.number);
         if command.stage == Stage::Responding {
             if !same_channel {
                 self.charge(key, order);
@@ -172,6 +172,9 @@ impl PollGroup {
             (Some(receive), Abort::Silent) if within => self.earn_credit(channel, receive),
             (Some(receive), Abort::WithStatus) if within => {
                 let view = PollGroup::view(entry);
+                if let Some(command) = self.commands.get(key) {
+                    count_task_aborted(command, self.number);
+                }
                 let mut answer = Command::new(channel, Request::Answer(tag), Some(receive), view);
                 answer.timing = timing;
                 let answer = self.insert_command(channel, answer);

@@ -14,6 +14,7 @@ use crate::controller::Controller;
 use crate::initiator_group::{GroupLun, GroupLunSource, GroupLuns, InitiatorGroup, Pattern};
 use crate::login;
 use crate::session::{SessionId, UnitId};
+use crate::statistics::LunKey;
 use crate::target::TargetLun;
 
 /// What a LUN of a group's own map shows.
@@ -198,6 +199,16 @@ impl Controller {
                 map.iter().filter_map(entry).collect()
             }
         }
+    }
+
+    /// What a session's LUN counts as: as one of its target's, or of its group's own map.
+    pub(crate) fn lun_key(&self, id: SessionId, lun: u16) -> Option<LunKey> {
+        let session = self.sessions.get(&id)?;
+        let own = |group: &&InitiatorGroup| {
+            session.group.as_ref() == Some(&group.name) && matches!(group.luns, GroupLuns::Own(_))
+        };
+        let group = self.initiator_groups.iter().find(own).map(|group| group.name.clone());
+        Some(LunKey { target: session.target.clone(), group, lun })
     }
 
     /// The LUNs of groups' own maps that lead to a unit.

@@ -25,7 +25,7 @@ pub(crate) enum Performed {
     Parked(Action, Queue),
 }
 
-/// What a parked command waits for.
+/// What a parked command waits for; its number is the place in [`crate::statistics::WAITS`].
 #[derive(Clone, Copy)]
 pub(crate) enum Queue {
     Table,
@@ -219,7 +219,8 @@ impl PollGroup {
         }
         let delta = std::mem::take(&mut channel.credits_due);
         channel.credits_used -= delta;
-        if command.failed() {
+        let failed = command.failed();
+        if failed {
             channel.statistics.failures.increment();
             command.note_status();
         }
@@ -229,12 +230,16 @@ impl PollGroup {
         });
         command.stage = Stage::Responding;
         self.tracer.answered(self.now, key, command);
+        if command.watch.end(failed) {
+            self.answered.push(key);
+        }
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
         self.leave_task_set(key, false);
         Performed::Started
     }
 
     fn park(&mut self, key: Key<Command>, action: Action, queue: Queue) {
+        self.statistics.waits[queue as usize].increment();
         let Some(command) = self.commands.get_mut(key) else { return };
         command.parked = Some(action);
         self.tracer.parked(key, queue);

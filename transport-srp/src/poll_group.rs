@@ -20,6 +20,7 @@ use crate::memory::{Memory, MemoryOptions};
 use crate::messages::{ToControl, ToGroup};
 use crate::session::{ChannelId, UnitId};
 use crate::slab::{Key, Slab};
+use crate::statistics::{GroupStatistics, UnitStatistics};
 use crate::trace::Tracer;
 
 /// One reactor's share of the target; a [`Poller`].
@@ -54,12 +55,15 @@ pub struct PollGroup {
     pub(crate) segments: Segments,
     pub(crate) now: Instant,
     pub(crate) tracer: Tracer,
+    /// Its number among the groups.
+    pub(crate) number: usize,
+    /// Commands whose response was posted in this round.
+    pub(crate) answered: Vec<Key<Command>>,
+    pub(crate) statistics: Arc<GroupStatistics>,
+    pub(crate) next_publication: Instant,
     /// Tests: what is at the devices stays there.
     #[cfg(test)]
     pub(crate) devices_held: bool,
-    /// Tests: tells groups apart.
-    #[cfg(test)]
-    pub(crate) number: usize,
     next_keepalive: Instant,
     inbox: Receiver<ToGroup>,
     outbox: Sender<ToControl>,
@@ -81,6 +85,7 @@ pub(crate) struct Unit {
     /// `None` if the device could not be opened here: commands fail, the others go on.
     pub(crate) device: Option<bdev::Channel>,
     pub(crate) fence: Arc<Fence>,
+    pub(crate) statistics: Arc<UnitStatistics>,
     pub(crate) busy: bool,
     removing: bool,
 }
@@ -94,6 +99,8 @@ impl Unit {
 
 /// What a poll group is made from; it can be sent to the reactor's thread, where [`PollGroupSeed::settle`] makes it.
 pub struct PollGroupSeed {
+    pub(crate) number: usize,
+    pub(crate) statistics: Arc<GroupStatistics>,
     pub(crate) fabrics: Vec<fabric::PollGroup>,
     pub(crate) region: Arc<Region>,
     pub(crate) memory: MemoryOptions,
@@ -127,10 +134,12 @@ impl PollGroupSeed {
             segments: Segments::new(),
             now: Instant::default(),
             tracer: self.tracer,
+            number: self.number,
+            answered: Vec::new(),
+            statistics: self.statistics,
+            next_publication: Instant::default(),
             #[cfg(test)]
             devices_held: false,
-            #[cfg(test)]
-            number: 0,
             next_keepalive: Instant::default(),
             inbox: self.inbox,
             outbox: self.outbox,
@@ -148,6 +157,7 @@ impl Poller for PollGroup {
 
     fn poll(&mut self, now: Instant) -> Progress {
         self.now = now;
+        self.count_answered();
         let mut work = self.take_messages();
         work += self.poll_fabrics();
         work += self.poll_devices();
@@ -155,7 +165,7 @@ impl Poller for PollGroup {
         self.reopen_units();
         self.resume_waiters();
         self.end_channels();
-        self.keep_alive();
+        self.look_around();
         for fabric in &mut self.fabrics {
             fabric.group.ring();
         }
@@ -175,7 +185,9 @@ impl PollGroup {
 
     fn on_message(&mut self, message: ToGroup) {
         match message {
-            ToGroup::AddUnit { unit, logical_unit, fence } => self.add_unit(unit, logical_unit, fence),
+            ToGroup::AddUnit { unit, logical_unit, fence, statistics } => {
+                self.add_unit(unit, logical_unit, fence, statistics);
+            }
             ToGroup::RemoveUnit { unit } => self.remove_unit(unit),
             ToGroup::ReopenUnit { unit } => self.reopening.push(unit),
             ToGroup::StartChannel(start) => self.start_channel(*start),
@@ -293,7 +305,15 @@ impl PollGroup {
         }
     }
 
-    /// Probes the channels from time to time; a fabric skips those that have work outstanding.
+    /// What is done from time to time.
+    fn look_around(&mut self) {
+        if self.now >= self.next_publication {
+            self.publish();
+            self.keep_alive();
+        }
+    }
+
+    /// Probes the channels; a fabric skips those that have work outstanding.
     fn keep_alive(&mut self) {
         if self.now < self.next_keepalive {
             return;
@@ -304,13 +324,19 @@ impl PollGroup {
         }
     }
 
-    fn add_unit(&mut self, id: UnitId, logical_unit: Arc<LogicalUnit>, fence: Arc<Fence>) {
+    fn add_unit(
+        &mut self,
+        id: UnitId,
+        logical_unit: Arc<LogicalUnit>,
+        fence: Arc<Fence>,
+        statistics: Arc<UnitStatistics>,
+    ) {
         let index = id.0 as usize;
         if self.units.len() <= index {
             self.units.resize_with(index + 1, || None);
         }
         let device = self.open_device(&logical_unit);
-        self.units[index] = Some(Unit { logical_unit, device, fence, busy: false, removing: false });
+        self.units[index] = Some(Unit { logical_unit, device, fence, statistics, busy: false, removing: false });
     }
 
     fn open_device(&self, logical_unit: &LogicalUnit) -> Option<bdev::Channel> {

@@ -21,6 +21,7 @@ mod queue_error;
 mod random;
 mod reservations;
 mod scene;
+mod statistics;
 mod stuck;
 mod task_set;
 mod trace;
@@ -77,8 +78,7 @@ impl Rig {
         let (mut controller, seeds) = Controller::new(options, fabrics, reactors, Waker::new());
         controller.create_target("tgt0", ID_EXT, IOC_GUID).expect("a target");
         controller.create_listener("sim", address()).expect("a listener");
-        let mut groups: Vec<PollGroup> = seeds.into_iter().map(|seed| seed.settle()).collect();
-        groups.iter_mut().zip(0..).for_each(|(group, number)| group.number = number);
+        let groups: Vec<PollGroup> = seeds.into_iter().map(|seed| seed.settle()).collect();
         let mut rig = Rig { network, controller, groups };
         rig.run(20);
         rig

@@ -50,8 +50,10 @@ impl Bench {
         let (sender, requests) = mpsc::channel();
         let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let config_file = ConfigFile::new(None, 5, false, reload);
+        let (_, asks) = crate::metrics::asks(control.waker());
         let (handles, log) = (vec![reactor.handle()], LogLevel::detached());
-        let mut appliance = Appliance::new(controller, handles, control.handle(), log, requests, stop, config_file);
+        let mut appliance =
+            Appliance::new(controller, handles, control.handle(), log, requests, asks, stop, config_file);
         appliance.set_methods(crate::rpc::methods());
         Bench { appliance, reactor, clock, requests: sender }
     }

@@ -1,0 +1,95 @@
+//! What srptctl prints: answers as tables or text for people, or as JSON for scripts; failures on standard error.
+
+mod table;
+mod tree;
+pub(crate) mod units;
+pub(crate) mod views;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use views::View;
+
+/// Whether to use colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Whether to use them where `terminal` says what is written to.
+    fn wanted(self, terminal: bool) -> bool {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !refused,
+        }
+    }
+}
+
+/// Where answers go, and how.
+pub(crate) struct Output {
+    json: bool,
+    color: Color,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, color: Color) -> Output {
+        Output { json, color }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints what the target answered.
+    pub(crate) fn answer(&self, view: &View, answer: &Value) -> Result<(), Failure> {
+        let text = match view {
+            _ if self.json => return self.json(answer),
+            View::Json => return self.json(answer),
+            View::Plain => tree::render(answer),
+            View::Text(render) => render(answer),
+            View::Table(tabulate) => {
+                let terminal = io::stdout().is_terminal();
+                tabulate(answer).render(self.color.wanted(terminal), terminal)
+            }
+        };
+        self.line(&text)
+    }
+
+    pub(crate) fn json(&self, value: &Value) -> Result<(), Failure> {
+        Ok(writeln!(io::stdout(), "{value:#}")?)
+    }
+
+    /// Prints a text, if it says anything.
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        match text.trim_end() {
+            "" => Ok(()),
+            text => Ok(writeln!(io::stdout(), "{text}")?),
+        }
+    }
+
+    /// Prints a failure to standard error.
+    pub(crate) fn report(&self, failure: &Failure) -> ExitCode {
+        if !matches!(failure, Failure::Closed | Failure::Differs) {
+            let (red, plain) = match self.color.wanted(io::stderr().is_terminal()) {
+                true => ("\x1b[1;31m", "\x1b[0m"),
+                false => ("", ""),
+            };
+            let mut text = format!("{red}error:{plain} {failure}\n");
+            if let Failure::Refused { arguments, .. } = failure {
+                text.extend(arguments.iter().map(|line| format!("  {line}\n")));
+            }
+            // If standard error is closed, there is nobody to tell.
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+        ExitCode::from(failure.exit_code())
+    }
+}

@@ -21,6 +21,7 @@ mod methods;
 mod output;
 mod request;
 mod target;
+mod top;
 mod verbs;
 
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! What srptctl prints: answers as tables or text for people, or as JSON for scripts; failures on standard error.
 
-mod table;
+pub(crate) mod table;
 mod tree;
 pub(crate) mod units;
 pub(crate) mod views;
@@ -49,6 +49,11 @@ impl Output {
         self.json
     }
 
+    /// Whether what is drawn on standard output has colours.
+    pub(crate) fn is_colored(&self) -> bool {
+        self.color.wanted(io::stdout().is_terminal())
+    }
+
     /// Prints what the target answered.
     pub(crate) fn answer(&self, view: &View, answer: &Value) -> Result<(), Failure> {
         let text = match view {
@@ -56,10 +61,7 @@ impl Output {
             View::Json => return self.json(answer),
             View::Plain => tree::render(answer),
             View::Text(render) => render(answer),
-            View::Table(tabulate) => {
-                let terminal = io::stdout().is_terminal();
-                tabulate(answer).render(self.color.wanted(terminal), terminal)
-            }
+            View::Table(tabulate) => tabulate(answer).render(self.is_colored(), io::stdout().is_terminal()),
         };
         self.line(&text)
     }
@@ -68,9 +70,9 @@ impl Output {
         Ok(writeln!(io::stdout(), "{value:#}")?)
     }
 
-    /// Prints a text, if it says anything.
+    /// Prints a text, if there is any.
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
-        match text.trim_end() {
+        match text.trim_end_matches('\n') {
             "" => Ok(()),
             text => Ok(writeln!(io::stdout(), "{text}")?),
         }

@@ -17,6 +17,7 @@
 mod cli;
 mod commands;
 mod failure;
+mod import;
 mod methods;
 mod output;
 mod request;

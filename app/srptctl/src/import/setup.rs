@@ -67,7 +67,6 @@ pub(crate) struct Lun {
 /// Initiators of a target with LUNs of their own.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    pub(crate) line: usize,
     pub(crate) name: String,
     /// Our patterns.
     pub(crate) initiators: Vec<String>,

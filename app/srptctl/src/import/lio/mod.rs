@@ -148,12 +148,7 @@ impl Conversion<'_> {
         }
         if target.groups.is_empty() {
             self.notes.warn(node.line(), format!("target {name}: nobody could log in, for want of an ACL; an initiator group without members keeps it so"));
-            target.groups.push(Group {
-                line: node.line(),
-                name: "nobody".into(),
-                initiators: Vec::new(),
-                luns: Vec::new(),
-            });
+            target.groups.push(Group { name: "nobody".into(), initiators: Vec::new(), luns: Vec::new() });
         }
         self.setup.targets.push(target);
         for (device, group) in port_groups {
@@ -182,7 +177,7 @@ impl Conversion<'_> {
     fn acl(&mut self, node: &Node, luns: &[Lun]) -> Group {
         self.notes.used(node.line());
         let wwn = node.text("node_wwn");
-        let mut group = Group { line: node.line(), name: wwn.clone(), initiators: Vec::new(), luns: Vec::new() };
+        let mut group = Group { name: wwn.clone(), initiators: Vec::new(), luns: Vec::new() };
         for (member, inner) in node.members() {
             self.notes.used(inner.line());
             match member.as_str() {

@@ -253,7 +253,7 @@ impl Conversion<'_> {
     fn group(&mut self, statement: &Statement, target: &str) -> Group {
         self.notes.used(statement.line);
         let name = statement.word(1);
-        let mut group = Group { line: statement.line, name: name.to_owned(), initiators: Vec::new(), luns: Vec::new() };
+        let mut group = Group { name: name.to_owned(), initiators: Vec::new(), luns: Vec::new() };
         for inner in &statement.block {
             match inner.name() {
                 "LUN" => group.luns.extend(self.lun(inner)),

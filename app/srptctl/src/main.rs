@@ -16,6 +16,7 @@
 
 mod cli;
 mod commands;
+mod export;
 mod failure;
 mod import;
 mod methods;

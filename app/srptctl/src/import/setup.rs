@@ -88,7 +88,7 @@ pub(crate) struct PortGroup {
 }
 
 /// Ends the names of groups that let those in who are in no other group; no other target's set-up has such a thing.
-pub(crate) const OTHERS: &str = "+others";
+const OTHERS: &str = "+others";
 
 impl Setup {
     /// The requests that make it.
@@ -256,9 +256,10 @@ impl Setup {
         let exported: BTreeSet<&String> = self.targets.iter().flat_map(exported).collect();
         for group in &self.port_groups {
             // One state for all where all have it; else each unit has its own.
-            let states: BTreeSet<&str> = group.states.values().copied().collect();
-            let whole = exported.iter().all(|device| group.states.contains_key(*device)) && states.len() == 1;
-            let state = if whole { states.first().copied() } else { None }.unwrap_or("optimized");
+            let states: BTreeSet<Option<&str>> =
+                exported.iter().map(|device| group.states.get(*device).copied()).collect();
+            let whole = states.first().copied().flatten().filter(|_| states.len() == 1);
+            let state = whole.unwrap_or("optimized");
             let mut params = json!({"name": group.name});
             if let Some(id) = group.id {
                 params["id"] = id.into();

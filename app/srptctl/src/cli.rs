@@ -214,9 +214,9 @@ fn for_kind(
 /// A refusal that says which arguments it is about.
 fn explained(verb: &Verb, failure: Failure) -> Failure {
     match failure {
-        Failure::Refused { method: name, error, .. } => {
-            let arguments = request::explain(verb, method(&name), &error.message);
-            Failure::Refused { method: name, error, arguments }
+        Failure::Refused(mut refusal) => {
+            refusal.arguments = request::explain(verb, method(&refusal.method), &refusal.error.message);
+            Failure::Refused(refusal)
         }
         other => other,
     }
@@ -231,7 +231,8 @@ fn selected(verb: &Verb, matches: &ArgMatches, answer: Value) -> Result<Value, F
     };
     let is_wanted = |entry: &&Value| match &entry[member] {
         Value::String(text) => *text == wanted,
-        other => other.to_string() == wanted,
+        Value::Number(number) => number.to_string() == wanted,
+        _ => false,
     };
     let found = answer.as_array().into_iter().flatten().find(is_wanted).cloned();
     let noun = verb.path.split(' ').next().unwrap_or_default();

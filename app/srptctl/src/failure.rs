@@ -15,13 +15,8 @@ Exit codes:
 /// A failure.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("{method}: {error}")]
-    Refused {
-        method: String,
-        error: RpcError,
-        /// Which arguments the parameters are that the message names.
-        arguments: Vec<String>,
-    },
+    #[error("{}: {}", .0.method, .0.error)]
+    Refused(Box<Refusal>),
     #[error("{0}")]
     Usage(String),
     #[error(transparent)]
@@ -36,10 +31,19 @@ pub(crate) enum Failure {
     Closed,
 }
 
+/// A target's no.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) method: String,
+    pub(crate) error: RpcError,
+    /// Which arguments the parameters are that the message names.
+    pub(crate) arguments: Vec<String>,
+}
+
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Failure::Refused { .. } => 1,
+            Failure::Refused(_) => 1,
             Failure::Usage(_) => 2,
             Failure::NotReached(_) => 3,
             Failure::File(_) => 4,

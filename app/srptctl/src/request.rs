@@ -46,7 +46,8 @@ fn argument(verb: &Verb, method: &Method, param: &Param) -> Arg {
     arg = match place {
         _ if !many => arg.action(ArgAction::Set),
         Some(_) => arg.action(ArgAction::Append).num_args(1..).value_delimiter(','),
-        None => arg.action(ArgAction::Append).value_delimiter(','),
+        // Without a value it is an empty list.
+        None => arg.action(ArgAction::Append).value_delimiter(',').num_args(0..=1).default_missing_value(""),
     };
     if kind == Kind::Boolean && place.is_none() {
         arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");
@@ -131,7 +132,7 @@ fn parse(kind: Kind, unit: Unit, text: &str) -> Result<Value, String> {
         (Kind::Integer, Unit::Bytes) => units::parse_bytes(text),
         (Kind::Integer, Unit::Mebibytes) if text.parse::<u64>().is_err() => mebibytes(&units::parse_bytes(text)?),
         (Kind::Integer, _) => number(text).map_err(|_| "a whole number is needed".into()),
-        (Kind::Integers | Kind::Texts, _) if text.is_empty() => Ok(Value::Null),
+        (Kind::Integers | Kind::Texts | Kind::Map, _) if text.is_empty() => Ok(Value::Null),
         (Kind::Integers, _) => number(text).map_err(|_| "whole numbers are needed, as 0,1,5".into()),
         (Kind::Map, _) => match text.split_once('=') {
             Some((name, value)) => Ok(Map::from_iter([(name.to_owned(), value.into())]).into()),

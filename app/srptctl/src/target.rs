@@ -7,7 +7,7 @@ use std::time::Duration;
 use rpc::{CallError, Client};
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Refusal};
 
 /// Connects when it is first called, and keeps the connection.
 pub(crate) struct Target {
@@ -32,7 +32,8 @@ impl Target {
         match answer {
             Ok(result) => Ok(result),
             Err(CallError::Refused(error)) => {
-                Err(Failure::Refused { method: method.into(), error, arguments: Vec::new() })
+                let refusal = Refusal { method: method.into(), error, arguments: Vec::new() };
+                Err(Failure::Refused(Box::new(refusal)))
             }
             Err(error) => {
                 *client = None;

@@ -59,7 +59,9 @@ fn pages(command: Command, name: &str) -> Vec<(String, Vec<u8>)> {
     let mut page = Vec::new();
     let command = command.display_name(name.to_string());
     // A vector takes everything.
-    let _ = clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut page);
+    let version = concat!("srptctl ", env!("CARGO_PKG_VERSION"));
+    let man = clap_mangen::Man::new(command).title(name.to_uppercase()).source(version).manual("srpt");
+    let _ = man.render(&mut page);
     pages.push((format!("{name}.1"), page));
     pages
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::stanzas::File;
 use crate::commands::config_file::Request;
 use crate::import::initiator;
 
@@ -17,60 +18,6 @@ pub(crate) fn export(requests: &[Request]) -> String {
     running.put_port_groups(&mut file);
     running.put_the_rest(&mut file);
     file.text
-}
-
-/// A file in the making.
-#[derive(Default)]
-struct File {
-    text: String,
-    depth: usize,
-}
-
-impl File {
-    fn comment(&mut self, text: &str) {
-        // A newline would end the comment.
-        self.put(&format!("# {}", text.replace(['\n', '\r'], " ")));
-    }
-
-    fn line(&mut self, words: &[&str]) {
-        let words: Vec<String> = words
-            .iter()
-            .enumerate()
-            .map(|(place, word)| if place == 0 { (*word).to_owned() } else { quoted(word) })
-            .collect();
-        self.put(&words.join(" "));
-    }
-
-    /// A statement with a block, or without if there would be nothing in it.
-    fn block(&mut self, words: &[&str], inside: impl FnOnce(&mut File)) {
-        let mut block = File { text: String::new(), depth: self.depth + 1 };
-        inside(&mut block);
-        self.line(words);
-        if !block.text.is_empty() {
-            self.text.truncate(self.text.len() - 1);
-            self.text += &format!(" {{\n{}", block.text);
-            self.put("}");
-        }
-    }
-
-    fn put(&mut self, line: &str) {
-        let indent = if line.is_empty() { 0 } else { self.depth };
-        self.text += &format!("{}{line}\n", "\t".repeat(indent));
-    }
-}
-
-/// A word as scstadmin reads it back.
-fn quoted(word: &str) -> String {
-    let mut escaped = String::new();
-    for c in word.chars() {
-        if matches!(c, '\\' | '#' | '"' | '{' | '}') {
-            escaped.push('\\');
-        }
-        // No line of the file goes on in the next.
-        escaped.push(if c == '\n' || c == '\r' { ' ' } else { c });
-    }
-    let plain = !escaped.is_empty() && !escaped.contains(char::is_whitespace);
-    if plain { escaped } else { format!("\"{escaped}\"") }
 }
 
 /// A member as text.

@@ -34,6 +34,12 @@ impl Color {
     }
 }
 
+/// Columns of the terminal that standard output is, if it is one that knows.
+fn terminal_width() -> Option<u16> {
+    let size = io::stdout().is_terminal().then(crossterm::terminal::size)?;
+    size.ok().map(|(columns, _)| columns).filter(|columns| *columns >= 20)
+}
+
 /// Where answers go, and how.
 pub(crate) struct Output {
     json: bool,
@@ -61,7 +67,7 @@ impl Output {
             View::Json => return self.json(answer),
             View::Plain => tree::render(answer),
             View::Text(render) => render(answer),
-            View::Table(tabulate) => tabulate(answer).render(self.is_colored(), io::stdout().is_terminal()),
+            View::Table(tabulate) => tabulate(answer).render(self.is_colored(), terminal_width()),
         };
         self.line(&text)
     }
@@ -86,8 +92,8 @@ impl Output {
                 false => ("", ""),
             };
             let mut text = format!("{red}error:{plain} {failure}\n");
-            if let Failure::Refused { arguments, .. } = failure {
-                text.extend(arguments.iter().map(|line| format!("  {line}\n")));
+            if let Failure::Refused(refusal) = failure {
+                text.extend(refusal.arguments.iter().map(|line| format!("  {line}\n")));
             }
             // If standard error is closed, there is nobody to tell.
             let _ = io::stderr().write_all(text.as_bytes());

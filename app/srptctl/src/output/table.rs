@@ -69,12 +69,14 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// As text. On a terminal, long texts are broken so that rows fit its width.
-    pub(crate) fn render(&self, color: bool, terminal: bool) -> String {
+    /// As text; with a width, long texts are broken so that rows fit.
+    pub(crate) fn render(&self, color: bool, width: Option<u16>) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING);
-        let arrangement = if terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
-        table.set_content_arrangement(arrangement);
+        match width {
+            Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+            None => table.set_content_arrangement(ContentArrangement::Disabled),
+        };
         if color {
             table.enforce_styling();
         } else {
@@ -120,12 +122,12 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let expected = "NAME        SIZE  STATE\ndisk01     1 GiB  ready\nd       1000 MiB  -\n";
-        assert_eq!(table().render(false, false), expected);
+        assert_eq!(table().render(false, None), expected);
     }
 
     #[test]
     fn colours_are_there_only_if_wanted() {
-        assert!(table().render(true, false).contains("\u{1b}[38;5;10mready"), "{:?}", table().render(true, false));
-        assert!(!table().render(false, true).contains('\u{1b}'));
+        assert!(table().render(true, None).contains("\u{1b}[38;5;10mready"), "{:?}", table().render(true, None));
+        assert!(!table().render(false, Some(80)).contains('\u{1b}'));
     }
 }

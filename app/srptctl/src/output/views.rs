@@ -468,7 +468,7 @@ mod tests {
     fn lines(view: &View, answer: Value) -> Vec<String> {
         let View::Table(tabulate) = view else { panic!("no table") };
         tabulate(&answer)
-            .render(false, false)
+            .render(false, None)
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
             .collect()
@@ -527,7 +527,7 @@ mod tests {
                 json!([null, 1, "x", {}, []]),
                 json!({"bdevs": [{}], "reactors": [1], "threads": [{}], "events": [{}], "commands": [null]}),
             ] {
-                tabulate(&answer).render(true, false);
+                tabulate(&answer).render(true, Some(40));
             }
         }
     }

@@ -105,7 +105,7 @@ fn text(rates: &Rates) -> String {
         for row in &grid.rows {
             table.row(row.iter().map(|field| field.text.clone().into()));
         }
-        text += &format!("\n{}\n{}", grid.title, table.render(false, false));
+        text += &format!("\n{}\n{}", grid.title, table.render(false, None));
     }
     text
 }

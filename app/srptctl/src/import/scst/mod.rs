@@ -145,12 +145,11 @@ impl Conversion<'_> {
     fn driver(&mut self, statement: &Statement) {
         let driver = statement.word(1);
         if !self.drivers().contains(&driver) {
-            let text = match driver {
+            match driver {
                 "copy_manager" => self.notes.remark(statement.line, "copy_manager: third-party copies need no target here"),
                 _ => self.notes.warn(statement.line, format!("{driver}: its targets are left out, since srpt speaks SRP alone; `--driver {driver}` makes SRP targets of them")),
-            };
-            account(&statement.block, &mut self.notes);
-            return text;
+            }
+            return account(&statement.block, &mut self.notes);
         }
         self.notes.used(statement.line);
         for inner in &statement.block {

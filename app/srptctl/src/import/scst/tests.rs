@@ -10,7 +10,7 @@ fn imported(text: &str) -> Imported {
 }
 
 /// The requests of a method, as their parameters.
-fn params<'a>(imported: &'a Imported, method: &str) -> Vec<Value> {
+fn params(imported: &Imported, method: &str) -> Vec<Value> {
     let of_method = imported.requests.iter().filter(|request| request.method == method);
     of_method.map(|request| request.params.clone().into()).collect()
 }

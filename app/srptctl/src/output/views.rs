@@ -259,8 +259,8 @@ fn sessions(answer: &Value) -> Table {
         right("CHANNELS"),
         right("LUNS"),
         right("COMMANDS"),
-        right("READ"),
-        right("WRITTEN"),
+        right("DELIVERED"),
+        right("FETCHED"),
         right("ABORTS"),
         right("FAILURES"),
     ];

@@ -118,14 +118,15 @@ const fn number(title: &'static str, width: u16) -> Column {
 
 const REACTORS: &[Column] = &[number("CORE", 4), number("BUSY", 7), number("STALLS", 6), words("LAST STALLED", 20)];
 
+/// Data-in that was delivered, and data-out that was fetched: what came within a request (immediate data) is in the bdev's figures only.
 const SESSIONS: &[Column] = &[
     number("ID", 4),
     words("INITIATOR", 34),
     words("TARGET", 12),
     number("CHANNELS", 8),
     number("CMD/s", 7),
-    number("READ/s", 10),
-    number("WRITE/s", 10),
+    number("DELIVER/s", 10),
+    number("FETCH/s", 10),
     number("TMF/s", 6),
     number("WAITS/s", 7),
     number("FAIL/s", 6),
@@ -172,8 +173,8 @@ fn session(rates: &SessionRates) -> Vec<Field> {
         text(&rates.target),
         integer(rates.channels),
         shown(rates.commands, units::count),
-        shown(rates.bytes_read, units::bytes),
-        shown(rates.bytes_written, units::bytes),
+        shown(rates.bytes_delivered, units::bytes),
+        shown(rates.bytes_fetched, units::bytes),
         shown(rates.task_management, units::count),
         shown(rates.waits, units::count),
         shown(rates.failures, units::count),

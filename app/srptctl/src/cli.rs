@@ -1,6 +1,7 @@
 //! The command line, made of the table of verbs, and what happens when one is given.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -174,10 +175,17 @@ const BY_KIND: [(&str, &str); 3] = [
     ("bdev rescan", "Looks at a file or device again: whether it is there, is another one, or has another size"),
 ];
 
-/// What a method takes. One that is not described here takes nothing that we know of.
+/// What a method takes. Of one that is not described here (of a target of another version), we know what the table says.
 fn method(name: &str) -> &'static Method {
-    static UNKNOWN: Method = Method { name: String::new(), summary: String::new(), params: Vec::new() };
-    methods::find(name).unwrap_or(&UNKNOWN)
+    static UNDESCRIBED: LazyLock<Vec<Method>> = LazyLock::new(|| {
+        let calls = VERBS.iter().filter_map(|verb| match verb.action {
+            Action::Call(name) if methods::find(name).is_none() => Some(Method::undescribed(name, verb.positional)),
+            _ => None,
+        });
+        calls.chain([Method::undescribed("", &[])]).collect()
+    });
+    let undescribed = || UNDESCRIBED.iter().find(|method| method.name == name).or(UNDESCRIBED.last());
+    methods::find(name).or_else(undescribed).expect("the last one is always there")
 }
 
 fn given(verb: &Verb, method: &Method, matches: &ArgMatches) -> Result<Map<String, Value>, Failure> {

@@ -63,6 +63,18 @@ pub(crate) enum Kind {
 }
 
 impl Method {
+    /// A method of which we know the names of some parameters.
+    pub(crate) fn undescribed(name: &str, params: &[&str]) -> Method {
+        let param = |name: &&str| Param {
+            name: (*name).to_owned(),
+            required: false,
+            description: String::new(),
+            schema: Value::Null,
+        };
+        let summary = format!("Calls {name}, if the target has it");
+        Method { name: name.into(), summary, params: params.iter().map(param).collect() }
+    }
+
     pub(crate) fn param(&self, name: &str) -> Option<&Param> {
         self.params.iter().find(|param| param.name == name)
     }

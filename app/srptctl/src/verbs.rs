@@ -256,6 +256,62 @@ mod tests {
         assert!(missing.is_empty(), "add a verb for each of {missing:?}");
     }
 
+    /// What stands in backquotes of the documents, as far as it is a command of ours, is one.
+    #[test]
+    fn documents_name_verbs_and_options_that_there_are() {
+        let documents = [
+            include_str!("../../../docs/migrate-scst.md"),
+            include_str!("../../../docs/migrate-lio.md"),
+            include_str!("../../../README.md"),
+        ];
+        let spans = documents.iter().flat_map(|text| text.split(['`', '\n'])).map(str::trim);
+        let mut count = 0;
+        for span in spans.filter_map(|span| span.strip_prefix("srptctl ")) {
+            let span = span.split(['#', '>', '|']).next().unwrap_or(span);
+            let (mut command, mut words) = (crate::cli::command(), span.split_whitespace().peekable());
+            while let Some(below) = words.peek().and_then(|word| command.find_subcommand(word)).cloned() {
+                command = below;
+                words.next();
+            }
+            let placeholder = |word: &str| word.starts_with("METHOD") || word.starts_with("--help");
+            let is_verb = command.get_subcommands().next().is_none() || words.clone().all(placeholder);
+            assert!(is_verb, "srptctl {span}: there is no such verb");
+            let places = command.get_positionals().count();
+            let given = words.clone().take_while(|word| !word.starts_with('-')).count();
+            let many =
+                command.get_positionals().any(|arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1));
+            assert!(many || given <= places, "srptctl {span}: too many arguments");
+            for option in words.filter_map(|word| word.strip_prefix("--")) {
+                let long = option.split('=').next().unwrap_or(option);
+                let known = command.get_arguments().any(|arg| arg.get_long() == Some(long));
+                let global = ["help", "socket", "json", "timeout", "color"].contains(&long);
+                assert!(known || global, "srptctl {span}: there is no option --{long}");
+            }
+            count += 1;
+        }
+        assert!(count > 100, "only {count} commands were found");
+    }
+
+    /// Every verb of scstadmin(1), today's and those of SCST 1, stands in the table of docs/migrate-scst.md.
+    #[test]
+    fn every_verb_of_scstadmin_is_in_the_table() {
+        let document = include_str!("../../../docs/migrate-scst.md");
+        let verbs = "config check_config write_config clear_config list_handler list_device list_dgrp list_tgrp list_driver list_target list_group \
+            list_scst_attr list_hnd_attr list_dev_attr list_drv_attr list_dgrp_attr list_tgrp_attr list_ttgt_attr list_tgt_attr list_grp_attr \
+            list_lun_attr list_init_attr list_sessions set_scst_attr set_hnd_attr set_dev_attr set_drv_attr set_dgrp_attr set_tgrp_attr \
+            set_ttgt_attr set_tgt_attr set_grp_attr set_lun_attr set_init_attr add_drv_attr add_tgt_attr rem_drv_attr rem_tgt_attr open_dev \
+            resync_dev close_dev add_dgrp rem_dgrp add_dgrp_dev rem_dgrp_dev add_tgrp rem_tgrp add_tgrp_tgt rem_tgrp_tgt add_target rem_target \
+            add_group rem_group add_init rem_init move_init clear_inits add_lun rem_lun replace_lun clear_luns enable_target disable_target \
+            issue_lip lip no_lip nonkey force noprompt cont_on_err debug \
+            ClearConfig WriteConfig checkConfig sessions enable disable issue_lip adddev resyncdev RemoveDev SetT10DeviceId adduser MoveUser \
+            RemoveUser ClearUsers addgroup renamegroup RemoveGroup assigndev ReplaceDev ReleaseDev ClearDevs ForceConfig";
+        for verb in verbs.split_whitespace() {
+            let ends = ['`', ' '];
+            let named = ends.iter().any(|end| document.contains(&format!("`-{verb}{end}")));
+            assert!(named, "-{verb} is not in the table");
+        }
+    }
+
     #[test]
     fn verbs_name_what_there_is() {
         for verb in VERBS {

@@ -11,6 +11,7 @@ use crate::cli::Session;
 use crate::failure::Failure;
 use crate::import::options::{self, Options};
 use crate::import::{self, Imported};
+use crate::output::harmless;
 
 pub(crate) const SCST: Own = Own { build: build_scst, run: scst, methods: METHODS };
 pub(crate) const TARGETCLI: Own = Own { build: build_targetcli, run: targetcli, methods: METHODS };
@@ -92,7 +93,12 @@ fn run(session: &Session, matches: &ArgMatches, import: Import) -> Result<(), Fa
     let imported = import(&text, &options_of(matches))
         .map_err(|(line, message)| Failure::File(format!("{name}:{line}: {message}")))?;
     for note in imported.notes.sorted() {
-        writeln!(std::io::stderr(), "{name}:{}{note}", if note.line.is_some() { "" } else { " " })?;
+        writeln!(
+            std::io::stderr(),
+            "{name}:{}{}",
+            if note.line.is_some() { "" } else { " " },
+            harmless(&note.to_string())
+        )?;
     }
     let warnings = imported.notes.warnings();
     if matches.get_flag("strict") && warnings > 0 {

@@ -40,6 +40,11 @@ fn terminal_width() -> Option<u16> {
     size.ok().map(|(columns, _)| columns).filter(|columns| *columns >= 20)
 }
 
+/// A text without what a terminal would take for orders: names come from devices, files and other people.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Where answers go, and how.
 pub(crate) struct Output {
     json: bool,
@@ -91,7 +96,8 @@ impl Output {
                 true => ("\x1b[1;31m", "\x1b[0m"),
                 false => ("", ""),
             };
-            let mut text = format!("{red}error:{plain} {failure}\n");
+            let lines: Vec<String> = failure.to_string().lines().map(harmless).collect();
+            let mut text = format!("{red}error:{plain} {}\n", lines.join("\n"));
             if let Failure::Refused(refusal) = failure {
                 text.extend(refusal.arguments.iter().map(|line| format!("  {line}\n")));
             }

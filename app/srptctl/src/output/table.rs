@@ -2,6 +2,8 @@
 
 use comfy_table::{Attribute, CellAlignment, ContentArrangement, presets};
 
+use super::harmless;
+
 /// A table.
 pub(crate) struct Table {
     columns: Vec<Column>,
@@ -99,7 +101,7 @@ impl Table {
 fn cell(cell: &Cell) -> comfy_table::Cell {
     // An empty place would shift the fields of a line for those who count them.
     let text = if cell.text.is_empty() { "-" } else { &cell.text };
-    let drawn = comfy_table::Cell::new(text);
+    let drawn = comfy_table::Cell::new(harmless(text));
     match cell.tone {
         Tone::Plain => drawn,
         Tone::Good => drawn.fg(comfy_table::Color::Green),
@@ -129,5 +131,12 @@ mod tests {
     fn colours_are_there_only_if_wanted() {
         assert!(table().render(true, None).contains("\u{1b}[38;5;10mready"), "{:?}", table().render(true, None));
         assert!(!table().render(false, Some(80)).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn names_give_the_terminal_no_orders() {
+        let mut table = Table::new([left("NAME")]);
+        table.row(["a\u{1b}[2Jb\n".into()]);
+        assert_eq!(table.render(false, None), "NAME\na\u{fffd}[2Jb\u{fffd}\n");
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::harmless;
+
 /// Says nothing for `true` and nothing at all, which is how methods say that they are done.
 pub(crate) fn render(answer: &Value) -> String {
     match answer {
@@ -26,7 +28,7 @@ fn is_leaf(value: &Value) -> bool {
 
 fn leaf(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => harmless(text),
         Value::Null => "-".into(),
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
@@ -73,6 +75,7 @@ mod tests {
             (json!(true), ""),
             (json!(false), "no"),
             (json!("ram0"), "ram0"),
+            (json!("a\u{1b}[2Jb"), "a\u{fffd}[2Jb"),
             (json!(3), "3"),
             (json!(["a", "b"]), "a\nb\n"),
             (

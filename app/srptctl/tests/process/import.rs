@@ -1,6 +1,7 @@
 //! Set-ups of other targets, taken over by a real target.
 
 use std::fs::File;
+use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
@@ -55,6 +56,12 @@ fn sorted(configuration: &Value) -> Value {
     sorted
 }
 
+/// An address on loopback that no other test process uses: RoCE has the same UDP port at each.
+fn own_address() -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high & 0x3f, low, 1)
+}
+
 #[test]
 fn a_target_is_what_saveconfig_json_said() {
     let target = Target::start();
@@ -66,7 +73,7 @@ fn a_target_is_what_saveconfig_json_said() {
     objects.retain(|object| ["fileio", "ramdisk"].iter().any(|plugin| object["plugin"] == *plugin));
     let file = target.path("saveconfig.json");
     write(&file, &format!("{config:#}"));
-    let said = target.say(&format!("import targetcli {file} --load --fabric roce --listen 127.0.0.1:5597"));
+    let said = target.say(&format!("import targetcli {file} --load --fabric roce --listen {}", own_address()));
     assert_eq!(said.code, Some(0), "{said:?}");
     let group = &target.json("group list")[0];
     assert_eq!(group["initiators"], json!(["0x*0002c9030003cca7"]));

@@ -323,20 +323,55 @@ fn line() -> impl Strategy<Value = String> {
     prop_oneof![2 => known, 3 => heads.prop_map(str::to_owned), 1 => "[ -~]{0,12}", 1 => "\\PC{0,8}"]
 }
 
+/// Lines at random, or the sample with some lines gone and some that are new.
+fn text() -> impl Strategy<Value = String> {
+    let random = prop::collection::vec(line(), 0..40);
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(line())), 0..8);
+    let changed = changes.prop_map(|changes| {
+        let mut lines: Vec<String> = SAMPLE.lines().map(str::to_owned).collect();
+        for (place, new) in changes {
+            let place = place.index(lines.len());
+            match new {
+                Some(line) => lines.insert(place, line),
+                None => drop(lines.remove(place)),
+            }
+        }
+        lines
+    });
+    prop_oneof![random, changed].prop_map(|lines| lines.join("\n"))
+}
+
+/// There is no line of which nothing became and nothing was said.
+fn unaccounted(text: &str, imported: &Imported) -> Option<String> {
+    let lines = text.lines().enumerate().find(|(index, line)| {
+        // A comment takes the character before it along, and a lone backslash is no word.
+        let (before, comment) = line.split_once('#').map_or((*line, false), |(before, _)| (before, true));
+        let before = before.trim_start();
+        let nothing = before.trim() == "\\" || before.chars().count() <= usize::from(comment);
+        !nothing && !imported.notes.is_accounted(index + 1)
+    });
+    lines.map(|(index, line)| format!("line {}: {line:?} of\n{text}", index + 1))
+}
+
+#[test]
+fn every_line_of_the_samples_is_accounted_for() {
+    let samples = [
+        SAMPLE,
+        include_str!("../../../tests/samples/scst-1.conf"),
+        include_str!("../../../tests/samples/scstadmin-commands.sh"),
+    ];
+    for text in samples {
+        assert_eq!(unaccounted(text, &imported(text)), None);
+    }
+}
+
 proptest! {
-    /// Nothing makes it panic, what it makes can be asked for, and there is no line of which nothing became and nothing was said.
+    /// Nothing makes it panic, and what it makes can be asked for.
     #[test]
-    fn every_line_is_accounted_for(lines in prop::collection::vec(line(), 0..40)) {
-        let text = lines.join("\n");
+    fn every_line_is_accounted_for(text in text()) {
         if let Ok(imported) = import(&text, &Options::default()) {
             assert_sound(&imported);
-            for (index, line) in text.lines().enumerate() {
-                // A comment takes the character before it along, and a lone backslash is no word.
-                let (before, comment) = line.split_once('#').map_or((line, false), |(before, _)| (before, true));
-                let before = before.trim_start();
-                let nothing = before.trim() == "\\" || before.chars().count() <= usize::from(comment);
-                prop_assert!(nothing || imported.notes.is_accounted(index + 1), "line {}: {line:?} of\n{text}", index + 1);
-            }
+            prop_assert_eq!(unaccounted(&text, &imported), None);
         }
     }
 

@@ -17,6 +17,7 @@ release=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_dire
 rm -rf "$release/man" "$release/completion"
 mkdir -p "$release/completion"
 "$release/srptctl" man "$release/man" >&2
+gzip -9n "$release"/man/*
 for shell in bash zsh fish; do "$release/srptctl" completion $shell >"$release/completion/$shell"; done
 # Stripped: a panic says without tables where it is. What stays are the notes that are USDT probes.
 cargo deb --quiet --locked --no-build --strip --package srpt-app

@@ -94,7 +94,9 @@ fn global_arguments() -> [Arg; 4] {
             .hide_env_values(true)
             .value_parser(value_parser!(PathBuf))
             .value_hint(ValueHint::FilePath)
-            .help(format!("RPC socket of the target [default: {SERVICE_SOCKET} if the service runs, or {DEFAULT_SOCKET}]")),
+            .help(format!(
+                "RPC socket of the target [default: {SERVICE_SOCKET} if the service runs, or {DEFAULT_SOCKET}]"
+            )),
         everywhere("timeout")
             .value_name("SECONDS")
             .default_value("60")

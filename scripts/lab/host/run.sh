@@ -42,12 +42,12 @@ guest_job() {
 # run_scenarios FABRIC NAME...: all of them, in one guest as long as it lives. Adds to $RESULTS what report_results prints.
 RESULTS=()
 run_scenarios() {
-  local fabric=$1 name left passed failed seconds
+  local fabric=$1 name program left passed failed seconds
   shift
   need_packages $(for name in "$@"; do scenario_packages "$name"; done)
   new_run "$fabric-$1"
   [ "$fabric" = verbs ] || for name in "${EXAMPLES[@]}"; do cp "$(build "$SCRIPTS/.." example "$name")" "$RUN/"; done
-  for name in $(for name in "$@"; do scenario_programs "$name"; done | sort -u); do cp "$(build "$SCRIPTS/.." bin "$name")" "$RUN/"; done
+  for program in $(for name in "$@"; do scenario_programs "$name"; done | sort -u); do cp "$(build "$SCRIPTS/.." bin "$program")" "$RUN/"; done
   left=("$@")
   while ((${#left[@]})); do
     seconds=120 # to boot, and for the clearing up between scenarios

@@ -14,6 +14,7 @@ EXPOSURE_MAX=25
 
 main() {
   [ "$(id -u)" = 0 ] || die "this makes a root file system and a container: run it as root"
+  is_root_mounted || with_root_mounted "$@"
   need_packages lintian mmdebstrap systemd systemd-container binutils
   PACKAGE=$(realpath "${1:-$("$ROOT/scripts/package.sh")}")
   WORK=$(mktemp -d)
@@ -24,6 +25,17 @@ main() {
   check_service
   check_purge
   say "the package is good: $PACKAGE"
+}
+
+# systemd-nspawn makes / a slave mount, for which it has to be one: in a changed root it is none, and becomes one.
+is_root_mounted() { awk '$5 == "/" { found = 1 } END { exit !found }' /proc/self/mountinfo; }
+with_root_mounted() {
+  local place status=0
+  place=$(mktemp -d)
+  mount --rbind / "$place" && mount --make-rprivate "$place" || die "cannot make the root a mount"
+  chroot "$place" "$(realpath "$0")" "$@" || status=$?
+  umount --lazy "$place" && rmdir "$place"
+  exit "$status"
 }
 
 check_package() {

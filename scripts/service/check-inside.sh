@@ -57,7 +57,7 @@ has_capability() { (((16#$(awk '/^CapEff/ { print $2 }' "/proc/$2/status") >> $1
 locked_memory() { awk '/^Max locked memory/ { print $5 }' "/proc/$1/limits"; }
 main_pid() { systemctl show -P MainPID srpt; }
 logged() { journalctl -q -u srpt -o cat | grep -q "$1"; }
-fail() { echo "FAILED: $*"; journalctl -q -u srpt -n 30; exit 1; }
+fail() { echo "FAILED: $*"; journalctl -q -u srpt -n 30; ps -eLo pid,stat,wchan:30,args; exit 1; }
 
 # check WHAT FOUND EXPECTED
 check() {

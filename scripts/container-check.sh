@@ -6,11 +6,13 @@
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 . "$ROOT/scripts/lab/host/packages.sh"
+. "$ROOT/scripts/root-mounted.sh"
 ADDRESS=127.78.1.1
 
 main() {
   local container lun
   [ "$(id -u)" = 0 ] || die "this makes a root file system and a container: run it as root"
+  need_root_mounted "$@"
   need_packages buildah mmdebstrap
   PERF=$(build "$ROOT" bin srp-perf)
   WORK=$(mktemp -d)

@@ -8,13 +8,14 @@ set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 SERVICE=$ROOT/scripts/service
 . "$ROOT/scripts/lab/host/packages.sh"
+. "$ROOT/scripts/root-mounted.sh"
 
 # The most that `systemd-analyze security` may find exposed, of 100 (its own scale is to 10).
 EXPOSURE_MAX=25
 
 main() {
   [ "$(id -u)" = 0 ] || die "this makes a root file system and a container: run it as root"
-  is_root_mounted || with_root_mounted "$@"
+  need_root_mounted "$@"
   need_packages lintian mmdebstrap systemd systemd-container binutils
   PACKAGE=$(realpath "${1:-$("$ROOT/scripts/package.sh")}")
   WORK=$(mktemp -d)
@@ -25,17 +26,6 @@ main() {
   check_service
   check_purge
   say "the package is good: $PACKAGE"
-}
-
-# systemd-nspawn makes / a slave mount, for which it has to be one: in a changed root it is none, and becomes one.
-is_root_mounted() { awk '$5 == "/" { found = 1 } END { exit !found }' /proc/self/mountinfo; }
-with_root_mounted() {
-  local place status=0
-  place=$(mktemp -d)
-  mount --rbind / "$place" && mount --make-rprivate "$place" || die "cannot make the root a mount"
-  chroot "$place" "$(realpath "$0")" "$@" || status=$?
-  umount --lazy "$place" && rmdir "$place"
-  exit "$status"
 }
 
 check_package() {

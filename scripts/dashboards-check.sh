@@ -63,7 +63,7 @@ write_config() {
     {"method": "bdev_error_create", "params": {"base_name": "disk02"}},
     {"method": "bdev_error_inject_error", "params": {"name": "EE_disk02", "io_type": "write", "error_type": "failure", "num": 1000000}},
     {"method": "bdev_set_qos_limit", "params": {"name": "ram0", "rw_ios_per_sec": 2000}},
-    {"method": "bdev_set_qos_limit", "params": {"name": "disk01", "rw_ios_per_sec": 100}},
+    {"method": "bdev_set_qos_limit", "params": {"name": "disk01", "rw_ios_per_sec": 30}},
     {"method": "bdev_set_qos_limit", "params": {"name": "EE_disk02", "rw_ios_per_sec": 500}}]},
   {"subsystem": "srp", "config": [
     {"method": "srp_create_target", "params": {"name": "tgt0", "id_ext": "1", "ioc_guid": "2"}},
@@ -111,7 +111,7 @@ start() {
 
 # wait_for NAME URL: until it answers.
 wait_for() {
-  for _ in $(seq 100); do
+  for _ in $(seq 300); do
     kill -0 "${STARTED[-1]}" 2>/dev/null || break
     ! curl -sf --noproxy '*' -o /dev/null "$2" || return 0
     sleep 0.2

@@ -35,10 +35,7 @@ main() {
   start_load
   say "load for ${1:-20} s"
   sleep "${1:-20}"
-  # One initiator goes without a word: connections meet timeouts, a channel fails.
-  kill -9 "$VICTIM"
-  wait "$VICTIM" 2>/dev/null || true
-  sleep 5
+  ask_too_much
   for page in "${PAGES[@]}"; do
     check_page "$page"
   done
@@ -63,7 +60,7 @@ write_config() {
     {"method": "bdev_error_create", "params": {"base_name": "disk02"}},
     {"method": "bdev_error_inject_error", "params": {"name": "EE_disk02", "io_type": "write", "error_type": "failure", "num": 1000000}},
     {"method": "bdev_set_qos_limit", "params": {"name": "ram0", "rw_ios_per_sec": 2000}},
-    {"method": "bdev_set_qos_limit", "params": {"name": "disk01", "rw_ios_per_sec": 30}},
+    {"method": "bdev_set_qos_limit", "params": {"name": "disk01", "rw_ios_per_sec": 60}},
     {"method": "bdev_set_qos_limit", "params": {"name": "EE_disk02", "rw_ios_per_sec": 500}}]},
   {"subsystem": "srp", "config": [
     {"method": "srp_create_target", "params": {"name": "tgt0", "id_ext": "1", "ioc_guid": "2"}},
@@ -86,13 +83,20 @@ YAML
   sleep 2 # counters are scraped before they count, so that their increase is known
 }
 
-# start_load: small and mixed; large and deep, so that there are waits for buffers; and failing.
+# start_load: small and mixed, large on two channels, and failing.
 start_load() {
   perf 2 --lun 0 -w randrw -q 8 -o 4k
-  perf 3 --lun 1 -w randread -q 32 -o 1M --channels 2
+  perf 3 --lun 1 -w randread -q 4 -o 1M --channels 2
   perf 4 --lun 2 -w randrw -q 4 -o 4k
-  perf 5 --lun 0 -w randread -q 2 -o 16k
-  VICTIM=${STARTED[-1]}
+}
+
+# ask_too_much: an initiator that has commands wait for buffers, and goes without a word: connections meet timeouts, a channel fails.
+ask_too_much() {
+  perf 5 --lun 1 -w randread -q 64 -o 1M
+  sleep 6
+  kill -9 "${STARTED[-1]}"
+  wait "${STARTED[-1]}" 2>/dev/null || true
+  sleep 6
 }
 
 # perf HOST OPTIONS...: an initiator of its own.

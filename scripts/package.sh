@@ -12,6 +12,12 @@ export PATH=$tools/bin:$PATH
 [[ "$(cargo-deb --version 2>/dev/null)" == *"$CARGO_DEB_VERSION" ]] ||
   cargo install --quiet --locked --root "$tools" --version "$CARGO_DEB_VERSION" cargo-deb >&2
 cd "$ROOT"
-cargo build --quiet --release --locked --package srpt-app --package hugepage-setup --package srpt-perf --bins >&2
+cargo build --quiet --release --locked --package srpt-app --package srptctl --package hugepage-setup --package srpt-perf --bins >&2
+release=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release
+rm -rf "$release/man" "$release/completion"
+mkdir -p "$release/completion"
+"$release/srptctl" man "$release/man" >&2
+gzip -9n "$release"/man/*
+for shell in bash zsh fish; do "$release/srptctl" completion $shell >"$release/completion/$shell"; done
 # Stripped: a panic says without tables where it is. What stays are the notes that are USDT probes.
 cargo deb --quiet --locked --no-build --strip --package srpt-app

@@ -28,6 +28,7 @@ main() {
       fail "load on LUN $lun: $(cat /srv/perf.log)"
     echo "ok: LUN $lun keeps what is written"
   done
+  check "srptctl finds the service" "$(srptctl target list | awk 'END { print $1 }')" tgt0
   check "a request is answered" "$(request srpt_trace_dump | python3 -c 'import json, sys; print(any(event["event"] == "session_ended" for event in json.load(sys.stdin)["events"]))')" True
 
   echo '{"subsystems": [' >/etc/srpt/config.json
@@ -76,21 +77,6 @@ wait_until() {
 }
 
 # request METHOD: prints the result.
-request() {
-  python3 - "$1" <<'PYTHON'
-import json, socket, sys
-connection = socket.socket(socket.AF_UNIX)
-connection.connect("/run/srpt/srpt.sock")
-connection.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": sys.argv[1], "params": {}}).encode())
-text = b""
-while True:
-    text += connection.recv(1 << 20)
-    try:
-        print(json.dumps(json.loads(text)["result"]))
-        break
-    except json.JSONDecodeError:
-        pass
-PYTHON
-}
+request() { srptctl --json call "$1"; }
 
 main

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use metrics::{Form, Scrape};
+use metrics::{EncodeError, Form, Scrape};
 use reactor::ReactorHandle;
 use tokio::sync::Mutex;
 
@@ -31,7 +31,7 @@ pub(super) struct Scrapes {
 
 impl Scrapes {
     /// The text of now, or nearly.
-    pub(super) async fn text(&self, sources: &Sources, form: Form) -> Result<Bytes, std::fmt::Error> {
+    pub(super) async fn text(&self, sources: &Sources, form: Form) -> Result<Bytes, EncodeError> {
         let mut texts = self.texts.lock().await;
         if let Some((_, text)) = texts.get(&form).filter(|(at, _)| at.elapsed() < FRESH) {
             return Ok(text.clone());

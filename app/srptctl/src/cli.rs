@@ -1,6 +1,6 @@
 //! The command line, made of the table of verbs, and what happens when one is given.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::request;
 use crate::target::Target;
 use crate::verbs::{Action, GET_BDEVS, KindMethod, NOUNS, VERBS, Verb};
 
+/// Where the target listens as a service, as its package sets it up.
+const SERVICE_SOCKET: &str = "/run/srpt/srpt.sock";
+
 /// Where the target listens unless it is told otherwise (`srpt-app -r`).
 const DEFAULT_SOCKET: &str = "/var/tmp/srpt.sock";
 
@@ -27,11 +30,17 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(matches: &ArgMatches) -> Session {
-        let socket = matches.get_one::<PathBuf>("socket").cloned().unwrap_or_else(|| DEFAULT_SOCKET.into());
+        let socket = matches.get_one::<PathBuf>("socket").cloned().unwrap_or_else(usual_socket);
         let timeout = Duration::from_secs(matches.get_one::<u64>("timeout").copied().unwrap_or(60));
         let color = matches.get_one::<Color>("color").copied().unwrap_or(Color::Auto);
         Session { target: Target::new(socket, timeout), output: Output::new(matches.get_flag("json"), color) }
     }
+}
+
+/// The service's socket if there is one, or one that may be there: of a folder that only its group may look into.
+fn usual_socket() -> PathBuf {
+    let is_away = matches!(Path::new(SERVICE_SOCKET).try_exists(), Ok(false));
+    PathBuf::from(if is_away { DEFAULT_SOCKET } else { SERVICE_SOCKET })
 }
 
 /// Does what the command line says.
@@ -83,10 +92,11 @@ fn global_arguments() -> [Arg; 4] {
             .value_name("PATH")
             .env("SRPT_SOCKET")
             .hide_env_values(true)
-            .default_value(DEFAULT_SOCKET)
             .value_parser(value_parser!(PathBuf))
             .value_hint(ValueHint::FilePath)
-            .help("RPC socket of the target"),
+            .help(format!(
+                "RPC socket of the target [default: {SERVICE_SOCKET} if the service runs, or {DEFAULT_SOCKET}]"
+            )),
         everywhere("timeout")
             .value_name("SECONDS")
             .default_value("60")

@@ -94,7 +94,7 @@ impl Family {
             "has a label with a wrong name"
         } else if labels.iter().enumerate().any(|(at, label)| labels[..at].contains(label)) {
             "has a label twice"
-        } else if !help.ends_with('.') || help.contains(['\n', '\\', '|']) {
+        } else if !help.ends_with('.') || help.contains(['\n', '\\', '|', '"']) {
             "needs one sentence of help"
         } else {
             return Ok(());

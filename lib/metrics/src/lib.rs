@@ -29,4 +29,4 @@ mod scrape;
 pub use counter::{CacheAligned, Counter, Gauge};
 pub use family::{Family, Kind};
 pub use histogram::{BUCKETS, Histogram, HistogramSnapshot, Latency};
-pub use scrape::{Form, Scrape};
+pub use scrape::{EncodeError, Form, Scrape};

@@ -4,14 +4,10 @@
 //! device leaves no stale series behind.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::Write;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text, text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{TEXT_FORMAT, TextEncoder};
 
 use crate::family::{Family, Kind};
 use crate::histogram::HistogramSnapshot;
@@ -29,11 +25,16 @@ impl Form {
     /// The content type that it is served under.
     pub fn content_type(self) -> &'static str {
         match self {
-            Form::Prometheus => prometheus_text::CONTENT_TYPE,
+            Form::Prometheus => TEXT_FORMAT,
             Form::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
 }
+
+/// A text form could not be made: a family or a label of ours breaks Prometheus' rules.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics cannot be told: {0}")]
+pub struct EncodeError(#[from] prometheus::Error);
 
 /// The families of one scrape. Samples of one name are kept together, in order of first appearance.
 #[derive(Debug, Default)]
@@ -46,22 +47,8 @@ pub struct Scrape {
 #[derive(Debug)]
 struct Gathered {
     family: &'static Family,
-    samples: Vec<Sample>,
-}
-
-#[derive(Debug)]
-struct Sample {
-    labels: Vec<(&'static str, String)>,
-    value: Value,
-}
-
-#[derive(Debug)]
-enum Value {
-    Counter(u64),
-    SecondsCounter(f64),
-    Gauge(f64),
-    Latency(Box<HistogramSnapshot>),
-    Info,
+    /// The same in the data model of Prometheus, with the samples.
+    model: MetricFamily,
 }
 
 impl Scrape {
@@ -72,17 +59,18 @@ impl Scrape {
 
     /// Adds one sample of a counter. Here and below, `labels` are the values of the family's labels.
     pub fn counter(&mut self, family: &'static Family, labels: &[&str], value: u64) {
-        self.add(family, Kind::Counter, labels, Value::Counter(value));
+        // Prometheus' numbers are doubles: above 2^53 the low bits go, as in every client.
+        self.add(family, Kind::Counter, labels, counter(value as f64));
     }
 
     /// Adds one sample of a counter of seconds, given in nanoseconds.
     pub fn seconds_counter(&mut self, family: &'static Family, labels: &[&str], nanoseconds: u64) {
-        self.add(family, Kind::Counter, labels, Value::SecondsCounter(seconds(nanoseconds)));
+        self.add(family, Kind::Counter, labels, counter(seconds(nanoseconds)));
     }
 
     /// Adds one sample of a gauge.
     pub fn gauge(&mut self, family: &'static Family, labels: &[&str], value: f64) {
-        self.add(family, Kind::Gauge, labels, Value::Gauge(value));
+        self.add(family, Kind::Gauge, labels, gauge(value));
     }
 
     /// Adds one sample of a gauge of seconds, given in nanoseconds.
@@ -92,12 +80,12 @@ impl Scrape {
 
     /// Adds one histogram.
     pub fn latency(&mut self, family: &'static Family, labels: &[&str], snapshot: &HistogramSnapshot) {
-        self.add(family, Kind::Histogram, labels, Value::Latency(Box::new(*snapshot)));
+        self.add(family, Kind::Histogram, labels, histogram(snapshot));
     }
 
     /// Adds facts.
     pub fn info(&mut self, family: &'static Family, labels: &[&str]) {
-        self.add(family, Kind::Info, labels, Value::Info);
+        self.add(family, Kind::Info, labels, gauge(1.0));
     }
 
     /// The families that have samples, in order of first appearance.
@@ -108,74 +96,104 @@ impl Scrape {
     /// The text as an HTTP server answers a scrape.
     ///
     /// # Errors
-    /// None that is known of: writing to a string does not fail.
-    pub fn encode(self, form: Form) -> Result<String, fmt::Error> {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(self));
+    /// If the encoder refuses what was gathered, which is a bug of ours.
+    pub fn encode(&self, form: Form) -> Result<String, EncodeError> {
         let mut text = String::new();
-        match form {
-            Form::Prometheus => prometheus_text::encode(&mut text, &registry)?,
-            Form::OpenMetrics => text::encode(&mut text, &registry)?,
+        for gathered in &self.families {
+            match form {
+                Form::Prometheus => gathered.encode(&mut text)?,
+                Form::OpenMetrics => gathered.encode_open_metrics(&mut text)?,
+            }
+        }
+        if form == Form::OpenMetrics {
+            text.push_str("# EOF\n");
         }
         Ok(text)
     }
 
-    fn add(&mut self, family: &'static Family, kind: Kind, labels: &[&str], value: Value) {
+    fn add(&mut self, family: &'static Family, kind: Kind, labels: &[&str], mut metric: Metric) {
         debug_assert_eq!(family.check(), Ok(()));
         debug_assert_eq!(family.kind, kind, "{} is added as another kind", family.name);
         debug_assert_eq!(family.labels.len(), labels.len(), "{} has other labels", family.name);
         let place = *self.places.entry(family.name).or_insert_with(|| {
-            self.families.push(Gathered { family, samples: Vec::new() });
+            self.families.push(Gathered { family, model: model_of(family) });
             self.families.len() - 1
         });
-        let labels = family.labels.iter().copied().zip(labels.iter().map(|value| (*value).to_owned())).collect();
-        self.families[place].samples.push(Sample { labels, value });
-    }
-}
-
-impl Collector for Scrape {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.families.iter().try_for_each(|gathered| gathered.encode(&mut encoder))
+        metric.set_label(family.labels.iter().zip(labels).map(|(name, value)| label(name, value)).collect());
+        self.families[place].model.mut_metric().push(metric);
     }
 }
 
 impl Gathered {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (family, base) = (self.family, self.family.base_name());
-        let unit = family.unit().map(|unit| Unit::Other(unit.to_owned()));
-        // The encoder puts the unit behind the name.
-        let stem = match family.unit() {
-            Some(unit) => base.strip_suffix(unit).and_then(|rest| rest.strip_suffix('_')).unwrap_or(base),
-            None => base,
-        };
-        let kind = match family.kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
-            Kind::Histogram => MetricType::Histogram,
-            Kind::Info => MetricType::Info,
-        };
-        let mut encoder = encoder.encode_descriptor(stem, family.help, unit.as_ref(), kind)?;
-        self.samples.iter().try_for_each(|sample| sample.encode(&mut encoder))
+    fn encode(&self, text: &mut String) -> Result<(), EncodeError> {
+        Ok(TextEncoder::new().encode_utf8(std::slice::from_ref(&self.model), text)?)
     }
-}
 
-impl Sample {
-    fn encode(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
-        let labels = &&self.labels[..];
-        match &self.value {
-            Value::Counter(value) => ConstCounter::new(*value).encode(encoder.encode_family(labels)?),
-            Value::SecondsCounter(value) => ConstCounter::new(*value).encode(encoder.encode_family(labels)?),
-            Value::Gauge(value) => ConstGauge::new(*value).encode(encoder.encode_family(labels)?),
-            Value::Latency(snapshot) => encode_latency(snapshot, encoder.encode_family(labels)?),
-            Value::Info => encoder.encode_info(labels),
+    /// Of OpenMetrics the crate knows nothing; but samples are the same, so only what stands above them is replaced.
+    fn encode_open_metrics(&self, text: &mut String) -> Result<(), EncodeError> {
+        let (family, name) = (self.family, self.family.base_name());
+        // Writing to a string does not fail.
+        let _ = write!(text, "# HELP {name} {}\n# TYPE {name} {}\n", family.help, family.kind.name());
+        if let Some(unit) = family.unit() {
+            let _ = writeln!(text, "# UNIT {name} {unit}");
         }
+        let mut plain = String::new();
+        self.encode(&mut plain)?;
+        text.extend(plain.split_inclusive('\n').filter(|line| !line.starts_with('#')));
+        Ok(())
     }
 }
 
-fn encode_latency(snapshot: &HistogramSnapshot, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-    let bounds = (0..).map(|index| HistogramSnapshot::upper_bound(index).map_or(f64::INFINITY, seconds));
-    let buckets: Vec<(f64, u64)> = bounds.zip(snapshot.buckets).collect();
-    encoder.encode_histogram::<NoLabelSet>(seconds(snapshot.sum), snapshot.count(), &buckets, None)
+fn model_of(family: &Family) -> MetricFamily {
+    let mut model = MetricFamily::default();
+    model.set_name(family.name.to_owned());
+    model.set_help(family.help.to_owned());
+    model.set_field_type(match family.kind {
+        Kind::Counter => MetricType::COUNTER,
+        Kind::Gauge | Kind::Info => MetricType::GAUGE,
+        Kind::Histogram => MetricType::HISTOGRAM,
+    });
+    model
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}
+
+fn counter(value: f64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value);
+    let mut metric = Metric::default();
+    metric.set_counter(counter);
+    metric
+}
+
+fn gauge(value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    Metric::from_gauge(gauge)
+}
+
+fn histogram(snapshot: &HistogramSnapshot) -> Metric {
+    let mut below = 0;
+    // The last bucket has no bound; the encoder makes it of the count.
+    let buckets = snapshot.buckets.iter().enumerate().map_while(|(index, count)| {
+        below += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(seconds(HistogramSnapshot::upper_bound(index)?));
+        bucket.set_cumulative_count(below);
+        Some(bucket)
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(snapshot.count());
+    histogram.set_sample_sum(seconds(snapshot.sum));
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    metric
 }
 
 fn seconds(nanoseconds: u64) -> f64 {

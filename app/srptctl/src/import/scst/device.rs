@@ -333,7 +333,11 @@ impl Made<'_> {
         }
         if write_through.is_some() {
             self.params.insert("write_through".into(), true.into());
-        } else if nv_cache.is_some() {
+        } else if let Some(line) = nv_cache {
+            notes.remark(
+                line,
+                "nv_cache: kept: as before, nothing is flushed, and what is in caches is lost with the power",
+            );
             self.params.insert("nv_cache".into(), true.into());
         }
     }

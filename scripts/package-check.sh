@@ -102,12 +102,15 @@ UNIT
   [ "$(cat "$root/srv/check.status" 2>/dev/null)" = 0 ] || die "the service is not as it should be: see above"
 }
 
+# check_purge: everything of the package goes, and nothing that an initiator wrote.
 check_purge() {
-  local left
+  local left image=var/lib/srpt/disk01.img
   rm "$WORK/root/etc/systemd/system/check.service" "$WORK/root/etc/systemd/system/graphical.target.wants/check.service"
+  touch "$WORK/root/var/lib/srpt/unit-0000000000000001.json"
+  echo data >"$WORK/root/$image"
   inside dpkg --purge srpt >&2
-  left=$(cd "$WORK/root" && find etc/srpt etc/default/srpt var/lib/srpt usr/sbin/srpt-app etc/systemd/system/multi-user.target.wants/srpt.service 2>/dev/null || true)
-  [ -z "$left" ] || die "this is left of the package: $left"
+  left=$(cd "$WORK/root" && find etc/srpt etc/default/srpt var/lib/srpt/* usr/sbin/srpt-app etc/systemd/system/multi-user.target.wants/srpt.service 2>/dev/null || true)
+  [ "$left" = "$image" ] || die "of the package and the disk image beside its states, this is left: $left"
 }
 
 main "$@"

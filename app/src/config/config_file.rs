@@ -126,7 +126,7 @@ fn start_reading(config_file: &mut ConfigFile) {
     let (sender, reading) = mpsc::channel();
     let read = move || {
         // Nobody listens when the target ends.
-        let _ = sender.send(entry::read(&path));
+        let _ = sender.send(entry::read_again(&path));
     };
     match config_file.thread.run(read) {
         Ok(()) => config_file.reading = Some(reading),

@@ -1,5 +1,7 @@
 //! One request of a configuration and where it stands, so that an error leads there.
 
+use std::fs::File as OpenFile;
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context;
@@ -9,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::file::FILE_BYTES_MAX;
 use crate::rpc::Methods;
 
 /// One request of a configuration.
@@ -64,10 +67,23 @@ struct FileSubsystem<'a> {
     config: Option<Vec<&'a RawValue>>,
 }
 
-/// Reads a file.
+/// Reads a file, which may be a pipe at the start of the process.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("-c {}", path.display()))?;
+    let mut text = String::new();
+    let read = OpenFile::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    read.with_context(|| format!("-c {}", path.display()))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        anyhow::bail!("-c {}: it is longer than {FILE_BYTES_MAX} bytes: is it a configuration?", path.display());
+    }
     parse(&text).with_context(|| path.display().to_string())
+}
+
+/// Reads a file again. Of a pipe there is nothing more to come, and waiting for it would never end.
+pub(super) fn read_again(path: &Path) -> anyhow::Result<Vec<Entry>> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        anyhow::bail!("-c {}: it is no regular file, and cannot be read again", path.display());
+    }
+    read(path)
 }
 
 /// Parses a configuration's text.
@@ -79,8 +95,10 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Vec<Entry>> {
         // The raw value is a part of the text, so its address tells where it stands.
         let offset = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
         let line = 1 + count_lines(&text.as_bytes()[..offset.min(text.len())]);
-        let Asked { method, params } = serde_json::from_str(raw.get())
-            .map_err(|error| anyhow::anyhow!("line {}: {error}", line + error.line() - 1))?;
+        let wrong =
+            |error: serde_json::Error| anyhow::anyhow!("line {}: {error}", line + error.line().saturating_sub(1));
+        rpc::parse_json(raw.get().as_bytes()).map_err(wrong)?;
+        let Asked { method, params } = serde_json::from_str(raw.get()).map_err(wrong)?;
         let place = Place::Line { line, text: raw.get().to_owned() };
         entries.push(Entry { request: Request { method, params }, place });
     }
@@ -140,4 +158,27 @@ impl Entry {
 
 fn count_lines(text: &[u8]) -> usize {
     text.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last of the two was taken: a LUN under a number that nobody meant.
+    #[test]
+    fn a_parameter_that_stands_twice_is_named_with_its_line() {
+        let text = "{\"subsystems\": [{\"subsystem\": \"srp\", \"config\": [\n{\"method\": \"m\", \"params\": {\n\"lun\": 0,\n\"lun\": 1}}]}]}";
+        let error = parse(text).expect_err("which of them?").to_string();
+        assert!(error.starts_with("line 4: key `lun` stands twice"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_again_or_has_no_end_is_not() {
+        for device in ["/dev/zero", "/dev/null"] {
+            let error = read_again(Path::new(device)).expect_err("no file").to_string();
+            assert!(error.contains("no regular file"), "{error}");
+        }
+        let error = read(Path::new("/dev/zero")).expect_err("no end").to_string();
+        assert!(error.contains("longer than"), "{error}");
+    }
 }

@@ -1,8 +1,11 @@
 //! `save_config`, `load_config` (SPDK's) and `srpt_config_*`: whole configurations.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bdev::Bdev;
 use rpc::{Errno, NoParams, Pending, RpcError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,6 +110,20 @@ fn check_whole(appliance: &Appliance) -> Result<(), RpcError> {
     }
 }
 
+/// A slip of the pen is not to put a configuration in a disk's place, which would be gone at the next start.
+fn check_no_disk(appliance: &Appliance, path: &Path) -> Result<(), RpcError> {
+    let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    let Some(written) = identity(path) else { return Ok(()) };
+    let stands_on_it = |bdev: &&Arc<Bdev>| bdev.filename().and_then(|path| identity(&path)) == Some(written);
+    match appliance.bdevs.iter().find(stands_on_it) {
+        Some(bdev) => {
+            let text = format!("filename: bdev {} stands on it: name another file", bdev.info().name);
+            Err(RpcError::errno(Errno::BUSY, text))
+        }
+        None => Ok(()),
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Write {
@@ -125,7 +142,7 @@ fn write(appliance: &mut Appliance, params: Write, pending: Pending) {
         let text = "filename: the target was started without -c: say where to";
         return pending.reply(Err(RpcError::invalid_params(text)));
     };
-    if let Err(error) = check_whole(appliance) {
+    if let Err(error) = check_whole(appliance).and_then(|()| check_no_disk(appliance, &path)) {
         return pending.reply(Err(error));
     }
     let text = config::save_text(appliance);

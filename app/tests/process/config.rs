@@ -94,7 +94,7 @@ fn sighup_brings_about_what_the_file_says_and_sessions_that_it_does_not_concern_
     let running = Running::start(folder.path(), &[]);
     let load = |change: &dyn Fn()| {
         thread::scope(|scope| {
-            let load = scope.spawn(|| run(at, &["-w", "randrw", "-o", "4k", "-q", "8", "--verify", "-t", "3"]));
+            let load = scope.spawn(|| run(at, &["-w", "randrw", "-o", "4k", "-q", "8", "--verify", "-t", "6"]));
             let commands = || running.target.call("srp_get_sessions", json!({}))[0]["channels"][0]["commands"].as_u64();
             wait_until("there is load", || load.is_finished() || commands() > Some(20));
             change();
@@ -215,6 +215,16 @@ fn a_place_that_cannot_be_written_is_named_and_the_target_serves_on() {
         let said = target.refusal("srpt_config_write", json!({"filename": filename}));
         assert!(said.contains("filename: ") && said.contains("cannot be written"), "{said}");
     }
+    let disk = folder.path().join("disk.img");
+    fs::write(&disk, [7; 4096]).expect("a file");
+    std::os::unix::fs::symlink(&disk, folder.path().join("link")).expect("a link");
+    target.call("bdev_uring_create", json!({"name": "disk", "filename": disk}));
+    for name in ["disk.img", "link"] {
+        let said = target.refusal("srpt_config_write", json!({"filename": folder.path().join(name)}));
+        assert!(said.contains("filename: bdev disk stands on it"), "{said}");
+    }
+    assert_eq!(fs::read(&disk).expect("a file"), [7; 4096]);
+    target.call("bdev_uring_delete", json!({"name": "disk"}));
     let elsewhere = folder.path().join("elsewhere.json");
     let answer = target.call("srpt_config_write", json!({"filename": elsewhere}));
     assert_eq!(answer, json!({"filename": elsewhere}));

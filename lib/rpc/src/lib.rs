@@ -50,6 +50,7 @@ mod socket;
 
 pub use client::{CallError, Client};
 pub use error::{Errno, RpcError};
+pub use json::parse as parse_json;
 pub use message::Request;
 pub use methods::{Description, Methods, NoParams};
 pub use openrpc::openrpc;

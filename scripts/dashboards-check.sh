@@ -18,7 +18,7 @@ CONSOLES=http://$ADDRESS:9090/consoles
 PAGES=(srpt-overview.html?range=300 srpt-lun.html?range=300 srpt-session.html?range=300 srpt-reactors.html?range=300
   'srpt-lun.html?range=300&target=tgt0&lun=0')
 # Panels that may be empty. srp-perf sends no task management; a host may have no huge pages; and with choices made, what LUN 0 does not do.
-MAY_BE_EMPTY='^(Aborts and task management|Huge pages of the host)$'
+MAY_BE_EMPTY='^(Aborts and task management|Free huge pages of the host)$'
 MAY_BE_EMPTY_CHOSEN='^(Commands that fail or are aborted|Errors of the devices behind)$'
 
 main() {

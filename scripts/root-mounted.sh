@@ -6,7 +6,7 @@ need_root_mounted() {
   ! awk '$5 == "/" { found = 1 } END { exit !found }' /proc/self/mountinfo || return 0
   place=$(mktemp -d)
   mount --rbind / "$place" && mount --make-rprivate "$place" || die "cannot make the root a mount"
-  chroot "$place" "$(realpath "$0")" "$@" || status=$?
+  chroot "$place" env -C "$PWD" "$(realpath "$0")" "$@" || status=$?
   umount --lazy "$place" && rmdir "$place"
   exit "$status"
 }

@@ -140,7 +140,7 @@ const EMPTY_WHEN_WELL: [&str; 11] = [
     "Errors of the devices behind",
     "Space in use beneath bdevs with a threshold",
     "What connections meet",
-    "Huge pages of the host",
+    "Free huge pages of the host",
 ];
 
 #[test]

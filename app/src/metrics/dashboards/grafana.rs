@@ -70,7 +70,7 @@ fn write_panel(panel: &Panel, id: u32, position: Value) -> Value {
     let (kind, options, custom) = match panel.kind {
         Kind::Graph => (
             "timeseries",
-            json!({"legend": {"displayMode": "table", "placement": "bottom", "calcs": ["lastNotNull", "max"]},
+            json!({"legend": {"showLegend": true, "displayMode": "table", "placement": "bottom", "calcs": ["lastNotNull", "max"]},
                 "tooltip": {"mode": "multi", "sort": "desc"}}),
             json!({"drawStyle": "line", "lineWidth": 1, "fillOpacity": 10, "showPoints": "never"}),
         ),

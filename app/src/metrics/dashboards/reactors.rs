@@ -143,7 +143,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             ],
         },
         Panel {
-            title: "Huge pages of the host",
+            title: "Free huge pages of the host",
             kind: Kind::Table,
             unit: Unit::Number,
             width: 12,

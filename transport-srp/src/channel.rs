@@ -136,9 +136,8 @@ impl PollGroup {
             self.channels.iter().map(|(_, channel)| limits::command_slots(channel.credits) as usize).sum();
         self.commands.reserve(needed + self.commands.len());
         self.tracer.reserve(self.commands.capacity());
-        for waiters in [&mut self.table_waiters, &mut self.data_waiters, &mut self.device_waiters] {
-            waiters.reserve(needed);
-        }
+        let others = [&mut self.table_waiters, &mut self.device_waiters];
+        self.data_waiters.iter_mut().chain(others).for_each(|waiters| waiters.reserve(needed));
         self.ordered.reserve(needed);
         self.answered.reserve(needed);
         let owners = &mut self.fabrics[start.fabric].owners;

@@ -86,6 +86,9 @@ impl MemoryOptions {
     }
 }
 
+/// How many sizes of data buffers there are.
+pub(crate) const DATA_SIZES: usize = 3;
+
 /// Names of the pools, in the order of [`MemoryOptions::capacities`] and [`Memory::free`].
 pub(crate) const POOLS: [&str; 6] = ["data_small", "data_medium", "data_large", "table", "receive", "message"];
 

@@ -3,7 +3,7 @@
 
 use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
-use mem::{Buf, IoBuf};
+use mem::{Buf, IoBuf, Pool};
 use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
@@ -78,12 +78,24 @@ impl PollGroup {
     }
 
     fn take_data(&mut self, len: usize) -> Performed {
-        if self.data_waiters.is_empty()
-            && let Some(buf) = self.memory.data.get(len)
+        debug_assert!(len <= self.memory.data.largest(), "longer than any transfer");
+        let size = self.memory.data.size_for(len);
+        if self.data_waiters[size].is_empty()
+            && let Some(buf) = self.data_buffer(size)
         {
             return Performed::Followed(Event::DataBuffer(buf));
         }
         Performed::Parked(Action::NeedData(len), Queue::Data)
+    }
+
+    /// A buffer of the `size`th size, or a larger one that nobody waits for.
+    pub(crate) fn data_buffer(&self, size: usize) -> Option<Buf> {
+        let pools = self.memory.data.pools().get(size..).unwrap_or_default();
+        let own = pools.first().and_then(Pool::get);
+        own.or_else(|| {
+            let larger = pools.iter().zip(&self.data_waiters[size..]).skip(1);
+            larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
+        })
     }
 
     /// RDMA READs of the next segments, as many as there are slots for.
@@ -246,7 +258,10 @@ impl PollGroup {
         let channel = command.channel.and_then(|channel| self.channels.get_mut(channel));
         match queue {
             Queue::Table => self.table_waiters.push_back(key),
-            Queue::Data => self.data_waiters.push_back(key),
+            Queue::Data => {
+                let size = command.parked_need().map_or(0, |len| self.memory.data.size_for(len));
+                self.data_waiters[size].push_back(key);
+            }
             Queue::Device => self.device_waiters.push_back(key),
             Queue::Send => {}
         }

@@ -16,7 +16,7 @@ use crate::exclusion::{Board, Claims};
 use crate::fence::Fence;
 use crate::limits::{COMPLETIONS_PER_ROUND, DEVICE_DEPTH, KEEPALIVE_PERIOD, MAILBOX_MESSAGES, MESSAGES_PER_ROUND};
 use crate::management::Order;
-use crate::memory::{Memory, MemoryOptions};
+use crate::memory::{DATA_SIZES, Memory, MemoryOptions};
 use crate::messages::{ToControl, ToGroup};
 use crate::session::{ChannelId, UnitId};
 use crate::slab::{Key, Slab};
@@ -39,8 +39,8 @@ pub struct PollGroup {
     reopening: Vec<UnitId>,
     /// Commands that wait for a table buffer, first come, first served.
     pub(crate) table_waiters: VecDeque<Key<Command>>,
-    /// Commands that wait for a data buffer.
-    pub(crate) data_waiters: VecDeque<Key<Command>>,
+    /// Commands that wait for a data buffer, a queue for each size of buffers: whoever wants large ones does not hold up others.
+    pub(crate) data_waiters: [VecDeque<Key<Command>>; DATA_SIZES],
     /// Commands that wait for their turn in the task set, for blocks that others claim, for a fence to be lowered, or for room at
     /// their device.
     pub(crate) device_waiters: VecDeque<Key<Command>>,
@@ -125,7 +125,7 @@ impl PollGroupSeed {
             busy_units: Vec::new(),
             reopening: Vec::new(),
             table_waiters: VecDeque::new(),
-            data_waiters: VecDeque::new(),
+            data_waiters: Default::default(),
             device_waiters: VecDeque::new(),
             claims: Claims::new(self.board),
             arrivals: 0,
@@ -289,13 +289,15 @@ impl PollGroup {
             }
             self.table_waiters.pop_front();
         }
-        while let Some(&key) = self.data_waiters.front() {
-            if let Some(len) = self.commands.get(key).and_then(Command::parked_need) {
-                let Some(buf) = self.memory.data.get(len) else { break };
-                self.unpark(key);
-                self.run(key, Event::DataBuffer(buf));
+        for size in 0..DATA_SIZES {
+            while let Some(&key) = self.data_waiters[size].front() {
+                if self.commands.get(key).and_then(Command::parked_need).is_some() {
+                    let Some(buf) = self.data_buffer(size) else { break };
+                    self.unpark(key);
+                    self.run(key, Event::DataBuffer(buf));
+                }
+                self.data_waiters[size].pop_front();
             }
-            self.data_waiters.pop_front();
         }
         for _ in 0..self.device_waiters.len() {
             let Some(key) = self.device_waiters.pop_front() else { break };

@@ -1,5 +1,7 @@
 //! The data path's part: commands are timed from the round that took them to the end of the round that answered them.
 
+use std::collections::VecDeque;
+
 use metrics::Latency;
 
 use super::{CommandError, Operation};
@@ -69,7 +71,8 @@ impl PollGroup {
             channel.statistics.requests.set(size(channel.commands.len()));
             channel.statistics.credits_used.set(i64::from(channel.credits_used));
         }
-        let waiting = [self.table_waiters.len(), self.data_waiters.len(), sending, self.device_waiters.len()];
+        let data = self.data_waiters.iter().map(VecDeque::len).sum();
+        let waiting = [self.table_waiters.len(), data, sending, self.device_waiters.len()];
         let statistics = &self.statistics;
         statistics.commands.set(size(self.commands.len()));
         statistics.orphans.set(size(orphans));

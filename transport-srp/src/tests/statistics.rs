@@ -241,8 +241,11 @@ fn buffers_and_what_waits_for_them_can_be_seen() {
     scene.rig.run(10);
     assert_eq!(pool(&mut scene, "data_large").free, 0);
     assert_eq!(waits(&mut scene), (1, 1));
+    let small = scene.initiator.start(scene.channel, &Request::read(lun(0), 0, 1, BLOCK)).expect("a credit");
+    scene.rig.run(10);
+    assert_eq!(waits(&mut scene), (1, 1), "who wants a small one does not wait behind it");
     scene.rig.groups.iter_mut().for_each(|group| group.devices_held = false);
-    for handle in handles {
+    for handle in handles.into_iter().chain([small]) {
         scene.initiator.finish(handle, &mut || scene.rig.step()).good();
     }
     assert_eq!(pool(&mut scene, "data_large").free, free.capacity);

@@ -1,7 +1,7 @@
 //! What the control thread runs: the target's control plane, the bdevs, and the requests of administrators.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,6 +85,11 @@ impl KeptDisks {
     /// It failed, and what it did is taken back.
     pub(crate) fn take_back(&mut self) {
         (self.keeps, self.brings_back) = (false, true);
+    }
+
+    /// The names of those in whose place there is another now.
+    pub(crate) fn replaced(&self, bdevs: &Registry) -> BTreeSet<String> {
+        self.disks.keys().filter(|name| bdevs.get(name).is_some()).cloned().collect()
     }
 
     /// It is over.

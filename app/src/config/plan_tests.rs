@@ -14,7 +14,7 @@ use super::testing::draw::{Completeness, requests};
 use super::testing::{apply, model_of, request};
 
 fn plan_of(now: &Model, wanted: &Model) -> Result<Vec<Step>, Impossible> {
-    plan(now, wanted, &Rules { keep_sizes: false, resolve: &|path: &Path| path.to_owned() })
+    plan(now, wanted, &Rules { keep_sizes: false, others: BTreeSet::new(), resolve: &|path: &Path| path.to_owned() })
 }
 
 /// Carries out a plan; each request must find what it needs.

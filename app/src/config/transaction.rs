@@ -11,7 +11,7 @@
 //! that are deleted are kept until the end, so that they come back with their data. What is not taken back: files that were made or grew,
 //! and what is no configuration (counts, reservations of a unit without LUNs, sessions that ended).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -125,7 +125,7 @@ pub(crate) fn difference(appliance: &Appliance, entries: Vec<Entry>) -> Result<D
         failed(Some(&entries[index].request), &error, Some(&entries[index]))
     };
     let (wanted, places) = Model::of(&entries).map_err(|(index, error)| misfit(index, &error.0))?;
-    let rules = Rules { keep_sizes: false, resolve: &resolve };
+    let rules = Rules { keep_sizes: false, others: BTreeSet::new(), resolve: &resolve };
     let steps = plan(&now, &wanted, &rules).map_err(|Impossible { key, text }| match places.get(&key) {
         Some(&index) => misfit(index, &text),
         None => failed(None, &RpcError::invalid_params(text), None),
@@ -240,7 +240,7 @@ impl Transaction {
         }
         let mut failure = failed(Some(&planned.request), error, planned.entry.as_ref());
         self.steps.clear();
-        let rules = Rules { keep_sizes: true, resolve: &resolve };
+        let rules = Rules { keep_sizes: true, others: appliance.kept.replaced(&appliance.bdevs), resolve: &resolve };
         let back = running(appliance).map_err(|error| error.message);
         match back.and_then(|now| plan(&now, &self.before, &rules).map_err(|impossible| impossible.text)) {
             Ok(steps) => {

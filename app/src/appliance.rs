@@ -25,6 +25,10 @@ use crate::thresholds::{Seen, Thresholds};
 /// How long the deletion of a bdev waits for commands that are still under way on it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Requests that are answered before logins, the watchdog and all else have their turn. Without an end, clients who never pause would have
+/// the service manager kill a target that serves.
+pub(crate) const REQUESTS_PER_ROUND: usize = 16;
+
 /// All that administrators act on.
 pub(crate) struct Appliance {
     pub(crate) controller: Controller,
@@ -275,7 +279,8 @@ impl Appliance {
     fn answer_requests(&mut self) -> bool {
         let Some(methods) = self.methods() else { return false };
         let mut worked = false;
-        while let Some(pending) = self.next_request() {
+        for _ in 0..REQUESTS_PER_ROUND {
+            let Some(pending) = self.next_request() else { break };
             let reads_only = reads_only(pending.method());
             methods.answer(self, pending);
             if !reads_only {
@@ -338,8 +343,9 @@ impl Poller for Appliance {
         self.notify();
         if self.stop.load(Ordering::Relaxed) {
             self.notifier.stopping();
-            config_file::start_end(self);
-            self.controller.start_drain();
+            if config_file::end(self) {
+                self.controller.start_drain();
+            }
             if self.controller.is_drained() && self.config_file.has_ended(now) {
                 *self.finished.borrow_mut() = self.bdevs.iter().map(Arc::clone).collect();
                 self.control.stop();

@@ -62,6 +62,8 @@ pub(crate) struct Failure {
     code: i64,
     text: String,
     data: Value,
+    /// What was done before could not be taken back.
+    leaves_traces: bool,
 }
 
 impl std::fmt::Display for Failure {
@@ -71,7 +73,7 @@ impl std::fmt::Display for Failure {
 }
 
 impl From<Failure> for RpcError {
-    fn from(Failure { code, text, data }: Failure) -> RpcError {
+    fn from(Failure { code, text, data, .. }: Failure) -> RpcError {
         RpcError { code, message: text, data: Some(data) }
     }
 }
@@ -101,6 +103,12 @@ impl Transaction {
         let planned = |Step { request, key }| {
             let entry = places.get(&key).map(|&index| entries[index].clone());
             Planned { request, entry }
+        };
+        let end = move |appliance: &mut Appliance, outcome: Result<(), Failure>| {
+            if outcome.is_ok() {
+                appliance.config_file.resume();
+            }
+            end(appliance, outcome);
         };
         start(appliance, steps.into_iter().map(planned).collect(), Box::new(end));
     }
@@ -184,6 +192,9 @@ pub(crate) fn advance(appliance: &mut Appliance) {
             }
             None => {
                 appliance.kept.end();
+                if transaction.failure.as_ref().is_some_and(|failure| failure.leaves_traces) {
+                    appliance.config_file.suspend();
+                }
                 let outcome = transaction.failure.map_or(Ok(()), Err);
                 (transaction.end)(appliance, outcome);
             }
@@ -236,6 +247,7 @@ impl Transaction {
     fn fail(&mut self, appliance: &mut Appliance, planned: Planned, error: &RpcError) {
         if let Some(failure) = &mut self.failure {
             failure.text += &format!("; could not be taken back: {}: {}", planned.request.method, error.message);
+            failure.leaves_traces = true;
             return;
         }
         let mut failure = failed(Some(&planned.request), error, planned.entry.as_ref());
@@ -248,7 +260,10 @@ impl Transaction {
                 self.steps = steps.into_iter().map(planned).collect();
                 appliance.kept.take_back();
             }
-            Err(text) => failure.text += &format!("; and what was done before could not be taken back: {text}"),
+            Err(text) => {
+                failure.text += &format!("; and what was done before could not be taken back: {text}");
+                failure.leaves_traces = true;
+            }
         }
         self.failure = Some(failure);
     }
@@ -260,7 +275,7 @@ fn failed(request: Option<&Request>, error: &RpcError, entry: Option<&Entry>) ->
     let place = entry.map(|entry| entry.place(&error.message));
     let parts = [place.as_deref(), method, Some(&error.message)];
     let text = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
-    Failure { code: error.code, text, data: json!({"at": place, "method": method}) }
+    Failure { code: error.code, text, data: json!({"at": place, "method": method}), leaves_traces: false }
 }
 
 /// The one path of a file.

@@ -106,6 +106,7 @@ impl Planner {
     /// Finds out what cannot stay.
     fn look(&mut self, rules: &Rules<'_>) -> Result<(), Impossible> {
         self.look_at_bdevs(rules)?;
+        self.check_unnumbered_luns()?;
         let differs = |(bdev, unit): (&String, &super::model::targets::Unit)| {
             let wanted = self.wanted.units.get(bdev)?;
             (wanted.identity != unit.identity).then(|| bdev.clone())

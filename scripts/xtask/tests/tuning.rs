@@ -246,7 +246,7 @@ fn another_mask_takes_the_place_of_the_one_before() {
     machine.tune(&["apply", "0xc"]).done();
     machine.tune(&["apply", "0x3"]).done().has("cpu2/cpuidle/state3/disable: was 1, is 0");
     assert_eq!(machine.cpu("cpuidle/state3/disable"), ["1", "1", "0", "0"]);
-    assert_eq!(machine.get(NODE_PAGES[0]), "640", "two reactors of 640 MiB");
+    assert_eq!(machine.get(NODE_PAGES[0]), "128", "two reactors of 128 MiB");
     assert_eq!(machine.get("sys/devices/virtual/workqueue/cpumask"), "c");
     machine.tune(&["undo"]).done();
     assert_eq!(machine.tree(), before);
@@ -258,16 +258,16 @@ fn huge_pages_come_through_hugepage_setup_where_it_is() {
     let command = machine.path("usr/sbin/hugepage-setup");
     let arguments = machine.path("arguments");
     let pool = machine.path(NODE_PAGES[0]);
-    fs::write(&command, format!("#!/bin/sh\necho \"$@\" >{}\necho 640 >{}\n", arguments.display(), pool.display()))
+    fs::write(&command, format!("#!/bin/sh\necho \"$@\" >{}\necho 128 >{}\n", arguments.display(), pool.display()))
         .unwrap();
     fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
-    machine.tune(&["apply", "0x3"]).done().has("node0/hugepages/hugepages-2048kB/nr_hugepages: was 16, is 640");
-    assert_eq!(machine.get("arguments"), format!("--root {} reserve --pages 640 --node 0", machine.0.path().display()));
+    machine.tune(&["apply", "0x3"]).done().has("node0/hugepages/hugepages-2048kB/nr_hugepages: was 16, is 128");
+    assert_eq!(machine.get("arguments"), format!("--root {} reserve --pages 128 --node 0", machine.0.path().display()));
 
-    fs::write(&command, "#!/bin/sh\necho 'got 3 of 640' >&2\nexit 1\n").unwrap();
+    fs::write(&command, "#!/bin/sh\necho 'got 3 of 128' >&2\nexit 1\n").unwrap();
     machine.tune(&["undo"]).done();
     assert_eq!(machine.get(NODE_PAGES[0]), "16");
-    machine.tune(&["apply", "0x3"]).is(1).has("nr_hugepages: stays 16: got 3 of 640");
+    machine.tune(&["apply", "0x3"]).is(1).has("nr_hugepages: stays 16: got 3 of 128");
 }
 
 #[test]

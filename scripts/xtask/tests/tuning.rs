@@ -289,6 +289,7 @@ fn what_refuses_is_told_and_the_rest_is_done() {
     let before = machine.tree();
     machine.tune(&["apply", "0xc"]).is(1).has("nmi_watchdog: stays Linux version");
     assert_eq!(machine.get("proc/sys/kernel/numa_balancing"), "0");
+    assert!(!machine.get("run/srpt-tuning/tune").contains("nmi_watchdog"), "what did not change is not to be put back");
     machine.tune(&["undo"]).done();
     assert_eq!(machine.tree(), before);
 
@@ -327,6 +328,23 @@ fn interrupts_leave_the_cores_of_reactors_and_come_back() {
     machine.irq_affinity(&["--status"]).done().has("interrupt 24 (eth1-rx): is 0-1, was 2");
     machine.irq_affinity(&["--undo"]).done().has("interrupt 24 (eth1-rx): was 0-1, is 2");
     assert_eq!(machine.tree(), before);
+}
+
+#[test]
+fn an_interrupt_that_does_not_come_back_is_a_failure_and_not_forgotten() {
+    let machine = Machine::with_interrupts();
+    machine.irq_affinity(&["0xc"]).done();
+    machine.refuse(&affinity(24));
+    fs::remove_dir_all(machine.path("proc/irq/27")).unwrap();
+    machine
+        .irq_affinity(&["--undo"])
+        .is(1)
+        .has("interrupt 24 (eth1-rx): stays")
+        .has("interrupt 27: is not there any more");
+    fs::remove_file(machine.path(&affinity(24))).unwrap();
+    machine.put(&affinity(24), "0-1");
+    machine.irq_affinity(&["--undo"]).done();
+    assert_eq!(machine.get(&affinity(24)), "2");
 }
 
 #[test]

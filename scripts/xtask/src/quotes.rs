@@ -67,7 +67,7 @@ impl Fragments {
     /// Letters alone would make up anything, so short pieces are marks and blanks.
     fn knows(&self, piece: &str) -> bool {
         let is_marks = !piece.contains(char::is_alphanumeric);
-        (is_marks || piece.len() >= 4) && (self.0.contains(piece) || self.0.contains(&format!("{piece} ")))
+        (is_marks || piece.len() >= 3) && (self.0.contains(piece) || self.0.contains(&format!("{piece} ")))
     }
 }
 

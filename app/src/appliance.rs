@@ -1,7 +1,7 @@
 //! What the control thread runs: the target's control plane, the bdevs, and the requests of administrators.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,10 @@ use crate::thresholds::{Seen, Thresholds};
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Requests that are answered before logins, the watchdog and all else have their turn. Without an end, clients who never pause would have
+/// the service manager kill a target that serves.
+pub(crate) const REQUESTS_PER_ROUND: usize = 16;
 
 /// All that administrators act on.
 pub(crate) struct Appliance {
@@ -85,6 +89,11 @@ impl KeptDisks {
     /// It failed, and what it did is taken back.
     pub(crate) fn take_back(&mut self) {
         (self.keeps, self.brings_back) = (false, true);
+    }
+
+    /// The names of those in whose place there is another now.
+    pub(crate) fn replaced(&self, bdevs: &Registry) -> BTreeSet<String> {
+        self.disks.keys().filter(|name| bdevs.get(name).is_some()).cloned().collect()
     }
 
     /// It is over.
@@ -270,7 +279,8 @@ impl Appliance {
     fn answer_requests(&mut self) -> bool {
         let Some(methods) = self.methods() else { return false };
         let mut worked = false;
-        while let Some(pending) = self.next_request() {
+        for _ in 0..REQUESTS_PER_ROUND {
+            let Some(pending) = self.next_request() else { break };
             let reads_only = reads_only(pending.method());
             methods.answer(self, pending);
             if !reads_only {
@@ -333,8 +343,9 @@ impl Poller for Appliance {
         self.notify();
         if self.stop.load(Ordering::Relaxed) {
             self.notifier.stopping();
-            config_file::start_end(self);
-            self.controller.start_drain();
+            if config_file::end(self) {
+                self.controller.start_drain();
+            }
             if self.controller.is_drained() && self.config_file.has_ended(now) {
                 *self.finished.borrow_mut() = self.bdevs.iter().map(Arc::clone).collect();
                 self.control.stop();

@@ -1,6 +1,9 @@
 //! The `-c` file while the target runs: SIGHUP brings about what it says, `--auto-save` has it say what there is.
 //!
 //! Both read and write on a thread of their own. SIGHUP goes before what was not saved yet: the file is what its editor wants.
+//!
+//! What is only half a configuration is never saved over a good one: a transaction that is under way, one that failed and could not be taken
+//! back, a target that has begun to end.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +29,7 @@ const DELAY_MAX: Duration = Duration::from_secs(2);
 /// A file that could not be written is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// The end of the process waits so long for the last write.
+/// The end of the process waits so long for what is half way, and again for the last write.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The file, and what is under way with it.
@@ -37,6 +40,10 @@ pub(crate) struct ConfigFile {
     reload: Arc<AtomicBool>,
     reading: Option<mpsc::Receiver<anyhow::Result<Vec<Entry>>>>,
     auto_save: Option<AutoSave>,
+    /// Since when the process is ending.
+    ending: Option<Instant>,
+    /// Since when nothing is saved any more.
+    ended: Option<Instant>,
     thread: FileThread,
 }
 
@@ -51,8 +58,8 @@ struct AutoSave {
     retry: Option<Instant>,
     /// The last write failed, which the log says.
     failing: bool,
-    /// Since when the process is ending.
-    ending: Option<Instant>,
+    /// What runs is what nobody wanted.
+    suspended: bool,
 }
 
 /// When something may have changed.
@@ -66,12 +73,19 @@ impl ConfigFile {
     /// Of the command line's options; `reload` is set by SIGHUP.
     pub(crate) fn new(path: Option<PathBuf>, versions: u32, auto_save: bool, reload: Arc<AtomicBool>) -> ConfigFile {
         let auto_save = auto_save.then(AutoSave::default);
-        ConfigFile { path, versions, reload, reading: None, auto_save, thread: FileThread::default() }
+        let thread = FileThread::default();
+        ConfigFile { path, versions, reload, reading: None, auto_save, ending: None, ended: None, thread }
     }
 
     /// Whether SIGHUP came and the file is still to be read.
     pub(crate) fn is_reloading(&self) -> bool {
         self.reading.is_some() || self.reload.load(Ordering::Relaxed)
+    }
+
+    /// As the signal does.
+    #[cfg(test)]
+    pub(super) fn sighup(&self) {
+        self.reload.store(true, Ordering::Relaxed);
     }
 
     /// Where it is.
@@ -98,6 +112,24 @@ impl ConfigFile {
         }
     }
 
+    /// A transaction failed, and what it had done could not be taken back: until somebody says what is wanted, the file stays as it is.
+    pub(crate) fn suspend(&mut self) {
+        if let Some(auto_save) = &mut self.auto_save {
+            auto_save.suspended = true;
+            tracing::error!(
+                "what runs is neither what was nor what was wanted, so it is not saved: bring about a configuration \
+                 (srpt_config_apply, SIGHUP), or write this one (srpt_config_write)"
+            );
+        }
+    }
+
+    /// What runs is what somebody wants.
+    pub(crate) fn resume(&mut self) {
+        if let Some(auto_save) = &mut self.auto_save {
+            auto_save.suspended = false;
+        }
+    }
+
     /// A request may have changed something.
     pub(crate) fn changed(&mut self, now: Instant) {
         if let Some(auto_save) = &mut self.auto_save {
@@ -109,10 +141,14 @@ impl ConfigFile {
 
 /// Does what there is to do. Never waits.
 pub(crate) fn poll(appliance: &mut Appliance) {
-    if appliance.config_file.reload.swap(false, Ordering::Relaxed) {
+    let is_ending = appliance.config_file.ending.is_some();
+    if appliance.config_file.reload.swap(false, Ordering::Relaxed) && !is_ending {
         start_reading(&mut appliance.config_file);
     }
-    if !appliance.is_changing() && !appliance.is_settling() {
+    if is_ending {
+        // What is on its way out is not to be made again.
+        appliance.config_file.reading = None;
+    } else if !appliance.is_changing() && !appliance.is_settling() {
         finish_reading(appliance);
     }
     finish_writing(&mut appliance.config_file, appliance.now);
@@ -190,12 +226,13 @@ fn finish_writing(config_file: &mut ConfigFile, now: Instant) {
 
 fn save_when_due(appliance: &mut Appliance) {
     let (now, is_busy) = (appliance.now, appliance.is_changing() || appliance.is_settling());
+    let is_ending = appliance.config_file.ending.is_some();
     let Some(auto_save) = &mut appliance.config_file.auto_save else { return };
     if is_busy && let Some(changed) = &mut auto_save.changed {
         // It is only half way.
         *changed = Changed { first: now, last: now };
     }
-    if auto_save.is_due(now) && auto_save.writing.is_none() && auto_save.ending.is_none() {
+    if auto_save.is_due(now) && auto_save.writing.is_none() && !is_ending {
         save_changes(appliance);
     }
 }
@@ -221,29 +258,44 @@ fn save_changes(appliance: &mut Appliance) {
     }
 }
 
-/// The process is about to end, and everything is still there: the last words of `--auto-save`.
-pub(crate) fn start_end(appliance: &mut Appliance) {
+/// The process is about to end, and everything is still there: the last words of `--auto-save`. Says whether all may go now; what is half
+/// way is waited for.
+pub(crate) fn end(appliance: &mut Appliance) -> bool {
     let now = appliance.now;
-    let Some(auto_save) = &mut appliance.config_file.auto_save else { return };
-    if auto_save.ending.replace(now).is_none() && (auto_save.changed.is_some() || auto_save.retry.is_some()) {
+    let since = *appliance.config_file.ending.get_or_insert(now);
+    if appliance.config_file.ended.is_some() {
+        return true;
+    }
+    let has_auto_save = appliance.config_file.auto_save.is_some();
+    let is_half_way = appliance.is_changing() || has_auto_save && appliance.is_settling();
+    if is_half_way && now.since(since) < END_PATIENCE {
+        return false;
+    }
+    appliance.config_file.ended = Some(now);
+    if is_half_way {
+        tracing::warn!("the configuration is being changed, which takes too long: what is there of it is not saved");
+    } else if appliance.config_file.auto_save.as_ref().is_some_and(AutoSave::has_something_to_save) {
         save_changes(appliance);
     }
+    true
 }
 
 impl ConfigFile {
     /// Whether nothing is left to be written, or it takes too long.
     pub(crate) fn has_ended(&self, now: Instant) -> bool {
-        let waits = |auto_save: &AutoSave| {
-            let since = auto_save.ending.unwrap_or(now);
-            auto_save.writing.is_some() && now.since(since) < END_PATIENCE
-        };
-        !self.auto_save.as_ref().is_some_and(waits)
+        let is_writing = self.auto_save.as_ref().is_some_and(|auto_save| auto_save.writing.is_some());
+        self.ended.is_some_and(|since| !is_writing || now.since(since) >= END_PATIENCE)
     }
 }
 
 impl AutoSave {
     fn is_due(&self, now: Instant) -> bool {
         let quiet = |changed: Changed| now.since(changed.last) >= QUIET || now.since(changed.first) >= DELAY_MAX;
-        self.changed.is_some_and(quiet) || self.retry.is_some_and(|retry| retry <= now)
+        let is_due = self.changed.is_some_and(quiet) || self.retry.is_some_and(|retry| retry <= now);
+        is_due && self.has_something_to_save()
+    }
+
+    fn has_something_to_save(&self) -> bool {
+        !self.suspended && (self.changed.is_some() || self.retry.is_some())
     }
 }

@@ -30,6 +30,8 @@ mod transaction;
 #[cfg(test)]
 mod appliance_tests;
 #[cfg(test)]
+mod auto_save_tests;
+#[cfg(test)]
 mod plan_tests;
 #[cfg(test)]
 mod testing;

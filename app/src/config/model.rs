@@ -40,6 +40,8 @@ pub(crate) struct Model {
     /// The bdev of the unit that has it, by designator.
     designators: BTreeMap<String, String>,
     pub(super) targets: BTreeMap<String, Target>,
+    /// LUNs that got the lowest free number, as nobody gave one.
+    pub(super) unnumbered_luns: BTreeSet<(Owner, u16)>,
     /// Initiator groups; the first that contains an initiator decides.
     pub(super) groups: Vec<Group>,
     pub(super) port_groups: BTreeMap<String, PortGroup>,

@@ -45,6 +45,8 @@ pub(crate) struct Impossible {
 pub(crate) struct Rules<'a> {
     /// No file is to have another size than it has.
     pub(crate) keep_sizes: bool,
+    /// Makings that are other things than those that are wanted, however equal they look.
+    pub(crate) others: BTreeSet<String>,
     /// The one path of a file that has several.
     pub(crate) resolve: &'a dyn Fn(&Path) -> PathBuf,
 }
@@ -104,6 +106,7 @@ impl Planner {
     /// Finds out what cannot stay.
     fn look(&mut self, rules: &Rules<'_>) -> Result<(), Impossible> {
         self.look_at_bdevs(rules)?;
+        self.check_unnumbered_luns()?;
         let differs = |(bdev, unit): (&String, &super::model::targets::Unit)| {
             let wanted = self.wanted.units.get(bdev)?;
             (wanted.identity != unit.identity).then(|| bdev.clone())

@@ -14,7 +14,7 @@ use super::testing::draw::{Completeness, requests};
 use super::testing::{apply, model_of, request};
 
 fn plan_of(now: &Model, wanted: &Model) -> Result<Vec<Step>, Impossible> {
-    plan(now, wanted, &Rules { keep_sizes: false, resolve: &|path: &Path| path.to_owned() })
+    plan(now, wanted, &Rules { keep_sizes: false, others: BTreeSet::new(), resolve: &|path: &Path| path.to_owned() })
 }
 
 /// Carries out a plan; each request must find what it needs.
@@ -43,7 +43,7 @@ proptest! {
         let wanted = if anew { model_of(&more) } else { model_of(&[now.clone(), more].concat()) };
         let now = model_of(&now);
         let steps = match plan_of(&now, &wanted) {
-            Err(Impossible { text, .. }) if text.starts_with("size: ") => return Ok(()),
+            Err(Impossible { text, .. }) if text.starts_with("size: ") || text.starts_with("lun: ") => return Ok(()),
             steps => steps.map_err(|impossible| TestCaseError::fail(format!("{impossible:?}")))?,
         };
         let mut settled = wanted.clone();
@@ -269,6 +269,36 @@ fn a_bdev_that_takes_the_place_of_another_is_made_first_and_its_lun_is_never_awa
             r#"bdev_malloc_delete {"name":"ram0"}"#,
         ]
     );
+}
+
+/// A file without numbers from which the first LUN was taken: what was LUN 1 became LUN 0, with the initiators of both at work.
+#[test]
+fn a_unit_gets_no_other_number_because_none_was_given() {
+    let of = |names: &[&str], owner: &str, parameter: &str| {
+        let null = |name: &&str| request("bdev_null_create", json!({"name": name, "num_blocks": 8, "block_size": 512}));
+        let lun = |name: &&str| request(&format!("srp_{owner}_add_lun"), json!({parameter: "t", "bdev_name": name}));
+        let mut requests: Vec<Request> = ["a", "b", "c"].iter().map(null).collect();
+        requests.push(request("srp_create_target", json!({"name": "t", "id_ext": "1", "ioc_guid": "2"})));
+        requests.push(request("srp_create_initiator_group", json!({"name": "t", "initiators": ["*"], "luns": []})));
+        requests.extend(names.iter().map(lun));
+        requests
+    };
+    for (owner, parameter) in [("target", "target"), ("initiator_group", "group")] {
+        let plan = |now: &[&str], wanted: &[&str]| {
+            let [now, wanted] = [now, wanted].map(|names| model_of(&of(names, owner, parameter)));
+            plan_of(&now, &wanted).map(|steps| steps.len()).map_err(|impossible| impossible.text)
+        };
+        for (now, wanted) in
+            [(&["a", "b"][..], &["b"][..]), (&["a", "b"], &["c", "a", "b"]), (&["a", "b"], &["b", "a"])]
+        {
+            let text = plan(now, wanted).expect_err("b would be LUN 0, or a LUN 1");
+            assert!(text.starts_with("lun: ") && text.contains("shows bdev "), "{text}");
+        }
+        // More at the end, fewer at the end, and another in the same place, are what they look like.
+        for (wanted, steps) in [(&["a", "b", "c"][..], 1), (&["a"], 1), (&["a", "c"], 1), (&["a", "b"], 0)] {
+            assert_eq!(plan(&["a", "b"], wanted), Ok(steps), "{wanted:?}");
+        }
+    }
 }
 
 #[test]

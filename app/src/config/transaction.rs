@@ -11,7 +11,7 @@
 //! that are deleted are kept until the end, so that they come back with their data. What is not taken back: files that were made or grew,
 //! and what is no configuration (counts, reservations of a unit without LUNs, sessions that ended).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub(crate) struct Failure {
     code: i64,
     text: String,
     data: Value,
+    /// What was done before could not be taken back.
+    leaves_traces: bool,
 }
 
 impl std::fmt::Display for Failure {
@@ -71,7 +73,7 @@ impl std::fmt::Display for Failure {
 }
 
 impl From<Failure> for RpcError {
-    fn from(Failure { code, text, data }: Failure) -> RpcError {
+    fn from(Failure { code, text, data, .. }: Failure) -> RpcError {
         RpcError { code, message: text, data: Some(data) }
     }
 }
@@ -102,6 +104,12 @@ impl Transaction {
             let entry = places.get(&key).map(|&index| entries[index].clone());
             Planned { request, entry }
         };
+        let end = move |appliance: &mut Appliance, outcome: Result<(), Failure>| {
+            if outcome.is_ok() {
+                appliance.config_file.resume();
+            }
+            end(appliance, outcome);
+        };
         start(appliance, steps.into_iter().map(planned).collect(), Box::new(end));
     }
 }
@@ -125,7 +133,7 @@ pub(crate) fn difference(appliance: &Appliance, entries: Vec<Entry>) -> Result<D
         failed(Some(&entries[index].request), &error, Some(&entries[index]))
     };
     let (wanted, places) = Model::of(&entries).map_err(|(index, error)| misfit(index, &error.0))?;
-    let rules = Rules { keep_sizes: false, resolve: &resolve };
+    let rules = Rules { keep_sizes: false, others: BTreeSet::new(), resolve: &resolve };
     let steps = plan(&now, &wanted, &rules).map_err(|Impossible { key, text }| match places.get(&key) {
         Some(&index) => misfit(index, &text),
         None => failed(None, &RpcError::invalid_params(text), None),
@@ -184,6 +192,9 @@ pub(crate) fn advance(appliance: &mut Appliance) {
             }
             None => {
                 appliance.kept.end();
+                if transaction.failure.as_ref().is_some_and(|failure| failure.leaves_traces) {
+                    appliance.config_file.suspend();
+                }
                 let outcome = transaction.failure.map_or(Ok(()), Err);
                 (transaction.end)(appliance, outcome);
             }
@@ -236,11 +247,12 @@ impl Transaction {
     fn fail(&mut self, appliance: &mut Appliance, planned: Planned, error: &RpcError) {
         if let Some(failure) = &mut self.failure {
             failure.text += &format!("; could not be taken back: {}: {}", planned.request.method, error.message);
+            failure.leaves_traces = true;
             return;
         }
         let mut failure = failed(Some(&planned.request), error, planned.entry.as_ref());
         self.steps.clear();
-        let rules = Rules { keep_sizes: true, resolve: &resolve };
+        let rules = Rules { keep_sizes: true, others: appliance.kept.replaced(&appliance.bdevs), resolve: &resolve };
         let back = running(appliance).map_err(|error| error.message);
         match back.and_then(|now| plan(&now, &self.before, &rules).map_err(|impossible| impossible.text)) {
             Ok(steps) => {
@@ -248,7 +260,10 @@ impl Transaction {
                 self.steps = steps.into_iter().map(planned).collect();
                 appliance.kept.take_back();
             }
-            Err(text) => failure.text += &format!("; and what was done before could not be taken back: {text}"),
+            Err(text) => {
+                failure.text += &format!("; and what was done before could not be taken back: {text}");
+                failure.leaves_traces = true;
+            }
         }
         self.failure = Some(failure);
     }
@@ -260,7 +275,7 @@ fn failed(request: Option<&Request>, error: &RpcError, entry: Option<&Entry>) ->
     let place = entry.map(|entry| entry.place(&error.message));
     let parts = [place.as_deref(), method, Some(&error.message)];
     let text = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
-    Failure { code: error.code, text, data: json!({"at": place, "method": method}) }
+    Failure { code: error.code, text, data: json!({"at": place, "method": method}), leaves_traces: false }
 }
 
 /// The one path of a file.

@@ -145,6 +145,9 @@ fn write(appliance: &mut Appliance, params: Write, pending: Pending) {
     if let Err(error) = check_whole(appliance).and_then(|()| check_no_disk(appliance, &path)) {
         return pending.reply(Err(error));
     }
+    if appliance.config_file.path() == Some(&path) {
+        appliance.config_file.resume();
+    }
     let text = config::save_text(appliance);
     let (filename, result) = (path.display().to_string(), json!(Written { filename: path.clone() }));
     let wrong = move |error| RpcError::io(&error, format!("filename: {filename}: cannot be written"));

@@ -144,7 +144,8 @@ impl Model {
             GroupLuns::Own(map) => drop(map.insert(number, lun)),
             other => *other = GroupLuns::Own(BTreeMap::from([(number, lun)])),
         }
-        Ok(Key::Lun(Owner::Group(group.name.clone()), number))
+        let owner = Owner::Group(group.name.clone());
+        Ok(self.numbered(owner, number, params))
     }
 
     pub(super) fn remove_group_lun(&mut self, params: &Params) -> Result<Key, Misfit> {

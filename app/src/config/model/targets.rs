@@ -1,6 +1,7 @@
 //! Targets, LUNs, logical units, discs and listeners of a model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use scsi::{DefaultIdentity, Eui64};
@@ -35,6 +36,15 @@ pub(crate) enum Source {
     Bdev(String),
     /// Whatever the target has there.
     TargetLun(u16),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Bdev(name) => write!(f, "bdev {name}"),
+            Source::TargetLun(lun) => write!(f, "LUN {lun} of the target"),
+        }
+    }
 }
 
 /// Whose LUN it is.
@@ -117,7 +127,17 @@ impl Model {
         let number = choose_lun(&self.target(name)?.luns, params)?;
         let lun = self.shown(params)?;
         self.target(name)?.luns.insert(number, lun);
-        Ok(Key::Lun(Owner::Target(name.to_owned()), number))
+        Ok(self.numbered(Owner::Target(name.to_owned()), number, params))
+    }
+
+    /// A LUN was added under a number, which was given or not.
+    pub(super) fn numbered(&mut self, owner: Owner, number: u16, params: &Params) -> Key {
+        let lun = (owner.clone(), number);
+        match params.get("lun") {
+            None | Some(Value::Null) => drop(self.unnumbered_luns.insert(lun)),
+            Some(_) => drop(self.unnumbered_luns.remove(&lun)),
+        }
+        Key::Lun(owner, number)
     }
 
     pub(super) fn replace_target_lun(&mut self, params: &Params) -> Result<Key, Misfit> {

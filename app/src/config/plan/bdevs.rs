@@ -23,7 +23,8 @@ impl Planner {
             let stands_on_gone = making.base.as_ref().and_then(|base| self.work.bdevs.get(base));
             let stands_on_gone = stands_on_gone.is_some_and(|bdev| self.gone.contains(&bdev.making));
             let in_gone_cluster = making.cluster().is_some_and(|cluster| self.gone_clusters.contains(cluster));
-            let stays = self.wanted.makings.get(&name).is_some_and(|wanted| self.can_become(&name, making, wanted));
+            let wanted = self.wanted.makings.get(&name).filter(|_| !rules.others.contains(&name));
+            let stays = wanted.is_some_and(|wanted| self.can_become(&name, making, wanted));
             if stands_on_gone || in_gone_cluster || !stays {
                 self.claimed.extend(making.claims(rules.resolve));
                 self.gone.insert(name);

@@ -1,5 +1,7 @@
 //! LUNs of a plan, of targets and of groups' own maps.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Impossible, Planner};
@@ -16,6 +18,30 @@ pub(super) enum Which {
 }
 
 impl Planner {
+    /// That units do not change places for want of a number, as when a LUN before them is left out of a file: an initiator that has one
+    /// mounted would go on writing, to another disk.
+    pub(super) fn check_unnumbered_luns(&self) -> Result<(), Impossible> {
+        for (owner, number) in &self.wanted.unnumbered_luns {
+            let (Some(now), Some(wanted)) = (luns_of(&self.work, owner), luns_of(&self.wanted, owner)) else {
+                continue;
+            };
+            let (Some(before), Some(after)) = (now.get(number), wanted.get(number)) else { continue };
+            let elsewhere = |luns: &BTreeMap<u16, Lun>, source: &Source| {
+                luns.iter().any(|(other, lun)| other != number && lun.source == *source)
+            };
+            let moves = elsewhere(now, &after.source) || elsewhere(wanted, &before.source);
+            if before.source != after.source && moves {
+                let text = format!(
+                    "lun: {number} is the lowest free number, and shows {} now: initiators that use it would go on with {}. \
+                     Give each LUN its number",
+                    before.source, after.source
+                );
+                return Err(Impossible { key: Key::Lun(owner.clone(), *number), text });
+            }
+        }
+        Ok(())
+    }
+
     /// LUNs that are missing.
     pub(super) fn add_luns(&mut self, which: Which) -> Result<(), Impossible> {
         for (owner, number, lun) in luns(&self.wanted) {
@@ -107,7 +133,7 @@ impl Planner {
 fn luns(model: &Model) -> Vec<(Owner, u16, Lun)> {
     let targets = model.targets.iter().map(|(name, target)| (Owner::Target(name.clone()), &target.luns));
     let groups = model.groups.iter().map(|group| (Owner::Group(group.name.clone()), group.luns.map()));
-    let each = |(owner, luns): (Owner, &std::collections::BTreeMap<u16, Lun>)| {
+    let each = |(owner, luns): (Owner, &BTreeMap<u16, Lun>)| {
         let entry = |(&number, lun): (&u16, &Lun)| (owner.clone(), number, lun.clone());
         luns.iter().map(entry).collect::<Vec<_>>()
     };
@@ -115,7 +141,7 @@ fn luns(model: &Model) -> Vec<(Owner, u16, Lun)> {
 }
 
 /// The LUNs of a target, or of a group's own map; none if there is no such owner.
-fn luns_of<'a>(model: &'a Model, owner: &Owner) -> Option<&'a std::collections::BTreeMap<u16, Lun>> {
+fn luns_of<'a>(model: &'a Model, owner: &Owner) -> Option<&'a BTreeMap<u16, Lun>> {
     match owner {
         Owner::Target(name) => model.targets.get(name).map(|target| &target.luns),
         Owner::Group(name) => model.groups.iter().find(|group| group.name == *name).map(|group| group.luns.map()),

@@ -1,6 +1,6 @@
 //! A whole appliance on the test's own thread: one reactor, no initiators, RDMA listeners that wait for a device.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -33,6 +33,15 @@ pub(in crate::config) struct Bench {
 impl Bench {
     /// With its state in a folder.
     pub(in crate::config) fn new(folder: &Path) -> Bench {
+        Bench::with_file(folder, None)
+    }
+
+    /// With a configuration file in the folder that is saved by itself, besides.
+    pub(in crate::config) fn saving_itself(folder: &Path) -> Bench {
+        Bench::with_file(folder, Some(folder.join("config.json")))
+    }
+
+    fn with_file(folder: &Path, config: Option<PathBuf>) -> Bench {
         let clock = SystemClock::new();
         let reactor = |name: &str| {
             let idle = IdleMode::Poll;
@@ -49,7 +58,8 @@ impl Bench {
         controller.set_store(Box::new(StateDir::open(&folder.join("state")).expect("a folder")));
         let (sender, requests) = mpsc::channel();
         let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let config_file = ConfigFile::new(None, 5, false, reload);
+        let auto_save = config.is_some();
+        let config_file = ConfigFile::new(config, 5, auto_save, reload);
         let (_, asks) = crate::metrics::asks(control.waker());
         let (handles, log) = (vec![reactor.handle()], LogLevel::detached());
         let mut appliance =
@@ -83,6 +93,24 @@ impl Bench {
         let pending = Pending::new(request, reply);
         self.requests.send(pending).expect("the appliance is there");
         answer
+    }
+
+    /// Goes on until something is so.
+    pub(in crate::config) fn run_until(&mut self, is_so: impl Fn(&Bench) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(Instant::now() < end, "it is not so");
+            self.poll();
+            self.reactor.run_once();
+        }
+    }
+
+    /// Ends as at a signal; what it says last is in the file then.
+    pub(in crate::config) fn end(&mut self) {
+        self.appliance.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.run_until(|bench| {
+            bench.appliance.controller.is_drained() && bench.appliance.config_file.has_ended(bench.appliance.now)
+        });
     }
 
     /// A round of the control thread; the reactor does nothing meanwhile.

@@ -164,6 +164,11 @@ fn sighup_without_a_file_is_of_no_consequence() {
     target.call("bdev_null_create", json!({"name": "n", "num_blocks": 1, "block_size": 512}));
     let said = failure(folder.path(), &["--auto-save"]);
     assert!(said.contains("--config"), "{said}");
+    // Nobody knows whether it is there: an empty configuration would be saved in its place.
+    std::os::unix::fs::symlink("circle", folder.path().join("circle")).expect("a link");
+    let circle = folder.path().join("circle/config.json").display().to_string();
+    let said = failure(folder.path(), &["--auto-save", "-c", &circle]);
+    assert!(said.contains("-c ") && said.contains("circle/config.json"), "{said}");
 }
 
 #[test]

@@ -87,7 +87,9 @@ proptest! {
                 bench.must("load_config", saved);
                 let (mut saved, mut straight) = (state(&bench.model()), state(&straight));
                 // A configuration that says nothing of it leaves it as it is.
-                [&mut saved, &mut straight].map(|state| state.objects.remove(&Key::SlowThreshold));
+                for state in [&mut saved, &mut straight] {
+                    state.objects.remove(&Key::SlowThreshold);
+                }
                 prop_assert_eq!(saved, straight);
             }
             Err(error) => {

@@ -254,7 +254,7 @@ fn identity() -> impl Strategy<Value = Value> {
         12 => Just(json!({})),
         1 => Just(json!({"product": "a disk", "queue_depth": 64})),
         1 => (0..2u64).prop_map(|number| json!({"naa": format!("3{number:015x}"), "serial": "S1"})),
-        1 => Just(json!({"vendor": "ACME", "revision": "2", "eui64": "0002C90300001234", "management_url": "http://x/"})),
+        1 => Just(json!({"vendor": "ACME", "revision": "2", "eui64": "0002C90300001234", "management_url": "http://10.0.0.1/"})),
     ]
 }
 

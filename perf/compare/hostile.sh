@@ -6,7 +6,8 @@
 #
 # Core 0 has the reactor and nothing else of ours. Core 1 has the target's other threads, the clients, and srp-perf, which goes before them all (nice),
 # and sleeps when it has nothing to do. So what srp-perf sees has the waiting for core 1 in it, which on a machine of its own it would not have; what
-# the target counted is told beside: from the arrival of a command to its response, from buckets of powers of two, interpolated.
+# the target counted of reads is told beside: from the arrival of a command to its response, from buckets of powers of two, interpolated. (A write waits for
+# the initiator, who sends the data, and so for core 1.)
 # Medians of the rounds; a spread is (max - min) / median. Needs two cores, and root for the priorities.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(dirname "$(realpath "$0")")")")
@@ -131,11 +132,11 @@ QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
 
 
 def buckets(name):
-    """Commands counted up to each bound, reads and writes together."""
+    """Reads counted up to each bound."""
     found = {}
     for line in open(f"{work}/{name}"):
         match = re.match(r'srpt_lun_latency_seconds_bucket\{(.*)le="([^"]*)"\} (\S+)', line)
-        if match and re.search('operation="(read|write)"', match[1]):
+        if match and re.search('operation="read"', match[1]):
             bound = float(match[2].replace("+Inf", "inf"))
             found[bound] = found.get(bound, 0) + float(match[3])
     return found
@@ -173,7 +174,7 @@ def of(phase, figure):
 
 
 figures = {f"{name.replace('_', '.')} µs, as srp-perf sees it": (lambda phase, number, name=name: seen(phase, number)[0][name]) for name in QUANTILES}
-figures |= {f"{name.replace('_', '.')} µs, as the target counts it": (lambda phase, number, name=name: quantiles_counted(phase, number)[name]) for name in QUANTILES}
+figures |= {f"{name.replace('_', '.')} µs of reads, as the target counts it": (lambda phase, number, name=name: quantiles_counted(phase, number)[name]) for name in QUANTILES}
 figures["IOPS"] = lambda phase, number: seen(phase, number)[1]
 figures["CPU of the target's other threads, %"] = others
 figures["MiB resident at most"] = lambda phase, number: int(open(f"{work}/{phase}.{number}.kib").read()) / 1024

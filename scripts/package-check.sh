@@ -32,13 +32,16 @@ check_package() {
   local file
   lintian --fail-on error --tag-display-limit 0 --allow-root "$PACKAGE" >&2 || die "lintian finds errors"
   dpkg-deb --fsys-tarfile "$PACKAGE" | tar -t >"$WORK/files"
-  for file in usr/sbin/{srpt-app,hugepage-setup} usr/bin/{srptctl,srp-perf,bdevperf} usr/share/man/man1/srptctl{,-bdev-create-uring}.1.gz \
+  for file in usr/sbin/{srpt-app,hugepage-setup,srpt-irq-affinity,srpt-tune} usr/lib/srpt/tuning.sh usr/bin/{srptctl,srp-perf,bdevperf} usr/share/man/man1/srptctl{,-bdev-create-uring}.1.gz \
     usr/share/bash-completion/completions/srptctl usr/share/zsh/vendor-completions/_srptctl usr/share/fish/vendor_completions.d/srptctl.fish usr/lib/systemd/system/{srpt,hugepage-setup}.service \
     usr/lib/{sysusers,tmpfiles}.d/srpt.conf etc/default/{srpt,hugepage-setup} etc/srpt/config.json \
-    usr/share/doc/srpt/{README.md,service.md,copyright} usr/share/doc/srpt/examples/srpt.service.d/{xdp,passthrough}.conf; do
+    usr/share/doc/srpt/{README.md,service.md,tuning.md,copyright} usr/share/doc/srpt/examples/srpt.service.d/{xdp,passthrough}.conf; do
     grep -qxF "./$file" "$WORK/files" || die "$file is missing in the package"
   done
   dpkg-deb -x "$PACKAGE" "$WORK/unpacked"
+  for file in irq-affinity tune; do
+    "$WORK/unpacked/usr/sbin/srpt-$file" --help >/dev/null || die "srpt-$file does not find what it sources"
+  done
   readelf -n "$WORK/unpacked/usr/sbin/srpt-app" | grep -q 'Name: command_start' || die "srpt-app has lost its USDT probes"
 }
 

@@ -27,7 +27,7 @@ const DELETE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests that are answered before logins, the watchdog and all else have their turn. Without an end, clients who never pause would have
 /// the service manager kill a target that serves.
-pub(crate) const REQUESTS_PER_ROUND: usize = 16;
+pub(crate) const REQUESTS_PER_ROUND: usize = 4;
 
 /// All that administrators act on.
 pub(crate) struct Appliance {

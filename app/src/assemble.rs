@@ -88,8 +88,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 fn read_config(options: &Options) -> anyhow::Result<Vec<Entry>> {
     match &options.config {
-        // It is made with the first change.
-        Some(path) if options.auto_save && !path.exists() => Ok(Vec::new()),
+        // It is made with the first change. One that cannot be looked for may well be there: nothing is begun in its place.
+        Some(path) if options.auto_save && !path.try_exists().with_context(|| format!("-c {}", path.display()))? => {
+            tracing::info!(path = %path.display(), "there is no configuration yet: it is begun with the first change");
+            Ok(Vec::new())
+        }
         Some(path) => config::read(path),
         None => Ok(Vec::new()),
     }

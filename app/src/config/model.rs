@@ -234,7 +234,7 @@ impl Model {
             put(Key::Listener(listener.clone()), Value::Bool(true));
         }
         put(Key::LogLevel, json!(self.log_level));
-        put(Key::SlowThreshold, json!(self.slow_threshold_us));
+        put(Key::SlowThreshold, json!(self.slow_threshold_us.unwrap_or(0)));
         objects
     }
 }

@@ -52,8 +52,14 @@ pub(crate) fn running(appliance: &Appliance) -> Result<Model, RpcError> {
             making.bytes = bdev.is_ready().then_some(bytes);
         }
     }
-    model.log_level = Some(level_name(appliance.log.get()).into());
+    settle_process(&mut model, appliance);
     Ok(model)
+}
+
+/// What is about the process: it is something, also where nothing was saved of it.
+pub(super) fn settle_process(model: &mut Model, appliance: &Appliance) {
+    model.log_level = Some(level_name(appliance.log.get()).into());
+    model.slow_threshold_us.get_or_insert(0);
 }
 
 pub(super) fn model_of(requests: &[Request]) -> Result<Model, RpcError> {

@@ -23,9 +23,8 @@ use serde_json::{Value, json};
 use super::entry::{self, Entry};
 use super::model::{Model, Places};
 use super::plan::{Impossible, Rules, Step, plan};
-use super::save::{model_of, running, save_requests};
+use super::save::{model_of, running, save_requests, settle_process};
 use crate::appliance::Appliance;
-use crate::rpc::framework::level_name;
 
 /// Commands of a LUN that was just taken away may be under way for so long on what is to be stood on.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -156,7 +155,7 @@ fn start(appliance: &mut Appliance, steps: VecDeque<Planned>, end: End) {
         return end(appliance, Err(failed(None, &RpcError::errno(Errno::BUSY, text), None)));
     }
     let before = model_of(&save_requests(appliance)).map(|mut before| {
-        before.log_level = Some(level_name(appliance.log.get()).into());
+        settle_process(&mut before, appliance);
         before
     });
     match before {

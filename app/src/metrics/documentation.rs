@@ -41,7 +41,7 @@ fn reference() -> String {
         "# Metrics\n\n\
          Written from the code (`UPDATE_DOCS=1 cargo test -p srpt-app documentation`), and compared with it by every test run. Served at \
          `http://127.0.0.1:5590/metrics` unless `--metrics-listen` says otherwise, in Prometheus' text form or in OpenMetrics', as the client asks. \
-         [scripts/prometheus](../scripts/prometheus) and [scripts/grafana](../scripts/grafana) have a configuration, rules, consoles and dashboards.\n\n\
+         `scripts/prometheus` and `scripts/grafana` have a configuration, rules, consoles and dashboards.\n\n\
          Everything is gathered when it is asked for, from counters that the cores keep for themselves: nothing is asked of the data path. What is gone has no series, \
          and counters begin at 0 with the process, or with the thing that they are about. Series of sessions are named by the two ports, so an initiator that logs in \
          again goes on in the same series; there are never more of them than the reactors have channels (`--channels`). A latency of SCSI commands runs from the round of \

@@ -1,5 +1,6 @@
 //! Methods about the process: reactors, configuration, log, version, end.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use reactor::ReactorStats;
@@ -62,8 +63,12 @@ fn get_methods(appliance: &mut Appliance, _params: GetMethods) -> Result<Vec<&'s
     Ok(appliance.methods().map(|methods| methods.names().collect()).unwrap_or_default())
 }
 
+/// Made once: it takes milliseconds, which logins would wait for as often as somebody asks.
 fn discover(appliance: &mut Appliance, _: NoParams) -> Result<Value, RpcError> {
-    Ok(appliance.methods().map(|methods| super::describe(&methods)).unwrap_or_default())
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    let methods = appliance.methods();
+    let document = methods.map(|methods| DOCUMENT.get_or_init(|| super::describe(&methods)).clone());
+    Ok(document.unwrap_or_default())
 }
 
 fn version() -> Value {

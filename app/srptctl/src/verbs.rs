@@ -259,12 +259,16 @@ mod tests {
     /// What stands in backquotes of the documents, as far as it is a command of ours, is one.
     #[test]
     fn documents_name_verbs_and_options_that_there_are() {
-        let documents = [
-            include_str!("../../../docs/migrate-scst.md"),
-            include_str!("../../../docs/migrate-lio.md"),
-            include_str!("../../../README.md"),
-        ];
-        let spans = documents.iter().flat_map(|text| text.split(['`', '\n'])).map(str::trim);
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let chapters =
+            std::fs::read_dir(root.join("docs")).expect("docs/").map(|entry| entry.expect("an entry").path());
+        let documents = chapters.filter(|path| path.extension().is_some_and(|name| name == "md"));
+        let texts: Vec<String> = documents
+            .chain([root.join("README.md")])
+            .map(|path| std::fs::read_to_string(path).expect("a document"))
+            .collect();
+        let spans =
+            texts.iter().flat_map(|text| text.split(['`', '\n'])).map(|span| span.trim_start_matches("# ").trim());
         let mut count = 0;
         for span in spans.filter_map(|span| span.strip_prefix("srptctl ")) {
             let span = span.split(['#', '>', '|']).next().unwrap_or(span);

@@ -10,7 +10,7 @@ use crate::error::{RpcError, shortened};
 use crate::json;
 
 /// Requests of a batch. An element of two bytes takes hundreds when it is looked at, and is answered by as many.
-pub const BATCH_MAX: usize = 1024;
+pub const BATCH_MAX: usize = 256;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq)]

@@ -116,5 +116,5 @@ fn a_batch_has_a_bounded_number_of_requests() {
     let batch = |count: usize| format!("[{}]", vec!["0"; count].join(","));
     assert!(matches!(parse(batch(BATCH_MAX).as_bytes()), Ok(Message::Batch(calls)) if calls.len() == BATCH_MAX));
     let (code, message, _) = refusal(&batch(BATCH_MAX + 1));
-    assert!(code == -32600 && message.contains("a batch of 1025: 1024 are allowed"), "{message}");
+    assert!(code == -32600 && message.contains("a batch of 257: 256 are allowed"), "{message}");
 }

@@ -81,6 +81,20 @@ fn any_request(completeness: Completeness) -> impl Strategy<Value = Request> {
         4 => port_group(completeness),
         2 => disc(),
         1 => listener(),
+        1 => process(),
+    ]
+}
+
+/// What is about the process as a whole, or changes nothing that is saved.
+fn process() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        (0..3u64).prop_map(|number| request("srpt_set_slow_threshold", json!({"microseconds": number * 1000}))),
+        prop::sample::select(vec!["INFO", "debug", "WARN"])
+            .prop_map(|level| request("log_set_level", json!({"level": level}))),
+        (0..2u8, any::<bool>()).prop_map(|(number, aio)| {
+            let method = if aio { "bdev_aio_rescan" } else { "bdev_uring_rescan" };
+            request(method, json!({"name": format!("file{number}")}))
+        }),
     ]
 }
 
@@ -240,7 +254,7 @@ fn identity() -> impl Strategy<Value = Value> {
         12 => Just(json!({})),
         1 => Just(json!({"product": "a disk", "queue_depth": 64})),
         1 => (0..2u64).prop_map(|number| json!({"naa": format!("3{number:015x}"), "serial": "S1"})),
-        1 => Just(json!({"vendor": "ACME", "revision": "2", "eui64": "0002C90300001234", "management_url": "http://127.0.0.1/"})),
+        1 => Just(json!({"vendor": "ACME", "revision": "2", "eui64": "0002C90300001234", "management_url": "http://10.0.0.1/"})),
     ]
 }
 

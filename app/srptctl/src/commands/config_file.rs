@@ -2,8 +2,9 @@
 //! request, and what can be said against it without the target.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -66,13 +67,21 @@ pub(crate) fn read_subsystems(path: &Path) -> Result<Value, Failure> {
     Ok(json!({"subsystems": file["subsystems"]}))
 }
 
-/// Writes a file whole or not at all: a reader sees the old text or the new one, also after a loss of power.
+/// Writes a file whole or not at all: a reader sees the old text or the new one, also after a loss of power. Who could read the old one can
+/// read the new one; one that is new is for its owner only, since requests may hold keys of a Ceph cluster.
 pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    // What a link leads to is replaced, not the link.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let temporary = directory.join(format!(".{name}.{}", std::process::id()));
     let write = || {
-        let mut file = File::create(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        if let Ok(old) = fs::metadata(path)
+            && fchown(&file, Some(old.uid()), Some(old.gid())).is_ok()
+        {
+            file.set_permissions(Permissions::from_mode(old.mode() & 0o777))?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -254,6 +263,13 @@ mod tests {
         write_whole(&path, "new").expect("a file");
         assert_eq!(fs::read_to_string(&path).expect("a file"), "new");
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing temporary is left");
+        let mode = || fs::metadata(&path).expect("a file").mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("a mode");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        write_whole(&link, "newer").expect("a file");
+        assert_eq!((fs::read_to_string(&path).expect("a file"), mode()), ("newer".into(), 0o640));
         assert!(write_whole(&folder.path().join("nowhere/config.json"), "x").is_err());
     }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every check of the project: format, lints, structure and tests (cargo xtask check), what the features dpdk and rbd add, the demonstration,
-# and the lab with a real Linux initiator under both fabrics. The lab waits a lot, so its first part runs beside all others. Installs what
-# is missing. Half an hour on two idle cores.
+# Runs every check of the project: format, lints, structure and tests (cargo xtask check), what the features dpdk and rbd add, the Debian
+# package and the container, the dashboards in a browser, the demonstration, and the lab with a real Linux initiator under both fabrics. The lab
+# waits a lot, so its first part runs beside all others. Installs what is missing. Half an hour on two idle cores.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 . "$ROOT/scripts/lab/host/packages.sh"
@@ -10,6 +10,7 @@ cd "$ROOT"
 
 started=$SECONDS
 need_toolchain
+need_packages prometheus # tests of metrics, rules and consoles
 make_spdk_client
 VERBS_LOG=$(mktemp)
 ./scripts/lab.sh --fabric verbs all >"$VERBS_LOG" 2>&1 &
@@ -20,6 +21,10 @@ trap 'end_verbs; rm -f "$VERBS_LOG"' EXIT
 cargo run --quiet --locked --package xtask -- check
 ./scripts/dpdk-check.sh
 ./scripts/ceph-check.sh
+PACKAGE=$(./scripts/package.sh)
+./scripts/package-check.sh "$PACKAGE"
+./scripts/container-check.sh "$PACKAGE"
+./scripts/dashboards-check.sh
 ./scripts/run.sh --once
 ./scripts/lab.sh --fabric roce all
 echo "the lab under verbs, which began with all this:"

@@ -1,7 +1,7 @@
 //! What the control thread runs: the target's control plane, the bdevs, and the requests of administrators.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,20 @@ use scsi::UnitAttention;
 use serde_json::Value;
 use transport_srp::Controller;
 
+use crate::config::{self, ConfigFile, Transaction, config_file};
 use crate::log::LogLevel;
+use crate::metrics;
+use crate::notify::Notifier;
 use crate::rpc::Methods;
 use crate::rpc::bdev::change;
 use crate::thresholds::{Seen, Thresholds};
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Requests that are answered before logins, the watchdog and all else have their turn. Without an end, clients who never pause would have
+/// the service manager kill a target that serves.
+pub(crate) const REQUESTS_PER_ROUND: usize = 4;
 
 /// All that administrators act on.
 pub(crate) struct Appliance {
@@ -37,11 +44,19 @@ pub(crate) struct Appliance {
     pub(crate) now: Instant,
     control: ReactorHandle,
     requests: mpsc::Receiver<rpc::Pending>,
+    asks: metrics::Asks,
     methods: Option<Rc<Methods>>,
     deletions: Vec<Deletion>,
     /// Files that are being replaced.
     pub(crate) exchanges: Vec<change::Exchange>,
-    thresholds: Thresholds,
+    /// Requests that are carried out whole or not at all.
+    pub(crate) transaction: Option<Transaction>,
+    /// Requests that wait for it.
+    waiting: VecDeque<rpc::Pending>,
+    pub(crate) kept: KeptDisks,
+    pub(crate) config_file: ConfigFile,
+    pub(crate) thresholds: Thresholds,
+    notifier: Notifier,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -55,6 +70,44 @@ struct Deletion {
     pending: rpc::Pending,
 }
 
+/// RAM disks that a transaction deletes, with what they were made by: they come back with their data if it fails.
+#[derive(Default)]
+pub(crate) struct KeptDisks {
+    disks: BTreeMap<String, (Arc<Bdev>, Recipe)>,
+    keeps: bool,
+    brings_back: bool,
+}
+
+type Recipe = (&'static str, Value);
+
+impl KeptDisks {
+    /// A transaction begins.
+    pub(crate) fn begin(&mut self) {
+        *self = KeptDisks { keeps: true, ..KeptDisks::default() };
+    }
+
+    /// It failed, and what it did is taken back.
+    pub(crate) fn take_back(&mut self) {
+        (self.keeps, self.brings_back) = (false, true);
+    }
+
+    /// The names of those in whose place there is another now.
+    pub(crate) fn replaced(&self, bdevs: &Registry) -> BTreeSet<String> {
+        self.disks.keys().filter(|name| bdevs.get(name).is_some()).cloned().collect()
+    }
+
+    /// It is over.
+    pub(crate) fn end(&mut self) {
+        *self = KeptDisks::default();
+    }
+
+    fn keep(&mut self, bdev: Arc<Bdev>, recipe: Recipe) {
+        if self.keeps && bdev.memory().is_some() {
+            self.disks.entry(bdev.info().name.clone()).or_insert((bdev, recipe));
+        }
+    }
+}
+
 impl Appliance {
     pub(crate) fn new(
         controller: Controller,
@@ -62,7 +115,9 @@ impl Appliance {
         control: ReactorHandle,
         log: LogLevel,
         requests: mpsc::Receiver<rpc::Pending>,
+        asks: metrics::Asks,
         stop: Arc<AtomicBool>,
+        config_file: ConfigFile,
     ) -> Appliance {
         Appliance {
             controller,
@@ -76,10 +131,16 @@ impl Appliance {
             now: Instant::default(),
             control,
             requests,
+            asks,
             methods: None,
             deletions: Vec::new(),
             exchanges: Vec::new(),
+            transaction: None,
+            waiting: VecDeque::new(),
+            kept: KeptDisks::default(),
+            config_file,
             thresholds: Thresholds::default(),
+            notifier: Notifier::default(),
             finished: Rc::default(),
         }
     }
@@ -90,6 +151,22 @@ impl Appliance {
 
     pub(crate) fn methods(&self) -> Option<Rc<Methods>> {
         self.methods.clone()
+    }
+
+    /// The process serves: tells the service manager so, and from now on how it is doing.
+    pub(crate) fn set_notifier(&mut self, notifier: Notifier) {
+        notifier.ready();
+        self.notifier = notifier;
+    }
+
+    fn notify(&mut self) {
+        let is_reloading = self.config_file.is_reloading() || self.is_changing();
+        let controller = &self.controller;
+        self.notifier.poll(self.now, &self.reactors, is_reloading, || {
+            let sessions = controller.sessions();
+            let channels: usize = sessions.iter().map(|session| session.channels.len()).sum();
+            format!("{} targets, {} sessions, {channels} channels", controller.targets().len(), sessions.len())
+        });
     }
 
     /// The bdevs that are left when the control thread has ended.
@@ -118,6 +195,40 @@ impl Appliance {
         self.bdevs.user_of(name).map(|user| format!("bdev {} ({})", user.info().name, user.info().product_name))
     }
 
+    /// Whether only commands of a LUN that was just taken away use a bdev, which will be over soon.
+    pub(crate) fn is_being_let_go(&self, name: &str) -> bool {
+        let user = self.controller.bdev_user(name);
+        self.bdev_above(name).is_none() && user.is_some_and(|user| !user.starts_with("LUN"))
+    }
+
+    /// Whether requests are carried out that belong together.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Whether bdevs are being deleted, or files replaced.
+    pub(crate) fn is_settling(&self) -> bool {
+        !self.deletions.is_empty() || !self.exchanges.is_empty()
+    }
+
+    /// Does in another way what a request asks for, if that is to make a RAM disk again that was deleted a moment ago.
+    pub(crate) fn bring_back(&mut self, request: &rpc::Request) -> bool {
+        if !self.kept.brings_back || request.method != "bdev_malloc_create" {
+            return false;
+        }
+        let name = request.params.as_ref().and_then(|params| params["name"].as_str()).unwrap_or_default();
+        let Some((bdev, recipe)) = self.kept.disks.remove(name) else { return false };
+        // What was set for it is set again if it was there at first.
+        bdev.set_qos_limits(bdev::QosLimits::default());
+        bdev.disable_histogram();
+        let has_settings = bdev.set_read_only(false).is_ok();
+        let is_back = has_settings && self.bdevs.insert(bdev).is_ok();
+        if is_back {
+            self.recipes.insert(name.to_owned(), recipe);
+        }
+        is_back
+    }
+
     fn try_deletions(&mut self) {
         for deletion in std::mem::take(&mut self.deletions) {
             let user = |name: &String| self.bdev_user(name).map(|user| (name.clone(), user));
@@ -129,8 +240,7 @@ impl Appliance {
                 Some(_) => "delete that first",
                 None => "remove that first (srp_target_remove_lun, srp_initiator_group_remove_lun)",
             };
-            let passes = self.bdev_above(&name).is_none() && !user.starts_with("LUN");
-            if passes && self.now.since(deletion.since) <= DELETE_PATIENCE {
+            if self.is_being_let_go(&name) && self.now.since(deletion.since) <= DELETE_PATIENCE {
                 self.deletions.push(deletion);
                 continue;
             }
@@ -142,9 +252,11 @@ impl Appliance {
     fn delete(&mut self, deletion: Deletion) {
         let mut removed = Ok(Value::Bool(true));
         for name in &deletion.names {
-            self.recipes.remove(name);
-            if let Err(error) = self.bdevs.remove(name) {
-                removed = Err(crate::rpc::registry_error(error));
+            let recipe = self.recipes.remove(name);
+            match (self.bdevs.remove(name), recipe) {
+                (Ok(bdev), Some(recipe)) => self.kept.keep(bdev, recipe),
+                (Ok(_), None) => {}
+                (Err(error), _) => removed = Err(crate::rpc::registry_error(error)),
             }
         }
         deletion.pending.reply(removed);
@@ -165,13 +277,48 @@ impl Appliance {
     }
 
     fn answer_requests(&mut self) -> bool {
+        let Some(methods) = self.methods() else { return false };
         let mut worked = false;
-        while let (Ok(pending), Some(methods)) = (self.requests.try_recv(), self.methods()) {
+        for _ in 0..REQUESTS_PER_ROUND {
+            let Some(pending) = self.next_request() else { break };
+            let reads_only = reads_only(pending.method());
             methods.answer(self, pending);
+            if !reads_only {
+                self.config_file.changed(self.now);
+            }
             worked = true;
         }
         worked
     }
+
+    /// The next request that need not wait. During a transaction, what changes nothing and the end of the process need not.
+    fn next_request(&mut self) -> Option<rpc::Pending> {
+        if !self.is_changing()
+            && let Some(pending) = self.waiting.pop_front()
+        {
+            return Some(pending);
+        }
+        loop {
+            let pending = self.requests.try_recv().ok()?;
+            let method = pending.method();
+            let only_asks = reads_only(method) && !tells_whole(method);
+            if !self.is_changing() || only_asks || method == "spdk_kill_instance" {
+                return Some(pending);
+            }
+            self.waiting.push_back(pending);
+        }
+    }
+}
+
+/// Whether a method leaves the configuration as it is, by its name.
+fn reads_only(method: &str) -> bool {
+    let others = ["rpc.discover", "framework_wait_init", "srpt_trace_dump", "srpt_trace_clear"];
+    method.contains("_get_") || others.contains(&method) || tells_whole(method)
+}
+
+/// Whether a method is about the configuration as a whole, which is not to be told half changed.
+fn tells_whole(method: &str) -> bool {
+    ["save_config", "framework_get_config", "srpt_config_diff", "srpt_config_write"].contains(&method)
 }
 
 impl Poller for Appliance {
@@ -185,12 +332,21 @@ impl Poller for Appliance {
         if self.answer_requests() {
             progress = Progress::Busy;
         }
+        while let Ok(ask) = self.asks.try_recv() {
+            metrics::answer(self, ask);
+        }
         change::finish_exchanges(self);
         self.try_deletions();
+        config::advance(self);
+        config_file::poll(self);
         self.watch_space();
+        self.notify();
         if self.stop.load(Ordering::Relaxed) {
-            self.controller.start_drain();
-            if self.controller.is_drained() {
+            self.notifier.stopping();
+            if config_file::end(self) {
+                self.controller.start_drain();
+            }
+            if self.controller.is_drained() && self.config_file.has_ended(now) {
                 *self.finished.borrow_mut() = self.bdevs.iter().map(Arc::clone).collect();
                 self.control.stop();
             }

@@ -9,13 +9,15 @@ use std::time::Duration;
 use anyhow::Context;
 use hugepage_setup::AllocationRequest;
 use mem::Region;
-use reactor::{IdleMode, Reactor, ReactorConfig, ReactorThread, SystemClock, Waker};
+use reactor::{Clock, IdleMode, Poller, Reactor, ReactorConfig, ReactorThread, SystemClock, Waker};
 use transport_srp::{Controller, ControllerOptions, MemoryOptions, limits};
 
 use crate::appliance::Appliance;
+use crate::config::{ConfigFile, Entry, Transaction};
+use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state_dir::StateDir;
-use crate::{config, log, rpc, shutdown};
+use crate::{config, log, metrics, rpc, shutdown};
 
 /// How often the control thread looks for connection events when nothing wakes it.
 const CONTROL_PERIOD: Duration = Duration::from_millis(1);
@@ -25,14 +27,17 @@ const ADAPTIVE: IdleMode = IdleMode::Adaptive { empty_rounds: 2_000, max_sleep: 
 
 /// Starts everything, serves until told to stop, and ends in good order.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let log = log::start(options.log_level);
+    let log = log::start(options.log_level, options.log_format);
     options.mask.check_usable().context("-m")?;
-    let entries = options.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let metrics_listener = metrics::bind(options.metrics_listen)?;
+    let entries = read_config(options)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle signals")?;
     }
+    let reload = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload)).context("cannot handle signals")?;
 
     #[cfg(feature = "dpdk")]
     start_dpdk(options)?;
@@ -49,12 +54,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     open_state_dir(&options.state_dir, &mut controller);
 
     let (requests_in, requests) = mpsc::channel();
-    let reactors = threads.iter().map(ReactorThread::handle).collect();
-    let mut appliance = Appliance::new(controller, reactors, control.handle(), log, requests, stop);
-    let methods = rpc::methods();
-    config::apply(&entries, &methods, &mut appliance)
+    let reactors: Vec<_> = threads.iter().map(ReactorThread::handle).collect();
+    let (asker, asks) = metrics::asks(control.waker());
+    let sources = metrics::Sources { reactors: reactors.clone(), control: control.handle(), asker };
+    let metrics = metrics_listener.map(|listener| metrics::Server::start(listener, sources)).transpose()?;
+    let config_file = ConfigFile::new(options.config.clone(), options.config_versions, options.auto_save, reload);
+    let mut appliance = Appliance::new(controller, reactors, control.handle(), log, requests, asks, stop, config_file);
+    appliance.set_methods(rpc::methods());
+    load_config(&mut appliance, entries, clock)
         .with_context(|| options.config.as_deref().map(|path| path.display().to_string()).unwrap_or_default())?;
-    appliance.set_methods(methods);
 
     let waker = control.waker();
     let deliver = move |pending| {
@@ -62,14 +70,50 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let _ = requests_in.send(pending);
         waker.wake();
     };
-    let server = ::rpc::Server::bind(&options.rpc_socket, ::rpc::ServerOptions::default(), deliver).context("-r")?;
+    let mut server_options = ::rpc::ServerOptions { group: options.rpc_group, ..Default::default() };
+    if options.rpc_group.is_some() {
+        server_options.mode = 0o660;
+    }
+    let server = ::rpc::Server::bind(&options.rpc_socket, server_options, deliver).context("-r")?;
     tracing::info!(reactors = %options.mask, rpc = %options.rpc_socket.display(), "srpt-app {} is up", env!("CARGO_PKG_VERSION"));
 
+    appliance.set_notifier(Notifier::from_environment());
     let finished = appliance.finished();
     control.add_poller(Box::new(appliance));
     control.run();
+    drop(metrics);
 
     shutdown::finish(finished, server, threads)
+}
+
+fn read_config(options: &Options) -> anyhow::Result<Vec<Entry>> {
+    match &options.config {
+        // It is made with the first change. One that cannot be looked for may well be there: nothing is begun in its place.
+        Some(path) if options.auto_save && !path.try_exists().with_context(|| format!("-c {}", path.display()))? => {
+            tracing::info!(path = %path.display(), "there is no configuration yet: it is begun with the first change");
+            Ok(Vec::new())
+        }
+        Some(path) => config::read(path),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Carries out a configuration before anything is served.
+fn load_config(appliance: &mut Appliance, entries: Vec<Entry>, clock: SystemClock) -> anyhow::Result<()> {
+    let (sender, outcome) = mpsc::channel();
+    let end = move |appliance: &mut Appliance, outcome| {
+        appliance.config_file.is_saved(config::save_text(appliance));
+        // It is waited for below.
+        let _ = sender.send(outcome);
+    };
+    Transaction::load(appliance, entries, end);
+    loop {
+        if let Ok(outcome) = outcome.try_recv() {
+            return outcome.map_err(|failure| anyhow::anyhow!("{failure}"));
+        }
+        appliance.poll(clock.now());
+        std::thread::sleep(CONTROL_PERIOD);
+    }
 }
 
 /// Before the reactors, as DPDK wants its memory before they take theirs.
@@ -115,8 +159,12 @@ fn start_target(options: &Options, threads: &[ReactorThread], waker: Waker) -> a
         fabric::Control::Verbs(fabric::verbs::Control::default()),
         fabric::Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: options.roce_io.into() })),
     ];
-    let options =
-        ControllerOptions { credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX), memory };
+    let options = ControllerOptions {
+        credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX),
+        memory,
+        trace_events: options.trace_events,
+        slow_threshold: Some(options.slow_us).filter(|&us| us > 0).map(Duration::from_micros),
+    };
     let (controller, seeds) = Controller::new(options, fabrics, reactors, waker);
     for (thread, seed) in threads.iter().zip(seeds) {
         thread.handle().add_poller(Box::new(move || Box::new(seed.settle())));

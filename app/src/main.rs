@@ -1,7 +1,7 @@
 //! srpt-app: the SRP target as a process.
 //!
 //! `options.rs` is the command line, `assemble.rs` puts the crates together, `appliance.rs` is what runs on the control thread, `rpc/` are its methods,
-//! `config.rs` reads and writes configurations, `shutdown.rs` is the way out. The data plane runs on the reactors of the
+//! `config/` reads, compares and writes configurations, `metrics/` tells Prometheus, `shutdown.rs` is the way out. The data plane runs on the reactors of the
 //! mask; everything here is control plane.
 
 #![forbid(unsafe_code)]
@@ -10,6 +10,8 @@ mod appliance;
 mod assemble;
 mod config;
 mod log;
+mod metrics;
+mod notify;
 mod options;
 mod rpc;
 mod shutdown;

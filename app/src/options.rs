@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use fabric::roce::packet_io::Way;
 
+use crate::log::LogFormat;
+
 /// An SRP (SCSI RDMA Protocol) storage target in user space.
 #[derive(Parser, Debug)]
 #[command(name = "srpt-app", version)]
@@ -17,9 +19,24 @@ pub(crate) struct Options {
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// Save the configuration to the file that -c names after every change; one that is missing is begun
+    #[arg(long, requires = "config")]
+    pub(crate) auto_save: bool,
+
+    /// How many earlier versions of a configuration file are kept beside it (FILE.1 is the latest)
+    #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) config_versions: u32,
+
     /// Socket for JSON-RPC
     #[arg(short = 'r', long = "rpc-socket", default_value = "/var/tmp/srpt.sock", value_name = "PATH")]
     pub(crate) rpc_socket: PathBuf,
+
+    /// Group, by name or number, whose members may use the socket besides the user that the target runs as
+    #[arg(long, value_name = "GROUP", value_parser = parse_group)]
+    pub(crate) rpc_group: Option<u32>,
+    /// Where metrics and health are served over HTTP; off: nowhere [default: 127.0.0.1:5590, if that is free]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<crate::metrics::Listen>,
 
     /// Where units keep what initiators want kept over restarts (persistent reservations, saved mode pages)
     #[arg(long, default_value = "/var/lib/srpt", value_name = "DIRECTORY")]
@@ -56,9 +73,40 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 20_000, value_name = "MICROSECONDS")]
     pub(crate) stall_us: u64,
 
+    /// Recent events that each reactor keeps for srpt_trace_dump: a power of two, four events for a command; 0 keeps none
+    #[arg(long, default_value_t = transport_srp::limits::TRACE_EVENTS_DEFAULT, value_name = "NUMBER", value_parser = parse_trace_events)]
+    pub(crate) trace_events: usize,
+
+    /// Commands that take longer are kept for srpt_get_slow_commands, and logged; 0: none
+    #[arg(long, default_value_t = 0, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(..=86_400_000_000))]
+    pub(crate) slow_us: u64,
+
     /// What to log: error, warn, info, debug or trace
     #[arg(short = 'L', long = "log-level", default_value = "info", value_name = "LEVEL")]
     pub(crate) log_level: tracing::Level,
+
+    /// How lines of the log look [default: journal if that is where they go, else text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+fn parse_group(text: &str) -> Result<u32, String> {
+    if let Ok(number) = text.parse::<u32>() {
+        return Ok(number);
+    }
+    match nix::unistd::Group::from_name(text) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err("there is no such group".into()),
+        Err(error) => Err(format!("cannot look it up: {error}")),
+    }
+}
+
+fn parse_trace_events(text: &str) -> Result<usize, String> {
+    let most = transport_srp::limits::TRACE_EVENTS_MAX;
+    match text.parse::<usize>() {
+        Ok(number) if number == 0 || number.is_power_of_two() && number <= most => Ok(number),
+        _ => Err(format!("write 0, or a power of two up to {most}")),
+    }
 }
 
 /// How packets pass.

@@ -1,7 +1,7 @@
 //! Space that runs short beneath thin devices: once a second it is looked at, and initiators are told when the share in use passes
 //! the threshold that the administrator set (SBC-3: THIN PROVISIONING SOFT THRESHOLD REACHED).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bdev::{Registry, Space};
@@ -15,6 +15,8 @@ pub(crate) struct Thresholds {
     looked: Instant,
     /// Devices whose threshold was reached.
     reached: BTreeSet<String>,
+    /// Space beneath each device with a threshold.
+    spaces: BTreeMap<String, Space>,
 }
 
 /// A device with a threshold as it is now.
@@ -42,15 +44,24 @@ impl Thresholds {
         self.update(watched)
     }
 
+    /// The space beneath a device with a threshold as it was seen last, without looking: a file system may not answer.
+    pub(crate) fn space(&self, name: &str) -> Option<Space> {
+        self.spaces.get(name).copied()
+    }
+
     /// Takes name, threshold and space of each device. A file system that does not answer now is as full as it was.
     fn update<'a>(&mut self, watched: impl Iterator<Item = (&'a str, u8, Option<Space>)>) -> Vec<Seen> {
         let before = std::mem::take(&mut self.reached);
+        let spaces = std::mem::take(&mut self.spaces);
         let mut seen = Vec::new();
         for (name, percent, space) in watched {
             let was_reached = before.contains(name);
             let reached = space.map_or(was_reached, |space| is_reached(was_reached, percent, space));
             if reached {
                 self.reached.insert(name.into());
+            }
+            if let Some(space) = space.or_else(|| spaces.get(name).copied()) {
+                self.spaces.insert(name.into(), space);
             }
             let passed = reached && !was_reached;
             let told = |space: Space| Seen {
@@ -123,6 +134,7 @@ mod tests {
             assert_eq!(passed(&mut thresholds, &[("a", 80, space)]).len(), events);
         }
         assert_eq!(thresholds.update([("a", 80, None)].into_iter()), []);
+        assert_eq!(thresholds.space("a"), full, "as it was seen last");
     }
 
     /// A device that was deleted and made again is another device.
@@ -132,6 +144,7 @@ mod tests {
         let full = ("a", 80, Some(space(90, 100)));
         for (watched, events) in [(&[full][..], 1), (&[], 0), (&[full], 1)] {
             assert_eq!(passed(&mut thresholds, watched).len(), events);
+            assert_eq!(thresholds.space("a").is_some(), !watched.is_empty());
         }
     }
 

@@ -16,7 +16,7 @@ use crate::metadata::{Metadata, stored_block_size};
 use crate::null::pattern::Pattern;
 use crate::qos::Qos;
 use crate::split::Split;
-use crate::stats::{ChannelIoStat, IoStatSnapshot, ResetMode, StatsBook};
+use crate::stats::{ChannelIoStat, IoStatSnapshot, LifetimeStat, ResetMode, StatsBook};
 use crate::{passthrough, uring};
 
 /// The facts of a device. They do not change while it lives.
@@ -347,6 +347,11 @@ impl Bdev {
     /// What all channels ever opened have done, from any thread.
     pub fn io_stat(&self) -> IoStatSnapshot {
         self.stats.take(ResetMode::None)
+    }
+
+    /// As [`Bdev::io_stat`], whatever was reset, and with all latencies.
+    pub fn lifetime_stat(&self) -> LifetimeStat {
+        self.stats.lifetime()
     }
 
     /// As [`Bdev::io_stat`], and resets what `mode` says: what is counted meanwhile is in this reading or in the next.

@@ -63,4 +63,4 @@ pub use io::{BlockIo, Direction, Done, IoError, Op};
 pub use metadata::{Metadata, ProtectionType};
 pub use qos::QosLimits;
 pub use registry::{Registry, RegistryError};
-pub use stats::{ChannelIoStat, IoStatSnapshot, Place, ResetMode};
+pub use stats::{ChannelIoStat, IoStatSnapshot, LifetimeStat, OpStat, Place, ResetMode};

@@ -13,7 +13,7 @@ use rustix::thread::CpuSet;
 use self::counters::{ERROR_NAMES, ERRORS, Totals};
 pub(crate) use self::recorder::Recorder;
 use self::recorder::Shared;
-use crate::histogram::{Histogram, HistogramOptions, HistogramSnapshot};
+use crate::histogram::{Histogram, HistogramOptions, HistogramSnapshot, OpKind};
 
 /// Sums over all channels that a device ever had, or those of one channel, since they were reset. An operation counts once it
 /// is done; a failed one counts in `num_failed_ops` and [`IoStatSnapshot::errors`] only. Latencies run from `submit` to the `poll` that handed the result out, by the clock that the
@@ -67,6 +67,32 @@ impl IoStatSnapshot {
     /// The operations that ended with an error, by the name of the error; only those that happened.
     pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ERROR_NAMES.into_iter().zip(self.errors).filter(|&(_, count)| count > 0)
+    }
+}
+
+/// Sums over all channels that a device ever had, since it was made: resets do not touch them. What counts is as in [`IoStatSnapshot`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LifetimeStat {
+    /// Operations that succeeded, by their kind.
+    pub ops: [OpStat; 5],
+    errors: [u64; ERRORS],
+}
+
+/// Operations of one kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpStat {
+    /// Their kind; SCSI commands count as reads or writes by the way their data go.
+    pub op: OpKind,
+    /// Bytes that they were about; 0 for flushes.
+    pub bytes: u64,
+    /// Their latencies, so also how many they are.
+    pub latency: metrics::HistogramSnapshot,
+}
+
+impl LifetimeStat {
+    /// The operations that ended with an error, by the name of the error; all errors that there are.
+    pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ERROR_NAMES.into_iter().zip(self.errors)
     }
 }
 
@@ -132,6 +158,8 @@ struct Channels {
     open: Vec<Entry>,
     /// What the channels that were closed had done.
     closed: Totals,
+    /// The same, untouched by resets.
+    ever_closed: Totals,
     histogram: Option<BookHistogram>,
 }
 
@@ -175,8 +203,9 @@ impl StatsBook {
             return;
         };
         let entry = channels.open.swap_remove(at);
-        let totals = entry.read().since(&entry.baseline);
-        channels.closed.add(&totals);
+        let totals = entry.read();
+        channels.closed.add(&totals.since(&entry.baseline));
+        channels.ever_closed.add(&totals);
         if let (Some(kept), Some(histogram)) = (&mut channels.histogram, &entry.histogram) {
             kept.closed.add(histogram);
         }
@@ -199,6 +228,14 @@ impl StatsBook {
         let mut channels = self.lock();
         let take = |entry: &mut Entry| ChannelIoStat { place: entry.place.clone(), stat: entry.take(mode).into() };
         channels.open.iter_mut().map(take).collect()
+    }
+
+    /// The sums without any reset.
+    pub(crate) fn lifetime(&self) -> LifetimeStat {
+        let channels = self.lock();
+        let mut sum = channels.ever_closed;
+        channels.open.iter().for_each(|entry| sum.add(&entry.read()));
+        sum.into()
     }
 
     /// Has all channels, also those to come, count in histograms; or ends that.

@@ -24,10 +24,10 @@ fn missing_huge_pages_and_a_low_limit_are_told_once_each() {
     let log = Log::default();
     let writer = log.clone();
     tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
-    // One page more than there are free, however many that is.
+    // One page more than there are: those that are free may be more in a moment.
     let pools = status::pools(&System::real()).unwrap();
-    let free = pools.iter().find(|pool| pool.id.page_bytes == 2 * MIB).map_or(0, |pool| pool.free);
-    let request = AllocationRequest::new(((free + 1) * 2 * MIB) as usize);
+    let total = pools.iter().find(|pool| pool.id.page_bytes == 2 * MIB).map_or(0, |pool| pool.total);
+    let request = AllocationRequest::new(((total + 1) * 2 * MIB) as usize);
 
     forbid_locking();
     let mappings: Vec<_> = (0..3).map(|_| allocate(&request).expect("memory of a lesser kind")).collect();

@@ -299,17 +299,3 @@ fn the_time_of_a_sleep_is_not_the_next_pollers() {
     // One reading when it starts to run, one after each poll and one after each sleep.
     assert_eq!((stats.idle_ns, stats.longest_poll_ns), ((1 + 4 + 3) * 1_000, 1_000));
 }
-
-#[test]
-fn statistics_are_exported_with_the_reactor_and_its_pollers_as_labels() {
-    let clock = ManualClock::new();
-    let mut reactor = reactor(&clock);
-    reactor.add_poller(takes("poll group", &clock, 250_000 * US, Progress::Busy));
-    reactor.run_once();
-    let mut scrape = metrics::Scrape::new();
-    reactor.handle().stats().export(&mut scrape);
-    let text = scrape.encode_text().unwrap();
-    assert!(text.contains("srpt_reactor_busy_seconds_total{reactor=\"test\",core=\"3\"} 0.25\n"), "{text}");
-    let of_poller = "srpt_reactor_poller_stalls_total{reactor=\"test\",core=\"3\",poller=\"poll group\"} 1\n";
-    assert!(text.contains(of_poller), "{text}");
-}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use metrics::{CacheAligned, Counter, Scrape};
+use metrics::{CacheAligned, Counter};
 
 use crate::clock::{Clock, Instant, nanoseconds};
 use crate::handle::Shared;
@@ -167,27 +167,6 @@ pub struct ReactorStats {
     pub longest_poll_ns: u64,
     /// Its pollers, in the order in which they were added.
     pub pollers: Vec<PollerStats>,
-}
-
-impl ReactorStats {
-    /// Adds the reactor's and its pollers' numbers to what Prometheus scrapes.
-    pub fn export(&self, scrape: &mut Scrape) {
-        let core = self.core.map_or_else(|| "any".to_owned(), |core| core.to_string());
-        let of_reactor = [("reactor", self.name.as_str()), ("core", core.as_str())];
-        let labels = &of_reactor[..];
-        let (busy, idle) = ("srpt_reactor_busy_seconds_total", "srpt_reactor_idle_seconds_total");
-        scrape.seconds_counter(busy, "Time in polls that found work.", labels, self.busy_ns);
-        scrape.seconds_counter(idle, "Time in polls that found nothing, and asleep.", labels, self.idle_ns);
-        scrape.counter("srpt_reactor_rounds_total", "Rounds run.", labels, self.rounds);
-        scrape.counter("srpt_reactor_sleeps_total", "Times it went to sleep.", labels, self.sleeps);
-        for poller in &self.pollers {
-            let labels = &[of_reactor[0], of_reactor[1], ("poller", poller.name.as_str())];
-            let stalls = "srpt_reactor_poller_stalls_total";
-            scrape.seconds_counter("srpt_reactor_poller_busy_seconds_total", "Busy time.", labels, poller.busy_ns);
-            scrape.counter("srpt_reactor_poller_runs_total", "Polls.", labels, poller.runs);
-            scrape.counter(stalls, "Polls that held up the reactor.", labels, poller.stalls);
-        }
-    }
 }
 
 /// A poller's numbers since it was added.

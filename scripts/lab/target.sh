@@ -6,8 +6,8 @@
 . "$LAB/ceph.sh"
 
 # What a scenario calls, and guest/on-host.sh passes on when the target is not in the guest.
-TARGET_HELPERS=(write_config start_target end_target stop_target kill_target target_is_gone rpc target_rss_kib
-  target_open_files target_log_has start_example start_ceph rbd_sha256 compare_records clear_target)
+TARGET_HELPERS=(write_config start_target end_target stop_target kill_target target_is_gone rpc srptctl
+  target_rss_kib target_open_files target_log_has start_example start_ceph rbd_sha256 compare_records clear_target)
 
 case $FABRIC in
 verbs)
@@ -73,6 +73,9 @@ kill_target() { end_target KILL || [ $? = 137 ]; }
 
 # rpc METHOD [PARAMS-AS-JSON]
 rpc() { /usr/bin/python3 -S -E "$LAB/rpc.py" "$SOCKET" "$@"; }
+
+# srptctl ARGUMENT...: of scenarios that name it in their line `# programs:`.
+srptctl() { "$SHARED/srptctl" --socket "$SOCKET" "$@"; }
 
 target_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$TARGET_PID/status"; }
 target_open_files() { ls "/proc/$TARGET_PID/fd" | wc -l; }

@@ -120,9 +120,14 @@ impl Controller {
         Ok(())
     }
 
-    /// Ends the target's sessions and removes it with its LUNs.
+    /// Ends the target's sessions and removes it with its LUNs. Initiator groups that are about it have to go before: without it they could
+    /// not be made again, and a target of the same name that comes later is not to be open to everybody.
     pub fn delete_target(&mut self, name: &str) -> Result<(), AdminError> {
         let index = self.target_index(name)?;
+        if let Some(group) = self.initiator_groups.iter().find(|group| group.target.as_deref() == Some(name)) {
+            let text = format!("name: initiator group {} is about target {name}: delete that first", group.name);
+            return Err(AdminError::Busy(text));
+        }
         let sessions: Vec<SessionId> =
             self.sessions.iter().filter(|(_, session)| session.target == name).map(|(&id, _)| id).collect();
         for session in sessions {
@@ -293,6 +298,11 @@ impl Controller {
         }
     }
 
+    /// Whether a drain has begun.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
     /// Whether a drain is over: no channel is left.
     pub fn is_drained(&self) -> bool {
         self.drain.is_some() && self.connections.is_empty()
@@ -392,13 +402,15 @@ impl Controller {
             }
             None => Saved::default(),
         };
-        let unit = self.units.insert(unit, saved);
+        let unit = self.units.insert(unit, saved, self.groups.len());
         if let Some(exported) = self.units.get(unit) {
             let (logical_unit, fence) = (Arc::clone(&exported.logical_unit), Arc::clone(&exported.fence));
+            let statistics = Arc::clone(&exported.statistics);
             self.tell_all(|| ToGroup::AddUnit {
                 unit,
                 logical_unit: Arc::clone(&logical_unit),
                 fence: Arc::clone(&fence),
+                statistics: Arc::clone(&statistics),
             });
         }
         Ok(unit)

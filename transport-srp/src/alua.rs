@@ -233,6 +233,32 @@ impl Controller {
         Ok(())
     }
 
+    /// Ends the state that the unit on a bdev has of its own in a group, whoever set it: that of the group holds for it again (SPC-4: an
+    /// implicit transition).
+    pub fn clear_unit_state(&mut self, group: &str, bdev: &str) -> Result<(), AdminError> {
+        let index = self.port_group_index(group, "group")?;
+        let id = self.access.groups[index].id;
+        if !self.access.groups[index].modes.implicit {
+            let text = format!("group: {group} was created with `implicit` false: only initiators change its states");
+            return Err(AdminError::Invalid(text));
+        }
+        let missing = || AdminError::NotFound(format!("bdev_name: bdev {bdev} has no state of its own in {group}"));
+        let unit = self.units.find(bdev).ok_or_else(missing)?;
+        let exported = self.units.get_mut(unit).ok_or_else(missing)?;
+        let administrators = exported.access_states.remove(&id).is_some();
+        let initiators = exported.saved.access_states.remove(&id).is_some();
+        if !administrators && !initiators {
+            return Err(missing());
+        }
+        if initiators {
+            self.save_access_states(unit);
+        }
+        self.access.transitions.retain(|transition| (transition.group, transition.unit) != (id, Some(unit)));
+        self.restrict_paths(unit);
+        self.tell_of_state(Some(unit), None, UnitAttention::AccessStateChanged);
+        Ok(())
+    }
+
     /// All groups, in the order of their creation; the default group is none of them.
     pub fn port_groups(&self) -> Vec<PortGroupInfo> {
         let next = |group, unit| self.access.transition(group, unit).map(|transition| transition.to);
@@ -240,6 +266,7 @@ impl Controller {
             let mut units: Vec<UnitStateInfo> = self
                 .units
                 .iter()
+                .filter(|(_, exported)| exported.references > 0)
                 .filter_map(|(unit, exported)| {
                     let (state, status) = exported.own_state(group)?;
                     let by_initiator = status == AccessStatus::Explicit;

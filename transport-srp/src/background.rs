@@ -27,6 +27,7 @@ impl PollGroup {
         }
         let answer = command.early_answer(channel, receive);
         let answer = self.insert_command(channel, answer);
+        self.tracer.answers_for(key, answer);
         let good = Reply::Ended(scsi::Ending::Good { data_in: 0..0 });
         if let Some(action) = self.commands.get_mut(answer).map(|answer| answer.answer(good)) {
             self.carry_out(answer, action);

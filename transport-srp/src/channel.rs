@@ -29,8 +29,9 @@ use crate::messages::{ChannelFailure, ChannelStart, ToControl};
 use crate::poll_group::PollGroup;
 use crate::session::{ChannelId, LunMap};
 use crate::slab::Key;
-use crate::statistics::ChannelStatistics;
+use crate::statistics::{ChannelStatistics, Watch};
 use crate::tags::Tags;
+use crate::trace::event::Whose;
 use crate::wire::iu::{self, Iu, IuError};
 use crate::wire::rsp;
 
@@ -60,6 +61,7 @@ pub(crate) enum Farewell {
 /// One queue pair with its login.
 pub(crate) struct Channel {
     pub(crate) id: ChannelId,
+    pub(crate) whose: Whose,
     pub(crate) fabric: usize,
     pub(crate) qp: QpIndex,
     pub(crate) state: ChannelState,
@@ -108,6 +110,7 @@ impl PollGroup {
         let slots = limits::command_slots(start.credits) as usize;
         let channel = Channel {
             id: start.channel,
+            whose: Whose::new(start.nexus.session, start.channel),
             fabric: start.fabric,
             qp,
             state: ChannelState::Live,
@@ -127,14 +130,16 @@ impl PollGroup {
             credit_request_open: false,
             failure: None,
         };
+        self.tracer.channel_started(self.now, &channel);
         let key = self.channels.insert(channel);
         let needed: usize =
             self.channels.iter().map(|(_, channel)| limits::command_slots(channel.credits) as usize).sum();
         self.commands.reserve(needed + self.commands.len());
-        for waiters in [&mut self.table_waiters, &mut self.data_waiters, &mut self.device_waiters] {
-            waiters.reserve(needed);
-        }
+        self.tracer.reserve(self.commands.capacity());
+        let others = [&mut self.table_waiters, &mut self.device_waiters];
+        self.data_waiters.iter_mut().chain(others).for_each(|waiters| waiters.reserve(needed));
         self.ordered.reserve(needed);
+        self.answered.reserve(needed);
         let owners = &mut self.fabrics[start.fabric].owners;
         if owners.len() <= qp.0 as usize {
             owners.resize(qp.0 as usize + 1, None);
@@ -176,8 +181,16 @@ impl PollGroup {
             return self.fail_channel(key, ChannelFailure::CreditOverrun);
         }
         channel.credits_used += 1;
-        let view = Rc::clone(&channel.view);
+        let watch = match &request {
+            Request::Command(command) => Watch::start(self.now.0, command.cdb(buf.bytes())),
+            Request::Management(_) | Request::Answer(_) => Watch::default(),
+        };
+        let (view, whose) = (Rc::clone(&channel.view), channel.whose);
         let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
+        if let Some(entry) = self.commands.get_mut(command) {
+            entry.watch = watch;
+            self.tracer.received(self.now, whose, command, entry);
+        }
         match request {
             Request::Command(_) if !self.take_tag(key, command) => self.overlap(command),
             Request::Command(_) => self.admit(command),
@@ -258,6 +271,7 @@ impl PollGroup {
         }
         channel.state = ChannelState::Failed;
         channel.failure = Some(reason);
+        self.tracer.channel_failed(self.now, channel, reason);
         let id = channel.id;
         self.leave_commands(key);
         self.send(ToControl::ChannelFailed { channel: id, reason });
@@ -319,6 +333,7 @@ impl PollGroup {
             }
             ChannelState::Ending if idle && self.fabrics[channel.fabric].group.outstanding(channel.qp) == 0 => {
                 let (fabric, qp, id) = (channel.fabric, channel.qp, channel.id);
+                self.tracer.channel_stopped(self.now, channel.whose);
                 self.channels.remove(key);
                 self.fabrics[fabric].owners[qp.0 as usize] = None;
                 let queue_pair = self.fabrics[fabric].group.release(qp);

@@ -61,6 +61,7 @@ impl PollGroup {
     pub(crate) fn cleared(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         command.has_cleared = true;
+        self.tracer.goes_on(self.now, key, Stage::Clearing);
         if let Some(reply) = command.reply.take() {
             let action = command.answer(reply);
             self.carry_out(key, action);

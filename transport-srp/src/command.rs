@@ -37,7 +37,9 @@ use crate::management::Order;
 use crate::respond::{self, Reply};
 use crate::session::{LunEntry, LunMap, Nexus, UnitId};
 use crate::slab::Key;
+use crate::statistics::{CommandError, Watch};
 use crate::task_set::Place;
+use crate::trace::slow::Timing;
 use crate::transfer::{self, Cursor, Descriptors};
 use crate::wire::cmd::{self, DataBuffer, TaskAttribute};
 use crate::wire::{Tag, tmf};
@@ -151,6 +153,7 @@ pub(crate) struct Command {
     /// An action that waits for a resource.
     pub(crate) parked: Option<Action>,
     pub(crate) place: Place,
+    pub(crate) timing: Timing,
     pub(crate) reply: Option<Reply>,
     /// The commands are gone that its end took with it.
     pub(crate) has_cleared: bool,
@@ -173,6 +176,7 @@ pub(crate) struct Command {
     pub(crate) executing_on: Option<Peer>,
     /// What the device told this initiator and the others have to know.
     pub(crate) changed: Option<UnitAttention>,
+    pub(crate) watch: Watch,
     /// Sense data that a SCSI device made.
     sense: ArrayVec<u8, SENSE_BYTES_MAX>,
     view: Rc<View>,
@@ -203,6 +207,7 @@ impl Command {
             stage: Stage::Arrived,
             parked: None,
             place: Place::default(),
+            timing: Timing::default(),
             reply: None,
             has_cleared: false,
             abort: None,
@@ -215,6 +220,7 @@ impl Command {
             extent: Extent::default(),
             executing_on: None,
             changed: None,
+            watch: Watch::default(),
             sense: ArrayVec::new(),
             view,
             entry,
@@ -261,6 +267,8 @@ impl Command {
     pub(crate) fn early_answer(&self, channel: Key<Channel>, receive: Option<Buf>) -> Command {
         let mut answer = Command::new(channel, self.request, receive, Rc::clone(&self.view));
         answer.job = self.job.clone();
+        answer.timing = self.timing;
+        answer.watch = self.watch;
         answer
     }
 
@@ -331,6 +339,20 @@ impl Command {
         &self.view.nexus
     }
 
+    pub(crate) fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Sense data that a SCSI device made.
+    pub(crate) fn device_sense(&self) -> &[u8] {
+        &self.sense
+    }
+
+    /// Bytes that the CDB takes from the initiator.
+    pub(crate) fn data_out_len(&self) -> u32 {
+        self.job.as_ref().map_or(0, Job::data_out_len)
+    }
+
     /// The task attribute of a command.
     pub(crate) fn attribute(&self) -> Option<TaskAttribute> {
         match &self.request {
@@ -379,9 +401,8 @@ impl Command {
         let reply = self.reply.as_ref().unwrap_or(&task_aborted);
         match &self.request {
             Request::Command(command) => {
-                let data_out_len = self.job.as_ref().map_or(0, Job::data_out_len);
                 let descriptor_sense = self.unit().is_some_and(|entry| entry.logical_unit.descriptor_sense());
-                respond::command(reply, command, data_out_len, &self.sense, descriptor_sense, delta, out)
+                respond::command(reply, command, self.data_out_len(), &self.sense, descriptor_sense, delta, out)
             }
             Request::Management(management) => {
                 let Reply::Management(status) = reply else { unreachable!("task management is answered as such") };
@@ -409,6 +430,17 @@ impl Command {
             Some(Reply::Ended(Ending::Device { status, .. })) => *status != 0,
             Some(Reply::Ended(Ending::CheckCondition(_) | Ending::Status(_)) | Reply::TaskAborted) | None => true,
         }
+    }
+
+    /// How it failed, if it did.
+    pub(crate) fn error(&self) -> Option<CommandError> {
+        CommandError::of(self.reply.as_ref(), &self.sense)
+    }
+
+    /// Data that went between initiator and target, in bytes; meaningful if it succeeded.
+    #[inline]
+    pub(crate) fn bytes_moved(&self) -> u64 {
+        u64::from(self.watch.data_in) + u64::from(self.job.as_ref().map_or(0, Job::data_out_len))
     }
 
     fn arrived(&mut self) -> Action {
@@ -589,6 +621,7 @@ impl Command {
         }
         let Request::Command(command) = &self.request else { return self.refuse() };
         let moved = respond::data_in_moved(&reply, command);
+        self.watch.data_in = moved;
         let data = match (&reply, buf) {
             (Reply::Ended(Ending::Good { data_in } | Ending::Device { data_in, .. }), Some(buf)) if moved > 0 => {
                 Some(IoBuf::new(buf, data_in.start..data_in.start + moved as usize))

@@ -20,11 +20,12 @@ use scsi::{Address, UnitAttention, UnitNexus};
 
 use crate::controller::Controller;
 use crate::limits;
-use crate::login::{self, Grant, Policy, Refusal};
+use crate::login::{self, Cause, Grant, Policy, Refusal};
 use crate::messages::{ChannelFailure, ChannelStart, ToGroup};
 use crate::session::{ChannelId, LunEntry, LunMap, Nexus, SessionId, UnitId};
-use crate::statistics::ChannelStatistics;
-use crate::wire::login::{LoginRequest, MultiChannelAction, RejectReason};
+use crate::statistics::{ChannelStatistics, SessionTotals};
+use crate::trace::event::Whose;
+use crate::wire::login::{LoginRequest, MultiChannelAction};
 use crate::wire::port_id::PortId;
 
 /// One channel as the control plane knows it.
@@ -59,7 +60,7 @@ pub(crate) enum ConnectionState {
 pub(crate) enum LunsChange {
     /// Not at all.
     None,
-    /// In what is behind the same LUNs.
+    /// In what is behind the same LUNs, or whose LUNs they count as.
     Units,
     /// In the LUNs that there are (SPC-4: the logical unit inventory).
     Inventory,
@@ -67,7 +68,9 @@ pub(crate) enum LunsChange {
 
 impl LunsChange {
     fn between(old: &LunMap, new: &LunMap) -> LunsChange {
-        let same = |(a, b): (&LunEntry, &LunEntry)| (a.unit, a.read_only) == (b.unit, b.read_only);
+        let same = |(a, b): (&LunEntry, &LunEntry)| {
+            (a.unit, a.read_only) == (b.unit, b.read_only) && Arc::ptr_eq(&a.statistics, &b.statistics)
+        };
         match old.luns() == new.luns() {
             false => LunsChange::Inventory,
             true if old.entries().iter().zip(new.entries()).all(same) => LunsChange::None,
@@ -88,6 +91,8 @@ pub(crate) struct Session {
     /// What the nexus is to be told per unit; kept while LUNs come and go.
     units: HashMap<UnitId, Arc<UnitNexus>>,
     pub(crate) luns: Arc<LunMap>,
+    /// What its channels did that are gone.
+    pub(crate) ended: SessionTotals,
 }
 
 impl Session {
@@ -122,16 +127,13 @@ impl Controller {
         let login = match parsed {
             Ok(login) => login,
             Err(error) => {
-                let refusal = Refusal {
-                    reason: RejectReason::UnableToEstablish,
-                    why: format!("its login request is malformed: {error}"),
-                };
+                let refusal =
+                    Refusal { cause: Cause::Malformed, why: format!("its login request is malformed: {error}") };
                 return self.refuse(fabric, connection, &request, None, &refusal);
             }
         };
         if self.drain.is_some() {
-            let refusal =
-                Refusal { reason: RejectReason::InsufficientResources, why: "the target is shutting down".into() };
+            let refusal = Refusal { cause: Cause::ShuttingDown, why: "the target is shutting down".into() };
             return self.refuse(fabric, connection, &request, Some(&login), &refusal);
         }
         let session = self.find_session(&login);
@@ -203,9 +205,12 @@ impl Controller {
         };
         entry.state = ConnectionState::Accepted;
         let (fabric, connection, peer, login) = (entry.fabric, entry.connection, entry.peer, entry.login);
+        let session = entry.session;
         match self.fabrics[fabric].accept(connection, &parameters) {
             Ok(()) => {
                 self.counts.accepted += 1;
+                let whose = session.map(|session| Whose::new(session, channel)).unwrap_or_default();
+                self.traces.control.login(self.now, whose, login.initiator_port_id);
                 if self.comings.allows(self.now) {
                     let (initiator, target) = (login.initiator_port_id, login.target_port_id);
                     let (channel, reads) = (channel.0, parameters.reads_max);
@@ -227,13 +232,14 @@ impl Controller {
         let (fabric, connection, stopping) = (entry.fabric, entry.connection, entry.state == ConnectionState::Stopping);
         if !stopping {
             let why = "the reactor has no buffers for another channel: raise the number of receive buffers, lower the credits, or log in with a smaller ch_count";
-            self.reject_channel(channel, &Refusal { reason: RejectReason::InsufficientResources, why: why.into() });
+            self.reject_channel(channel, &Refusal { cause: Cause::NoBuffers, why: why.into() });
         }
         self.fabrics[fabric].destroy(connection, Some(queue_pair));
         self.forget(channel);
     }
 
     pub(crate) fn on_channel_failed(&mut self, channel: ChannelId, reason: ChannelFailure) {
+        self.counts.count_failure(reason);
         let expected = matches!(reason, ChannelFailure::LoggedOut | ChannelFailure::Work(fabric::WorkError::Flushed));
         if let Some(entry) = self.connections.get(&channel)
             && entry.state != ConnectionState::Stopping
@@ -295,7 +301,7 @@ impl Controller {
             let waiting = self.connections.get(&channel).is_some_and(|entry| entry.state == ConnectionState::Waiting);
             if waiting {
                 let why = "the channels that it replaces did not end in time".to_string();
-                self.reject_channel(channel, &Refusal { reason: RejectReason::InsufficientResources, why });
+                self.reject_channel(channel, &Refusal { cause: Cause::TimedOut, why });
             }
             self.stop_channel(channel, "the login was not completed in time");
         }
@@ -332,7 +338,7 @@ impl Controller {
         let queue_pair = match self.fabrics[fabric].create_queue_pair(connection, GroupId(group as u32), sizes) {
             Ok(queue_pair) => queue_pair,
             Err(error) => {
-                let refusal = Refusal { reason: RejectReason::InsufficientResources, why: error.to_string() };
+                let refusal = Refusal { cause: Cause::NoQueuePair, why: error.to_string() };
                 self.reject_channel(channel, &refusal);
                 self.fabrics[fabric].destroy(connection, None);
                 return self.forget(channel);
@@ -370,6 +376,7 @@ impl Controller {
                     channels: Vec::new(),
                     units: HashMap::new(),
                     luns: Arc::default(),
+                    ended: SessionTotals::default(),
                 };
                 self.sessions.insert(id, session);
                 self.refresh_luns(id);
@@ -387,11 +394,15 @@ impl Controller {
     /// Makes a session's LUN map anew from its target and group, and tells the nexus what is behind a LUN now; returns what is left to
     /// be done.
     pub(crate) fn refresh_luns(&mut self, id: SessionId) -> LunsChange {
-        let visible = self.visible_luns(id);
+        let visible = self.visible_luns(id).into_iter().map(|mapped| {
+            let statistics = self.lun_key(id, mapped.lun).map(|key| self.lun_statistics(key));
+            (mapped, statistics)
+        });
+        let visible: Vec<_> = visible.collect();
         let Some(session) = self.sessions.get_mut(&id) else { return LunsChange::None };
         let (old, mut new_units, mut entries) = (Arc::clone(&session.luns), Vec::new(), Vec::new());
-        for mapped in visible {
-            let Some(unit) = self.units.get(mapped.unit) else { continue };
+        for (mapped, statistics) in visible {
+            let (Some(unit), Some(statistics)) = (self.units.get(mapped.unit), statistics) else { continue };
             let lun = scsi::Lun(mapped.lun);
             let before = old.find(Address::Unit(lun)).map(|index| &old.entries()[index]);
             let known = session.units.contains_key(&mapped.unit) && !new_units.contains(&mapped.unit);
@@ -416,6 +427,7 @@ impl Controller {
                 nexus: Arc::clone(nexus),
                 fence: Arc::clone(&unit.fence),
                 read_only: mapped.read_only,
+                statistics,
             });
         }
         let seen: HashSet<UnitId> = entries.iter().map(|entry| entry.unit).collect();
@@ -451,24 +463,27 @@ impl Controller {
         login: Option<&LoginRequest>,
         refusal: &Refusal,
     ) {
-        self.counts.refused += 1;
+        let initiator = login.map(|login| login.initiator_port_id).unwrap_or_default();
+        self.traces.control.login_refused(self.now, initiator, refusal.cause.reason() as u32);
+        self.counts.count_refusal(refusal.cause);
         if self.refusals.allows(self.now) {
             let initiator = login.map(|login| login.initiator_port_id.to_string()).unwrap_or_default();
-            tracing::warn!(initiator, peer = %request.peer, reason = %format_args!("{:#x}", refusal.reason as u32), "login refused: {}", refusal.why);
+            tracing::warn!(initiator, peer = %request.peer, reason = %format_args!("{:#x}", refusal.cause.reason() as u32), "login refused: {}", refusal.why);
         }
-        self.fabrics[fabric].reject(connection, &login::reject(login, refusal.reason).emit());
+        self.fabrics[fabric].reject(connection, &login::reject(login, refusal.cause.reason()).emit());
         self.fabrics[fabric].destroy(connection, None);
     }
 
     /// Refuses a connection that has a channel entry already. The caller takes it down.
     fn reject_channel(&mut self, channel: ChannelId, refusal: &Refusal) {
         let Some(entry) = self.connections.get(&channel) else { return };
-        self.counts.refused += 1;
+        self.traces.control.login_refused(self.now, entry.login.initiator_port_id, refusal.cause.reason() as u32);
+        self.counts.count_refusal(refusal.cause);
         if self.refusals.allows(self.now) {
-            let (initiator, reason) = (entry.login.initiator_port_id, refusal.reason as u32);
+            let (initiator, reason) = (entry.login.initiator_port_id, refusal.cause.reason() as u32);
             tracing::warn!(%initiator, peer = %entry.peer, reason = %format_args!("{reason:#x}"), "login refused: {}", refusal.why);
         }
-        let reject = login::reject(Some(&entry.login), refusal.reason).emit();
+        let reject = login::reject(Some(&entry.login), refusal.cause.reason()).emit();
         self.fabrics[entry.fabric].reject(entry.connection, &reject);
     }
 
@@ -480,8 +495,10 @@ impl Controller {
         self.groups[entry.group].channels = self.groups[entry.group].channels.saturating_sub(1);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.channels.retain(|&other| other != channel);
+            session.ended.add(&entry.statistics);
             session.nexus.set_channels(session.channels.len());
             if session.channels.is_empty() {
+                self.traces.control.session_ended(self.now, Whose::new(id, channel), session.initiator);
                 if self.comings.allows(self.now) {
                     let (initiator, target) = (session.initiator, &session.target);
                     tracing::info!(session = id.0, %initiator, target, "session ended");

@@ -17,11 +17,14 @@ use crate::exchange::Exchange;
 use crate::exclusion::Board;
 use crate::initiator_group::InitiatorGroup;
 use crate::limits;
+use crate::login::Cause;
 use crate::memory::MemoryOptions;
-use crate::messages::{AbortScope, ToControl, ToGroup};
+use crate::messages::{AbortScope, ChannelFailure, ToControl, ToGroup};
 use crate::poll_group::PollGroupSeed;
 use crate::session::{ChannelId, SessionId, UnitId};
+use crate::statistics::{GroupStatistics, LunTable};
 use crate::target::{Target, Units};
+use crate::trace::Traces;
 use crate::wire::Tag;
 use crate::wire::tmf::{TmfFunction, TmfStatus};
 
@@ -32,11 +35,20 @@ pub struct ControllerOptions {
     pub credits: u32,
     /// Buffers of each poll group.
     pub memory: MemoryOptions,
+    /// Events that each poll group keeps for [`Controller::trace_events`], rounded up to a power of two; 0: none.
+    pub trace_events: usize,
+    /// Commands that take longer are kept for [`Controller::slow_commands`]; `None`: none.
+    pub slow_threshold: Option<Duration>,
 }
 
 impl Default for ControllerOptions {
     fn default() -> Self {
-        ControllerOptions { credits: limits::CREDITS_DEFAULT, memory: MemoryOptions::default() }
+        ControllerOptions {
+            credits: limits::CREDITS_DEFAULT,
+            memory: MemoryOptions::default(),
+            trace_events: limits::TRACE_EVENTS_DEFAULT,
+            slow_threshold: None,
+        }
     }
 }
 
@@ -59,6 +71,10 @@ pub struct Controller {
     /// Bounds what initiators that come and go can have written.
     pub(crate) comings: LogLimit,
     pub(crate) counts: LoginCounts,
+    /// What happened at each LUN.
+    pub(crate) lun_statistics: LunTable,
+    /// Buffers of each poll group.
+    pub(crate) memory: MemoryOptions,
     next_channel: u64,
     next_session: u64,
     next_order: u64,
@@ -68,6 +84,7 @@ pub struct Controller {
     pub(crate) access: crate::alua::Access,
     /// Where units keep what is to survive a restart.
     pub(crate) store: Option<Box<dyn Store>>,
+    pub(crate) traces: Traces,
     inbox: Receiver<ToControl>,
     /// To itself, for threads of its own.
     outbox: Sender<ToControl>,
@@ -79,6 +96,8 @@ pub(crate) struct GroupLink {
     /// Messages that its mailbox had no room for.
     unsent: VecDeque<ToGroup>,
     pub(crate) channels: usize,
+    pub(crate) region: Arc<Region>,
+    pub(crate) statistics: Arc<GroupStatistics>,
 }
 
 /// Where logins come in.
@@ -89,13 +108,36 @@ pub(crate) struct Listener {
     pub(crate) address: std::net::SocketAddr,
 }
 
-/// Logins since the start, by outcome.
+/// Logins since the start, by outcome, and how channels failed.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct LoginCounts {
     /// Accepted, one per channel.
     pub accepted: u64,
     /// Refused, for whatever reason.
     pub refused: u64,
+    refusals: [u64; Cause::NAMES.len()],
+    failures: [u64; ChannelFailure::NAMES.len()],
+}
+
+impl LoginCounts {
+    /// Logins refused, by the name of the cause.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Cause::NAMES.into_iter().zip(self.refusals)
+    }
+
+    /// Channels that failed, by the name of the reason.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ChannelFailure::NAMES.into_iter().zip(self.failures)
+    }
+
+    pub(crate) fn count_refusal(&mut self, cause: Cause) {
+        self.refused += 1;
+        self.refusals[cause as usize] += 1;
+    }
+
+    pub(crate) fn count_failure(&mut self, failure: ChannelFailure) {
+        self.failures[failure.index()] += 1;
+    }
 }
 
 /// Aborts that several poll groups work on.
@@ -129,18 +171,29 @@ impl Controller {
         let (outbox, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
         let (mut groups, mut seeds) = (Vec::new(), Vec::new());
         let board = Board::new(reactors.iter().map(|(waker, _)| waker.clone()).collect());
-        for (number, (waker, region)) in (0..).zip(reactors) {
+        let (traces, tracers) = Traces::new(reactors.len(), options.trace_events, options.slow_threshold);
+        for ((number, (waker, region)), tracer) in (0..).zip(reactors).zip(tracers) {
             let (sender, inbox) = reactor::mailbox(limits::MAILBOX_MESSAGES, waker);
             for fabric in &mut fabrics {
                 fabric.add_region(Arc::clone(&region));
             }
             let fabric_groups = fabrics.iter_mut().map(|fabric| fabric.create_poll_group(GroupId(number))).collect();
-            groups.push(GroupLink { sender, unsent: VecDeque::new(), channels: 0 });
+            let statistics = Arc::<GroupStatistics>::default();
+            groups.push(GroupLink {
+                sender,
+                unsent: VecDeque::new(),
+                channels: 0,
+                region: Arc::clone(&region),
+                statistics: Arc::clone(&statistics),
+            });
             seeds.push(PollGroupSeed {
+                number: number as usize,
+                statistics,
                 fabrics: fabric_groups,
                 region,
                 memory: options.memory,
                 board: Arc::clone(&board),
+                tracer,
                 inbox,
                 outbox: outbox.clone(),
             });
@@ -161,6 +214,8 @@ impl Controller {
             refusals: LogLimit::new(20, Duration::from_secs(1)),
             comings: LogLimit::new(200, Duration::from_secs(1)),
             counts: LoginCounts::default(),
+            lun_statistics: LunTable::new(),
+            memory: options.memory,
             next_channel: 1,
             next_session: 1,
             next_order: 1,
@@ -168,6 +223,7 @@ impl Controller {
             exchanges: Vec::new(),
             access: Default::default(),
             store: None,
+            traces,
             inbox,
             outbox,
         };
@@ -198,6 +254,7 @@ impl Controller {
         self.check_time_limits();
         self.check_resets();
         self.check_transitions();
+        self.collect_slow_commands();
         for group in &mut self.groups {
             group.send_unsent();
         }
@@ -430,7 +487,7 @@ pub(crate) struct LogLimit {
 }
 
 impl LogLimit {
-    fn new(most: u32, period: Duration) -> LogLimit {
+    pub(crate) fn new(most: u32, period: Duration) -> LogLimit {
         LogLimit { most, period, since: Instant::default(), count: 0 }
     }
 

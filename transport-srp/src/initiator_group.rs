@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::administration::AdminError;
 use crate::session::UnitId;
+use crate::target::Target;
 use crate::wire::port_id::PortId;
 
 /// Initiators that are treated alike. The first group of a target (in the order of creation) that matches an initiator decides what it sees; a target
@@ -28,6 +29,17 @@ pub(crate) enum GroupLuns {
     Some(Vec<u16>),
     /// A map of the group's own.
     Own(BTreeMap<u16, GroupLun>),
+}
+
+impl GroupLuns {
+    /// All, those in a list, or with an empty one a map of the group's own.
+    pub(crate) fn new(luns: Option<Vec<u16>>) -> GroupLuns {
+        match luns {
+            None => GroupLuns::All,
+            Some(luns) if luns.is_empty() => GroupLuns::Own(BTreeMap::new()),
+            Some(luns) => GroupLuns::Some(luns),
+        }
+    }
 }
 
 /// An entry of a group's own map.
@@ -55,12 +67,14 @@ impl InitiatorGroup {
         initiators: Vec<Pattern>,
         luns: Option<Vec<u16>>,
     ) -> InitiatorGroup {
-        let luns = match luns {
-            None => GroupLuns::All,
-            Some(luns) if luns.is_empty() => GroupLuns::Own(BTreeMap::new()),
-            Some(luns) => GroupLuns::Some(luns),
-        };
-        InitiatorGroup { name, target, initiators, luns }
+        // One that stands there twice is there once: whoever takes it out takes it out.
+        let mut once = Vec::new();
+        for pattern in initiators {
+            if !once.contains(&pattern) {
+                once.push(pattern);
+            }
+        }
+        InitiatorGroup { name, target, initiators: once, luns: GroupLuns::new(luns) }
     }
 
     /// Its own map; begun if need be.
@@ -111,6 +125,14 @@ impl GroupLun {
         match self.source {
             GroupLunSource::Unit(unit) => Some(unit),
             GroupLunSource::TargetLun(_) => None,
+        }
+    }
+
+    /// The unit that members of a group see on a target.
+    pub(crate) fn unit_at(&self, target: &Target) -> Option<UnitId> {
+        match self.source {
+            GroupLunSource::Unit(unit) => Some(unit),
+            GroupLunSource::TargetLun(lun) => target.luns.get(&lun).map(|lun| lun.unit),
         }
     }
 }

@@ -52,7 +52,8 @@
 //!
 //! Reading order: `limits.rs`, `wire/`, `login.rs`, `command.rs`, `transfer.rs`, `respond.rs` (all of them sans-IO: no fabric, no clock, no
 //! device), then `channel.rs`, `perform.rs`, `background.rs`, `poll_group.rs`, `task_set.rs`, `exclusion.rs`, `management.rs`, `clearing.rs`,
-//! then `controller.rs`, `control.rs`, `reservations.rs`, `exchange.rs`, `masking.rs`, `alua.rs`, `drive.rs`.
+//! then `controller.rs`, `control.rs`, `reservations.rs`, `exchange.rs`, `masking.rs`, `alua.rs`, `drive.rs`. What all of it leaves behind to be looked
+//! at: `statistics.rs`, `inspection.rs`, `trace.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -89,6 +90,7 @@ mod statistics;
 mod tags;
 mod target;
 mod task_set;
+mod trace;
 mod transfer;
 
 #[cfg(any(test, feature = "test-utils"))]
@@ -104,6 +106,12 @@ pub use masking::LunSource;
 pub use memory::MemoryOptions;
 pub use poll_group::{PollGroup, PollGroupSeed};
 pub use reservations::ReservationInfo;
+pub use statistics::{
+    ErrorCount, GroupReport, LunReport, Operation, OperationTotals, PoolReport, SessionReport, SessionTotals,
+    Statistics, UnitReport,
+};
+pub use trace::event::{ChannelDeath, EventKind, TraceEvent};
+pub use trace::slow::{SlowCommand, WAITS, Wait};
 
 #[cfg(test)]
 mod tests;

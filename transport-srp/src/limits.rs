@@ -50,6 +50,12 @@ pub const DEVICE_DEPTH: usize = 1024;
 /// Completions taken from a fabric, and from each device, per round, so that no source starves the others.
 pub const COMPLETIONS_PER_ROUND: usize = 256;
 
+/// Events of the trace that each poll group keeps unless configured otherwise: four for a command, so the last thousand of them, in 192 KiB.
+pub const TRACE_EVENTS_DEFAULT: usize = 4096;
+
+/// Most events that it may keep: 48 MiB.
+pub const TRACE_EVENTS_MAX: usize = 1 << 20;
+
 /// Messages from the control plane taken per round.
 pub const MESSAGES_PER_ROUND: usize = 32;
 
@@ -62,6 +68,9 @@ pub const CHANNELS_PER_SESSION_MAX: usize = 256;
 /// How often an idle channel is probed with an RDMA WRITE of no bytes (IBTA C9-88), so that an initiator that vanished without a word is
 /// found out.
 pub const KEEPALIVE_PERIOD: Duration = Duration::from_secs(10);
+
+/// How often a poll group brings the gauges of its statistics up to date.
+pub const STATISTICS_PERIOD: Duration = Duration::from_millis(100);
 
 /// How long a login may wait for the initiator to complete the handshake, or for the channels it replaces to end.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);

@@ -23,11 +23,70 @@ pub(crate) struct Grant {
     pub(crate) immediate_offset: Option<u16>,
 }
 
-/// A refused login: the reason on the wire, and for the log what happened and what to change.
+/// A refused login: the cause, and for the log what happened and what to change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    pub(crate) reason: RejectReason,
+    pub(crate) cause: Cause,
     pub(crate) why: String,
+}
+
+/// Why a login is refused: more than there are reasons on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// The request cannot be parsed.
+    Malformed,
+    /// The target is about to end.
+    ShuttingDown,
+    /// No target has the port id.
+    NoSuchTarget,
+    /// No initiator group of the target contains the initiator.
+    NotAllowed,
+    /// The session has as many channels as one may have.
+    ChannelLimit,
+    /// It wants to send requests that are too long or too short.
+    IuLength,
+    /// It asks for buffer formats that do not exist.
+    BufferFormat,
+    /// It asks for a reserved multi-channel action.
+    MultiChannelAction,
+    /// The reactor has no buffers for another channel.
+    NoBuffers,
+    /// The fabric cannot make another queue pair.
+    NoQueuePair,
+    /// The channels that it replaces did not end in time.
+    TimedOut,
+}
+
+impl Cause {
+    /// All names, for metrics, each at the place of its number.
+    pub(crate) const NAMES: [&str; 11] = [
+        "malformed",
+        "shutting_down",
+        "no_such_target",
+        "not_allowed",
+        "channel_limit",
+        "iu_length",
+        "buffer_format",
+        "multi_channel_action",
+        "no_buffers",
+        "no_queue_pair",
+        "timed_out",
+    ];
+
+    /// What the initiator is told.
+    pub(crate) fn reason(self) -> RejectReason {
+        match self {
+            Cause::Malformed => RejectReason::UnableToEstablish,
+            Cause::NoSuchTarget => RejectReason::NoSuchTarget,
+            Cause::NotAllowed | Cause::ChannelLimit => RejectReason::ChannelLimit,
+            Cause::IuLength => RejectReason::IuTooLarge,
+            Cause::BufferFormat => RejectReason::UnsupportedFormat,
+            Cause::MultiChannelAction => RejectReason::MultiChannelUnsupported,
+            Cause::ShuttingDown | Cause::NoBuffers | Cause::NoQueuePair | Cause::TimedOut => {
+                RejectReason::InsufficientResources
+            }
+        }
+    }
 }
 
 /// What logins are decided by.
@@ -53,14 +112,14 @@ pub(crate) fn decide(request: &LoginRequest, peer: IpAddr, policy: &Policy) -> R
             "no initiator group of target {name} contains {} at {peer}: let it in with srp_create_initiator_group",
             request.initiator_port_id
         );
-        Refusal { reason: RejectReason::ChannelLimit, why }
+        Refusal { cause: Cause::NotAllowed, why }
     })?;
     if policy.channels >= limits::CHANNELS_PER_SESSION_MAX {
         let why = format!(
             "it has {} channels already, the most of one session: log in with a smaller ch_count",
             policy.channels
         );
-        return Err(Refusal { reason: RejectReason::ChannelLimit, why });
+        return Err(Refusal { cause: Cause::ChannelLimit, why });
     }
     Ok(Grant { target, group, immediate_offset: immediate_offset(request) })
 }
@@ -119,7 +178,7 @@ fn find_target(request: &LoginRequest, targets: &[Target]) -> Result<usize, Refu
             "no target has port id {}; check id_ext and ioc_guid of the login ({known})",
             request.target_port_id
         );
-        Refusal { reason: RejectReason::NoSuchTarget, why }
+        Refusal { cause: Cause::NoSuchTarget, why }
     })
 }
 
@@ -132,18 +191,18 @@ fn check_formats(request: &LoginRequest) -> Result<(), Refusal> {
             limits::MAX_IT_IU_BYTES,
             limits::MAX_IT_IU_BYTES
         );
-        return Err(Refusal { reason: RejectReason::IuTooLarge, why });
+        return Err(Refusal { cause: Cause::IuLength, why });
     }
     if request.buffer_formats & BUFFER_FORMATS == 0 {
         let why = format!(
             "it asks for buffer formats {:#06x}, and direct (0x0002) and indirect (0x0004) exist",
             request.buffer_formats
         );
-        return Err(Refusal { reason: RejectReason::UnsupportedFormat, why });
+        return Err(Refusal { cause: Cause::BufferFormat, why });
     }
     if let MultiChannelAction::Reserved(code) = request.multi_channel {
         let why = format!("multi-channel action {code} is reserved");
-        return Err(Refusal { reason: RejectReason::MultiChannelUnsupported, why });
+        return Err(Refusal { cause: Cause::MultiChannelAction, why });
     }
     Ok(())
 }
@@ -188,7 +247,7 @@ mod tests {
 
     fn ask(request: &LoginRequest, groups: &[InitiatorGroup], channels: usize) -> Result<Grant, RejectReason> {
         let policy = Policy { targets: &[target()], groups, channels };
-        decide(request, "10.0.0.9".parse().expect("an address"), &policy).map_err(|refusal| refusal.reason)
+        decide(request, "10.0.0.9".parse().expect("an address"), &policy).map_err(|refusal| refusal.cause.reason())
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::poll_group::PollGroup;
 use crate::respond::Reply;
 use crate::session::{SessionId, UnitId};
 use crate::slab::Key;
+use crate::statistics::{count_abort, count_task_aborted, management_index};
 use crate::wire::Tag;
 use crate::wire::tmf::{TaskManagement, TmfFunction, TmfStatus};
 
@@ -37,6 +38,7 @@ enum Notify {
 impl PollGroup {
     /// A task management request arrived; `request` is its slot.
     pub(crate) fn manage(&mut self, channel: Key<Channel>, request: Key<Command>, management: &TaskManagement) {
+        self.statistics.management[management_index(management.function)].increment();
         let Ok(function) = management.function else { return self.answer_management(request, TmfStatus::NotSupported) };
         if function == TmfFunction::ClearAca {
             return self.answer_management(request, TmfStatus::NotSupported);
@@ -127,9 +129,8 @@ impl PollGroup {
     fn abort(&mut self, key: Key<Command>, order: Key<Order>, abort: Abort, same_channel: bool) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let Some(channel) = command.channel else { return };
-        if let Some(channel) = self.channels.get(channel) {
-            channel.statistics.aborts.increment();
-        }
+        self.tracer.aborted(self.now, command, abort == Abort::WithStatus);
+        count_abort(command, self.channels.get(channel), self.number);
         if command.stage == Stage::Responding {
             if !same_channel {
                 self.charge(key, order);
@@ -163,7 +164,7 @@ impl PollGroup {
     /// The device keeps the command, or it goes on in the background; its initiator gets the credit, and the status if one is due.
     fn abort_executing(&mut self, key: Key<Command>, channel: Key<Channel>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        let tag = command.tag();
+        let (tag, timing) = (command.tag(), command.timing);
         let receive = self.orphan(key).or_else(|| self.memory.receives.get());
         let Some(entry) = self.channels.get(channel) else { return };
         let within = entry.orphans <= limits::orphans(entry.credits);
@@ -171,7 +172,11 @@ impl PollGroup {
             (Some(receive), Abort::Silent) if within => self.earn_credit(channel, receive),
             (Some(receive), Abort::WithStatus) if within => {
                 let view = PollGroup::view(entry);
-                let answer = Command::new(channel, Request::Answer(tag), Some(receive), view);
+                if let Some(command) = self.commands.get(key) {
+                    count_task_aborted(command, self.number);
+                }
+                let mut answer = Command::new(channel, Request::Answer(tag), Some(receive), view);
+                answer.timing = timing;
                 let answer = self.insert_command(channel, answer);
                 if let Some(action) = self.commands.get_mut(answer).map(|command| command.answer(Reply::TaskAborted)) {
                     self.carry_out(answer, action);

@@ -14,6 +14,7 @@ use crate::controller::Controller;
 use crate::initiator_group::{GroupLun, GroupLunSource, GroupLuns, InitiatorGroup, Pattern};
 use crate::login;
 use crate::session::{SessionId, UnitId};
+use crate::statistics::LunKey;
 use crate::target::TargetLun;
 
 /// What a LUN of a group's own map shows.
@@ -104,6 +105,33 @@ impl Controller {
         Ok(())
     }
 
+    /// What the members of a group see from now on: all LUNs of the target, or those in `luns`; an empty list begins a map of the group's
+    /// own. The map that it had is given up.
+    pub fn group_set_luns(&mut self, group: &str, luns: Option<Vec<u16>>) -> Result<(), AdminError> {
+        let index = self.group_index(group)?;
+        let units: Vec<UnitId> = self.initiator_groups[index].units().collect();
+        self.initiator_groups[index].luns = GroupLuns::new(luns);
+        self.group_luns_changed(group);
+        units.into_iter().for_each(|unit| self.release_unit(unit));
+        Ok(())
+    }
+
+    /// Puts a group before another, or behind all. Each session becomes a member of the first group that contains it now.
+    pub fn move_initiator_group(&mut self, group: &str, before: Option<&str>) -> Result<(), AdminError> {
+        let from = self.group_index(group)?;
+        let missing = |name: &str| AdminError::NotFound(format!("before: there is no initiator group {name}"));
+        let position = |name: &str| self.initiator_groups.iter().position(|other| other.name == name);
+        let to = match before {
+            None => self.initiator_groups.len(),
+            Some(name) => position(name).ok_or_else(|| missing(name))?,
+        };
+        let moved = self.initiator_groups.remove(from);
+        self.initiator_groups.insert(if to > from { to - 1 } else { to }, moved);
+        self.drop_waiting_logins();
+        self.admit();
+        Ok(())
+    }
+
     /// Adds a pattern to a group.
     pub fn group_add_initiator(&mut self, group: &str, pattern: Pattern) -> Result<(), AdminError> {
         let index = self.group_index(group)?;
@@ -171,6 +199,16 @@ impl Controller {
                 map.iter().filter_map(entry).collect()
             }
         }
+    }
+
+    /// What a session's LUN counts as: as one of its target's, or of its group's own map.
+    pub(crate) fn lun_key(&self, id: SessionId, lun: u16) -> Option<LunKey> {
+        let session = self.sessions.get(&id)?;
+        let own = |group: &&InitiatorGroup| {
+            session.group.as_ref() == Some(&group.name) && matches!(group.luns, GroupLuns::Own(_))
+        };
+        let group = self.initiator_groups.iter().find(own).map(|group| group.name.clone());
+        Some(LunKey { target: session.target.clone(), group, lun })
     }
 
     /// The LUNs of groups' own maps that lead to a unit.

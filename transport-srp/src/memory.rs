@@ -51,6 +51,11 @@ impl MemoryOptions {
         }
     }
 
+    /// How many buffers each pool has.
+    pub(crate) fn capacities(&self) -> [usize; POOLS.len()] {
+        [self.small_data, self.medium_data, self.large_data, self.tables, self.receives, self.messages]
+    }
+
     /// Bytes of the region that the pools are cut from.
     pub fn region_bytes(&self) -> usize {
         let data = self.small_data * 8192 + self.medium_data * 65536 + self.large_data * LARGE;
@@ -81,6 +86,12 @@ impl MemoryOptions {
     }
 }
 
+/// How many sizes of data buffers there are.
+pub(crate) const DATA_SIZES: usize = 3;
+
+/// Names of the pools, in the order of [`MemoryOptions::capacities`] and [`Memory::free`].
+pub(crate) const POOLS: [&str; 6] = ["data_small", "data_medium", "data_large", "table", "receive", "message"];
+
 /// The pools of one poll group.
 pub(crate) struct Memory {
     /// Data of commands.
@@ -91,4 +102,13 @@ pub(crate) struct Memory {
     pub(crate) receives: Pool,
     /// Responses and requests to the initiator.
     pub(crate) messages: Pool,
+}
+
+impl Memory {
+    /// How many buffers of each pool are free.
+    pub(crate) fn free(&self) -> [usize; POOLS.len()] {
+        let data = |index: usize| self.data.pools().get(index).map_or(0, Pool::available);
+        let [tables, receives, messages] = [&self.tables, &self.receives, &self.messages].map(Pool::available);
+        [data(0), data(1), data(2), tables, receives, messages]
+    }
 }

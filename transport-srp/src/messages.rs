@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use fabric::WorkError;
 use scsi::{ControlReply, ControlRequest, LogicalUnit, ProtectionType, UnitAttention};
 
 use crate::fence::Fence;
 use crate::session::{ChannelId, LunMap, Nexus, SessionId, UnitId};
-use crate::statistics::ChannelStatistics;
+use crate::statistics::{ChannelStatistics, UnitStatistics};
 use crate::wire::Tag;
 use crate::wire::tmf::{TmfFunction, TmfStatus};
 
 /// Control plane → poll group. A group handles them in the order in which they were sent.
 pub(crate) enum ToGroup {
     /// Opens the unit's device on this core.
-    AddUnit { unit: UnitId, logical_unit: Arc<LogicalUnit>, fence: Arc<Fence> },
+    AddUnit { unit: UnitId, logical_unit: Arc<LogicalUnit>, fence: Arc<Fence>, statistics: Arc<UnitStatistics> },
     /// Closes it once no command uses it any more; answered by `UnitRemoved`.
     RemoveUnit { unit: UnitId },
     /// Closes the unit's device once nothing is in flight on it, and opens it again; answered by `UnitReopened`. The unit's fence is
@@ -111,4 +112,34 @@ pub(crate) enum ChannelFailure {
     CreditOverrun,
     #[error("the initiator logged out")]
     LoggedOut,
+}
+
+impl ChannelFailure {
+    /// All names, for metrics.
+    pub(crate) const NAMES: [&str; 9] = [
+        "flushed",
+        "remote_access",
+        "remote_request",
+        "retries_exceeded",
+        "receiver_not_ready",
+        "local",
+        "malformed",
+        "credit_overrun",
+        "logged_out",
+    ];
+
+    /// Its name among [`ChannelFailure::NAMES`].
+    pub(crate) fn index(self) -> usize {
+        match self {
+            ChannelFailure::Work(WorkError::Flushed) => 0,
+            ChannelFailure::Work(WorkError::RemoteAccess) => 1,
+            ChannelFailure::Work(WorkError::RemoteRequest) => 2,
+            ChannelFailure::Work(WorkError::RetriesExceeded) => 3,
+            ChannelFailure::Work(WorkError::ReceiverNotReady) => 4,
+            ChannelFailure::Work(WorkError::Local(_)) => 5,
+            ChannelFailure::Malformed(_) => 6,
+            ChannelFailure::CreditOverrun => 7,
+            ChannelFailure::LoggedOut => 8,
+        }
+    }
 }

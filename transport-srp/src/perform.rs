@@ -3,7 +3,7 @@
 
 use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
-use mem::{Buf, IoBuf};
+use mem::{Buf, IoBuf, Pool};
 use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
@@ -25,7 +25,7 @@ pub(crate) enum Performed {
     Parked(Action, Queue),
 }
 
-/// What a parked command waits for.
+/// What a parked command waits for; its number is the place in [`crate::statistics::WAITS`].
 #[derive(Clone, Copy)]
 pub(crate) enum Queue {
     Table,
@@ -37,9 +37,10 @@ pub(crate) enum Queue {
 impl PollGroup {
     /// Feeds an event to a command and carries out what it asks for.
     pub(crate) fn run(&mut self, key: Key<Command>, event: Event) {
-        if let Some(action) = self.commands.get_mut(key).map(|command| command.handle(event)) {
-            self.carry_out(key, action);
-        }
+        let Some(command) = self.commands.get_mut(key) else { return };
+        self.tracer.goes_on(self.now, key, command.stage);
+        let action = command.handle(event);
+        self.carry_out(key, action);
     }
 
     /// Carries an action out, and what follows from it, as far as possible without waiting.
@@ -77,12 +78,24 @@ impl PollGroup {
     }
 
     fn take_data(&mut self, len: usize) -> Performed {
-        if self.data_waiters.is_empty()
-            && let Some(buf) = self.memory.data.get(len)
+        debug_assert!(len <= self.memory.data.largest(), "longer than any transfer");
+        let size = self.memory.data.size_for(len);
+        if self.data_waiters[size].is_empty()
+            && let Some(buf) = self.data_buffer(size)
         {
             return Performed::Followed(Event::DataBuffer(buf));
         }
         Performed::Parked(Action::NeedData(len), Queue::Data)
+    }
+
+    /// A buffer of the `size`th size, or a larger one that nobody waits for.
+    pub(crate) fn data_buffer(&self, size: usize) -> Option<Buf> {
+        let pools = self.memory.data.pools().get(size..).unwrap_or_default();
+        let own = pools.first().and_then(Pool::get);
+        own.or_else(|| {
+            let larger = pools.iter().zip(&self.data_waiters[size..]).skip(1);
+            larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
+        })
     }
 
     /// RDMA READs of the next segments, as many as there are slots for.
@@ -171,6 +184,7 @@ impl PollGroup {
                 #[cfg(test)]
                 crate::tests::witness::submitted(self.number, key, unit_id, extent);
                 command.executing_on = on;
+                self.tracer.submitted(self.now, command, op, lba, blocks);
                 if !std::mem::replace(busy, true) {
                     self.busy_units.push(unit_id);
                 }
@@ -217,7 +231,8 @@ impl PollGroup {
         }
         let delta = std::mem::take(&mut channel.credits_due);
         channel.credits_used -= delta;
-        if command.failed() {
+        let failed = command.failed();
+        if failed {
             channel.statistics.failures.increment();
             command.note_status();
         }
@@ -226,18 +241,27 @@ impl PollGroup {
             IoBuf::new(buf, 0..len)
         });
         command.stage = Stage::Responding;
+        self.tracer.answered(self.now, key, command);
+        if command.watch.end(failed) {
+            self.answered.push(key);
+        }
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
         self.leave_task_set(key, false);
         Performed::Started
     }
 
     fn park(&mut self, key: Key<Command>, action: Action, queue: Queue) {
+        self.statistics.waits[queue as usize].increment();
         let Some(command) = self.commands.get_mut(key) else { return };
         command.parked = Some(action);
+        self.tracer.parked(key, queue);
         let channel = command.channel.and_then(|channel| self.channels.get_mut(channel));
         match queue {
             Queue::Table => self.table_waiters.push_back(key),
-            Queue::Data => self.data_waiters.push_back(key),
+            Queue::Data => {
+                let size = command.parked_need().map_or(0, |len| self.memory.data.size_for(len));
+                self.data_waiters[size].push_back(key);
+            }
             Queue::Device => self.device_waiters.push_back(key),
             Queue::Send => {}
         }
@@ -255,7 +279,10 @@ impl PollGroup {
 
     /// Takes a parked action back; `None` if the command is gone, or was resumed by somebody else.
     pub(crate) fn unpark(&mut self, key: Key<Command>) -> Option<Action> {
-        self.commands.get_mut(key)?.parked.take()
+        let command = self.commands.get_mut(key)?;
+        let action = command.parked.take()?;
+        self.tracer.goes_on(self.now, key, command.stage);
+        Some(action)
     }
 
     /// Lets the commands that wait for send slots try again, in their order.
@@ -312,7 +339,10 @@ impl PollGroup {
             }
             Some(_) if !self.is_serving(channel) => self.finish(key),
             Some((_, Some(abort))) => self.finish_aborted(key, abort),
-            Some((_, None)) => self.carry_out(key, Action::Deliver(data)),
+            Some((stage, None)) => {
+                self.tracer.goes_on(self.now, key, stage);
+                self.carry_out(key, Action::Deliver(data));
+            }
         }
         self.resume_senders(channel);
     }
@@ -322,6 +352,7 @@ impl PollGroup {
         #[cfg(test)]
         crate::tests::witness::executed(self.number, key);
         let Some(command) = self.commands.get(key) else { return };
+        self.tracer.done(self.now, command, result);
         let peer = command.executing_on.and(command.executing_unit()).map(|entry| entry.unit);
         self.go_on(key, data, result);
         if let Some(peer) = peer
@@ -360,6 +391,9 @@ impl PollGroup {
     pub(crate) fn finish(&mut self, key: Key<Command>) {
         self.leave_task_set(key, false);
         let Some(command) = self.commands.remove(key) else { return };
+        if command.stage != Stage::Responding && command.channel.is_some() {
+            self.tracer.gave_up(self.now, key, &command);
+        }
         if let Some(channel) = command.channel {
             self.unlist_command(channel, command.position);
         }
@@ -379,6 +413,7 @@ impl PollGroup {
     /// An aborted command came to rest with nothing of it under way.
     pub(crate) fn finish_aborted(&mut self, key: Key<Command>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
+        self.tracer.goes_on(self.now, key, command.stage);
         if command.receive.is_none() {
             // It had its data where they arrived, and the buffer went with the action that it waited for.
             command.receive = self.memory.receives.get();
@@ -403,6 +438,9 @@ impl PollGroup {
         let command = self.commands.get_mut(key)?;
         let channel = command.channel?;
         let receive = command.receive.take();
+        if !command.runs_on() {
+            self.tracer.gave_up(self.now, key, command);
+        }
         command.abandon_job();
         if let Some(unit) = command.executing_unit()
             && !command.runs_on()

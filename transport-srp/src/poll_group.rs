@@ -16,10 +16,12 @@ use crate::exclusion::{Board, Claims};
 use crate::fence::Fence;
 use crate::limits::{COMPLETIONS_PER_ROUND, DEVICE_DEPTH, KEEPALIVE_PERIOD, MAILBOX_MESSAGES, MESSAGES_PER_ROUND};
 use crate::management::Order;
-use crate::memory::{Memory, MemoryOptions};
+use crate::memory::{DATA_SIZES, Memory, MemoryOptions};
 use crate::messages::{ToControl, ToGroup};
 use crate::session::{ChannelId, UnitId};
 use crate::slab::{Key, Slab};
+use crate::statistics::{GroupStatistics, UnitStatistics};
+use crate::trace::Tracer;
 
 /// One reactor's share of the target; a [`Poller`].
 pub struct PollGroup {
@@ -37,8 +39,8 @@ pub struct PollGroup {
     reopening: Vec<UnitId>,
     /// Commands that wait for a table buffer, first come, first served.
     pub(crate) table_waiters: VecDeque<Key<Command>>,
-    /// Commands that wait for a data buffer.
-    pub(crate) data_waiters: VecDeque<Key<Command>>,
+    /// Commands that wait for a data buffer, a queue for each size of buffers: whoever wants large ones does not hold up others.
+    pub(crate) data_waiters: [VecDeque<Key<Command>>; DATA_SIZES],
     /// Commands that wait for their turn in the task set, for blocks that others claim, for a fence to be lowered, or for room at
     /// their device.
     pub(crate) device_waiters: VecDeque<Key<Command>>,
@@ -52,12 +54,16 @@ pub struct PollGroup {
     pub(crate) ending: Vec<Key<Channel>>,
     pub(crate) segments: Segments,
     pub(crate) now: Instant,
+    pub(crate) tracer: Tracer,
+    /// Its number among the groups.
+    pub(crate) number: usize,
+    /// Commands whose response was posted in this round.
+    pub(crate) answered: Vec<Key<Command>>,
+    pub(crate) statistics: Arc<GroupStatistics>,
+    pub(crate) next_publication: Instant,
     /// Tests: what is at the devices stays there.
     #[cfg(test)]
     pub(crate) devices_held: bool,
-    /// Tests: tells groups apart.
-    #[cfg(test)]
-    pub(crate) number: usize,
     next_keepalive: Instant,
     inbox: Receiver<ToGroup>,
     outbox: Sender<ToControl>,
@@ -79,6 +85,7 @@ pub(crate) struct Unit {
     /// `None` if the device could not be opened here: commands fail, the others go on.
     pub(crate) device: Option<bdev::Channel>,
     pub(crate) fence: Arc<Fence>,
+    pub(crate) statistics: Arc<UnitStatistics>,
     pub(crate) busy: bool,
     removing: bool,
 }
@@ -92,10 +99,13 @@ impl Unit {
 
 /// What a poll group is made from; it can be sent to the reactor's thread, where [`PollGroupSeed::settle`] makes it.
 pub struct PollGroupSeed {
+    pub(crate) number: usize,
+    pub(crate) statistics: Arc<GroupStatistics>,
     pub(crate) fabrics: Vec<fabric::PollGroup>,
     pub(crate) region: Arc<Region>,
     pub(crate) memory: MemoryOptions,
     pub(crate) board: Arc<Board>,
+    pub(crate) tracer: Tracer,
     pub(crate) inbox: Receiver<ToGroup>,
     pub(crate) outbox: Sender<ToControl>,
 }
@@ -115,7 +125,7 @@ impl PollGroupSeed {
             busy_units: Vec::new(),
             reopening: Vec::new(),
             table_waiters: VecDeque::new(),
-            data_waiters: VecDeque::new(),
+            data_waiters: Default::default(),
             device_waiters: VecDeque::new(),
             claims: Claims::new(self.board),
             arrivals: 0,
@@ -123,10 +133,13 @@ impl PollGroupSeed {
             ending: Vec::new(),
             segments: Segments::new(),
             now: Instant::default(),
+            tracer: self.tracer,
+            number: self.number,
+            answered: Vec::new(),
+            statistics: self.statistics,
+            next_publication: Instant::default(),
             #[cfg(test)]
             devices_held: false,
-            #[cfg(test)]
-            number: 0,
             next_keepalive: Instant::default(),
             inbox: self.inbox,
             outbox: self.outbox,
@@ -144,6 +157,7 @@ impl Poller for PollGroup {
 
     fn poll(&mut self, now: Instant) -> Progress {
         self.now = now;
+        self.count_answered();
         let mut work = self.take_messages();
         work += self.poll_fabrics();
         work += self.poll_devices();
@@ -151,7 +165,7 @@ impl Poller for PollGroup {
         self.reopen_units();
         self.resume_waiters();
         self.end_channels();
-        self.keep_alive();
+        self.look_around();
         for fabric in &mut self.fabrics {
             fabric.group.ring();
         }
@@ -171,7 +185,9 @@ impl PollGroup {
 
     fn on_message(&mut self, message: ToGroup) {
         match message {
-            ToGroup::AddUnit { unit, logical_unit, fence } => self.add_unit(unit, logical_unit, fence),
+            ToGroup::AddUnit { unit, logical_unit, fence, statistics } => {
+                self.add_unit(unit, logical_unit, fence, statistics);
+            }
             ToGroup::RemoveUnit { unit } => self.remove_unit(unit),
             ToGroup::ReopenUnit { unit } => self.reopening.push(unit),
             ToGroup::StartChannel(start) => self.start_channel(*start),
@@ -273,13 +289,15 @@ impl PollGroup {
             }
             self.table_waiters.pop_front();
         }
-        while let Some(&key) = self.data_waiters.front() {
-            if let Some(len) = self.commands.get(key).and_then(Command::parked_need) {
-                let Some(buf) = self.memory.data.get(len) else { break };
-                self.unpark(key);
-                self.run(key, Event::DataBuffer(buf));
+        for size in 0..DATA_SIZES {
+            while let Some(&key) = self.data_waiters[size].front() {
+                if self.commands.get(key).and_then(Command::parked_need).is_some() {
+                    let Some(buf) = self.data_buffer(size) else { break };
+                    self.unpark(key);
+                    self.run(key, Event::DataBuffer(buf));
+                }
+                self.data_waiters[size].pop_front();
             }
-            self.data_waiters.pop_front();
         }
         for _ in 0..self.device_waiters.len() {
             let Some(key) = self.device_waiters.pop_front() else { break };
@@ -289,7 +307,15 @@ impl PollGroup {
         }
     }
 
-    /// Probes the channels from time to time; a fabric skips those that have work outstanding.
+    /// What is done from time to time.
+    fn look_around(&mut self) {
+        if self.now >= self.next_publication {
+            self.publish();
+            self.keep_alive();
+        }
+    }
+
+    /// Probes the channels; a fabric skips those that have work outstanding.
     fn keep_alive(&mut self) {
         if self.now < self.next_keepalive {
             return;
@@ -300,13 +326,19 @@ impl PollGroup {
         }
     }
 
-    fn add_unit(&mut self, id: UnitId, logical_unit: Arc<LogicalUnit>, fence: Arc<Fence>) {
+    fn add_unit(
+        &mut self,
+        id: UnitId,
+        logical_unit: Arc<LogicalUnit>,
+        fence: Arc<Fence>,
+        statistics: Arc<UnitStatistics>,
+    ) {
         let index = id.0 as usize;
         if self.units.len() <= index {
             self.units.resize_with(index + 1, || None);
         }
         let device = self.open_device(&logical_unit);
-        self.units[index] = Some(Unit { logical_unit, device, fence, busy: false, removing: false });
+        self.units[index] = Some(Unit { logical_unit, device, fence, statistics, busy: false, removing: false });
     }
 
     fn open_device(&self, logical_unit: &LogicalUnit) -> Option<bdev::Channel> {

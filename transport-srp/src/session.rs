@@ -8,6 +8,7 @@ use scsi::{
 };
 
 use crate::fence::Fence;
+use crate::statistics::LunStatistics;
 use crate::wire::port_id::PortId;
 
 /// A session's number, unique while the process lives.
@@ -63,6 +64,7 @@ pub(crate) struct LunEntry {
     pub(crate) nexus: Arc<UnitNexus>,
     pub(crate) fence: Arc<Fence>,
     pub(crate) read_only: bool,
+    pub(crate) statistics: Arc<LunStatistics>,
 }
 
 /// The logical units of one session, in ascending order of LUN. Never changed: a new map replaces it.
@@ -147,7 +149,8 @@ mod tests {
         let unit = scsi::UnitOptions::new(bdev.expect("a null device"));
         let (nexus, fence) = Default::default();
         let logical_unit = Arc::new(LogicalUnit::new(unit).expect("a unit"));
-        LunMap::new(vec![LunEntry { lun: Lun(3), unit: UnitId(0), logical_unit, nexus, fence, read_only: false }])
+        let (unit, statistics) = (UnitId(0), LunStatistics::new(1));
+        LunMap::new(vec![LunEntry { lun: Lun(3), unit, logical_unit, nexus, fence, read_only: false, statistics }])
     }
 
     /// REPORT LUNS on one core, while the control thread adds a LUN and the new map waits in the core's mailbox.

@@ -15,6 +15,12 @@ impl<T> Key<T> {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
+    /// Which slot it is.
+    #[inline]
+    pub(crate) fn slot(self) -> usize {
+        self.index as usize
+    }
+
     /// The key that [`Key::to_bits`] made.
     pub(crate) fn from_bits(bits: u64) -> Key<T> {
         Key { index: bits as u32, generation: (bits >> 32) as u32, marker: PhantomData }
@@ -82,11 +88,22 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn get(&self, key: Key<T>) -> Option<&T> {
-        self.entries.get(key.index as usize).filter(|entry| entry.0 == key.generation)?.1.as_ref()
+        match self.entries.get(key.index as usize)? {
+            (generation, value) if *generation == key.generation => value.as_ref(),
+            _ => None,
+        }
     }
 
     pub(crate) fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
-        self.entries.get_mut(key.index as usize).filter(|entry| entry.0 == key.generation)?.1.as_mut()
+        match self.entries.get_mut(key.index as usize)? {
+            (generation, value) if *generation == key.generation => value.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// Entries that there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.len()
     }
 
     /// Entries in use.

@@ -9,6 +9,7 @@ use scsi::{Addressing, LogicalUnit, Saved};
 
 use crate::fence::Fence;
 use crate::session::UnitId;
+use crate::statistics::UnitStatistics;
 use crate::wire::port_id::PortId;
 
 /// One SRP target port as initiators address it.
@@ -41,6 +42,7 @@ impl Target {
 pub(crate) struct ExportedUnit {
     pub(crate) logical_unit: Arc<LogicalUnit>,
     pub(crate) fence: Arc<Fence>,
+    pub(crate) statistics: Arc<UnitStatistics>,
     /// What it keeps over restarts.
     pub(crate) saved: Saved,
     pub(crate) reservations: Reservations,
@@ -99,15 +101,18 @@ impl Units {
         true
     }
 
-    /// Makes an entry, to be referred to at once.
-    pub(crate) fn insert(&mut self, logical_unit: LogicalUnit, saved: Saved) -> UnitId {
+    /// Makes an entry for so many poll groups, to be referred to at once.
+    pub(crate) fn insert(&mut self, logical_unit: LogicalUnit, saved: Saved, groups: usize) -> UnitId {
         let id = self.free.pop().unwrap_or(self.units.len() as u32);
         self.by_bdev.insert(logical_unit.bdev().info().name.clone(), UnitId(id));
         self.by_naa.insert(logical_unit.naa(), UnitId(id));
         let logical_unit = Arc::new(logical_unit);
         let reservations = Reservations::from(&saved.reservations);
         let (fence, access_states) = Default::default();
-        let unit = ExportedUnit { logical_unit, fence, saved, reservations, access_states, references: 0, closing: 0 };
+        let statistics = UnitStatistics::new(groups);
+        let (references, closing) = (0, 0);
+        let unit =
+            ExportedUnit { logical_unit, fence, statistics, saved, reservations, access_states, references, closing };
         self.units.insert(id, unit);
         UnitId(id)
     }

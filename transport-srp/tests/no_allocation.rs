@@ -95,7 +95,7 @@ fn a_poll_group_allocates_nothing() {
     (request.max_page, request.lock) = (PageKind::Ordinary, false);
     let region = Region::new(hugepage_setup::allocate(&request).expect("memory for a test"));
     let fabrics = vec![fabric::Control::Sim(network.control())];
-    let options = ControllerOptions { credits: 32, memory };
+    let options = ControllerOptions { credits: 32, memory, slow_threshold: Some(Duration::ZERO), ..Default::default() };
     let (mut controller, seeds) = Controller::new(options, fabrics, vec![(Waker::new(), region)], Waker::new());
     let mut group = seeds.into_iter().map(|seed| seed.settle()).next().expect("one reactor");
     let address = SocketAddr::from(([192, 0, 2, 100], 5555));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bdev::Bdev;
 use bdev::uring::{self, Replacement};
 use rpc::{Errno, Pending, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,13 +15,14 @@ use super::{Methods, admin_error};
 use crate::appliance::Appliance;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("srp_cdrom_eject", eject);
-    methods.add_deferred("srp_cdrom_insert", insert);
+    methods.add("srp_cdrom_eject", "Takes the disc out of a CD drive", eject);
+    methods.add_deferred("srp_cdrom_insert", "Puts a disc into an empty CD drive", insert);
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Eject {
+    /// The bdev behind the drive.
     bdev_name: String,
     /// Although an initiator prevents it.
     #[serde(default)]
@@ -30,15 +32,18 @@ struct Eject {
 fn eject(appliance: &mut Appliance, params: Eject) -> Result<bool, RpcError> {
     change::check_not_exchanged(appliance, "bdev_name", &params.bdev_name)?;
     appliance.controller.eject_disc(&params.bdev_name, params.force).map_err(admin_error)?;
-    // Who takes a disc out may put it away: at the next start the image need not be there.
-    change::set_recipe(appliance, &params.bdev_name, "wait_for_file", Some(true.into()));
+    // Who takes a disc out may put it away: at the next start the image need not be there. Only files are waited for.
+    if appliance.bdevs.get(&params.bdev_name).is_some_and(|bdev| bdev.filename().is_some()) {
+        change::set_recipe(appliance, &params.bdev_name, "wait_for_file", Some(true.into()));
+    }
     tracing::info!("bdev {}: the disc is out", params.bdev_name);
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Insert {
+    /// The bdev behind the drive.
     bdev_name: String,
     /// The disc; left out: the one that was there last.
     filename: Option<PathBuf>,

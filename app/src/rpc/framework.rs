@@ -1,9 +1,11 @@
 //! Methods about the process: reactors, configuration, log, version, end.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use reactor::ReactorStats;
 use rpc::{NoParams, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::Level;
@@ -16,24 +18,37 @@ use crate::config;
 const TICK_RATE: u64 = 1_000_000_000;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("rpc_get_methods", get_methods);
-    methods.add("spdk_get_version", |_, _: NoParams| Ok(version()));
-    methods.add("spdk_kill_instance", kill_instance);
-    methods.add("framework_get_reactors", get_reactors);
-    methods.add("framework_get_subsystems", |_, _: NoParams| Ok(subsystems()));
-    methods.add("framework_get_config", get_config);
-    methods.add("framework_wait_init", |_, _: NoParams| Ok(true));
-    methods.add("thread_get_pollers", get_pollers);
-    methods.add("save_config", |appliance: &mut Appliance, _: NoParams| Ok(config::save(appliance)));
-    methods.add("load_config", load_config);
-    methods.add("log_set_level", |appliance: &mut Appliance, params: LogLevel| {
+    methods.add("rpc_get_methods", "Lists the names of all methods", get_methods);
+    methods.add("rpc.discover", "Describes all methods, as OpenRPC has it", discover);
+    methods.add("spdk_get_version", "Tells the version", |_, _: NoParams| Ok(version()));
+    methods.add(
+        "spdk_kill_instance",
+        "Ends the process: SIGTERM and SIGINT in good order, SIGKILL at once",
+        kill_instance,
+    );
+    methods.add("framework_get_reactors", "Tells how busy each reactor is, and which poller held it up", get_reactors);
+    methods.add(
+        "framework_get_subsystems",
+        "Lists the parts of a configuration, with what they depend on",
+        |_, _: NoParams| Ok(subsystems()),
+    );
+    methods.add("framework_get_config", "Answers one part of the configuration", get_config);
+    methods.add("framework_wait_init", "Answers when the target serves, which is at once", |_, _: NoParams| Ok(true));
+    methods.add(
+        "thread_get_pollers",
+        "Lists the pollers of each reactor, with how often they ran and had work",
+        get_pollers,
+    );
+    methods.add("log_set_level", "Sets what is logged from now on", |appliance: &mut Appliance, params: LogLevel| {
         appliance.log.set(params.parse()?);
         Ok(true)
     });
-    methods.add("log_get_level", |appliance: &mut Appliance, _: NoParams| Ok(level_name(appliance.log.get())));
+    methods.add("log_get_level", "Tells what is logged", |appliance: &mut Appliance, _: NoParams| {
+        Ok(level_name(appliance.log.get()))
+    });
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetMethods {
     /// SPDK: only those allowed in the present state. Here all are, always.
@@ -46,6 +61,14 @@ struct GetMethods {
 
 fn get_methods(appliance: &mut Appliance, _params: GetMethods) -> Result<Vec<&'static str>, RpcError> {
     Ok(appliance.methods().map(|methods| methods.names().collect()).unwrap_or_default())
+}
+
+/// Made once: it takes milliseconds, which logins would wait for as often as somebody asks.
+fn discover(appliance: &mut Appliance, _: NoParams) -> Result<Value, RpcError> {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    let methods = appliance.methods();
+    let document = methods.map(|methods| DOCUMENT.get_or_init(|| super::describe(&methods)).clone());
+    Ok(document.unwrap_or_default())
 }
 
 fn version() -> Value {
@@ -61,9 +84,10 @@ fn version() -> Value {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct KillInstance {
+    /// SIGTERM, SIGINT or SIGKILL.
     sig_name: String,
 }
 
@@ -120,9 +144,10 @@ fn subsystems() -> Value {
     config::SUBSYSTEMS.iter().map(|(name, depends_on)| json!({"subsystem": name, "depends_on": depends_on})).collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetConfig {
+    /// Name of the subsystem: bdev or srp.
     name: String,
     /// SPDK: requests grouped in batches. Ours stand one by one.
     #[serde(rename = "with_batches")]
@@ -136,25 +161,10 @@ fn get_config(appliance: &mut Appliance, params: GetConfig) -> Result<Vec<Value>
     Ok(config::save_subsystem(appliance, &params.name))
 }
 
-/// A configuration as save_config returns it, or its `subsystems` alone.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LoadConfig {
-    subsystems: Value,
-}
-
-fn load_config(appliance: &mut Appliance, params: LoadConfig) -> Result<bool, RpcError> {
-    let entries = config::parse(&json!({"subsystems": params.subsystems}).to_string())
-        .map_err(|error| RpcError::invalid_params(format!("{error:#}")))?;
-    let Some(methods) = appliance.methods() else { return Err(RpcError::internal("the methods are not there yet")) };
-    config::apply(&entries, &methods, appliance)
-        .map_err(|error| RpcError::invalid_params(format!("{error:#}; the requests before it were carried out")))?;
-    Ok(true)
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LogLevel {
+    /// ERROR, WARNING, NOTICE, INFO, DEBUG or TRACE.
     level: String,
 }
 
@@ -171,7 +181,8 @@ impl LogLevel {
     }
 }
 
-fn level_name(level: Level) -> &'static str {
+/// As SPDK names it.
+pub(crate) fn level_name(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",

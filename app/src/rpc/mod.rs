@@ -3,11 +3,16 @@
 mod base64;
 pub(crate) mod bdev;
 mod cdrom;
-mod framework;
+mod config;
+#[cfg(test)]
+mod documentation;
+pub(crate) mod framework;
 mod reservations;
 pub(crate) mod srp;
+pub(crate) mod trace;
 
 use rpc::{Errno, RpcError};
+use serde_json::Value;
 use transport_srp::AdminError;
 
 use crate::appliance::Appliance;
@@ -19,11 +24,18 @@ pub(crate) type Methods = rpc::Methods<Appliance>;
 pub(crate) fn methods() -> Methods {
     let mut methods = Methods::new();
     framework::add(&mut methods);
+    config::add(&mut methods);
     bdev::add(&mut methods);
     srp::add(&mut methods);
     cdrom::add(&mut methods);
     reservations::add(&mut methods);
+    trace::add(&mut methods);
     methods
+}
+
+/// What `rpc.discover` answers, which is what stands in docs/openrpc.json.
+pub(crate) fn describe(methods: &Methods) -> Value {
+    rpc::openrpc("srpt-app", env!("CARGO_PKG_VERSION"), &methods.describe())
 }
 
 pub(crate) fn registry_error(error: ::bdev::RegistryError) -> RpcError {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use rpc::{Errno, RpcError};
+use schemars::JsonSchema;
 use scsi::reservations::NexusId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,13 +15,18 @@ use super::{Methods, admin_error};
 use crate::appliance::Appliance;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("srp_get_reservations", get_reservations);
-    methods.add("srp_clear_reservations", clear_reservations);
+    methods.add(
+        "srp_get_reservations",
+        "Lists what initiators have registered and reserved, by bdev",
+        get_reservations,
+    );
+    methods.add("srp_clear_reservations", "Takes all registrations and the reservation of a bdev away, for when nobody is left who could; answers whether there were any", clear_reservations);
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetReservations {
+    /// Only of this bdev.
     bdev_name: Option<String>,
 }
 
@@ -63,9 +69,10 @@ fn port_ids(nexus: NexusId) -> (String, String) {
     (PortId(nexus.initiator_port_id).to_string(), PortId(nexus.target_port_id).to_string())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ClearReservations {
+    /// Name of the bdev.
     bdev_name: String,
 }
 

@@ -4,43 +4,61 @@ pub(crate) mod initiator_groups;
 mod lun;
 pub(crate) mod target_port_groups;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use bdev::Bdev;
 use fabric::ListenerState;
 use rpc::{NoParams, RpcError};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use scsi::{Addressing, Drive, LogicalUnit};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use transport_srp::TargetOptions;
 
-use lun::LunParams;
+use lun::{TargetLun, exported_bdev};
 
 use super::{Methods, admin_error};
 use crate::appliance::Appliance;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("srp_create_target", create_target);
-    methods.add("srp_delete_target", delete_target);
-    methods.add("srp_target_add_lun", add_lun);
-    methods.add("srp_target_remove_lun", remove_lun);
-    methods.add("srp_target_replace_lun", replace_lun);
-    methods.add("srp_create_listener", create_listener);
-    methods.add("srp_delete_listener", delete_listener);
+    methods.add("srp_create_target", "Makes a target, which initiators address by id_ext and ioc_guid", create_target);
+    methods.add("srp_delete_target", "Deletes a target without sessions", delete_target);
+    methods.add("srp_target_add_lun", "Exports a bdev as a LUN of a target; answers the LUN", add_lun);
+    methods.add(
+        "srp_target_remove_lun",
+        "Takes a LUN away; its commands end first, its initiators are told",
+        remove_lun,
+    );
+    methods.add("srp_target_replace_lun", "Puts another bdev behind a LUN; its initiators are told", replace_lun);
+    methods.add(
+        "srp_create_listener",
+        "Listens for logins at an address, at once or as soon as there is a device for it",
+        create_listener,
+    );
+    methods.add("srp_delete_listener", "Stops listening at an address; sessions stay", delete_listener);
     initiator_groups::add(methods);
     target_port_groups::add(methods);
-    methods.add("srp_get_targets", get_targets);
-    methods.add("srp_get_listeners", get_listeners);
-    methods.add("srp_get_sessions", get_sessions);
-    methods.add("srp_get_devices", get_devices);
-    methods.add("srp_get_stats", get_stats);
-    methods.add("srp_close_session", close_session);
+    methods.add("srp_get_targets", "Lists the targets, with their LUNs", get_targets);
+    methods.add("srp_get_listeners", "Lists where logins are taken, and what keeps a listener from it", get_listeners);
+    methods.add("srp_get_sessions", "Lists the sessions, with their channels and counts", get_sessions);
+    methods.add("srp_get_devices", "Lists the RDMA devices in use", get_devices);
+    methods.add("srp_get_stats", "Answers counts of logins, and of our own RoCE by reason", get_stats);
+    methods.add("srp_close_session", "Ends a session; its initiator may log in again", close_session);
 }
 
 /// 64 bits as they stand in a login string: hex digits, with `0x` or without. A JSON number is taken as it is.
 #[derive(Clone, Copy)]
 struct Hex64(u64);
+
+impl JsonSchema for Hex64 {
+    fn schema_name() -> Cow<'static, str> {
+        "Hex64".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "integer"], "pattern": "^(0x)?[0-9a-fA-F:]+$", "minimum": 0})
+    }
+}
 
 impl<'de> Deserialize<'de> for Hex64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hex64, D::Error> {
@@ -61,19 +79,24 @@ impl<'de> Deserialize<'de> for Hex64 {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateTarget {
+    /// Name of the target.
     name: String,
+    /// The first half of the target port's identifier, as in the login string.
     id_ext: Hex64,
+    /// The second half, as in the login string.
     ioc_guid: Hex64,
+    /// Relative target port identifier (SPC-4), 1 to 65535; left out: the lowest free one.
     relative_target_port_id: Option<u16>,
+    /// How REPORT LUNS lists LUNs below 256.
     #[serde(default)]
     lun_addressing: LunAddressing,
 }
 
 /// How REPORT LUNS lists LUNs below 256.
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum LunAddressing {
     #[default]
@@ -100,9 +123,10 @@ fn create_target(appliance: &mut Appliance, params: CreateTarget) -> Result<bool
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Name {
+    /// Name of the target, or of the group.
     name: String,
 }
 
@@ -111,25 +135,26 @@ fn delete_target(appliance: &mut Appliance, params: Name) -> Result<bool, RpcErr
     Ok(true)
 }
 
-fn add_lun(appliance: &mut Appliance, params: LunParams) -> Result<u16, RpcError> {
-    let (target, bdev) = (params.target()?, exported_bdev(appliance, &params)?);
+fn add_lun(appliance: &mut Appliance, TargetLun { target, bdev_name, params }: TargetLun) -> Result<u16, RpcError> {
+    let bdev = exported_bdev(appliance, &bdev_name)?;
     appliance.controller.add_lun(&target, &bdev, &params.options()?).map_err(admin_error)
 }
 
-fn replace_lun(appliance: &mut Appliance, params: LunParams) -> Result<bool, RpcError> {
-    let (target, lun, bdev) = (params.target()?, params.replaced()?, exported_bdev(appliance, &params)?);
+fn replace_lun(
+    appliance: &mut Appliance,
+    TargetLun { target, bdev_name, params }: TargetLun,
+) -> Result<bool, RpcError> {
+    let (lun, bdev) = (params.replaced()?, exported_bdev(appliance, &bdev_name)?);
     appliance.controller.replace_lun(&target, lun, &bdev, &params.options()?).map_err(admin_error)?;
     Ok(true)
 }
 
-fn exported_bdev(appliance: &Appliance, params: &LunParams) -> Result<Arc<Bdev>, RpcError> {
-    params.bdev(appliance)?.ok_or_else(|| RpcError::invalid_params("bdev_name: which one is to be exported?"))
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RemoveLun {
+    /// Name of the target.
     target: String,
+    /// The LUN, 0 to 16383.
     lun: u16,
 }
 
@@ -138,12 +163,15 @@ fn remove_lun(appliance: &mut Appliance, params: RemoveLun) -> Result<bool, RpcE
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Listener {
+    /// verbs (RDMA devices) or roce (our own RoCEv2).
     #[serde(default = "verbs")]
     fabric: String,
+    /// Address to listen at; 0.0.0.0 or ::: all.
     address: IpAddr,
+    /// Port of the connection manager; 5555 is usual.
     port: u16,
 }
 
@@ -241,9 +269,10 @@ fn get_stats(appliance: &mut Appliance, _: NoParams) -> Result<Value, RpcError> 
     Ok(stats)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CloseSession {
+    /// The session, as srp_get_sessions numbers it.
     id: u64,
 }
 

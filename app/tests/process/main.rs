@@ -3,18 +3,24 @@
 mod alua;
 mod cdrom;
 mod change;
+mod config;
 mod copy;
 mod engine;
+mod hostile_rpc;
 mod kill;
 mod masking;
+mod metrics;
+mod metrics_prometheus;
 mod protection;
 #[cfg(feature = "rbd")]
 mod rbd;
 mod reservations;
 mod roce;
 mod saved;
+mod service;
 mod spdk_client;
 mod statistics;
+mod trace;
 mod wrappers;
 
 use std::io::Read;
@@ -38,6 +44,9 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_srpt-app"));
     command.arg("-r").arg(folder.join("srpt.sock")).arg("--state-dir").arg(folder.join("state"));
     command.args(["--adaptive", "--channels", "2"]).args(arguments);
+    if !arguments.contains(&"--metrics-listen") {
+        command.args(["--metrics-listen", "off"]);
+    }
     command.stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }

@@ -1,5 +1,6 @@
-//! SPDK's own client from PyPI against the real binary. `scripts/spdk-client.sh` installs it and names it in $SPDK_RPC, as test.sh
-//! does; without the variable, `spdk-rpc` is looked for in PATH, and where there is none these tests say that they skip.
+//! SPDK's own clients from PyPI against the real binary. `scripts/spdk-client.sh` installs them and names them in $SPDK_RPC and $SPDK_CLI,
+//! as test.sh does; without the variables, `spdk-rpc` and `spdk-cli` are looked for in PATH, and where there is none these tests say that
+//! they skip.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -10,11 +11,15 @@ use super::{Target, folder};
 
 /// The client, if it is here.
 pub(super) fn client() -> Option<OsString> {
-    let named = std::env::var_os("SPDK_RPC");
-    let client = named.clone().unwrap_or_else(|| "spdk-rpc".into());
+    find("SPDK_RPC", "spdk-rpc", "spdk")
+}
+
+fn find(variable: &str, program: &str, packages: &str) -> Option<OsString> {
+    let named = std::env::var_os(variable);
+    let client = named.clone().unwrap_or_else(|| program.into());
     let there = named.is_some() || Command::new(&client).arg("-h").output().is_ok();
     if !there {
-        eprintln!("skipped: spdk-rpc is not here (pip install spdk, then set SPDK_RPC to its path)");
+        eprintln!("skipped: {program} is not here (pip install {packages}, then set {variable} to its path)");
     }
     there.then_some(client)
 }
@@ -66,4 +71,60 @@ fn spdk_s_own_client_makes_lists_and_deletes_bdevs_and_ends_the_target() {
     let (good, text) = run(&client, &target, "spdk_kill_instance SIGTERM");
     assert!(good, "{text}");
     assert!(target.wait().success());
+}
+
+/// Its tree is drawn from what it asks of the target at each start; branches that no method of ours fills stay empty.
+#[test]
+fn spdk_s_own_command_line_walks_its_tree_makes_bdevs_and_takes_no_for_an_answer() {
+    let Some(client) = find("SPDK_CLI", "spdk-cli", "spdk configshell-fb pyparsing") else { return };
+    let folder = folder();
+    let target = Target::start(folder.path(), &[]);
+    let (file, saved) = (folder.path().join("disk.img"), folder.path().join("saved.json"));
+    std::fs::File::create(&file).and_then(|file| file.set_len(1 << 20)).expect("a file");
+    let run = |command: &str| {
+        let mut client = Command::new(&client);
+        // It keeps its history there.
+        client.env("HOME", folder.path()).arg("-s").arg(target.socket()).arg(command);
+        let output = client.output().expect("spdk-cli");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), text)
+    };
+    let (create_aio, save) = (format!("/bdevs/aio create aio0 {} 512", file.display()), saved.display());
+    for (command, printed) in [
+        ("ls", "lvol_stores"),
+        ("/bdevs/malloc create 8 512 ram0", "ram0"),
+        ("/bdevs/null create null0 16 512", "null0"),
+        (&create_aio, "aio0"),
+        ("/bdevs/error create ram0", ""),
+        ("ls /bdevs/error", "EE_ram0"),
+        ("ls /bdevs/malloc", "Size=8.0M, Claimed"),
+        ("/bdevs/null get_bdev_iostat null0", "\"num_read_ops\""),
+        ("/bdevs/null/null0 show_details", "\"num_blocks\": 32768"),
+        ("/bdevs/split_disk bdev_split_create null0 2 4", "null0p0 null0p1"),
+        ("ls /bdevs/split_disk", "null0p1"),
+        ("/bdevs/split_disk bdev_split_delete null0", ""),
+        (&format!("save_config {save}"), ""),
+        ("/bdevs/error delete EE_ram0", ""),
+        ("/bdevs/malloc delete ram0", ""),
+        ("/bdevs/null delete null0", ""),
+        ("/bdevs/aio delete aio0", ""),
+        (&format!("load_config {save}"), ""),
+        ("ls /bdevs/error", "EE_ram0"),
+    ] {
+        let (good, text) = run(command);
+        assert!(good && text.contains(printed) && !text.contains("error response"), "{command}: {text}");
+    }
+    for (command, method) in [
+        ("/bdevs/nvme create nvme0 pcie 0000:00:00.0", "bdev_nvme_attach_controller"),
+        ("/bdevs/logical_volume create lvol0 5 store0", "bdev_lvol_create"),
+    ] {
+        let (_, text) = run(command);
+        assert!(
+            text.contains("-32601") && text.contains(&format!("Method not found: `{method}`")),
+            "{command}: {text}"
+        );
+    }
+    let names = target.call("bdev_get_bdevs", json!({}));
+    let names: Vec<&str> = names.as_array().into_iter().flatten().filter_map(|bdev| bdev["name"].as_str()).collect();
+    assert_eq!(names, ["ram0", "null0", "aio0", "EE_ram0"]);
 }

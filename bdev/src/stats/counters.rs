@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use metrics::Counter;
+use metrics::{Counter, Histogram, HistogramSnapshot};
 
-use super::IoStatSnapshot;
+use super::{IoStatSnapshot, LifetimeStat, OpStat};
+use crate::histogram::OpKind;
 use crate::io::{Direction, IoError, Op};
 
 /// Kinds of errors.
@@ -39,9 +40,9 @@ pub(super) struct Counters {
 
 #[derive(Debug, Default)]
 struct PerOp {
-    ops: Counter,
     bytes: Counter,
-    latency_ns: Counter,
+    /// Of every operation, so its count is theirs.
+    latency: Histogram,
     max_latency_ns: AtomicU64,
     /// Shortest latency plus one; 0 while there is none.
     min_latency_ns_plus_1: AtomicU64,
@@ -78,9 +79,8 @@ impl Counters {
 impl PerOp {
     #[inline]
     fn record(&self, bytes: u64, latency_ns: u64) {
-        self.ops.increment();
         self.bytes.add(bytes);
-        self.latency_ns.add(latency_ns);
+        self.latency.record(latency_ns);
         // One writer: a load and a store do, no locked instruction is needed.
         if latency_ns > self.max_latency_ns.load(Relaxed) {
             self.max_latency_ns.store(latency_ns, Relaxed);
@@ -106,9 +106,8 @@ pub(super) struct Totals {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Total {
-    ops: u64,
     bytes: u64,
-    latency_ns: u64,
+    latency: HistogramSnapshot,
     max_latency_ns: u64,
     min_latency_ns_plus_1: u64,
 }
@@ -161,18 +160,16 @@ impl Totals {
 impl Total {
     fn read(counters: &PerOp) -> Total {
         Total {
-            ops: counters.ops.get(),
             bytes: counters.bytes.get(),
-            latency_ns: counters.latency_ns.get(),
+            latency: counters.latency.snapshot(),
             max_latency_ns: counters.max_latency_ns.load(Relaxed),
             min_latency_ns_plus_1: counters.min_latency_ns_plus_1.load(Relaxed),
         }
     }
 
     fn add(&mut self, other: &Total) {
-        self.ops = self.ops.wrapping_add(other.ops);
         self.bytes = self.bytes.wrapping_add(other.bytes);
-        self.latency_ns = self.latency_ns.wrapping_add(other.latency_ns);
+        self.latency.merge(&other.latency);
         self.max_latency_ns = self.max_latency_ns.max(other.max_latency_ns);
         self.min_latency_ns_plus_1 = match (self.min_latency_ns_plus_1, other.min_latency_ns_plus_1) {
             (0, min) | (min, 0) => min,
@@ -181,9 +178,8 @@ impl Total {
     }
 
     fn subtract(&mut self, other: &Total) {
-        self.ops = self.ops.wrapping_sub(other.ops);
         self.bytes = self.bytes.wrapping_sub(other.bytes);
-        self.latency_ns = self.latency_ns.wrapping_sub(other.latency_ns);
+        self.latency = self.latency.since(&other.latency);
     }
 
     fn min_latency_ns(&self) -> u64 {
@@ -195,26 +191,40 @@ impl From<Totals> for IoStatSnapshot {
     fn from(totals: Totals) -> IoStatSnapshot {
         IoStatSnapshot {
             bytes_read: totals.read.bytes,
-            num_read_ops: totals.read.ops,
-            read_latency_ns: totals.read.latency_ns,
+            num_read_ops: totals.read.latency.count(),
+            read_latency_ns: totals.read.latency.sum,
             max_read_latency_ns: totals.read.max_latency_ns,
             min_read_latency_ns: totals.read.min_latency_ns(),
             bytes_written: totals.write.bytes,
-            num_write_ops: totals.write.ops,
-            write_latency_ns: totals.write.latency_ns,
+            num_write_ops: totals.write.latency.count(),
+            write_latency_ns: totals.write.latency.sum,
             max_write_latency_ns: totals.write.max_latency_ns,
             min_write_latency_ns: totals.write.min_latency_ns(),
             bytes_unmapped: totals.unmap.bytes,
-            num_unmap_ops: totals.unmap.ops,
-            unmap_latency_ns: totals.unmap.latency_ns,
+            num_unmap_ops: totals.unmap.latency.count(),
+            unmap_latency_ns: totals.unmap.latency.sum,
             max_unmap_latency_ns: totals.unmap.max_latency_ns,
             min_unmap_latency_ns: totals.unmap.min_latency_ns(),
             bytes_zeroed: totals.write_zeroes.bytes,
-            num_write_zeroes_ops: totals.write_zeroes.ops,
-            num_flush_ops: totals.flush.ops,
-            flush_latency_ns: totals.flush.latency_ns,
+            num_write_zeroes_ops: totals.write_zeroes.latency.count(),
+            num_flush_ops: totals.flush.latency.count(),
+            flush_latency_ns: totals.flush.latency.sum,
             num_failed_ops: totals.errors.iter().sum(),
             errors: totals.errors,
         }
+    }
+}
+
+impl From<Totals> for LifetimeStat {
+    fn from(totals: Totals) -> LifetimeStat {
+        let ops = [
+            (OpKind::Read, totals.read),
+            (OpKind::Write, totals.write),
+            (OpKind::Unmap, totals.unmap),
+            (OpKind::WriteZeroes, totals.write_zeroes),
+            (OpKind::Flush, totals.flush),
+        ];
+        let ops = ops.map(|(op, total)| OpStat { op, bytes: total.bytes, latency: total.latency });
+        LifetimeStat { ops, errors: totals.errors }
     }
 }

@@ -111,6 +111,33 @@ fn every_channel_tells_where_it_is_and_what_it_did() {
     assert_eq!(book.take_per_channel(ResetMode::None).len(), 1);
 }
 
+#[test]
+fn resets_and_closed_channels_do_not_touch_the_life_of_a_device() {
+    let (book, mut recorder) = book_with(&[700, 5_000]);
+    recorder.record(Op::Write { fua: false }, 4096, 2_000, Ok(()));
+    recorder.record(Op::Flush, 0, 1, Err(IoError::NoSpace));
+    let of = |op: OpKind| {
+        let stat = book.lifetime();
+        let of = *stat.ops.iter().find(|of| of.op == op).expect("every kind");
+        (of.bytes, of.latency.count(), of.latency.sum, stat.errors().find(|(name, _)| *name == "no_space"))
+    };
+    let one = Some(("no_space", 1));
+    for step in 0..3 {
+        match step {
+            1 => drop(book.take(ResetMode::All)),
+            2 => book.close(&recorder),
+            _ => {}
+        }
+        assert_eq!(of(OpKind::Read), (1024, 2, 5_700, one), "step {step}");
+        assert_eq!(of(OpKind::Write), (4096, 1, 2_000, one), "step {step}");
+        assert_eq!(of(OpKind::Flush), (0, 0, 0, one), "step {step}");
+    }
+    book.take(ResetMode::All);
+    assert_eq!(of(OpKind::Read), (1024, 2, 5_700, one), "what was closed, reset");
+    let buckets = book.lifetime().ops[0].latency.buckets;
+    assert_eq!((buckets[0], buckets[3], buckets.iter().sum::<u64>()), (1, 1, 2), "up to 1.024 µs, and up to 8.192 µs");
+}
+
 /// The sum of all readings is what was counted, though the counters run all the time and are never stopped for a reset.
 #[test]
 fn nothing_is_lost_or_counted_twice_while_channels_count() {

@@ -104,8 +104,7 @@ impl Drop for PoolShared {
     }
 }
 
-/// Pools of ascending buffer size that act as one: a request is served from the smallest size that fits, and from a
-/// larger one when that is empty.
+/// Pools by ascending buffer size, for requests of different lengths.
 #[derive(Clone, Debug)]
 pub struct SizedPools {
     pools: Vec<Pool>,
@@ -118,11 +117,12 @@ impl SizedPools {
         SizedPools { pools }
     }
 
-    /// Takes a buffer of at least `len` bytes; `None` when none that large is free now (or ever, see
+    /// Which of the [`SizedPools::pools`] has the smallest buffers of at least `len` bytes; the last one, if none are that large (see
     /// [`SizedPools::largest`]).
     #[inline]
-    pub fn get(&self, len: usize) -> Option<Buf> {
-        self.pools.iter().filter(|pool| pool.buffer_size() >= len).find_map(Pool::get)
+    pub fn size_for(&self, len: usize) -> usize {
+        let fits = self.pools.iter().position(|pool| pool.buffer_size() >= len);
+        fits.unwrap_or(self.pools.len().saturating_sub(1))
     }
 
     /// The largest request that can ever be served, in bytes.
@@ -182,17 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn sized_pools_serve_the_smallest_fit_and_then_the_next() {
+    fn sized_pools_are_in_order_of_their_size() {
         let region = region(64 * 1024);
         let small = Pool::new(Arc::clone(&region), PoolLayout { offset: 0, stride: 4096, size: 4096, count: 1 });
         let large = Pool::new(region, PoolLayout { offset: 4096, stride: 16384, size: 16384, count: 1 });
         let pools = SizedPools::new(vec![large, small]);
-        let first = pools.get(100).expect("small");
-        assert_eq!(first.len(), 4096);
-        let second = pools.get(100).expect("large serves when small is out");
-        assert_eq!(second.len(), 16384);
-        assert!(pools.get(100).is_none());
-        assert!(pools.get(20000).is_none());
+        assert_eq!([0, 4096, 4097, 16384].map(|len| pools.size_for(len)), [0, 0, 1, 1]);
+        assert_eq!(pools.size_for(20_000), 1, "none is that large");
         assert_eq!(pools.largest(), 16384);
     }
 

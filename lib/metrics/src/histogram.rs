@@ -1,22 +1,24 @@
-//! Latency histograms: log-linear buckets in nanoseconds, a fixed array, so that recording never allocates.
+//! Latency histograms: buckets that are powers of two of nanoseconds, a fixed array, so that recording never allocates.
 //!
-//! Each power of two is cut into [`SUB_BUCKETS`] equal parts; a value is therefore known to within a quarter of its
-//! size, over the whole range of a u64. A bucket holds the values *above* the bucket before it and *up to and including*
-//! its own upper bound: the meaning of Prometheus' `le`, so that export adds buckets up and rounds nothing.
+//! A bucket holds the values *above* the bucket before it and *up to and including* its own upper bound: the meaning of
+//! Prometheus' `le`, so that export adds buckets up and rounds nothing. They are as coarse as what is exported, because each is a time
+//! series at the scraper, and a reading copies all of them.
 
 use std::array;
 
 use crate::counter::Counter;
 
-/// Parts that each power of two is cut into; a power of two itself.
-const SUB_BUCKETS: u64 = 4;
-const SUB_BUCKET_BITS: u32 = SUB_BUCKETS.ilog2();
+/// Upper bound of the first bucket, as a power of two of nanoseconds: 1.024 µs.
+const FIRST_POWER: u32 = 10;
 
-/// Number of buckets of every histogram: enough for any u64.
-pub const BUCKETS: usize = ((64 - SUB_BUCKET_BITS as usize) + 1) * SUB_BUCKETS as usize;
+/// Upper bound of the last bucket but one: 17.2 s. The last one has none.
+const LAST_POWER: u32 = 34;
 
-/// A histogram of latencies in nanoseconds. One writer, any readers; about 2 KiB.
-#[derive(Debug)]
+/// Number of buckets of every histogram.
+pub const BUCKETS: usize = (LAST_POWER - FIRST_POWER + 2) as usize;
+
+/// A histogram of latencies in nanoseconds. One writer, any readers; 216 bytes.
+#[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [Counter; BUCKETS],
     sum: Counter,
@@ -31,95 +33,88 @@ impl Histogram {
     /// Counts one latency of `nanoseconds`. Owner only; no allocation, two loads and two stores.
     #[inline]
     pub fn record(&self, nanoseconds: u64) {
-        self.buckets[bucket_of(nanoseconds)].increment();
-        self.sum.add(nanoseconds);
+        self.record_latency(Latency::new(nanoseconds));
+    }
+
+    /// As [`Histogram::record`], for who counts one latency in several histograms.
+    #[inline]
+    pub fn record_latency(&self, latency: Latency) {
+        self.buckets[latency.bucket].increment();
+        self.sum.add(latency.nanoseconds);
     }
 
     /// A copy to compute with, from any thread.
     pub fn snapshot(&self) -> HistogramSnapshot {
         // The count is derived, never stored: it cannot disagree with the buckets, whatever the writer does meanwhile.
         let buckets: [u64; BUCKETS] = array::from_fn(|index| self.buckets[index].get());
-        HistogramSnapshot { count: buckets.iter().sum(), sum: self.sum.get(), buckets }
+        HistogramSnapshot { buckets, sum: self.sum.get() }
     }
 }
 
-impl Default for Histogram {
-    fn default() -> Histogram {
-        Histogram::new()
+/// A latency, with the bucket that it falls into.
+#[derive(Clone, Copy, Debug)]
+pub struct Latency {
+    nanoseconds: u64,
+    bucket: usize,
+}
+
+impl Latency {
+    /// One of so many nanoseconds.
+    #[inline]
+    pub const fn new(nanoseconds: u64) -> Latency {
+        Latency { nanoseconds, bucket: bucket_of(nanoseconds) }
     }
 }
 
 /// A histogram as it was at one moment, or the sum of several.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct HistogramSnapshot {
-    /// Number of latencies recorded: always the sum of `buckets`.
-    pub count: u64,
-    /// Sum of the latencies in nanoseconds; may be ahead of or behind `count` by the record being written meanwhile.
-    pub sum: u64,
     /// Number of latencies per bucket; bucket `i` ends at [`HistogramSnapshot::upper_bound`]`(i)`.
     pub buckets: [u64; BUCKETS],
+    /// Sum of the latencies in nanoseconds; may be ahead of or behind `buckets` by the record being written meanwhile.
+    pub sum: u64,
 }
 
 impl HistogramSnapshot {
-    /// The sum of no histograms.
-    pub const fn empty() -> HistogramSnapshot {
-        HistogramSnapshot { count: 0, sum: 0, buckets: [0; BUCKETS] }
+    /// Number of latencies recorded.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
     }
 
     /// Adds another snapshot to this one: the histogram of both cores together.
     pub fn merge(&mut self, other: &HistogramSnapshot) {
-        self.count += other.count;
-        self.sum = self.sum.wrapping_add(other.sum);
+        self.zip(other, u64::wrapping_add);
+    }
+
+    /// What was recorded since the histogram stood at `baseline`.
+    #[must_use]
+    pub fn since(mut self, baseline: &HistogramSnapshot) -> HistogramSnapshot {
+        self.zip(baseline, u64::wrapping_sub);
+        self
+    }
+
+    /// The largest latency in nanoseconds that bucket `index` counts; `None`: there is no limit.
+    pub const fn upper_bound(index: usize) -> Option<u64> {
+        if index + 1 < BUCKETS { Some(1 << (FIRST_POWER as usize + index)) } else { None }
+    }
+
+    fn zip(&mut self, other: &HistogramSnapshot, combine: fn(u64, u64) -> u64) {
+        self.sum = combine(self.sum, other.sum);
         for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
-            *mine += theirs;
+            *mine = combine(*mine, *theirs);
         }
-    }
-
-    /// The latency in nanoseconds that `percent` percent (0 to 100) of the records do not exceed, rounded up to the
-    /// bound of its bucket: at most a quarter above the truth. `None` if nothing was recorded.
-    pub fn percentile(&self, percent: f64) -> Option<u64> {
-        let rank = ((percent / 100.0 * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
-        let mut seen = 0;
-        for (index, count) in self.buckets.iter().enumerate() {
-            seen += count;
-            if seen >= rank {
-                return Some(HistogramSnapshot::upper_bound(index));
-            }
-        }
-        None
-    }
-
-    /// How many records did not exceed `bound` nanoseconds; exact where `bound` is the upper bound of a bucket, which
-    /// every power of two is.
-    pub fn count_up_to(&self, bound: u64) -> u64 {
-        self.buckets[..=bucket_of(bound)].iter().sum()
-    }
-
-    /// The largest latency in nanoseconds that bucket `index` counts.
-    pub const fn upper_bound(index: usize) -> u64 {
-        let (index, sub_buckets) = (index as u64, SUB_BUCKETS);
-        if index < sub_buckets {
-            return index + 1;
-        }
-        let shift = (index / sub_buckets - 1) as u32;
-        let bound = ((sub_buckets + index % sub_buckets + 1) as u128) << shift;
-        if bound > u64::MAX as u128 { u64::MAX } else { bound as u64 }
     }
 }
 
-/// The bucket that counts `nanoseconds`: the position of the highest bit of `nanoseconds - 1`, then the bits below it.
-/// The 1 is taken off to make upper bounds inclusive.
+/// The bucket that counts `nanoseconds`: the number of bits of `nanoseconds - 1`. The 1 is taken off to make upper bounds inclusive.
 #[inline]
 const fn bucket_of(nanoseconds: u64) -> usize {
-    let value = nanoseconds.saturating_sub(1);
-    if value < SUB_BUCKETS {
-        return value as usize;
-    }
-    let shift = value.ilog2() - SUB_BUCKET_BITS;
-    ((shift as u64 + 1) * SUB_BUCKETS + ((value >> shift) - SUB_BUCKETS)) as usize
+    let bits = u64::BITS - nanoseconds.saturating_sub(1).leading_zeros();
+    let above_first = bits.saturating_sub(FIRST_POWER) as usize;
+    if above_first < BUCKETS { above_first } else { BUCKETS - 1 }
 }
 
-const _: () = assert!(bucket_of(u64::MAX) == BUCKETS - 1);
+const _: () = assert!(bucket_of(u64::MAX) == BUCKETS - 1 && bucket_of(0) == 0);
 
 #[cfg(test)]
 mod tests {
@@ -131,76 +126,33 @@ mod tests {
         fn a_value_lies_between_the_bounds_of_its_bucket(exponent in 0u32..64, low in any::<u64>()) {
             let value = (1u64 << exponent) | (low & ((1u64 << exponent) - 1));
             let bucket = bucket_of(value);
-            prop_assert!(value <= HistogramSnapshot::upper_bound(bucket));
-            prop_assert!(bucket == 0 || value > HistogramSnapshot::upper_bound(bucket - 1));
+            prop_assert!(HistogramSnapshot::upper_bound(bucket).is_none_or(|bound| value <= bound));
+            prop_assert!(bucket == 0 || HistogramSnapshot::upper_bound(bucket - 1).is_some_and(|bound| value > bound));
         }
 
         #[test]
-        fn percentile_is_at_most_a_quarter_above_the_true_one(
-            mut values in prop::collection::vec(1u64..10_000_000_000, 1..200),
-            percent in 0.1f64..100.0,
-        ) {
-            let histogram = Histogram::new();
-            values.iter().for_each(|&value| histogram.record(value));
-            values.sort_unstable();
-            let rank = (percent / 100.0 * values.len() as f64).ceil() as usize;
-            let truth = values[rank.clamp(1, values.len()) - 1];
-            let answer = histogram.snapshot().percentile(percent).unwrap();
-            prop_assert!(answer >= truth && answer <= truth + truth / 4 + 1, "{answer} for {truth}");
-        }
-
-        #[test]
-        fn merging_equals_recording_everything_in_one(
+        fn merging_equals_recording_everything_in_one_and_since_takes_it_away(
             left in prop::collection::vec(any::<u32>(), 0..50),
             right in prop::collection::vec(any::<u32>(), 0..50),
         ) {
             let (one, two, both) = (Histogram::new(), Histogram::new(), Histogram::new());
             for &value in &left { one.record(value.into()); both.record(value.into()); }
             for &value in &right { two.record(value.into()); both.record(value.into()); }
-            let mut merged = HistogramSnapshot::empty();
-            merged.merge(&one.snapshot());
+            let mut merged = one.snapshot();
             merged.merge(&two.snapshot());
             prop_assert_eq!(merged, both.snapshot());
+            prop_assert_eq!(merged.since(&two.snapshot()), one.snapshot());
+            prop_assert_eq!(merged.count(), (left.len() + right.len()) as u64);
         }
     }
 
     #[test]
-    fn bounds_rise_without_gaps_to_the_largest_u64() {
-        for index in 1..BUCKETS {
-            let (before, bound) = (HistogramSnapshot::upper_bound(index - 1), HistogramSnapshot::upper_bound(index));
-            assert!(before < bound);
-            assert_eq!(bucket_of(before + 1), index);
-            assert_eq!(bucket_of(bound), index);
+    fn bounds_are_the_powers_of_two_and_inclusive() {
+        for (index, power) in (0..BUCKETS - 1).zip(FIRST_POWER..) {
+            let bound = 1u64 << power;
+            assert_eq!(HistogramSnapshot::upper_bound(index), Some(bound));
+            assert_eq!((bucket_of(bound), bucket_of(bound + 1)), (index, index + 1));
         }
-        assert_eq!(HistogramSnapshot::upper_bound(BUCKETS - 1), u64::MAX);
-        assert_eq!(bucket_of(0), 0);
-    }
-
-    #[test]
-    fn powers_of_two_are_exact_bounds() {
-        for exponent in 0..64 {
-            let power = 1u64 << exponent;
-            assert_eq!(HistogramSnapshot::upper_bound(bucket_of(power)), power);
-        }
-    }
-
-    #[test]
-    fn nothing_recorded_has_no_percentile() {
-        assert_eq!(Histogram::new().snapshot().percentile(99.0), None);
-    }
-
-    #[test]
-    fn percentiles_name_the_bucket_of_the_rank() {
-        let histogram = Histogram::new();
-        (0..99).for_each(|_| histogram.record(1024));
-        histogram.record(1 << 20);
-        let snapshot = histogram.snapshot();
-        assert_eq!(snapshot.percentile(0.0), Some(1024));
-        assert_eq!(snapshot.percentile(99.0), Some(1024));
-        assert_eq!(snapshot.percentile(99.1), Some(1 << 20));
-        assert_eq!(snapshot.percentile(100.0), Some(1 << 20));
-        assert_eq!(snapshot.count_up_to(1024), 99);
-        assert_eq!(snapshot.count_up_to(1 << 20), 100);
-        assert_eq!((snapshot.count, snapshot.sum), (100, 99 * 1024 + (1 << 20)));
+        assert_eq!(HistogramSnapshot::upper_bound(BUCKETS - 1), None);
     }
 }

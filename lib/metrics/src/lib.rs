@@ -8,7 +8,7 @@
 //! Two writers on one metric are not undefined behaviour, but counts get lost; give each core its own block instead.
 //!
 //! **Any thread may read**, at any time, and gets each single value whole. Values read one after the other may be
-//! from different moments; a [`HistogramSnapshot`] is made consistent by deriving its count from its buckets.
+//! from different moments; the count of a [`HistogramSnapshot`] is the sum of its buckets.
 //!
 //! Per-core values meet only when someone asks: the reader takes a snapshot of each core's block and merges them
 //! ([`HistogramSnapshot::merge`], plain addition for counters). A block belongs in a [`CacheAligned`], so that the
@@ -16,15 +16,17 @@
 //!
 //! # Reading order
 //!
-//! `counter.rs` (counter, gauge, alignment), `histogram.rs` (buckets and snapshot), `prometheus.rs` (what a scrape
-//! gathers, and its text form).
+//! `counter.rs` (counter, gauge, alignment), `histogram.rs` (buckets and snapshot), `family.rs` (what is said of a metric), `scrape.rs` (what a
+//! scrape gathers, and its text forms).
 
 #![forbid(unsafe_code)]
 
 mod counter;
+mod family;
 mod histogram;
-mod prometheus;
+mod scrape;
 
 pub use counter::{CacheAligned, Counter, Gauge};
-pub use histogram::{BUCKETS, Histogram, HistogramSnapshot};
-pub use prometheus::{ExportError, Scrape, TEXT_CONTENT_TYPE};
+pub use family::{Family, Kind};
+pub use histogram::{BUCKETS, Histogram, HistogramSnapshot, Latency};
+pub use scrape::{EncodeError, Form, Scrape};

@@ -58,6 +58,8 @@ pub struct Connection {
     limits: Limits,
     framer: Framer,
     turn: Turn,
+    /// Length of the last frame that was taken.
+    frame_bytes: usize,
     /// Answers to be sent; the first `written` bytes are gone.
     output: Vec<u8>,
     written: usize,
@@ -90,6 +92,7 @@ impl Connection {
             limits,
             framer: Framer::new(limits.request_bytes),
             turn: Turn::Idle,
+            frame_bytes: 0,
             output: Vec::new(),
             written: 0,
             input_ended: false,
@@ -135,7 +138,9 @@ impl Connection {
                     return None;
                 }
             };
-            match message::parse(frame) {
+            let (frame_bytes, message) = (frame.len(), message::parse(frame));
+            self.frame_bytes = frame_bytes;
+            match message {
                 Ok(Message::Single(Ok(call))) => {
                     self.turn = Turn::Waiting { id: call.id, batch: None };
                     return Some(call.request);
@@ -173,6 +178,14 @@ impl Connection {
                 }
                 None
             }
+        }
+    }
+
+    /// How long the text of what is worked on was: it is in memory many times as large.
+    pub fn working_bytes(&self) -> usize {
+        match self.turn {
+            Turn::Waiting { .. } => self.frame_bytes,
+            Turn::Idle | Turn::Closing => 0,
         }
     }
 

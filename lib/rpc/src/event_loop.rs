@@ -23,6 +23,9 @@ use crate::pending::Pending;
 const MAX_REFUSED: usize = 32;
 /// Bytes read from one client before the next has its turn.
 const READ_BYTES: usize = 64 << 10;
+/// Bytes of requests that are worked on at the same time; with more, no others are read. A control thread that is busy, or
+/// carries out something that others wait for, would fill the memory with them: parsed, each takes thirty times as much.
+const WORKING_BYTES_MAX: usize = 16 << 20;
 /// Pause after an error that would come again at once, such as no file descriptors.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// How long a stopping server waits for clients to take their last answers.
@@ -101,6 +104,15 @@ pub struct Clients {
 }
 
 impl Clients {
+    fn working_bytes(&self) -> usize {
+        self.by_id.values().map(|client| client.connection.working_bytes()).sum()
+    }
+
+    /// Whether requests are read: not while there are too many, since each client's would wait in our memory.
+    fn may_send(&self) -> bool {
+        self.working_bytes() <= WORKING_BYTES_MAX
+    }
+
     fn end_pause(&mut self, now: Instant) {
         if self.accept_after.is_some_and(|time| time <= now) {
             self.accept_after = None;
@@ -159,10 +171,15 @@ impl<F: FnMut(Pending)> EventLoop<F> {
         }
     }
 
-    /// The next request of each client that has one and waits for none.
+    /// The next request of each client that has one and waits for none, as long as there is room.
     fn pass_on_requests(&mut self, now: Instant) {
+        let mut working_bytes = self.clients.working_bytes();
         for (&id, client) in &mut self.clients.by_id {
+            if working_bytes > WORKING_BYTES_MAX {
+                return;
+            }
             if let Some(request) = client.connection.advance(now) {
+                working_bytes += client.connection.working_bytes();
                 deliver(&mut self.deliver, &self.mailbox, id, request);
             }
         }
@@ -191,6 +208,7 @@ impl<F: FnMut(Pending)> EventLoop<F> {
     /// Sleeps until something can be done, or the deadline; `None` after an error of `poll` itself.
     fn wait(&self, deadline: Option<Instant>) -> Option<Ready> {
         let accepting = self.clients.accept_after.is_none() && self.has_room();
+        let may_send = self.clients.may_send();
         let mut ids = Vec::with_capacity(self.clients.by_id.len());
         let mut fds = vec![PollFd::new(&self.mailbox.wake, PollFlags::IN)];
         if accepting {
@@ -200,7 +218,7 @@ impl<F: FnMut(Pending)> EventLoop<F> {
         for (&id, client) in &self.clients.by_id {
             let interest = client.connection.interest();
             let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, interest.read);
+            flags.set(PollFlags::IN, interest.read && may_send);
             flags.set(PollFlags::OUT, interest.write);
             if flags.is_empty() && client.gone {
                 continue;
@@ -232,13 +250,14 @@ impl<F: FnMut(Pending)> EventLoop<F> {
 
     /// Reads and writes what can be.
     fn transfer(&mut self, ready: &[(ClientId, PollFlags)], buffer: &mut [u8], now: Instant) {
+        let may_send = self.clients.may_send();
         for (id, events) in ready {
             let Some(client) = self.clients.by_id.get_mut(id) else { continue };
             let interest = client.connection.interest();
             if interest.write {
                 client.write(now);
             }
-            if interest.read && events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+            if interest.read && may_send && events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
                 client.read(buffer, now);
             }
             client.gone |= events.intersects(PollFlags::HUP | PollFlags::ERR);

@@ -126,3 +126,37 @@ fn a_reply_for_a_client_that_has_gone_reaches_nobody_else() {
     BufReader::new(&next).read_line(&mut line).unwrap();
     assert!(line.contains("second"), "{line}");
 }
+
+/// While something is carried out that others wait for, each of 128 clients could leave 4 MiB of text, which are 100 MiB parsed.
+#[test]
+fn requests_that_wait_are_bounded_together_and_come_when_there_is_room() {
+    let running = start(32);
+    let text = format!(r#"{{"jsonrpc":"2.0","method":"{}","id":1}}"#, "x".repeat((1 << 20) - 64));
+    let most = 1 + WORKING_BYTES_MAX / text.len();
+    let more = std::thread::scope(|scope| {
+        for _ in 0..most + 4 {
+            let mut client = running.connect();
+            let text = text.as_bytes();
+            scope.spawn(move || {
+                client.write_all(text).unwrap();
+                BufReader::new(client).read_line(&mut String::new()).unwrap();
+            });
+        }
+        let held: Vec<Pending> = (0..most).map(|_| running.requests.recv().unwrap()).collect();
+        let rounds = || running.mailbox.rounds.load(Ordering::Relaxed);
+        for _ in 0..50 {
+            let before = rounds();
+            running.mailbox.wake();
+            while rounds() == before {
+                std::thread::yield_now();
+            }
+        }
+        let more: Vec<Pending> = running.requests.try_iter().collect();
+        let left = 4 - more.len();
+        let count = more.len();
+        held.into_iter().chain(more).for_each(|pending| pending.reply(Ok(Value::Null)));
+        (0..left).for_each(|_| running.requests.recv().unwrap().reply(Ok(Value::Null)));
+        count
+    });
+    assert_eq!(more, 0, "besides {most}");
+}

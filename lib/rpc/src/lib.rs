@@ -32,7 +32,7 @@
 //! answer.
 //!
 //! Reading order: `frame.rs`, `message.rs`, `connection.rs` (no input or output in these three), `event_loop.rs`,
-//! `server.rs`, `socket.rs`; `methods.rs` is what most users see.
+//! `server.rs`, `socket.rs`; `methods.rs` is what most users see, `openrpc.rs` describes it to them.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -43,14 +43,17 @@ pub mod frame;
 mod json;
 pub mod message;
 pub mod methods;
+mod openrpc;
 mod pending;
 mod server;
 mod socket;
 
 pub use client::{CallError, Client};
 pub use error::{Errno, RpcError};
+pub use json::parse as parse_json;
 pub use message::Request;
-pub use methods::{Methods, NoParams};
+pub use methods::{Description, Methods, NoParams};
+pub use openrpc::openrpc;
 pub use pending::Pending;
 pub use server::{Server, ServerOptions};
 pub use socket::BindError;

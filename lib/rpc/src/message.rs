@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use crate::error::{RpcError, shortened};
 use crate::json;
 
+/// Requests of a batch. An element of two bytes takes hundreds when it is looked at, and is answered by as many.
+pub const BATCH_MAX: usize = 256;
+
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -51,6 +54,10 @@ pub enum Message {
 /// The text is not JSON; the connection should end.
 pub fn parse(frame: &[u8]) -> Result<Message, RpcError> {
     match json::parse(frame) {
+        Ok(Value::Array(elements)) if elements.len() > BATCH_MAX => {
+            let what = format!("a batch of {}: {BATCH_MAX} are allowed", elements.len());
+            Ok(Message::Single(Err(invalid(what, None))))
+        }
         Ok(Value::Array(elements)) if !elements.is_empty() => {
             Ok(Message::Batch(elements.into_iter().map(parse_call).collect()))
         }

@@ -109,3 +109,12 @@ proptest! {
         prop_assert_eq!(single(&text), Ok(expected));
     }
 }
+
+/// Four MiB of zeros and commas took a third of a GiB for as long as their client did not read.
+#[test]
+fn a_batch_has_a_bounded_number_of_requests() {
+    let batch = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+    assert!(matches!(parse(batch(BATCH_MAX).as_bytes()), Ok(Message::Batch(calls)) if calls.len() == BATCH_MAX));
+    let (code, message, _) = refusal(&batch(BATCH_MAX + 1));
+    assert!(code == -32600 && message.contains("a batch of 257: 256 are allowed"), "{message}");
+}

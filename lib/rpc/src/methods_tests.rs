@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Group {
     name: String,
@@ -12,7 +12,7 @@ struct Group {
     luns: Vec<Lun>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Lun {
     bdev_name: String,
@@ -28,7 +28,7 @@ struct Control {
 
 fn methods() -> Methods<Control> {
     let mut methods = Methods::new();
-    methods.add("make", |control: &mut Control, group: Group| {
+    methods.add("make", "", |control: &mut Control, group: Group| {
         if control.made.contains(&group.name) {
             return Err(RpcError::errno(crate::Errno::EXIST, format!("group {} exists", group.name)));
         }
@@ -36,8 +36,8 @@ fn methods() -> Methods<Control> {
         control.made.push(group.name);
         Ok(luns)
     });
-    methods.add("count", |control: &mut Control, _: NoParams| Ok(control.made.len()));
-    methods.add_deferred("later", |control: &mut Control, _: NoParams, pending| control.waiting = Some(pending));
+    methods.add("count", "", |control: &mut Control, _: NoParams| Ok(control.made.len()));
+    methods.add_deferred("later", "", |control: &mut Control, _: NoParams, pending| control.waiting = Some(pending));
     methods
 }
 
@@ -145,5 +145,5 @@ fn answer_runs_immediate_and_refuses_unknown_methods() {
 #[test]
 #[should_panic(expected = "make added twice")]
 fn a_name_can_be_added_once() {
-    methods().add("make", |_: &mut Control, _: NoParams| Ok(()));
+    methods().add("make", "", |_: &mut Control, _: NoParams| Ok(()));
 }

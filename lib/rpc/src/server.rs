@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::connection::Limits;
 use crate::event_loop::{Clients, EventLoop, Mailbox};
 use crate::pending::Pending;
-use crate::socket::{self, BindError, BoundSocket};
+use crate::socket::{self, Access, BindError, BoundSocket};
 
 /// Bounds on what clients may do, and who may connect.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct ServerOptions {
     pub write_timeout: Duration,
     /// Permission bits of the socket. Who may write to it controls the target.
     pub mode: u32,
+    /// The group that the socket is given to; `None`: that of the process.
+    pub group: Option<u32>,
 }
 
 impl Default for ServerOptions {
@@ -38,6 +40,7 @@ impl Default for ServerOptions {
             request_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             mode: 0o600,
+            group: None,
         }
     }
 }
@@ -68,7 +71,7 @@ impl Server {
     ) -> Result<Server, BindError> {
         let mailbox = Mailbox::new().map_err(|errno| BindError::Thread(errno.into()))?;
         let mailbox = Arc::new(mailbox);
-        let (socket, listener) = socket::bind(path, options.mode)?;
+        let (socket, listener) = socket::bind(path, Access { mode: options.mode, group: options.group })?;
         let event_loop = EventLoop {
             listener,
             mailbox: Arc::clone(&mailbox),

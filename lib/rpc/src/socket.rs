@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -60,12 +60,34 @@ pub enum BindError {
         /// Why.
         source: io::Error,
     },
+    /// The socket cannot be given to a group.
+    #[error(
+        "cannot give the socket {} to group {group}: {source}; the process must be a member of it, or root",
+        path.display()
+    )]
+    Group {
+        /// The socket.
+        path: PathBuf,
+        /// The group's number.
+        group: u32,
+        /// Why.
+        source: io::Error,
+    },
     /// The server's thread cannot be started.
     #[error("cannot start the RPC server: {0}")]
     Thread(
         /// Why.
         io::Error,
     ),
+}
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Permission bits.
+    pub mode: u32,
+    /// Group of the file; `None`: that of the process.
+    pub group: Option<u32>,
 }
 
 /// A socket file of ours; removed on drop, with its lock.
@@ -95,7 +117,7 @@ impl Drop for BoundSocket {
 }
 
 /// Locks, clears a dead instance's socket away, and listens.
-pub fn bind(path: &Path, mode: u32) -> Result<(BoundSocket, UnixListener), BindError> {
+pub fn bind(path: &Path, access: Access) -> Result<(BoundSocket, UnixListener), BindError> {
     let address = SocketAddrUnix::new(path).map_err(|errno| match errno {
         Errno::NAMETOOLONG => BindError::PathTooLong { path: path.to_owned() },
         errno => BindError::Socket { path: path.to_owned(), source: errno.into() },
@@ -106,13 +128,12 @@ pub fn bind(path: &Path, mode: u32) -> Result<(BoundSocket, UnixListener), BindE
     let (kept_path, lock_path) = (absolute(path), absolute(&lock_path));
     let mut bound = BoundSocket { path: kept_path, identity: None, lock_path, _lock: lock };
     remove_stale(path, &address)?;
-    match listen(path, &address, mode) {
-        Ok(listener) => {
-            bound.identity = identity(path);
-            Ok((bound, listener))
-        }
-        Err(source) => Err(BindError::Socket { path: path.to_owned(), source }),
-    }
+    let failed = |errno: Errno| BindError::Socket { path: path.to_owned(), source: errno.into() };
+    let socket = make(&address).map_err(failed)?;
+    bound.identity = identity(path);
+    admit(path, access)?;
+    rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
+    Ok((bound, UnixListener::from(socket)))
 }
 
 /// Takes the lock beside the socket.
@@ -169,14 +190,26 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), BindError> 
     }
 }
 
-fn listen(path: &Path, address: &SocketAddrUnix, mode: u32) -> io::Result<UnixListener> {
+/// The file gets the bits of the socket, less the umask: for a moment it is for nobody else.
+fn make(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
     let socket = new_socket()?;
-    // The file gets the bits of the socket, less the umask: it never has more than it should, not even for a moment.
-    rustix::fs::fchmod(&socket, Mode::from_raw_mode(mode))?;
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     rustix::net::bind(&socket, address)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?; // what the umask took away
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(UnixListener::from(socket))
+    Ok(socket)
+}
+
+/// Group first: the old one is never let in.
+fn admit(path: &Path, access: Access) -> Result<(), BindError> {
+    if let Some(group) = access.group {
+        let new = Some(Gid::from_raw(group));
+        rustix::fs::chownat(CWD, path, None, new, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| BindError::Group {
+            path: path.to_owned(),
+            group,
+            source: errno.into(),
+        })?;
+    }
+    let permissions = std::fs::Permissions::from_mode(access.mode);
+    std::fs::set_permissions(path, permissions).map_err(|source| BindError::Socket { path: path.to_owned(), source })
 }
 
 fn new_socket() -> Result<OwnedFd, Errno> {

@@ -25,24 +25,24 @@ struct Context {
     later: Arc<Mutex<Vec<Pending>>>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Echo {
     text: Value,
 }
 
 fn methods() -> Methods<Context> {
     let mut methods = Methods::new();
-    methods.add("echo", |_: &mut Context, params: Echo| Ok(params.text));
-    methods.add("note", |context: &mut Context, params: Echo| {
+    methods.add("echo", "", |_: &mut Context, params: Echo| Ok(params.text));
+    methods.add("note", "", |context: &mut Context, params: Echo| {
         context.seen.push(params.text);
         Ok(())
     });
-    methods.add("seen", |context: &mut Context, _: NoParams| Ok(context.seen.clone()));
-    methods.add("fill", |_: &mut Context, _: NoParams| Ok("x".repeat(8 << 20)));
-    methods.add_deferred("later", |context: &mut Context, _: NoParams, pending| {
+    methods.add("seen", "", |context: &mut Context, _: NoParams| Ok(context.seen.clone()));
+    methods.add("fill", "", |_: &mut Context, _: NoParams| Ok("x".repeat(8 << 20)));
+    methods.add_deferred("later", "", |context: &mut Context, _: NoParams, pending| {
         context.later.lock().unwrap().push(pending);
     });
-    methods.add_deferred("forget", |_: &mut Context, _: NoParams, pending| drop(pending));
+    methods.add_deferred("forget", "", |_: &mut Context, _: NoParams, pending| drop(pending));
     methods
 }
 

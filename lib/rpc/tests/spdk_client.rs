@@ -11,7 +11,7 @@ use rpc::{Errno, Methods, NoParams, RpcError, Server, ServerOptions};
 use serde_json::{Value, json};
 
 /// What `bdev_null_create` of the client sends.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateNull {
     name: String,
@@ -21,7 +21,7 @@ struct CreateNull {
     _dif_is_head_of_md: bool,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetMethods {
     #[serde(rename = "current")]
@@ -32,7 +32,7 @@ struct GetMethods {
 
 fn methods() -> Methods<Vec<Value>> {
     let mut methods = Methods::new();
-    methods.add("bdev_null_create", |bdevs: &mut Vec<Value>, params: CreateNull| {
+    methods.add("bdev_null_create", "", |bdevs: &mut Vec<Value>, params: CreateNull| {
         if bdevs.iter().any(|bdev| bdev["name"] == params.name) {
             return Err(RpcError::errno(Errno::EXIST, "File exists"));
         }
@@ -40,9 +40,9 @@ fn methods() -> Methods<Vec<Value>> {
         bdevs.push(json!({"name": name, "num_blocks": num_blocks, "block_size": block_size}));
         Ok(name)
     });
-    methods.add("bdev_get_bdevs", |bdevs: &mut Vec<Value>, _: NoParams| Ok(bdevs.clone()));
-    methods.add("rpc_get_methods", |_, _: GetMethods| Ok(["bdev_get_bdevs", "bdev_null_create"]));
-    methods.add("spdk_get_version", |_, _: NoParams| Ok(json!({"version": "x".repeat(100_000)})));
+    methods.add("bdev_get_bdevs", "", |bdevs: &mut Vec<Value>, _: NoParams| Ok(bdevs.clone()));
+    methods.add("rpc_get_methods", "", |_, _: GetMethods| Ok(["bdev_get_bdevs", "bdev_null_create"]));
+    methods.add("spdk_get_version", "", |_, _: NoParams| Ok(json!({"version": "x".repeat(100_000)})));
     methods
 }
 

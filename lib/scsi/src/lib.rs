@@ -40,6 +40,7 @@ mod command;
 mod command_table;
 pub mod control;
 mod copy;
+mod describe;
 #[cfg(test)]
 mod documentation;
 mod eui64;
@@ -66,6 +67,7 @@ pub use cd::Drive;
 pub use cd::commands::CD_COMMANDS;
 pub use command_table::{CommandInfo, Needs};
 pub use control::{ControlReply, ControlRequest};
+pub use describe::{CdbDescription, describe_cdb};
 pub use eui64::{Eui64, Eui64Error};
 pub use execute::{Context, Designation, Ending, Job, NoPeers, Peer, PeerUnit, Peers, PortIds, Step, begin};
 pub use limits::SCRATCH_BYTES;
@@ -77,7 +79,7 @@ pub use saved::{ApplicationLog, Identifying, Keeper, Saved, Store, StoreError};
 pub use state::SelfTestFailure;
 pub use task_set::{AttentionInterlock, QueueError, TaskSet};
 pub use through::unit_attention_of;
-pub use unit::{DeviceType, LogicalUnit, UnitError, UnitOptions};
+pub use unit::{DefaultIdentity, DeviceType, LogicalUnit, UnitError, UnitOptions};
 pub use wire::sense::{FieldPointer, ScsiStatus, Sense, SenseKey};
 
 use command_table::{LONG, QUICK, WHOLE_MEDIUM, action, disk};

@@ -22,7 +22,7 @@ use crate::wire::sense::Sense;
 
 pub(crate) use facts::{Facts, Way};
 pub(crate) use options::Identity;
-pub use options::{DeviceType, UnitError, UnitOptions};
+pub use options::{DefaultIdentity, DeviceType, UnitError, UnitOptions};
 
 /// One logical unit. Shared by all cores: its facts are fixed, and what may change is in atomics.
 #[derive(Debug)]

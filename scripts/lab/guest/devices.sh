@@ -39,6 +39,7 @@ remove_devices() {
   [ ! -e /sys/module/dm_mod ] || dmsetup remove_all
   losetup -D
   for folder in /sys/kernel/config/nullb/*/; do [ ! -e "$folder" ] || rmdir "$folder"; done
+  [ ! -e /sys/module/brd ] || modprobe -r brd
   [ ! -e /sys/module/null_blk ] || modprobe -r null_blk
   # The kernel may hold on to a disk that was unplugged under load, after everybody has closed it.
   [ ! -e /sys/module/scsi_debug ] || until_true 30 modprobe -r scsi_debug || note "       the kernel keeps scsi_debug: what follows gets another guest"

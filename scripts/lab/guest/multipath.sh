@@ -6,26 +6,19 @@ start_multipath() {
   modprobe -a dm_multipath dm_service_time || return
   /lib/systemd/systemd-udevd --daemon || return
   udevadm trigger --subsystem-match=block --action=add && udevadm settle
-  # The defaults of multipath-tools, but quicker, and taking what it finds: path groups by ALUA's priorities, the best one is used at once.
-  cat >/etc/multipath.conf <<'CONF'
+  # What the user guide recommends, and beside it what is the guest's: it looks more often, and leaves its own disks alone.
+  mkdir -p /etc/multipath/conf.d
+  cp "$LAB/../multipath.conf" /etc/multipath.conf
+  cat >/etc/multipath/conf.d/lab.conf <<'CONF'
 defaults {
-  user_friendly_names no
-  find_multipaths no
   polling_interval 1
   max_polling_interval 2
-  path_checker tur
-  prio alua
-  path_grouping_policy group_by_prio
-  failback immediate
-  no_path_retry 60
-  reservation_key file
   skip_kpartx yes
 }
 blacklist {
   devnode "^(vd|loop|sr)"
 }
 CONF
-  mkdir -p /etc/multipath
   multipathd -d -s >"/run/lab/$SCENARIO.multipathd.log" 2>&1 3>&- &
   until_true 30 multipathd show daemon
 }

@@ -21,7 +21,7 @@ new_run() {
 end_run() {
   stop_guest
   stop_network
-  rm -rf "$RUN/disk.img" "$RUN/srpt-app" "${EXAMPLES[@]/#/$RUN/}" "$RUN/scripts" "$RUN/agent" "$RUN/target"
+  rm -rf "$RUN/disk.img" "$RUN/srpt-app" "$RUN/srptctl" "${EXAMPLES[@]/#/$RUN/}" "$RUN/scripts" "$RUN/agent" "$RUN/target"
 }
 
 # guest_job FABRIC JOB SECONDS [NAME=VALUE...]: boots the guest for one job, with the target in it (verbs) or on the host (roce).
@@ -42,11 +42,12 @@ guest_job() {
 # run_scenarios FABRIC NAME...: all of them, in one guest as long as it lives. Adds to $RESULTS what report_results prints.
 RESULTS=()
 run_scenarios() {
-  local fabric=$1 name left passed failed seconds
+  local fabric=$1 name program left passed failed seconds
   shift
   need_packages $(for name in "$@"; do scenario_packages "$name"; done)
   new_run "$fabric-$1"
   [ "$fabric" = verbs ] || for name in "${EXAMPLES[@]}"; do cp "$(build "$SCRIPTS/.." example "$name")" "$RUN/"; done
+  for program in $(for name in "$@"; do scenario_programs "$name"; done | sort -u); do cp "$(build "$SCRIPTS/.." bin "$program")" "$RUN/"; done
   left=("$@")
   while ((${#left[@]})); do
     seconds=120 # to boot, and for the clearing up between scenarios
@@ -86,6 +87,8 @@ scenario_fabrics() { sed -n 's/^# fabrics: //p' "$LAB/scenarios/$1.sh" | grep . 
 scenario_in_all() { sed -n 's/^# all: //p' "$LAB/scenarios/$1.sh" | grep . || scenario_fabrics "$1"; }
 # scenario_packages NAME: Debian packages that it alone needs.
 scenario_packages() { sed -n 's/^# packages: //p' "$LAB/scenarios/$1.sh"; }
+# scenario_programs NAME: programs of this checkout that it needs beside the target.
+scenario_programs() { sed -n 's/^# programs: //p' "$LAB/scenarios/$1.sh"; }
 scenario_seconds() { sed -n 's/^# seconds: //p' "$LAB/scenarios/$1.sh" | grep . || echo 300; }
 without_result() { local name; for name in "$@"; do [ -e "$RUN/$name.result" ] || echo "$name"; done; }
 first_without_result() { without_result "$@" | head -1; }

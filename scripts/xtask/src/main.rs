@@ -13,6 +13,8 @@
 //! | `tidy.rs` | marks of unfinished work, files that grew too long |
 //! | `leaks.rs` | paths and hosts of the machine something was written on |
 //! | `documents.rs` | README and ARCHITECTURE know every crate |
+//! | `links.rs` | links between documents lead somewhere, the guide's summary names every chapter |
+//! | `quotes.rs` | lines of the target's log that the guide shows are the target's |
 //! | `shell.rs` | scripts parse |
 
 #![forbid(unsafe_code)]
@@ -21,8 +23,10 @@ mod cargo;
 mod crate_order;
 mod documents;
 mod leaks;
+mod links;
 mod manifests;
 mod project;
+mod quotes;
 mod rust_source;
 mod shell;
 mod tidy;
@@ -60,6 +64,8 @@ const CHECKS: &[Check] = &[
     Check { name: "tidy", about: "no marks of unfinished work, no overlong files", run: tidy::check },
     Check { name: "leaks", about: "no paths of one machine, no hosts but hosts.txt", run: leaks::check },
     Check { name: "documents", about: "README and ARCHITECTURE name every crate", run: documents::check },
+    Check { name: "links", about: "links of documents lead somewhere, docs/SUMMARY.md names all", run: links::check },
+    Check { name: "quotes", about: "log lines in docs/ are what the code says", run: quotes::check },
     Check { name: "scripts", about: "shell scripts parse; shellcheck where installed", run: shell::check },
     Check { name: "clippy", about: "no warnings in any target", run: cargo::clippy },
     Check { name: "doc", about: "documentation builds, its links lead somewhere", run: cargo::doc },

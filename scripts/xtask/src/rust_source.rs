@@ -14,17 +14,24 @@ pub struct RustSource {
     pub code: String,
     /// Comments alone.
     pub comments: String,
+    /// What its string literals say, each with the line it begins in, from 0.
+    pub strings: Vec<(usize, String)>,
 }
 
 impl RustSource {
     /// Reads `text`, which compiles.
     pub fn new(text: &str) -> RustSource {
         let (mut code, mut comments) = (String::with_capacity(text.len()), String::with_capacity(text.len()));
+        let (mut strings, mut line) = (Vec::new(), 0);
         let mut rest = text;
         let mut before = ' ';
         while !rest.is_empty() {
             let (kind, len) = stretch(rest, before);
             let (part, behind) = rest.split_at(len);
+            if kind == Kind::Literal && part.ends_with(['"', '#']) {
+                strings.push((line, string_value(part)));
+            }
+            line += part.matches('\n').count();
             for character in part.chars() {
                 let blank = if character == '\n' { '\n' } else { ' ' };
                 code.push(if kind == Kind::Code { character } else { blank });
@@ -33,7 +40,7 @@ impl RustSource {
             }
             rest = behind;
         }
-        RustSource { code, comments }
+        RustSource { code, comments, strings }
     }
 
     /// Which lines belong to modules that exist for tests only: `#[cfg(test)] mod name { … }`.
@@ -114,6 +121,29 @@ fn string(text: &str) -> Option<usize> {
     Some(text.len())
 }
 
+/// What a string literal says; of the escapes, those that texts for people have.
+fn string_value(literal: &str) -> String {
+    let raw = literal.split('"').next().is_some_and(|prefix| prefix.contains('r'));
+    let body = literal.trim_start_matches(|c| c != '"').trim_matches('#');
+    let body = body.strip_prefix('"').and_then(|body| body.strip_suffix('"')).unwrap_or_default();
+    if raw {
+        return body.to_owned();
+    }
+    let (mut value, mut rest) = (String::with_capacity(body.len()), body);
+    while let Some(at) = rest.find('\\') {
+        value.push_str(&rest[..at]);
+        let escape = rest[at + 1..].chars().next();
+        rest = &rest[at + 1 + escape.map_or(0, char::len_utf8)..];
+        match escape {
+            Some('n') => value.push('\n'),
+            Some('\n') => rest = rest.trim_start(),
+            Some(other) => value.push(other),
+            None => {}
+        }
+    }
+    value + rest
+}
+
 /// Length of a character literal; a lifetime is none.
 fn character(text: &str) -> Option<usize> {
     let rest = text.strip_prefix('\'')?;
@@ -177,6 +207,13 @@ mod tests {
     fn comments_are_seen_alone() {
         let source = RustSource::new("let a = \"// no\"; // yes\n/* both\nlines */ b");
         assert_eq!(source.comments.split_whitespace().collect::<Vec<_>>(), ["//", "yes", "/*", "both", "lines", "*/"]);
+    }
+
+    #[test]
+    fn strings_are_read() {
+        let source = RustSource::new("a(\"b \\\"c\\\" \\\n   d\", 'e')\n// \"no\"\nr#\"f \"g\" \\\"#; \"\"");
+        let expected = [(0, "b \"c\" d"), (3, "f \"g\" \\"), (3, "")];
+        assert_eq!(source.strings, expected.map(|(line, text)| (line, text.to_owned())));
     }
 
     #[test]

@@ -213,6 +213,26 @@ fn the_latest_word_counts() {
 }
 
 #[test]
+fn a_unit_goes_back_to_the_state_of_its_group_and_everybody_is_told() {
+    let mut scene = Scene::new();
+    let one = StateChange { state: Some(AccessState::Unavailable), bdev: Some("disk0"), ..Default::default() };
+    scene.rig.controller.set_port_group_state("two", &one).expect("a state");
+    scene.settle();
+    assert_eq!(scene.groups(0, 0)[1].1, 3);
+    let own = scene.senses(1);
+    scene.rig.controller.clear_unit_state("two", "disk0").expect("a state");
+    assert_eq!(scene.senses(0), [Some((6, 0x2a, 0x06)), Some((6, 0x2a, 0x06))]);
+    assert_eq!(scene.senses(1), own, "the other unit's path is as it was");
+    assert_eq!(scene.groups(0, 0)[1].1, scene.groups(0, 1)[1].1);
+    assert!(scene.rig.controller.port_groups()[1].units.is_empty());
+    // What an initiator set as well.
+    assert_eq!(scene.set_groups(0, 0, &[(2, 2)]).status, 0);
+    scene.rig.controller.clear_unit_state("two", "disk0").expect("a state");
+    assert_eq!(scene.groups(0, 0)[1].1, scene.groups(0, 1)[1].1);
+    scene.end();
+}
+
+#[test]
 fn a_transition_takes_its_time_and_is_told_of_at_its_end() {
     let mut scene = Scene::new();
     let transition = Duration::from_micros(3_500);
@@ -371,6 +391,9 @@ fn mistakes_are_named() {
         (control.port_group_add_target("one", "tgt0"), "target: "),
         (control.port_group_remove_target("one", "tgt1"), "target: "),
         (control.set_port_group_state("x", &change(AccessState::Standby)), "group: "),
+        (control.clear_unit_state("x", "disk0"), "group: "),
+        (control.clear_unit_state("one", "disk0"), "bdev_name: "),
+        (control.clear_unit_state("one", "none"), "bdev_name: "),
         (
             control.set_port_group_state("one", &StateChange { bdev: Some("none"), ..change(AccessState::Standby) }),
             "bdev_name: ",

@@ -236,6 +236,52 @@ fn who_a_group_contains_no_longer_is_taken_by_another_or_ends() {
 }
 
 #[test]
+fn a_group_that_is_put_before_another_decides_and_other_luns_of_the_target_are_seen_at_once() {
+    let mut scene = Scene::new(|rig, _| {
+        for (name, lun) in [("first", 0), ("second", 1)] {
+            rig.controller.create_initiator_group(group(name, "192.0.2.*", Some(vec![lun]))).expect("a group");
+        }
+    });
+    let names = |scene: &Scene| -> Vec<String> {
+        scene.rig.controller.initiator_groups().into_iter().map(|group| group.name).collect()
+    };
+    assert_eq!(scene.luns(0), [0]);
+    scene.rig.controller.move_initiator_group("second", Some("first")).expect("a group");
+    assert_eq!((names(&scene), scene.luns(0)), (vec!["second".into(), "first".into()], vec![1]));
+    scene.rig.controller.move_initiator_group("second", Some("second")).expect("it stays");
+    scene.rig.controller.move_initiator_group("second", None).expect("a group");
+    assert_eq!((names(&scene), scene.luns(0)), (vec!["first".into(), "second".into()], vec![0]));
+    let twice = InitiatorGroup::new("twice".into(), None, vec![parse("10.*"), parse("!*"), parse("10.*")], None);
+    scene.rig.controller.create_initiator_group(twice).expect("a group");
+    assert_eq!(scene.rig.controller.initiator_groups()[2].initiators, ["10.*", "!*"]);
+    scene.rig.controller.group_set_luns("first", None).expect("a group");
+    assert_eq!(scene.luns(0), [0, 1]);
+    scene.rig.controller.group_set_luns("first", Some(vec![])).expect("a group");
+    assert_eq!(scene.luns(0), Vec::<u16>::new());
+    scene.bdev_lun("first", 2, 5);
+    assert_eq!(scene.luns(0), [5]);
+    scene.rig.controller.group_set_luns("first", Some(vec![1])).expect("a group");
+    assert_eq!(scene.luns(0), [1]);
+    scene.rig.run(100);
+    assert_eq!(scene.rig.controller.bdev_user("disk2"), None, "the map is given up");
+    scene.end();
+}
+
+/// The group stayed, about a target that was gone: no start took the configuration that was saved then.
+#[test]
+fn a_target_stays_while_a_group_is_about_it() {
+    let mut scene = Scene::new(|_, _| ());
+    let about = InitiatorGroup::new("g".into(), Some("tgt0".into()), vec![parse("*")], None);
+    scene.rig.controller.create_initiator_group(about).expect("a group");
+    let error = scene.rig.controller.delete_target("tgt0").expect_err("in use").to_string();
+    assert!(error.starts_with("name: initiator group g "), "{error}");
+    scene.rig.controller.delete_initiator_group("g").expect("a group");
+    scene.rig.controller.delete_target("tgt0").expect("a target");
+    scene.rig.run(100);
+    scene.end();
+}
+
+#[test]
 fn mistakes_are_named() {
     let mut scene = Scene::new(|rig, _| {
         rig.controller.create_initiator_group(group("list", "*", Some(vec![0]))).expect("a group");
@@ -257,6 +303,9 @@ fn mistakes_are_named() {
         (control.group_add_initiator("own", parse("*")), "initiator: "),
         (control.group_remove_initiator("own", &parse("10.*")), "initiator: "),
         (control.group_remove_initiator("own", &parse("*")), "initiator: "),
+        (control.group_set_luns("no", None), "group: "),
+        (control.move_initiator_group("no", None), "group: "),
+        (control.move_initiator_group("own", Some("no")), "before: "),
     ];
     for (result, parameter) in results {
         let error: AdminError = result.expect_err(parameter);

@@ -21,8 +21,10 @@ mod queue_error;
 mod random;
 mod reservations;
 mod scene;
+mod statistics;
 mod stuck;
 mod task_set;
+mod trace;
 mod units;
 pub(crate) mod witness;
 
@@ -58,6 +60,11 @@ struct Rig {
 impl Rig {
     /// A target `tgt0` with this many reactors, listening, without LUNs.
     fn new(seed: u64, reactors: usize, options: SimOptions, credits: u32) -> Rig {
+        Rig::with(seed, reactors, options, credits, 4096)
+    }
+
+    /// As [`Rig::new`], with so many events of each reactor kept.
+    fn with(seed: u64, reactors: usize, options: SimOptions, credits: u32, trace_events: usize) -> Rig {
         let network = Network::new(seed, options);
         let memory = small_memory();
         let region = |_| {
@@ -67,12 +74,11 @@ impl Rig {
         };
         let fabrics = vec![fabric::Control::Sim(network.control())];
         let reactors = (0..reactors).map(region).collect();
-        let (mut controller, seeds) =
-            Controller::new(ControllerOptions { credits, memory }, fabrics, reactors, Waker::new());
+        let options = ControllerOptions { credits, memory, trace_events, slow_threshold: None };
+        let (mut controller, seeds) = Controller::new(options, fabrics, reactors, Waker::new());
         controller.create_target("tgt0", ID_EXT, IOC_GUID).expect("a target");
         controller.create_listener("sim", address()).expect("a listener");
-        let mut groups: Vec<PollGroup> = seeds.into_iter().map(|seed| seed.settle()).collect();
-        groups.iter_mut().zip(0..).for_each(|(group, number)| group.number = number);
+        let groups: Vec<PollGroup> = seeds.into_iter().map(|seed| seed.settle()).collect();
         let mut rig = Rig { network, controller, groups };
         rig.run(20);
         rig

@@ -8,6 +8,7 @@ use bdev::uring::{self, Replacement};
 use bdev::{Bdev, null};
 use reactor::Instant;
 use rpc::{Errno, Pending, RpcError};
+use schemars::JsonSchema;
 use scsi::UnitAttention;
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,10 +22,10 @@ use crate::rpc::Methods;
 const EXCHANGE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("bdev_null_resize", resize_null);
+    methods.add("bdev_null_resize", "Changes the size of a null device; initiators are told", resize_null);
     add_for_files(methods, "bdev_uring_rescan", "bdev_uring_resize", "URING bdev");
     add_for_files(methods, "bdev_aio_rescan", "bdev_aio_resize", "AIO disk");
-    methods.add("bdev_set_read_only", set_read_only);
+    methods.add("bdev_set_read_only", "Protects a bdev from writing, or no longer; initiators are told", set_read_only);
 }
 
 fn add_for_files(
@@ -33,15 +34,18 @@ fn add_for_files(
     resize_method: &'static str,
     product: &'static str,
 ) {
-    methods.add_deferred(rescan_method, move |appliance, params: Name, pending| {
+    let summary = "Looks at the file or device again: whether it is there, is another one, or has another size; initiators are told";
+    methods.add_deferred(rescan_method, summary, move |appliance, params: Name, pending| {
         rescan(appliance, &params.name, product, pending);
     });
-    methods.add(resize_method, move |appliance, params| resize_file(appliance, params, product));
+    let summary = "Changes the size of the file; initiators are told";
+    methods.add(resize_method, summary, move |appliance, params| resize_file(appliance, params, product));
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ResizeNull {
+    /// Name of the bdev.
     name: String,
     /// In MiB, as in SPDK.
     new_size: u64,
@@ -58,12 +62,14 @@ fn resize_null(appliance: &mut Appliance, params: ResizeNull) -> Result<bool, Rp
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ResizeFile {
+    /// Name of the bdev.
     name: String,
     /// In bytes, as when it is created.
     size: u64,
+    /// Whether it may become smaller, which cuts data off.
     #[serde(default)]
     allow_shrink: bool,
 }
@@ -83,10 +89,12 @@ fn resize_file(appliance: &mut Appliance, params: ResizeFile, product: &str) -> 
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SetReadOnly {
+    /// Name of the bdev.
     name: String,
+    /// Whether initiators can only read.
     read_only: bool,
 }
 

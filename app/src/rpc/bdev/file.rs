@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bdev::uring::{self, Allocate, Engine, UringOptions};
 use rpc::{Errno, RpcError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,63 +14,85 @@ use crate::appliance::Appliance;
 use crate::rpc::{Methods, refuse};
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("bdev_uring_create", create_uring);
-    methods.add("bdev_aio_create", create_aio);
-    add_delete(methods, "bdev_uring_delete", "URING bdev");
-    add_delete(methods, "bdev_aio_delete", "AIO disk");
+    methods.add("bdev_uring_create", "Makes a bdev of a file or block device", create_uring);
+    methods.add("bdev_aio_create", "Makes a bdev of a file or block device, as bdev_uring_create does", create_aio);
+    add_delete(methods, "bdev_uring_delete", "Deletes a bdev made by bdev_uring_create; the file stays", "URING bdev");
+    add_delete(methods, "bdev_aio_delete", "Deletes a bdev made by bdev_aio_create; the file stays", "AIO disk");
 }
 
 /// SPDK's parameters, and ours, which have SCST's names where it has them; see [`UringOptions`] for what they do. What was
 /// given is what is saved.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateFile {
+    /// The file or block device.
     filename: PathBuf,
+    /// Name of the bdev.
     name: String,
+    /// Bytes of data of a block: 512, 1024, 2048 or 4096; left out: 512 for a file, the logical block size of a device.
     #[serde(skip_serializing_if = "Option::is_none")]
     block_size: Option<i64>,
+    /// Identity; left out: one that follows from the name, the same at each start.
     #[serde(skip_serializing_if = "Option::is_none")]
     uuid: Option<Uuid>,
+    /// Bytes of the file: it is made that large if it is missing or empty; any other must be exactly that large.
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     /// `sparse` or `full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     allocate: Option<String>,
+    /// Whether UNMAP gives space back; left out: where the file can.
     #[serde(skip_serializing_if = "Option::is_none")]
     thin_provisioned: Option<bool>,
+    /// Initiators are warned when so much of the space beneath is used, 1 to 99.
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold_percent: Option<i64>,
+    /// Whether it can only be read.
     #[serde(default)]
     readonly: bool,
+    /// Every write is on stable media before it is done.
     #[serde(default)]
     write_through: bool,
+    /// All caches beneath survive a loss of power: nothing is flushed (SCST: NV_CACHE).
     #[serde(default)]
     nv_cache: bool,
+    /// True: O_DIRECT or an error; false: the page cache; left out: O_DIRECT where it works.
     #[serde(skip_serializing_if = "Option::is_none")]
     direct: Option<bool>,
     /// `auto`, `uring` or `aio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<String>,
+    /// Small reads and writes are polled for in the device; it needs poll queues.
     #[serde(default)]
     iopoll: bool,
+    /// Bytes of a physical block; left out: as the file system or device says.
     #[serde(skip_serializing_if = "Option::is_none")]
     physical_block_size: Option<i64>,
+    /// Transfers of a multiple of so many blocks are fastest; left out: as the device says.
     #[serde(skip_serializing_if = "Option::is_none")]
     optimal_blocks: Option<i64>,
+    /// Whether seeking costs time; left out: as the system says.
     #[serde(skip_serializing_if = "Option::is_none")]
     rotational: Option<bool>,
+    /// Whether initiators are told that the medium can be taken out.
     #[serde(default)]
     removable: bool,
+    /// A file that is missing will come: until then the unit is not ready.
     #[serde(default)]
     wait_for_file: bool,
+    /// Bytes of metadata behind each block: 0 or 8.
     #[serde(skip_serializing_if = "Option::is_none")]
     md_size: Option<u32>,
+    /// True: metadata stand behind the data of their block, which is the one way there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     md_interleave: Option<bool>,
+    /// Type of protection information (T10): 0, 1 or 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     dif_type: Option<u32>,
+    /// Where in the metadata protection information stands, which fills them.
     #[serde(skip_serializing_if = "Option::is_none")]
     dif_is_head_of_md: Option<bool>,
+    /// 0: a guard of 16 bits, the one format there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     dif_pi_format: Option<u32>,
     /// Of `bdev_aio_create` only: unmap and write zeroes by fallocate, which we always do.

@@ -2,6 +2,7 @@
 
 use bdev::{Bdev, malloc, null};
 use rpc::RpcError;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,28 +13,42 @@ use crate::appliance::Appliance;
 use crate::rpc::{Methods, refuse};
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("bdev_null_create", create_null);
-    methods.add("bdev_malloc_create", create_malloc);
-    add_delete(methods, "bdev_null_delete", "Null disk");
-    add_delete(methods, "bdev_malloc_delete", "Malloc disk");
+    methods.add("bdev_null_create", "Makes a bdev without a medium: reads give zeroes or a pattern", create_null);
+    methods.add("bdev_malloc_create", "Makes a bdev in RAM", create_malloc);
+    add_delete(methods, "bdev_null_delete", "Deletes a null device", "Null disk");
+    add_delete(methods, "bdev_malloc_delete", "Deletes a bdev in RAM, with its data", "Malloc disk");
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateNull {
+    /// Name of the bdev.
     name: String,
+    /// How many blocks.
     num_blocks: u64,
+    /// Bytes of data of a block: 512, 1024, 2048 or 4096.
     block_size: u32,
+    /// Bytes that the medium writes at once; a multiple of the block size.
     physical_block_size: Option<u32>,
+    /// Identity; left out: one that follows from the name, the same at each start.
     uuid: Option<Uuid>,
+    /// Bytes of metadata behind each block: 0 or 8.
     md_size: Option<u32>,
+    /// Type of protection information (T10): 0, 1 or 3.
     dif_type: Option<u32>,
+    /// Where in the metadata protection information stands, which fills them.
     dif_is_head_of_md: Option<bool>,
+    /// 0: a guard of 16 bits, the one format there is.
     dif_pi_format: Option<u32>,
+    /// Not supported but as 0.
     preferred_write_alignment: Option<u32>,
+    /// Not supported but as 0.
     preferred_write_granularity: Option<u32>,
+    /// Not supported but as 0.
     optimal_write_size: Option<u32>,
+    /// Not supported but as 0.
     preferred_unmap_alignment: Option<u32>,
+    /// Not supported but as 0.
     preferred_unmap_granularity: Option<u32>,
     /// Ours: blocks hold a pattern that reads give and writes are compared with.
     #[serde(default)]
@@ -74,20 +89,32 @@ fn create_null(appliance: &mut Appliance, params: CreateNull) -> Result<String, 
     enter(appliance, bdev, "bdev_null_create", recipe)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateMalloc {
+    /// Name of the bdev; left out: the lowest free MallocN.
     name: Option<String>,
+    /// How many blocks.
     num_blocks: u64,
+    /// Bytes of data of a block: 512, 1024, 2048 or 4096.
     block_size: u32,
+    /// Bytes that the medium writes at once; a multiple of the block size.
     physical_block_size: Option<u32>,
+    /// Identity; left out: one that follows from the name, the same at each start.
     uuid: Option<Uuid>,
+    /// Transfers of a multiple of so many blocks are fastest; 0: nothing is told.
     optimal_io_boundary: Option<u32>,
+    /// NUMA node for the memory; -1: any.
     numa_id: Option<i32>,
+    /// Bytes of metadata behind each block: 0 or 8.
     md_size: Option<u32>,
+    /// True: metadata stand behind the data of their block, which is the one way there is.
     md_interleave: Option<bool>,
+    /// Type of protection information (T10): 0, 1 or 3.
     dif_type: Option<u32>,
+    /// Where in the metadata protection information stands, which fills them.
     dif_is_head_of_md: Option<bool>,
+    /// 0: a guard of 16 bits, the one format there is.
     dif_pi_format: Option<u32>,
 }
 

@@ -2,22 +2,28 @@
 
 use bdev::{Metadata, ProtectionType};
 use rpc::RpcError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::rpc::refuse;
 
 /// What a method that makes a bdev takes of them. What was given is what is saved.
-#[derive(Clone, Copy, Deserialize, Serialize, Default)]
+#[derive(Clone, Copy, Deserialize, Serialize, Default, JsonSchema)]
 pub(super) struct MetadataParams {
+    /// Bytes of metadata behind each block: 0 or 8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) md_size: Option<u32>,
+    /// True: metadata stand behind the data of their block, which is the one way there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) md_interleave: Option<bool>,
+    /// Type of protection information (T10): 0, 1 or 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dif_type: Option<u32>,
+    /// Where in the metadata protection information stands, which fills them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dif_is_head_of_md: Option<bool>,
+    /// 0: a guard of 16 bits, the one format there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dif_pi_format: Option<u32>,
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bdev::{Bdev, CreateError, uring};
 use rpc::{Errno, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -34,7 +35,7 @@ pub(super) fn add(methods: &mut Methods) {
     change::add(methods);
     wrappers::add(methods);
     qos::add(methods);
-    methods.add("bdev_get_bdevs", get_bdevs);
+    methods.add("bdev_get_bdevs", "Lists the bdevs, or describes one", get_bdevs);
 }
 
 fn check_new(appliance: &Appliance, name: &str) -> Result<(), RpcError> {
@@ -67,15 +68,17 @@ pub(crate) fn create_error(error: CreateError) -> RpcError {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Name {
+    /// Name of the bdev.
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Delete {
+    /// Name of the bdev.
     name: String,
     /// Take its LUNs away first, as SPDK does unasked.
     #[serde(default)]
@@ -83,8 +86,10 @@ struct Delete {
 }
 
 /// A method that deletes bdevs of one kind, by their product name.
-fn add_delete(methods: &mut Methods, method: &'static str, product: &'static str) {
-    methods.add_deferred(method, move |appliance, params: Delete, pending| delete(appliance, params, product, pending));
+fn add_delete(methods: &mut Methods, method: &'static str, summary: &'static str, product: &'static str) {
+    methods.add_deferred(method, summary, move |appliance, params: Delete, pending| {
+        delete(appliance, params, product, pending)
+    });
 }
 
 fn delete(appliance: &mut Appliance, params: Delete, product: &str, pending: rpc::Pending) {
@@ -113,9 +118,10 @@ fn find_of_kind(appliance: &Appliance, name: &str, product: &str) -> Result<Arc<
     Ok(Arc::clone(bdev))
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetBdevs {
+    /// Only this bdev.
     name: Option<String>,
     /// SPDK waits so many milliseconds for a bdev to appear; ours are there when their creation answers.
     #[serde(rename = "timeout")]

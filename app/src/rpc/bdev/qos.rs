@@ -2,6 +2,7 @@
 
 use bdev::{Bdev, QosLimits};
 use rpc::{Errno, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,7 +10,11 @@ use crate::appliance::Appliance;
 use crate::rpc::{Methods, registry_error};
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("bdev_set_qos_limit", set_qos_limit);
+    methods.add(
+        "bdev_set_qos_limit",
+        "Limits the rate of a bdev, all cores together; what is left out stays as it is",
+        set_qos_limit,
+    );
 }
 
 /// SPDK's "megabyte" is a MiB.
@@ -17,15 +22,22 @@ const MIB: u64 = 1 << 20;
 
 /// SPDK's parameters, and ours: `r_ios_per_sec` and `w_ios_per_sec`. What is left out stays as it is, 0 lifts a limit.
 /// SPDK rounds operations per second up to thousands; here they are taken as they are.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SetQosLimit {
+    /// Name of the bdev.
     name: String,
+    /// Reads and writes per second together; 0 lifts the limit.
     rw_ios_per_sec: Option<u64>,
+    /// Reads per second; 0 lifts the limit.
     r_ios_per_sec: Option<u64>,
+    /// Writes per second; 0 lifts the limit.
     w_ios_per_sec: Option<u64>,
+    /// MiB per second, reads and writes together; 0 lifts the limit.
     rw_mbytes_per_sec: Option<u64>,
+    /// MiB read per second; 0 lifts the limit.
     r_mbytes_per_sec: Option<u64>,
+    /// MiB written per second; 0 lifts the limit.
     w_mbytes_per_sec: Option<u64>,
 }
 

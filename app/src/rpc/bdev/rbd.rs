@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bdev::rbd::{self, Cluster, ClusterOptions, RbdOptions};
 use rpc::{Errno, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,23 +16,33 @@ use crate::rpc::{Methods, refuse, registry_error};
 use scsi::UnitAttention;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("bdev_rbd_register_cluster", register_cluster);
-    methods.add("bdev_rbd_unregister_cluster", unregister_cluster);
-    methods.add("bdev_rbd_get_clusters_info", get_clusters_info);
-    methods.add("bdev_rbd_create", create);
-    add_delete(methods, "bdev_rbd_delete", "Ceph Rbd Disk");
-    methods.add("bdev_rbd_resize", resize);
+    methods.add("bdev_rbd_register_cluster", "Connects with a Ceph cluster, for images in it", register_cluster);
+    methods.add(
+        "bdev_rbd_unregister_cluster",
+        "Ends the connection with a Ceph cluster that no bdev needs",
+        unregister_cluster,
+    );
+    methods.add("bdev_rbd_get_clusters_info", "Lists the connections with Ceph clusters", get_clusters_info);
+    methods.add("bdev_rbd_create", "Makes a bdev of an image in a Ceph cluster", create);
+    add_delete(methods, "bdev_rbd_delete", "Deletes such a bdev; the image stays", "Ceph Rbd Disk");
+    methods.add("bdev_rbd_resize", "Changes the size of an image; initiators are told", resize);
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RegisterCluster {
+    /// Name of the connection.
     name: String,
+    /// User at the cluster, without "client.".
     user_id: Option<String>,
+    /// Options of Ceph, by name.
     #[serde(default)]
     config_param: BTreeMap<String, String>,
+    /// Configuration of Ceph to read.
     config_file: Option<String>,
+    /// Keyring to read.
     key_file: Option<String>,
+    /// Not supported.
     core_mask: Option<String>,
 }
 
@@ -51,9 +62,10 @@ fn register_cluster(appliance: &mut Appliance, params: RegisterCluster) -> Resul
     Ok(params.name)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Name {
+    /// Name of the connection.
     name: String,
 }
 
@@ -72,9 +84,10 @@ fn no_cluster(parameter: &str, name: &str) -> RpcError {
     RpcError::errno(Errno::NODEV, text)
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetClusters {
+    /// Only this connection.
     name: Option<String>,
 }
 
@@ -111,17 +124,26 @@ pub(crate) fn save_clusters(appliance: &Appliance) -> Vec<Value> {
     appliance.rbd_clusters.iter().map(request).collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateRbd {
+    /// Name of the bdev; left out: the lowest free CephN.
     name: Option<String>,
+    /// Pool of the image.
     pool_name: String,
+    /// Namespace in the pool.
     namespace_name: Option<String>,
+    /// Name of the image.
     rbd_name: String,
+    /// Bytes of data of a block: 512, 1024, 2048 or 4096.
     block_size: u32,
+    /// User at the cluster, without "client.".
     user_id: Option<String>,
+    /// Options of Ceph, by name, for a connection of its own.
     config: Option<BTreeMap<String, String>>,
+    /// Connection that is registered; left out: one of its own.
     cluster_name: Option<String>,
+    /// Identity; left out: one that follows from the name, the same at each start.
     uuid: Option<Uuid>,
 }
 
@@ -167,9 +189,10 @@ fn create(appliance: &mut Appliance, params: CreateRbd) -> Result<String, RpcErr
     enter(appliance, bdev, "bdev_rbd_create", recipe)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Resize {
+    /// Name of the bdev.
     name: String,
     /// In MiB.
     new_size: u64,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bdev::passthrough;
 use rpc::RpcError;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,17 +14,24 @@ use crate::appliance::Appliance;
 use crate::rpc::Methods;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("bdev_scsi_create", create_scsi);
-    add_delete(methods, "bdev_scsi_delete", passthrough::PRODUCT_NAME);
+    methods.add(
+        "bdev_scsi_create",
+        "Makes a bdev of a SCSI device of this host, which is passed through as it is",
+        create_scsi,
+    );
+    add_delete(methods, "bdev_scsi_delete", "Deletes such a bdev; the device stays", passthrough::PRODUCT_NAME);
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateScsi {
+    /// Name of the bdev.
     name: String,
     /// `H:C:I:L`, or a node of the device.
     device: String,
+    /// Identity; left out: one that follows from the name, the same at each start.
     uuid: Option<Uuid>,
+    /// Whether it can only be read.
     #[serde(default)]
     readonly: bool,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bdev::{Bdev, HistogramOptions, IoStatSnapshot, OpKind, ResetMode};
 use rpc::{Errno, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,26 +19,34 @@ const TICK_RATE: u64 = 1_000_000_000;
 const BORDERS_MAX: usize = 256;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("bdev_get_iostat", get_iostat);
-    methods.add("bdev_reset_iostat", reset_iostat);
-    methods.add("bdev_enable_histogram", enable_histogram);
-    methods.add("bdev_get_histogram", get_histogram);
-    methods.add("bdev_get_histogram_borders", get_histogram_borders);
+    methods.add("bdev_get_iostat", "Answers what bdevs have done: operations, bytes, latencies, errors", get_iostat);
+    methods.add("bdev_reset_iostat", "Sets such counts back to zero", reset_iostat);
+    methods.add("bdev_enable_histogram", "Begins to count latencies of a bdev by size, or ends it", enable_histogram);
+    methods.add("bdev_get_histogram", "Answers the latencies counted, in SPDK's binary form", get_histogram);
+    methods.add(
+        "bdev_get_histogram_borders",
+        "Answers the latencies counted, up to each of the borders",
+        get_histogram_borders,
+    );
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetIostat {
+    /// Only of this bdev.
     name: Option<String>,
+    /// Only of these bdevs.
     names: Option<Vec<String>>,
+    /// For each core apart; for a single bdev.
     #[serde(default)]
     per_channel: bool,
+    /// What is set back to zero afterwards.
     #[serde(default)]
     reset_mode: Reset,
 }
 
 /// SPDK's names of what is reset.
-#[derive(Deserialize, Clone, Copy, Default)]
+#[derive(Deserialize, Clone, Copy, Default, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Reset {
     #[default]
@@ -123,10 +132,12 @@ fn counts(mut value: Value, stat: &IoStatSnapshot) -> Value {
     value
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ResetIostat {
+    /// Only of this bdev.
     name: Option<String>,
+    /// What is set back to zero.
     #[serde(default = "all")]
     mode: Reset,
 }
@@ -148,14 +159,20 @@ fn reset_iostat(appliance: &mut Appliance, params: ResetIostat) -> Result<bool, 
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EnableHistogram {
+    /// Name of the bdev.
     name: String,
+    /// Begin, or end.
     enable: bool,
+    /// Only of read, write, flush, unmap or write_zeroes; left out: of all.
     opc: Option<String>,
+    /// Each power of two is cut into 2 to this power parts.
     granularity: Option<u8>,
+    /// The shortest latency that counts, in nanoseconds.
     min_nsec: Option<u64>,
+    /// The longest latency that counts, in nanoseconds.
     max_nsec: Option<u64>,
 }
 
@@ -191,9 +208,10 @@ pub(crate) fn histogram_recipe(bdev: &Bdev) -> Option<Value> {
     Some(json!({"method": "bdev_enable_histogram", "params": params}))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetHistogram {
+    /// Name of the bdev.
     name: String,
 }
 
@@ -210,9 +228,10 @@ fn get_histogram(appliance: &mut Appliance, params: GetHistogram) -> Result<Valu
     }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetHistogramBorders {
+    /// Name of the bdev.
     name: String,
     /// In microseconds.
     borders: Vec<u64>,

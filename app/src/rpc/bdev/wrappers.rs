@@ -9,6 +9,7 @@ use bdev::error::{self, ErrorType, Injection, IoType};
 use bdev::split::{self, SplitOptions};
 use bdev::{Bdev, RegistryError};
 use rpc::{Errno, RpcError};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,15 +19,23 @@ use crate::appliance::Appliance;
 use crate::rpc::{Methods, refuse, registry_error};
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("bdev_delay_create", create_delay);
-    methods.add("bdev_delay_update_latency", update_latency);
-    add_delete(methods, "bdev_delay_delete", delay::PRODUCT);
-    methods.add("bdev_error_create", create_error_bdev);
-    methods.add("bdev_error_inject_error", inject_error);
-    methods.add("bdev_error_resume_pending", resume_pending);
-    add_delete(methods, "bdev_error_delete", error::PRODUCT);
-    methods.add("bdev_split_create", create_split);
-    methods.add_deferred("bdev_split_delete", delete_split);
+    methods.add("bdev_delay_create", "Makes a bdev that passes on what another does, later", create_delay);
+    methods.add("bdev_delay_update_latency", "Changes one latency of a delaying bdev", update_latency);
+    add_delete(methods, "bdev_delay_delete", "Deletes a delaying bdev; the one beneath stays", delay::PRODUCT);
+    methods.add(
+        "bdev_error_create",
+        "Makes a bdev that passes on what another does, and fails on demand; it is named EE_ and the other's name",
+        create_error_bdev,
+    );
+    methods.add(
+        "bdev_error_inject_error",
+        "Has the next operations of such a bdev fail, hang or damage data",
+        inject_error,
+    );
+    methods.add("bdev_error_resume_pending", "Lets operations go on that hang", resume_pending);
+    add_delete(methods, "bdev_error_delete", "Deletes a failing bdev; the one beneath stays", error::PRODUCT);
+    methods.add("bdev_split_create", "Cuts a bdev into parts of the same size; answers their names", create_split);
+    methods.add_deferred("bdev_split_delete", "Deletes all parts of a bdev", delete_split);
 }
 
 /// The device to stand on, which must be nobody else's.
@@ -52,15 +61,22 @@ fn other_kind(parameter: &str, bdev: &Bdev, product: &str) -> RpcError {
     RpcError::errno(Errno::NODEV, text)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateDelay {
+    /// The bdev beneath.
     base_bdev_name: String,
+    /// Name of the bdev.
     name: String,
+    /// Identity; left out: one that follows from the name, the same at each start.
     uuid: Option<Uuid>,
+    /// Microseconds that a read takes longer.
     avg_read_latency: u64,
+    /// Microseconds that one read in a hundred takes longer.
     p99_read_latency: u64,
+    /// Microseconds that a write takes longer.
     avg_write_latency: u64,
+    /// Microseconds that one write in a hundred takes longer.
     p99_write_latency: u64,
 }
 
@@ -81,15 +97,18 @@ fn create_delay(appliance: &mut Appliance, params: CreateDelay) -> Result<String
     enter(appliance, bdev, "bdev_delay_create", recipe)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UpdateLatency {
+    /// Name of the delaying bdev.
     delay_bdev_name: String,
+    /// Which latency.
     latency_type: LatencyName,
+    /// The latency, in microseconds.
     latency_us: u64,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum LatencyName {
     AvgRead,
@@ -112,10 +131,12 @@ fn update_latency(appliance: &mut Appliance, params: UpdateLatency) -> Result<bo
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateError {
+    /// The bdev beneath.
     base_name: String,
+    /// Identity; left out: one that follows from the name, the same at each start.
     uuid: Option<Uuid>,
 }
 
@@ -127,22 +148,31 @@ fn create_error_bdev(appliance: &mut Appliance, params: CreateError) -> Result<b
 }
 
 /// SPDK's parameters; `medium` as an `error_type` is ours.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct InjectError {
+    /// Name of the bdev.
     name: String,
+    /// Which operations; clear: nothing happens any more.
     io_type: IoName,
+    /// What becomes of them.
     error_type: Option<ErrorName>,
+    /// How many operations; left out: one.
     num: Option<u32>,
+    /// Only while so many are in flight.
     #[serde(default)]
     queue_depth: u64,
+    /// Which byte of the data is damaged.
     corrupt_offset: Option<u64>,
+    /// What it becomes; left out: it is inverted.
     corrupt_value: Option<u8>,
+    /// Not supported but as 0.
     nvme_sct: Option<u32>,
+    /// Not supported but as 0.
     nvme_sc: Option<u32>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum IoName {
     Clear,
@@ -153,7 +183,7 @@ enum IoName {
     All,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum ErrorName {
     Failure,
@@ -216,9 +246,10 @@ fn error_of(params: &InjectError) -> Result<(ErrorType, bool), RpcError> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ResumePending {
+    /// Name of the bdev.
     name: String,
 }
 
@@ -231,12 +262,16 @@ fn resume_pending(appliance: &mut Appliance, params: ResumePending) -> Result<bo
 }
 
 /// SPDK's parameters; `split_size_blocks` is ours.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateSplit {
+    /// The bdev that is cut.
     base_bdev: String,
+    /// How many parts.
     split_count: u32,
+    /// MiB of a part; left out: all parts together are all of the bdev.
     split_size_mb: Option<u64>,
+    /// Blocks of a part, instead of MiB.
     split_size_blocks: Option<u64>,
 }
 
@@ -281,9 +316,10 @@ fn create_split(appliance: &mut Appliance, params: CreateSplit) -> Result<Vec<St
     Ok(names)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DeleteSplit {
+    /// The bdev that was cut.
     base_bdev: String,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rpc::RpcError;
+use schemars::JsonSchema;
 use scsi::alua::{AccessModes, AccessState};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,27 +14,82 @@ use crate::appliance::Appliance;
 use crate::rpc::Methods;
 
 pub(super) fn add(methods: &mut Methods) {
-    methods.add("srp_create_target_port_group", create);
-    methods.add("srp_delete_target_port_group", delete);
-    methods.add("srp_target_port_group_add_target", add_target);
-    methods.add("srp_target_port_group_remove_target", remove_target);
-    methods.add("srp_target_port_group_set_state", set_state);
-    methods.add("srp_get_target_port_groups", |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)));
+    methods.add(
+        "srp_create_target_port_group",
+        "Makes a target port group for asymmetric logical unit access (SPC-4), without targets yet",
+        create,
+    );
+    methods.add(
+        "srp_delete_target_port_group",
+        "Deletes a target port group; its targets go back to the default group",
+        delete,
+    );
+    methods.add("srp_target_port_group_add_target", "Moves a target into a target port group", add_target);
+    methods.add(
+        "srp_target_port_group_remove_target",
+        "Moves a target out of its target port group, into the default one",
+        remove_target,
+    );
+    methods.add(
+        "srp_target_port_group_set_state",
+        "Changes the access state of a group, for all units or one, or whether it is preferred; initiators are told",
+        set_state,
+    );
+    methods.add(
+        "srp_target_port_group_clear_state",
+        "Ends the state that one unit has of its own in a group: that of the group holds again; initiators are told",
+        clear_state,
+    );
+    methods.add(
+        "srp_get_target_port_groups",
+        "Lists the target port groups, with their states and targets",
+        |appliance: &mut Appliance, _: rpc::NoParams| Ok(list(appliance)),
+    );
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Create {
+    /// Name of the group.
     name: String,
+    /// TARGET PORT GROUP, 1 to 65535; left out: the lowest free one.
     id: Option<u16>,
+    /// The access state.
     #[serde(default)]
-    state: AccessState,
+    state: State,
+    /// Whether initiators should prefer its paths (PREF).
     #[serde(default)]
     preferred: bool,
+    /// Whether the administrator changes states.
     #[serde(default = "yes")]
     implicit: bool,
+    /// Whether initiators change states (SET TARGET PORT GROUPS).
     #[serde(default = "yes")]
     explicit: bool,
+}
+
+/// A state that a group can be set to.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    #[default]
+    Optimized,
+    NonOptimized,
+    Standby,
+    Unavailable,
+    Offline,
+}
+
+impl From<State> for AccessState {
+    fn from(state: State) -> AccessState {
+        match state {
+            State::Optimized => AccessState::Optimized,
+            State::NonOptimized => AccessState::NonOptimized,
+            State::Standby => AccessState::Standby,
+            State::Unavailable => AccessState::Unavailable,
+            State::Offline => AccessState::Offline,
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -42,7 +98,7 @@ fn yes() -> bool {
 
 fn create(appliance: &mut Appliance, params: Create) -> Result<bool, RpcError> {
     let Create { name, id, state, preferred, implicit, explicit } = params;
-    let options = PortGroupOptions { id, state, preferred, modes: AccessModes { implicit, explicit } };
+    let options = PortGroupOptions { id, state: state.into(), preferred, modes: AccessModes { implicit, explicit } };
     appliance.controller.create_port_group(&name, &options).map_err(admin_error)?;
     Ok(true)
 }
@@ -52,10 +108,12 @@ fn delete(appliance: &mut Appliance, params: Name) -> Result<bool, RpcError> {
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Member {
+    /// Name of the group.
     group: String,
+    /// Name of the target.
     target: String,
 }
 
@@ -69,13 +127,18 @@ fn remove_target(appliance: &mut Appliance, params: Member) -> Result<bool, RpcE
     Ok(true)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SetState {
+    /// Name of the group.
     group: String,
-    state: Option<AccessState>,
+    /// The access state.
+    state: Option<State>,
+    /// For the unit on this bdev only.
     bdev_name: Option<String>,
+    /// Whether initiators should prefer its paths (PREF).
     preferred: Option<bool>,
+    /// So long the state is "transitioning" first, in milliseconds.
     #[serde(default)]
     transition_ms: u32,
 }
@@ -88,12 +151,26 @@ fn set_state(appliance: &mut Appliance, params: SetState) -> Result<bool, RpcErr
         return Err(RpcError::invalid_params("state: bdev_name and transition_ms are about a state; give one"));
     }
     let change = StateChange {
-        state: params.state,
+        state: params.state.map(AccessState::from),
         bdev: params.bdev_name.as_deref(),
         preferred: params.preferred,
         transition: Duration::from_millis(params.transition_ms.into()),
     };
     appliance.controller.set_port_group_state(&params.group, &change).map_err(admin_error)?;
+    Ok(true)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ClearState {
+    /// Name of the group.
+    group: String,
+    /// The bdev behind the unit.
+    bdev_name: String,
+}
+
+fn clear_state(appliance: &mut Appliance, params: ClearState) -> Result<bool, RpcError> {
+    appliance.controller.clear_unit_state(&params.group, &params.bdev_name).map_err(admin_error)?;
     Ok(true)
 }
 

@@ -109,17 +109,51 @@ const URL_CHARACTERS_MAX: usize = 255;
 /// Our version's first two numbers: what fits in a product revision level.
 const REVISION_DEFAULT: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
-impl UnitOptions {
-    /// A unit on `bdev` with all defaults: named like the device, as far as 16 printable characters go.
-    pub fn new(bdev: Arc<Bdev>) -> UnitOptions {
+/// What a unit calls itself where nobody says otherwise. SCSI devices that are passed through call themselves what they are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DefaultIdentity {
+    /// Product identification: the device's name, as far as 16 printable characters go.
+    pub product: String,
+    /// T10 vendor identification.
+    pub vendor: &'static str,
+    /// Product revision level.
+    pub revision: &'static str,
+    /// Unit serial number.
+    pub serial: String,
+    /// NAA designator.
+    pub naa: u64,
+}
+
+impl DefaultIdentity {
+    /// Of a unit on a device of this name and UUID.
+    pub fn new(bdev: &str, uuid: &Uuid) -> DefaultIdentity {
         let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+        let uuid = device_uuid(bdev, uuid);
+        DefaultIdentity {
+            product: bdev.chars().map(printable).take(NAME_CHARACTERS_MAX).collect(),
+            vendor: "SRPT",
+            revision: REVISION_DEFAULT,
+            serial: uuid.simple().to_string(),
+            naa: locally_assigned_naa(&uuid),
+        }
+    }
+
+    fn of(bdev: &Bdev) -> DefaultIdentity {
+        DefaultIdentity::new(&bdev.info().name, &bdev.info().uuid)
+    }
+}
+
+impl UnitOptions {
+    /// A unit on `bdev` with all defaults.
+    pub fn new(bdev: Arc<Bdev>) -> UnitOptions {
         if let Some(device) = &bdev.info().passthrough {
             return UnitOptions::of_device(Arc::clone(&bdev), device);
         }
+        let DefaultIdentity { product, vendor, revision, .. } = DefaultIdentity::of(&bdev);
         UnitOptions {
-            name: bdev.info().name.chars().map(printable).take(NAME_CHARACTERS_MAX).collect(),
-            vendor: "SRPT".to_owned(),
-            revision: REVISION_DEFAULT.to_owned(),
+            name: product,
+            vendor: vendor.to_owned(),
+            revision: revision.to_owned(),
             serial: None,
             naa: None,
             eui64: None,
@@ -157,9 +191,9 @@ impl UnitOptions {
 
 impl Identity {
     pub(super) fn new(options: &UnitOptions) -> Result<Identity, UnitError> {
-        let uuid = device_uuid(&options.bdev);
-        let serial = options.serial.clone().unwrap_or_else(|| uuid.simple().to_string());
-        let naa = options.naa.unwrap_or_else(|| locally_assigned_naa(&uuid));
+        let defaults = DefaultIdentity::of(&options.bdev);
+        let serial = options.serial.clone().unwrap_or(defaults.serial);
+        let naa = options.naa.unwrap_or(defaults.naa);
         if !matches!(naa >> 60, 2 | 3 | 5) {
             return Err(UnitError::Naa(naa));
         }
@@ -192,11 +226,10 @@ fn url(value: &str) -> Result<String, UnitError> {
 }
 
 /// What the derived identifiers hang on: the device's UUID, or, where it has none, version 5 of its name.
-fn device_uuid(bdev: &Bdev) -> Uuid {
-    let info = bdev.info();
-    match info.uuid.is_nil() {
-        true => Uuid::new_v5(&Uuid::NAMESPACE_OID, info.name.as_bytes()),
-        false => info.uuid,
+fn device_uuid(bdev: &str, uuid: &Uuid) -> Uuid {
+    match uuid.is_nil() {
+        true => Uuid::new_v5(&Uuid::NAMESPACE_OID, bdev.as_bytes()),
+        false => *uuid,
     }
 }
 

@@ -12,6 +12,7 @@ main() {
   has_capability 24 1 || most=$(locked_memory 1)
   check "it may lock as much memory as can be" "$(locked_memory "$(main_pid)")" "$most"
   check "the socket is the group's" "$(stat -c '%a %U %G' $SOCKET)" "660 srpt srpt"
+  check "only the service reads its configuration" "$(stat -c '%a %U %G' /etc/srpt/config.json)" "640 root srpt"
   check "others do not even find it" "$(stat -c %a /run/srpt)" 750
   check "the watchdog is set" "$(systemctl show -P WatchdogUSec srpt)" 30s
   wait_until "it says what it does" bash -c "systemctl show -P StatusText srpt | grep -q '^0 targets'"

@@ -202,6 +202,25 @@ fn changes_are_saved_by_themselves_and_survive_kill_9_and_what_only_asks_writes_
     assert_eq!(read(&running.config), Some(saved));
 }
 
+/// As when what it lies on is not mounted.
+#[test]
+fn a_file_that_is_missing_at_the_next_start_is_not_made_anew_and_empty() {
+    let folder = folder();
+    let mut running = Running::start(folder.path(), &["--auto-save"]);
+    let disk = folder.path().join("disk.img");
+    running.target.call("bdev_uring_create", json!({"name": "disk", "filename": disk, "size": 1 << 20}));
+    running.signal(Signal::TERM);
+    assert!(running.target.wait().success());
+    fs::rename(&disk, folder.path().join("elsewhere")).expect("it was made");
+
+    let path = running.config.display().to_string();
+    let said = failure(folder.path(), &["-c", &path]);
+    assert!(said.contains("disk.img") && said.contains("No such file"), "{said}");
+    assert!(!disk.exists());
+    fs::rename(folder.path().join("elsewhere"), &disk).expect("it is back");
+    assert_eq!(Running::start(folder.path(), &[]).target.call("bdev_get_bdevs", json!({}))[0]["num_blocks"], 2048);
+}
+
 #[test]
 fn a_place_that_cannot_be_written_is_named_and_the_target_serves_on() {
     let folder = folder();

@@ -271,6 +271,8 @@ fn a_saved_configuration_makes_the_same_target() {
         let disk = given["subsystems"][0]["config"].as_array().into_iter().flatten();
         let disk = disk.map(|call| &call["params"]).find(|params| params["name"] == "disk02").expect(&text);
         for (parameter, value) in options.as_object().expect("an object") {
+            // From now on the file has to be there.
+            let value = if parameter == "size" { &Value::Null } else { value };
             assert_eq!(&disk[parameter], value, "{parameter}: {text}");
         }
         target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "0xfedcba9876543210", "ioc_guid": "2"}));

@@ -124,7 +124,10 @@ fn create_file(
     let bdev = uring::create(options(&params, product)?).map_err(create_error)?;
     // What was chosen or derived here stays as it is, also where another version would choose otherwise.
     let info = bdev.info();
-    let params = CreateFile { block_size: Some(i64::from(info.data_block_size())), uuid: Some(info.uuid), ..params };
+    // But from now on the file has to be there: one that is missing at the next start must not be made anew, and empty.
+    let size = params.size.filter(|_| !bdev.is_ready());
+    let block_size = Some(i64::from(info.data_block_size()));
+    let params = CreateFile { block_size, uuid: Some(info.uuid), size, ..params };
     let recipe = serde_json::to_value(params).map_err(|error| RpcError::errno(Errno::IO, error.to_string()))?;
     enter(appliance, bdev, method, recipe)
 }

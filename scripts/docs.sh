@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the user guide (docs/) as a web site, and prints the path of its first page. Installs mdbook into the cache folder if it is not here, which takes
-# some minutes. Fails at the first warning. `cargo xtask check documents` looks at links, without mdbook.
+# some minutes. Fails at the first warning. `cargo xtask check links` looks at links, without mdbook.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 . "$ROOT/scripts/lab/host/packages.sh"

@@ -112,3 +112,38 @@ impl Memory {
         [data(0), data(1), data(2), tables, receives, messages]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// The figure once was another in half of these.
+    #[test]
+    fn documents_say_how_much_memory_a_reactor_takes() {
+        let bytes = MemoryOptions::default().region_bytes().next_multiple_of(2 * MIB);
+        let figure = format!(" {} MiB", bytes / MIB);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for file in [
+            "docs/getting-started.md",
+            "docs/troubleshooting.md",
+            "docs/tuning.md",
+            "scripts/service/hugepage-setup.default",
+            "scripts/tune",
+        ] {
+            let text = std::fs::read_to_string(root.join(file)).expect(file);
+            assert!(text.contains(&figure), "{file}: a reactor takes{figure} with the default options");
+        }
+    }
+
+    #[test]
+    fn data_buffers_are_as_many_for_any_number_of_channels() {
+        let (few, many) = (MemoryOptions::for_channels(1, 4), MemoryOptions::for_channels(64, 512));
+        let data = |options: MemoryOptions| (options.small_data, options.medium_data, options.large_data);
+        assert_eq!(data(few), data(many), "docs/tuning.md and docs/troubleshooting.md say so");
+        assert!(few.receives < many.receives && few.messages < many.messages);
+    }
+}

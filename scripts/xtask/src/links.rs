@@ -1,5 +1,6 @@
 //! Links between the documents lead to files and headings that exist, and `docs/SUMMARY.md`, the table of contents of the user guide, names every chapter.
-//! Hosts of other links are the check `leaks`'.
+//! Links of chapters stay within the guide: the book that is made of it has nothing else. Nobody asks the network about links to elsewhere: they are looked
+//! at only, and their hosts are the check `leaks`'.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +26,7 @@ pub fn check(project: &Project) -> anyhow::Result<Findings> {
     for (file, document) in &documents {
         for link in &document.links {
             links += 1;
-            if let Err(why) = resolve(file, &link.to, &documents, &project.files) {
+            if let Err(why) = resolve(file, link, &documents, &project.files) {
                 problems.push(format!("{file}:{}: {}: {why}", link.line, link.to));
             }
         }
@@ -45,6 +46,8 @@ struct Link {
     line: usize,
     /// As it is written.
     to: String,
+    /// mdbook puts the file in, wherever it is.
+    is_include: bool,
 }
 
 impl Document {
@@ -65,11 +68,11 @@ impl Document {
                         part.match_indices("{{#include ").map(|(at, start)| (at, &part[at + start.len()..]))
                     {
                         let to = include.split(['}', ':']).next().unwrap_or_default().trim().to_owned();
-                        document.links.push(Link { line, to });
+                        document.links.push(Link { line, to, is_include: true });
                     }
                 }
                 Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
-                    document.links.push(Link { line, to: dest_url.into_string() });
+                    document.links.push(Link { line, to: dest_url.into_string(), is_include: false });
                 }
                 _ => {}
             }
@@ -101,10 +104,11 @@ fn unnamed_chapters(documents: &BTreeMap<String, Document>) -> Vec<String> {
     wrong.map(|(chapter, times)| format!("{SUMMARY}: names {chapter} {times} times: once is right")).collect()
 }
 
-/// Follows a link from `file`; elsewhere is not looked.
-fn resolve(file: &str, to: &str, documents: &BTreeMap<String, Document>, files: &[String]) -> Result<(), String> {
-    if to.contains("://") || to.starts_with("mailto:") {
-        return Ok(());
+/// Follows a link from `file`.
+fn resolve(file: &str, link: &Link, documents: &BTreeMap<String, Document>, files: &[String]) -> Result<(), String> {
+    let to = link.to.as_str();
+    if to.contains(':') {
+        return elsewhere(to);
     }
     let (path, fragment) = to.split_once('#').map_or((to, None), |(path, fragment)| (path, Some(fragment)));
     let path = if path.is_empty() && fragment.is_some() { file.to_owned() } else { beside(file, path)? };
@@ -112,11 +116,30 @@ fn resolve(file: &str, to: &str, documents: &BTreeMap<String, Document>, files: 
     if !files.iter().any(|known| *known == path || known.starts_with(&folder)) {
         return Err(format!("there is no {path}"));
     }
+    if file.starts_with(GUIDE) && !path.starts_with(GUIDE) && !link.is_include {
+        return Err(format!("the book has no {path}: name it in the text instead"));
+    }
     match fragment {
         None => Ok(()),
         Some(fragment) if documents.get(&path).is_some_and(|document| document.anchors.contains(fragment)) => Ok(()),
         Some(fragment) => Err(format!("{path} has no heading for #{fragment}")),
     }
+}
+
+/// Whether a link that leads out of the project could lead somewhere.
+fn elsewhere(to: &str) -> Result<(), String> {
+    let Some(rest) = to.strip_prefix("https://") else {
+        return Err("a link to elsewhere begins with https://".to_owned());
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if !host.contains('.') || !host.split('.').all(is_label) {
+        return Err(format!("`{host}` is no host"));
+    }
+    if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("has a blank".to_owned());
+    }
+    Ok(())
 }
 
 /// `path` from the folder of `file`, relative to the root.
@@ -165,16 +188,52 @@ mod tests {
     fn links_lead_to_files_and_headings() {
         let documents = documents(&[("README.md", "# Top\n"), ("docs/a.md", "# Some words\n")]);
         let files = ["README.md", "docs/a.md", "scripts/lab/run.sh"].map(str::to_owned);
-        let resolve = |file, to| resolve(file, to, &documents, &files);
-        for to in
-            ["a.md", "a.md#some-words", "#some-words", "../README.md#top", "../scripts/lab", "https://a.example/b"]
-        {
-            assert_eq!(resolve("docs/a.md", to), Ok(()), "{to}");
+        let follow = |file: &str, to: &str, is_include: bool| {
+            let link = Link { line: 1, to: to.to_owned(), is_include };
+            resolve(file, &link, &documents, &files)
+        };
+        for to in ["a.md", "a.md#some-words", "#some-words", "https://a.example/b"] {
+            assert_eq!(follow("docs/a.md", to, false), Ok(()), "{to}");
         }
-        for to in
-            ["b.md", "a.md#other", "#other", "README.md", "../../up.md", "", "/docs/a.md", "../scripts/lab/run.sh#x"]
-        {
-            assert!(resolve("docs/a.md", to).is_err(), "{to}");
+        for to in ["b.md", "a.md#other", "#other", "README.md", "../../up.md", "", "/docs/a.md"] {
+            assert!(follow("docs/a.md", to, false).is_err(), "{to}");
+        }
+        for to in ["docs/a.md#some-words", "scripts/lab", "./scripts/lab/run.sh"] {
+            assert_eq!(follow("README.md", to, false), Ok(()), "{to}");
+        }
+        assert!(follow("README.md", "scripts/lab/run.sh#x", false).is_err());
+    }
+
+    #[test]
+    fn chapters_lead_to_nothing_that_the_book_has_not() {
+        let documents = documents(&[("README.md", "# Top\n"), ("docs/a.md", "")]);
+        let files = ["README.md", "docs/a.md", "docs/b.json", "scripts/c.conf"].map(str::to_owned);
+        let follow = |to: &str, is_include| {
+            resolve("docs/a.md", &Link { line: 1, to: to.to_owned(), is_include }, &documents, &files)
+        };
+        assert!(follow("../README.md#top", false).is_err());
+        assert!(follow("../scripts/c.conf", false).is_err());
+        assert_eq!(follow("../scripts/c.conf", true), Ok(()));
+        assert_eq!(follow("b.json", false), Ok(()));
+    }
+
+    #[test]
+    fn links_to_elsewhere_are_well_formed() {
+        for to in ["https://a.example", "https://a-b.example/c?d#e", "https://a.example#b"] {
+            assert_eq!(elsewhere(to), Ok(()), "{to}");
+        }
+        for to in [
+            "http://a.example",
+            "https://",
+            "https:///a",
+            "https://localhost/a",
+            "https://a..example",
+            "https://a.example/b c",
+            "ftp://a.example",
+            "mailto:a@b.example",
+            "https:a.example",
+        ] {
+            assert!(elsewhere(to).is_err(), "{to}");
         }
     }
 

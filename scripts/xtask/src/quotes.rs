@@ -1,5 +1,6 @@
 //! Lines of the target's log that the guide shows are what the code says: in `docs/`, lines that begin with `srpt-app:` in blocks of plain text. What varies
-//! stands as … there; all else has to be in a string literal, between its placeholders. The fields of an event are left out.
+//! stands as … there; all else has to be in a string literal, between its placeholders. The fields of an event are left out; what one may hold can stand in the
+//! first column of a table, in backquotes, if that is headed ``| `FIELD` of "MESSAGE" |``.
 
 use std::collections::HashSet;
 
@@ -21,16 +22,35 @@ pub fn check(project: &Project) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
     let mut count = 0;
     for file in project.files.iter().filter(|file| file.starts_with(GUIDE) && file.ends_with(".md")) {
-        for (index, line) in project.required_text(file)?.lines().enumerate() {
-            let Some(quote) = line.strip_prefix(MARK) else { continue };
+        for (line, quote) in quotes(&project.required_text(file)?) {
             count += 1;
             if let Some(part) = fragments.unknown_part(quote) {
-                findings.problems.push(format!("{file}:{}: no message of the code has `{part}`", index + 1));
+                findings.problems.push(format!("{file}:{line}: no message of the code has `{part}`"));
             }
         }
     }
     findings.summary = format!("{count} log lines");
     Ok(findings)
+}
+
+/// What a chapter quotes, with the lines where it does.
+fn quotes(text: &str) -> Vec<(usize, &str)> {
+    let mut quotes = Vec::new();
+    let mut in_values = false;
+    for (index, line) in text.lines().enumerate() {
+        quotes.extend(line.strip_prefix(MARK).map(|quote| (index + 1, quote)));
+        let first_column = line.strip_prefix('|').and_then(|row| row.split('|').next());
+        match first_column.map(str::trim) {
+            None => in_values = false,
+            Some(heading) if !in_values => {
+                let message = heading.split_once("` of \"").and_then(|(_, message)| message.strip_suffix('"'));
+                quotes.extend(message.map(|message| (index + 1, message)));
+                in_values = message.is_some();
+            }
+            Some(values) => quotes.extend(values.split('`').skip(1).step_by(2).map(|value| (index + 1, value))),
+        }
+    }
+    quotes
 }
 
 /// The fixed parts of all texts in the code: what stands between the placeholders of its format strings.
@@ -96,6 +116,12 @@ fn fixed_parts(format: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_the_log_and_values_of_fields_are_quotes() {
+        let text = "srpt-app: WARN a\nkernel: b\n\n| `reason` of \"c\" | |\n|---|---|\n| `d`, `e` | not `f` |\n\n| g | |\n|---|---|\n| `h` | |\n";
+        assert_eq!(quotes(text), [(1, "WARN a"), (4, "c"), (6, "d"), (6, "e")]);
+    }
 
     #[test]
     fn format_strings_are_cut_at_their_placeholders() {

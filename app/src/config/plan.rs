@@ -5,10 +5,11 @@
 //!
 //! 1. New bdevs that need nothing of what goes: where most mistakes show, before anything is touched that initiators use.
 //! 2. Limits, histograms and write protection.
-//! 3. Targets that go or change, then groups, whose members are decided before more is shown and before less is hidden.
+//! 3. Targets that go or change, then groups, whose members are decided before more is shown. A new group with a map of its own takes
+//!    nobody in before the map is complete.
 //! 4. LUNs: added, then replaced, then removed, so that a unit that is shown elsewhere is never without a LUN, and keeps its reservations.
 //! 5. Bdevs that go or change, uppermost first; those that are made again; their LUNs.
-//! 6. Discs, target port groups, listeners.
+//! 6. Groups that go, when others can take their members. Discs, target port groups, listeners.
 //! 7. Files that grow, as late as can be, because none is made smaller again if something after it fails.
 //!
 //! While requests are written down, they are carried out on a model of what is running (`work`), so that each is written for what there is
@@ -65,6 +66,7 @@ pub(crate) fn plan(now: &Model, wanted: &Model, rules: &Rules<'_>) -> Result<Vec
         gone_clusters: BTreeSet::new(),
         stale: BTreeSet::new(),
         claimed: BTreeSet::new(),
+        closed: Vec::new(),
         steps: Vec::new(),
     };
     planner.look(rules)?;
@@ -75,10 +77,11 @@ pub(crate) fn plan(now: &Model, wanted: &Model, rules: &Rules<'_>) -> Result<Vec
     planner.add_luns(luns::Which::Possible)?;
     planner.replace_luns()?;
     planner.remove_luns()?;
-    planner.delete_groups()?;
     planner.delete_bdevs()?;
     planner.make_the_rest()?;
     planner.add_luns(luns::Which::All)?;
+    planner.open_groups()?;
+    planner.delete_groups()?;
     planner.change_discs()?;
     planner.shape_port_groups()?;
     planner.shape_listeners()?;
@@ -99,6 +102,8 @@ struct Planner {
     stale: BTreeSet<String>,
     /// What nobody can have before those have gone.
     claimed: BTreeSet<String>,
+    /// New groups that take nobody in yet.
+    closed: Vec<String>,
     steps: Vec<Step>,
 }
 

@@ -391,6 +391,26 @@ fn groups_are_moved_and_what_their_members_see_changes_in_place() {
     );
 }
 
+/// Whoever becomes a member sees all of the map at once, and leaves a group only when the next is there.
+#[test]
+fn a_group_with_a_map_takes_members_in_when_the_map_is_complete() {
+    let old = request("srp_create_initiator_group", json!({"name": "old", "initiators": ["10.*"]}));
+    let new = request("srp_create_initiator_group", json!({"name": "new", "initiators": ["10.*"], "luns": []}));
+    let lun = request("srp_initiator_group_add_lun", json!({"group": "new", "bdev_name": "ram0"}));
+    let now = [by_hand(), vec![old]].concat();
+    let wanted = [by_hand(), vec![new, lun]].concat();
+    assert_eq!(
+        planned(&now, &wanted),
+        [
+            r#"srp_create_initiator_group {"name":"new","initiators":["!*"],"luns":[]}"#,
+            r#"srp_initiator_group_add_lun {"group":"new","lun":0,"bdev_name":"ram0"}"#,
+            r#"srp_initiator_group_add_initiator {"group":"new","initiator":"10.*"}"#,
+            r#"srp_initiator_group_remove_initiator {"group":"new","initiator":"!*"}"#,
+            r#"srp_delete_initiator_group {"name":"old"}"#,
+        ]
+    );
+}
+
 /// A parameter that is new to a method must not make a file by hand look different from what is saved.
 #[test]
 fn what_a_parameter_is_by_default_is_the_same_as_its_absence() {

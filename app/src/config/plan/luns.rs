@@ -64,14 +64,12 @@ impl Planner {
         Ok(())
     }
 
-    /// LUNs that are not wanted, or whose bdev or unit has to go. Those of groups that go are gone with them.
+    /// LUNs that are not wanted, or whose bdev or unit has to go. Otherwise those of groups that go, go with them.
     pub(super) fn remove_luns(&mut self) -> Result<(), Impossible> {
         for (owner, number, lun) in luns(&self.work) {
             let wanted = luns_of(&self.wanted, &owner);
-            if matches!(owner, Owner::Group(_)) && wanted.is_none() {
-                continue;
-            }
-            let stays = wanted.and_then(|luns| luns.get(&number)) == Some(&lun);
+            let goes_later = matches!(owner, Owner::Group(_)) && wanted.is_none();
+            let stays = goes_later || wanted.and_then(|luns| luns.get(&number)) == Some(&lun);
             if !stays || !self.can_stay(&lun.source) {
                 let (prefix, mut params) = of(&owner);
                 params["lun"] = number.into();
@@ -125,7 +123,7 @@ impl Planner {
     fn can_stay(&self, source: &Source) -> bool {
         let Source::Bdev(name) = source else { return true };
         let stays = self.work.bdevs.get(name).is_some_and(|bdev| !self.gone.contains(&bdev.making));
-        stays && !self.stale.contains(name)
+        stays && !self.stale.contains(name) && self.wanted.units.contains_key(name)
     }
 }
 

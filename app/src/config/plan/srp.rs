@@ -7,6 +7,9 @@ use crate::config::model::Key;
 use crate::config::model::groups::{Group, GroupLuns, PortGroup};
 use crate::config::model::targets::{Listener, Target};
 
+/// A pattern that keeps everybody out, whatever stands beside it.
+const NOBODY: &str = "!*";
+
 impl Planner {
     /// Targets that go, or that become others, which ends their sessions; then those that are missing.
     pub(super) fn replace_targets(&mut self) -> Result<(), Impossible> {
@@ -63,6 +66,11 @@ impl Planner {
 
     fn create_group(&mut self, group: &Group) -> Result<(), Impossible> {
         let mut params = json!({"name": group.name, "initiators": group.initiators});
+        // Members would find nothing until the map is complete.
+        if !group.luns.map().is_empty() && !group.initiators.contains(NOBODY) {
+            params["initiators"] = json!([NOBODY]);
+            self.closed.push(group.name.clone());
+        }
         if let Some(luns) = group.luns.without_map() {
             params["luns"] = luns;
         }
@@ -72,12 +80,36 @@ impl Planner {
         self.emit(Key::Group(group.name.clone()), "srp_create_initiator_group", params)
     }
 
+    /// Lets members into the groups that took none.
+    pub(super) fn open_groups(&mut self) -> Result<(), Impossible> {
+        for name in std::mem::take(&mut self.closed) {
+            let wanted = self.wanted.groups.iter().find(|group| group.name == name).cloned();
+            let now = self.work.groups.iter().find(|group| group.name == name).cloned();
+            if let (Some(now), Some(wanted)) = (now, wanted) {
+                self.change_initiators(&now, &wanted)?;
+            }
+        }
+        Ok(())
+    }
+
     fn delete_group(&mut self, name: String) -> Result<(), Impossible> {
         self.emit(Key::Group(name.clone()), "srp_delete_initiator_group", json!({"name": name}))
     }
 
     fn change_group(&mut self, now: &Group, wanted: &Group) -> Result<(), Impossible> {
-        let key = Key::Group(wanted.name.clone());
+        self.change_initiators(now, wanted)?;
+        let both_own = matches!((&now.luns, &wanted.luns), (GroupLuns::Own(_), GroupLuns::Own(_)));
+        if !both_own && now.luns != wanted.luns {
+            let mut params = json!({"group": wanted.name});
+            if let Some(luns) = wanted.luns.without_map() {
+                params["luns"] = luns;
+            }
+            self.emit(Key::Group(wanted.name.clone()), "srp_initiator_group_set_luns", params)?;
+        }
+        Ok(())
+    }
+
+    fn change_initiators(&mut self, now: &Group, wanted: &Group) -> Result<(), Impossible> {
         // None is to be without a pattern, nor a member of it without a group in between.
         for (verb, initiators) in [
             ("add", wanted.initiators.difference(&now.initiators)),
@@ -85,16 +117,9 @@ impl Planner {
         ] {
             for initiator in initiators {
                 let params = json!({"group": wanted.name, "initiator": initiator});
-                self.emit(key.clone(), &format!("srp_initiator_group_{verb}_initiator"), params)?;
+                let method = format!("srp_initiator_group_{verb}_initiator");
+                self.emit(Key::Group(wanted.name.clone()), &method, params)?;
             }
-        }
-        let both_own = matches!((&now.luns, &wanted.luns), (GroupLuns::Own(_), GroupLuns::Own(_)));
-        if !both_own && now.luns != wanted.luns {
-            let mut params = json!({"group": wanted.name});
-            if let Some(luns) = wanted.luns.without_map() {
-                params["luns"] = luns;
-            }
-            self.emit(key, "srp_initiator_group_set_luns", params)?;
         }
         Ok(())
     }

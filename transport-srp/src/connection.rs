@@ -231,7 +231,8 @@ impl Controller {
         let Some(entry) = self.connections.get(&channel) else { return };
         let (fabric, connection, stopping) = (entry.fabric, entry.connection, entry.state == ConnectionState::Stopping);
         if !stopping {
-            let why = "the reactor has no buffers for another channel: raise the number of receive buffers, lower the credits, or log in with a smaller ch_count";
+            let why =
+                "the reactor has no buffers for another channel: raise --channels, or log in with a smaller ch_count";
             self.reject_channel(channel, &Refusal { cause: Cause::NoBuffers, why: why.into() });
         }
         self.fabrics[fabric].destroy(connection, Some(queue_pair));

@@ -63,10 +63,11 @@ unload_initiator() { [ ! -e /sys/module/ib_srp ] || timeout 120 modprobe -r ib_s
 
 # login [OPTIONS]: logs in with add_target's options; fails as the kernel's write does.
 login() { login_as "id_ext=$ID_EXT,ioc_guid=$IOC_GUID${1:+,$1}"; }
-login_as() {
-  local string said deadline=$((SECONDS + 30))
+login_as() { login_with "$(login_string "$ADDRESS" "$1")"; }
+# login_with STRING: as a target prints it; which of the initiator's addresses it is, is the lab's affair.
+login_with() {
+  local string=$1,src=$INITIATOR_ADDRESS said deadline=$((SECONDS + 30))
   [ -e /sys/module/ib_srp ] || load_initiator
-  string="$(login_string "$ADDRESS" "$1"),src=$INITIATOR_ADDRESS"
   echo "login: $string"
   # A session that was logged out is in the initiator's way a little longer than anything shows.
   until said=$(timeout 60 bash -c 'echo "$1" >"$2"' - "$string" "$SRP_HOST/add_target" 2>&1); do
@@ -102,6 +103,9 @@ disk() {
   done
   return 1
 }
+
+# srp_host: the number of the initiator's SCSI host, as lsscsi and SCSI addresses have it.
+srp_host() { local host; host=$(grep -lx ib_srp /sys/class/scsi_host/host*/proc_name | head -1) && host=${host%/proc_name} && echo "${host##*/host}"; }
 
 # logout: every session, and waits until its disks are gone.
 logout() {

@@ -9,10 +9,7 @@ FIO_OPTIONS=(--size=60M)
 lists() { # lists PATTERN: lsscsi shows such a line of an initiator's disk
   prints "^\[$(srp_host):$1" lsscsi
 }
-srp_host() { local host; host=$(grep -lx ib_srp /sys/class/scsi_host/host*/proc_name | head -1) && host=${host%/proc_name} && echo "${host##*/host}"; }
 login_info() { srptctl login-info --json | /usr/bin/python3 -S -E -c 'import json, sys; print(json.load(sys.stdin)[0][sys.argv[1]])' "$1"; }
-# The initiator's source address is the lab's affair: both ends are on one machine.
-log_in_with() { load_initiator && echo "$1,src=$INITIATOR_ADDRESS" >"$SRP_HOST/add_target"; }
 three_luns() { lists '.*:0\].*disk01' && lists '.*:1\].*disk02' && lists '.*:2\].*scsi_debug'; } >/dev/null
 bring_over() { srptctl import scst "$@" --listen "$ADDRESS:$PORT" >"$CONFIG" 2>"$FROM/said" || { cat "$FROM/said"; return 1; }; }
 told() { cat "$FROM/said"; grep -qE -- "$1" "$FROM/said"; }
@@ -36,7 +33,7 @@ must "commands of scstadmin are brought over" bring_over "$FROM/commands"
 check "what initiators will notice is told, with the line" told 'commands:[0-9]+: warning: .*id_ext='
 check "and no device, LUN or option was lost" eval '! told "no equivalent|left out"'
 must "the target starts with it" start_target 0x3
-must "an initiator logs in with the string of login-info" log_in_with "$(login_info login)"
+must "an initiator logs in with the string of login-info" login_with "$(login_info login)"
 must "lsscsi shows disk01, disk02 and the real device as LUN 0, 1 and 2" until_true 30 three_luns
 lsscsi | tee /dev/fd/3
 check "disk01 keeps every byte" verify_with_fio 2M "$(disk disk01)"
@@ -91,7 +88,7 @@ check "logout" logout
 
 # ── The tuned string, and a stop ────────────────────────────────────────────────────────────────────────────────────
 
-must "an initiator logs in with the tuned string" log_in_with "$(login_info tuned)"
+must "an initiator logs in with the tuned string" login_with "$(login_info tuned)"
 check "and sees LUN 1 by its new name" until_true 30 lists '.*:1\].*disk03'
 check "logout" logout
 check "SIGTERM ends the target with status 0" stop_target

@@ -16,7 +16,6 @@ scsi_device() {
 node() { echo "/dev/$(ls "/sys/bus/scsi/devices/$1/$2")"; } # node H:C:I:L block|scsi_generic
 refuses() { local pattern=$1 said; shift; said=$("$@" 2>&1) && return 1; echo "$said"; grep -qE -- "$pattern" <<<"$said"; }
 export_device() { rpc bdev_scsi_create "{\"name\": \"$1\", \"device\": \"$2\"}" && rpc srp_target_add_lun "{\"target\": \"tgt0\", \"bdev_name\": \"$1\", \"lun\": $3}"; }
-srp_host() { local host; host=$(grep -lx ib_srp /sys/class/scsi_host/host*/proc_name | head -1) && host=${host%/proc_name} && echo "${host##*/host}"; }
 add_debug() { echo "$1" >"$DEBUG/ptype" && echo 1 >"$DEBUG/add_host" && until_true 10 scsi_device scsi_debug "$1"; }
 same_bytes() { cmp <(dd if="$1" bs=1M count="$3" iflag=direct 2>/dev/null) <(dd if="$2" bs=1M count="$3" iflag=direct 2>/dev/null); }
 same_answer() { # what sg_raw prints of a command, at the device and through the target

@@ -2,14 +2,15 @@
 //! request, and what can be said against it without the target.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 use crate::methods::{self, Method};
@@ -73,23 +74,16 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     // What a link leads to is replaced, not the link.
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let temporary = directory.join(format!(".{name}.{}", std::process::id()));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        if let Ok(old) = fs::metadata(path)
-            && fchown(&file, Some(old.uid()), Some(old.gid())).is_ok()
-        {
-            file.set_permissions(Permissions::from_mode(old.mode() & 0o777))?;
-        }
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(directory)?.sync_all()
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+    let mut file = NamedTempFile::new_in(directory)?;
+    if let Ok(old) = fs::metadata(path)
+        && fchown(file.as_file(), Some(old.uid()), Some(old.gid())).is_ok()
+    {
+        file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o777))?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(directory)?.sync_all()
 }
 
 /// What is wrong, and in which line of the file (from 1).

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Imported;
 use super::notes::Notes;
-use super::options::{Options, PORT};
+use super::options::{Options, PORT, hex_digits};
 use crate::commands::config_file::Request;
 
 /// Highest LUN.
@@ -44,6 +44,24 @@ pub(crate) struct Target {
     pub(crate) groups: Vec<Group>,
     /// Whether initiators in no group see the target's LUNs, although there are groups.
     pub(crate) open_to_others: bool,
+}
+
+impl Target {
+    /// One without LUNs, from a line; its name may end in the GUID of its port.
+    pub(crate) fn new(line: usize, name: &str) -> Target {
+        let digits = hex_digits(name).unwrap_or_default();
+        let port = digits.get(digits.len().saturating_sub(16)..).filter(|port| port.len() == 16);
+        Target {
+            line,
+            name: name.to_owned(),
+            ids: port.and_then(|port| u64::from_str_radix(port, 16).ok()).map_or(Ids::Unknown, Ids::Port),
+            relative_port: None,
+            is_flat: false,
+            luns: Vec::new(),
+            groups: Vec::new(),
+            open_to_others: false,
+        }
+    }
 }
 
 /// How initiators address a target.

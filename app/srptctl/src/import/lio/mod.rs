@@ -10,8 +10,8 @@ use self::storage::PortGroupOf;
 use super::Imported;
 use super::initiator;
 use super::notes::Notes;
-use super::options::{Options, hex_digits};
-use super::setup::{Group, Ids, Lun, Setup, Target};
+use super::options::Options;
+use super::setup::{Group, Lun, Setup, Target};
 
 /// The fabric whose targets are SRP targets.
 const SRPT: &str = "srpt";
@@ -107,19 +107,7 @@ impl Conversion<'_> {
             let why = "it is not enabled; here a target that is there is served";
             return self.left_out(&format!("target {name}"), node, why);
         }
-        let digits = hex_digits(name).unwrap_or_default();
-        let port = digits.get(digits.len().saturating_sub(16)..).filter(|port| port.len() == 16);
-        let ids = port.and_then(|port| u64::from_str_radix(port, 16).ok()).map_or(Ids::Unknown, Ids::Port);
-        let mut target = Target {
-            line: node.line(),
-            name: name.to_owned(),
-            ids,
-            relative_port: None,
-            is_flat: false,
-            luns: Vec::new(),
-            groups: Vec::new(),
-            open_to_others: false,
-        };
+        let mut target = Target::new(node.line(), name);
         let mut port_groups = Vec::new();
         for (member, inner) in node.members() {
             self.notes.used(inner.line());

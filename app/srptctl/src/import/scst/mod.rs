@@ -13,8 +13,8 @@ use self::stanza::Statement;
 use super::Imported;
 use super::initiator;
 use super::notes::Notes;
-use super::options::{Options, hex_digits};
-use super::setup::{Group, Ids, Lun, Setup, Target};
+use super::options::Options;
+use super::setup::{Group, Lun, Setup, Target};
 
 /// The driver whose targets are SRP targets.
 pub(crate) const SRPT: &str = "ib_srpt";
@@ -178,19 +178,7 @@ impl Conversion<'_> {
             account(&statement.block, &mut self.notes);
             return;
         }
-        let digits = hex_digits(name).unwrap_or_default();
-        let port = digits.get(digits.len().saturating_sub(16)..).filter(|port| port.len() == 16);
-        let ids = port.and_then(|port| u64::from_str_radix(port, 16).ok()).map_or(Ids::Unknown, Ids::Port);
-        let mut target = Target {
-            line: statement.line,
-            name: name.to_owned(),
-            ids,
-            relative_port: None,
-            is_flat: false,
-            luns: Vec::new(),
-            groups: Vec::new(),
-            open_to_others: false,
-        };
+        let mut target = Target::new(statement.line, name);
         for inner in &statement.block {
             match inner.name() {
                 "LUN" => target.luns.extend(self.lun(inner)),

@@ -53,11 +53,15 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
 
 impl Target {
     fn start(folder: &Path, arguments: &[&str]) -> Target {
-        let child = command(folder, arguments).stderr(Stdio::null()).spawn().expect("the binary starts");
-        let target = Target { child, folder: folder.into() };
+        let log = folder.join("start.log");
+        let said = std::fs::File::create(&log).expect("a file");
+        let child = command(folder, arguments).stderr(said).spawn().expect("the binary starts");
+        let mut target = Target { child, folder: folder.into() };
         let end = Instant::now() + PATIENCE;
         while Client::connect(&target.socket()).is_err() {
-            assert!(Instant::now() < end, "the target does not come up");
+            let ended = target.child.try_wait().expect("a child");
+            let said = || std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(ended.is_none() && Instant::now() < end, "the target does not come up ({ended:?}): {}", said());
             std::thread::sleep(Duration::from_millis(20));
         }
         target

@@ -11,8 +11,12 @@ use rustix::io::Errno;
 
 use crate::create::CreateError;
 
-/// How long to wait for a holder that is about to end: after a kill, the kernel finishes the old process' writes first.
+/// How long to wait for a holder that may be about to end.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How long to go on waiting for one that has ended: the kernel finishes its writes first, which takes a busy disk a while. Whoever gave up
+/// sooner would not come back after a kill.
+const WAIT_ENDED: Duration = Duration::from_secs(20);
 
 /// How long to wait for a device of this process, which goes by command only: as long as a child that is being started
 /// may hold on to a file that was closed meanwhile.
@@ -32,6 +36,10 @@ pub(crate) fn lock(fd: impl AsFd, stat: &Stat, path: &Path, read_only: bool) -> 
     let outcome = lock().or_else(|first| {
         let ours = holder(stat).is_some_and(|pid| pid == std::process::id());
         if first == Errno::WOULDBLOCK { retry(if ours { WAIT_OWN } else { WAIT_MAX }, first, lock) } else { Err(first) }
+    });
+    let outcome = outcome.or_else(|errno| match holder(stat) {
+        Some(pid) if errno == Errno::WOULDBLOCK && has_ended(pid) => retry(WAIT_ENDED, errno, lock),
+        _ => Err(errno),
     });
     outcome.map_err(|errno| match errno {
         Errno::WOULDBLOCK => CreateError::InUse { path: path.to_owned(), holder: describe(holder(stat)) },
@@ -72,6 +80,11 @@ fn holder_of(locks: &str, major: u32, minor: u32, inode: u64) -> Option<u32> {
         let (kind, pid, of) = (words.next()?, words.nth(2)?, words.next()?);
         (kind == "FLOCK" && of == file).then(|| pid.parse().ok())?
     })
+}
+
+/// Whether there is no such process; 0 stands for one that cannot be seen from here.
+fn has_ended(pid: u32) -> bool {
+    pid != 0 && !Path::new(&format!("/proc/{pid}")).exists()
 }
 
 fn describe(holder: Option<u32>) -> String {

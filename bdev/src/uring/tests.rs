@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use mem::IoBuf;
 use tempfile::TempDir;
@@ -148,21 +148,33 @@ fn a_device_of_this_process_is_in_the_way_until_its_last_channel_is_dropped() {
 fn another_process_that_has_the_file_is_named() {
     let dir = folder();
     let path = file(&dir, 4096);
-    let script = "flock -x 9; echo locked; read line";
-    let mut child = Command::new("bash")
-        .args(["-c", &format!("exec 9<>{}; {script}", path.display())])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("bash and flock(1)");
-    let mut locked = [0; 7];
-    std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut locked).expect("the lock");
+    let mut child = locked_by(Command::new("flock").arg(&path).args(["-c", "echo locked; read line"]));
     let text = refusal(options(&path));
     assert!(text.contains("is in use by process "), "{text}");
     // With its end the file is free, after a moment at most.
     drop(child.stdin.take());
     create(options(&path)).expect("free");
     child.wait().expect("its end");
+}
+
+/// As the kernel, that finishes what a killed process has begun, longer than others are waited for.
+#[test]
+fn what_is_left_of_a_process_that_has_ended_is_waited_for() {
+    let dir = folder();
+    let path = file(&dir, 4096);
+    let script = format!("exec 9<>{}; flock -x 9; echo locked; sleep 4", path.display());
+    let mut child = locked_by(Command::new("bash").args(["-c", &script]));
+    create(options(&path)).expect("free in the end");
+    child.wait().expect("its end");
+}
+
+/// Starts what locks a file and says so.
+fn locked_by(command: &mut Command) -> Child {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("bash and flock(1)");
+    let mut locked = [0; 7];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut locked).expect("the lock");
+    child
 }
 
 #[test]

@@ -92,6 +92,13 @@ impl Channel {
     pub(crate) fn is_established(&self) -> bool {
         self.heard_from && self.state == ChannelState::Live
     }
+
+    /// Enters a command in the list.
+    #[inline]
+    fn list(&mut self, key: Key<Command>, command: &mut Command) {
+        command.position = self.commands.len() as u32;
+        self.commands.push(key);
+    }
 }
 
 impl PollGroup {
@@ -186,11 +193,11 @@ impl PollGroup {
             Request::Management(_) | Request::Answer(_) => Watch::default(),
         };
         let (view, whose) = (Rc::clone(&channel.view), channel.whose);
-        let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
-        if let Some(entry) = self.commands.get_mut(command) {
-            entry.watch = watch;
-            self.tracer.received(self.now, whose, command, entry);
-        }
+        let (command, entry) = self.commands.take();
+        entry.arrive(key, request, Some(buf), view);
+        entry.watch = watch;
+        channel.list(command, entry);
+        self.tracer.received(self.now, whose, command, entry);
         match request {
             Request::Command(_) if !self.take_tag(key, command) => self.overlap(command),
             Request::Command(_) => self.admit(command),
@@ -203,12 +210,12 @@ impl PollGroup {
         }
     }
 
-    /// Enters a command in its channel's list.
-    pub(crate) fn insert_command(&mut self, key: Key<Channel>, command: Command) -> Key<Command> {
-        let command = self.commands.insert(command);
-        if let (Some(channel), Some(entry)) = (self.channels.get_mut(key), self.commands.get_mut(command)) {
-            entry.position = channel.commands.len() as u32;
-            channel.commands.push(command);
+    /// Makes a command that did not arrive by itself, filled by `arrive`, and enters it in its channel's list.
+    pub(crate) fn add_command(&mut self, key: Key<Channel>, arrive: impl FnOnce(&mut Command)) -> Key<Command> {
+        let (command, entry) = self.commands.take();
+        arrive(entry);
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.list(command, entry);
         }
         command
     }

@@ -37,6 +37,7 @@ use crate::management::Order;
 use crate::respond::{self, Reply};
 use crate::session::{LunEntry, LunMap, Nexus, UnitId};
 use crate::slab::Key;
+use crate::slots::Entry;
 use crate::statistics::{CommandError, Watch};
 use crate::task_set::Place;
 use crate::trace::slow::Timing;
@@ -142,7 +143,16 @@ pub(crate) enum Abort {
     WithStatus,
 }
 
-/// One request of an initiator and everything that is held for it.
+/// What is left of a command for an answer of its own.
+pub(crate) struct EarlyAnswer {
+    request: Request,
+    view: Rc<View>,
+    job: Option<Job>,
+    timing: Timing,
+    watch: Watch,
+}
+
+/// One request of an initiator and everything that is held for it; at rest in its slot between two of them.
 pub(crate) struct Command {
     /// Its channel; `None` once it is an orphan.
     pub(crate) channel: Option<Key<Channel>>,
@@ -179,7 +189,8 @@ pub(crate) struct Command {
     pub(crate) watch: Watch,
     /// Sense data that a SCSI device made.
     sense: ArrayVec<u8, SENSE_BYTES_MAX>,
-    view: Rc<View>,
+    /// `None` at rest.
+    view: Option<Rc<View>>,
     entry: Option<usize>,
     address: Address,
     job: Option<Job>,
@@ -191,19 +202,12 @@ pub(crate) struct Command {
     cursor: Cursor,
 }
 
-impl Command {
-    /// A request as it arrived on a channel.
-    pub(crate) fn new(channel: Key<Channel>, request: Request, receive: Option<Buf>, view: Rc<View>) -> Command {
-        let address = match &request {
-            Request::Command(command) => Address::from_wire(&command.lun),
-            Request::Management(management) => Address::from_wire(&management.lun),
-            Request::Answer(_) => Address::Unknown,
-        };
-        let entry = view.luns.find(address);
+impl Default for Command {
+    fn default() -> Command {
         Command {
-            channel: Some(channel),
+            channel: None,
             position: 0,
-            request,
+            request: Request::Answer(Tag::default()),
             stage: Stage::Arrived,
             parked: None,
             place: Place::default(),
@@ -215,22 +219,71 @@ impl Command {
             fenced: false,
             owes_credit: None,
             orphan_of: None,
-            receive,
+            receive: None,
             executing: None,
             extent: Extent::default(),
             executing_on: None,
             changed: None,
             watch: Watch::default(),
             sense: ArrayVec::new(),
-            view,
-            entry,
-            address,
+            view: None,
+            entry: None,
+            address: Address::Unknown,
             job: None,
             table: None,
             aside: None,
             in_place: None,
             cursor: Cursor::new(0),
         }
+    }
+}
+
+impl Entry for Command {
+    fn rest(&mut self) {
+        self.parked = None;
+        self.reply = None;
+        self.orders.clear();
+        self.receive = None;
+        self.sense.clear();
+        self.view = None;
+        self.job = None;
+        self.table = None;
+        self.aside = None;
+        // The others hold nothing, and are set anew by `Command::arrive`.
+    }
+}
+
+impl Command {
+    /// Fills a slot at rest with a request as it arrived on a channel.
+    pub(crate) fn arrive(&mut self, channel: Key<Channel>, request: Request, receive: Option<Buf>, view: Rc<View>) {
+        self.address = match &request {
+            Request::Command(command) => Address::from_wire(&command.lun),
+            Request::Management(management) => Address::from_wire(&management.lun),
+            Request::Answer(_) => Address::Unknown,
+        };
+        self.entry = view.luns.find(self.address);
+        self.view = Some(view);
+        self.channel = Some(channel);
+        self.request = request;
+        self.stage = Stage::Arrived;
+        self.place = Place::default();
+        self.timing = Timing::default();
+        self.has_cleared = false;
+        self.abort = None;
+        self.fenced = false;
+        self.owes_credit = None;
+        self.orphan_of = None;
+        self.receive = receive;
+        self.executing = None;
+        self.executing_on = None;
+        self.changed = None;
+        self.watch = Watch::default();
+        self.in_place = None;
+        self.cursor = Cursor::new(0);
+    }
+
+    fn view(&self) -> &Rc<View> {
+        self.view.as_ref().expect("a command that is not at rest has a view")
     }
 
     /// Takes an event and says what to do next.
@@ -263,13 +316,18 @@ impl Command {
         Action::Deliver(None)
     }
 
-    /// The command's answer, on its own: the initiator need not wait for the rest.
-    pub(crate) fn early_answer(&self, channel: Key<Channel>, receive: Option<Buf>) -> Command {
-        let mut answer = Command::new(channel, self.request, receive, Rc::clone(&self.view));
-        answer.job = self.job.clone();
-        answer.timing = self.timing;
-        answer.watch = self.watch;
-        answer
+    /// What the command's answer needs on its own: the initiator need not wait for the rest.
+    pub(crate) fn early_answer(&self) -> EarlyAnswer {
+        let (view, job) = (Rc::clone(self.view()), self.job.clone());
+        EarlyAnswer { request: self.request, view, job, timing: self.timing, watch: self.watch }
+    }
+
+    /// Fills a slot at rest with such an answer.
+    pub(crate) fn arrive_as_answer(&mut self, channel: Key<Channel>, answer: EarlyAnswer, receive: Option<Buf>) {
+        self.arrive(channel, answer.request, receive, answer.view);
+        self.job = answer.job;
+        self.timing = answer.timing;
+        self.watch = answer.watch;
     }
 
     /// Whether it goes on although nobody waits for it any more; see [`Job::runs_on`].
@@ -301,7 +359,7 @@ impl Command {
 
     /// The unit that the command is for, unless there is none under its LUN.
     pub(crate) fn unit(&self) -> Option<&LunEntry> {
-        self.view.luns.entries().get(self.entry?)
+        self.view().luns.entries().get(self.entry?)
     }
 
     /// As [`Command::unit`], its number.
@@ -312,7 +370,7 @@ impl Command {
     /// The unit that a device operation is for.
     pub(crate) fn unit_of(&self, on: Option<Peer>) -> Option<&LunEntry> {
         match on {
-            Some(peer) => self.view.luns.entries().get(usize::from(peer.0)),
+            Some(peer) => self.view().luns.entries().get(usize::from(peer.0)),
             None => self.unit(),
         }
     }
@@ -336,7 +394,7 @@ impl Command {
     }
 
     pub(crate) fn nexus(&self) -> &Nexus {
-        &self.view.nexus
+        &self.view().nexus
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -453,7 +511,7 @@ impl Command {
         let context = Context {
             data_out_len: command.data_out.len(),
             data_in_len: command.data_in.len(),
-            ..self.view.context(self.entry, self.address)
+            ..self.view().context(self.entry, self.address)
         };
         let job = match scsi::begin(command.cdb(receive.bytes()), &context) {
             Ok(job) => job,
@@ -563,7 +621,8 @@ impl Command {
         let base = self.in_place.unwrap_or(0);
         let len = job.buffer_len();
         let buffer = buf.as_mut().map_or(&mut [][..], |buf| &mut buf.bytes_mut()[base..base + len]);
-        match job.step(&self.view.context(self.entry, self.address), last, buffer) {
+        let Some(view) = self.view.as_ref() else { return self.refuse() };
+        match job.step(&view.context(self.entry, self.address), last, buffer) {
             Step::Io { on, op, lba, blocks, data } => {
                 self.stage = Stage::Execute;
                 let part = base + data.start..base + data.end;

@@ -13,7 +13,8 @@ use crate::messages::{ChannelFailure, ToControl};
 use crate::poll_group::{PollGroup, Unit};
 use crate::respond::Reply;
 use crate::session::LunEntry;
-use crate::slab::Key;
+use crate::slab::{Key, Slab};
+use crate::slots::Slots;
 
 /// What became of an action.
 pub(crate) enum Performed {
@@ -390,22 +391,25 @@ impl PollGroup {
     /// A command is over: its slot and whatever it still holds become free.
     pub(crate) fn finish(&mut self, key: Key<Command>) {
         self.leave_task_set(key, false);
-        let Some(command) = self.commands.remove(key) else { return };
+        let Some(command) = self.commands.get_mut(key) else { return };
         if command.stage != Stage::Responding && command.channel.is_some() {
-            self.tracer.gave_up(self.now, key, &command);
+            self.tracer.gave_up(self.now, key, command);
         }
-        if let Some(channel) = command.channel {
-            self.unlist_command(channel, command.position);
+        let (channel, position, unit) = (command.channel, command.position, command.unit_id());
+        let orders = std::mem::take(&mut command.orders);
+        self.commands.free(key);
+        if let Some(channel) = channel {
+            self.unlist_command(channel, position);
         }
-        for &order in &command.orders {
+        for order in orders {
             self.order_progressed(order);
         }
-        if let Some(unit) = command.unit_id()
+        if let Some(unit) = unit
             && self.is_removing(unit)
         {
             self.close_if_unused(unit);
         }
-        if let Some(channel) = command.channel {
+        if let Some(channel) = channel {
             self.return_credits(channel);
         }
     }
@@ -545,8 +549,8 @@ fn moves_medium(op: Op, unit: &LunEntry) -> bool {
 }
 
 fn command_and_channel<'a>(
-    commands: &'a mut crate::slab::Slab<Command>,
-    channels: &'a mut crate::slab::Slab<Channel>,
+    commands: &'a mut Slots<Command>,
+    channels: &'a mut Slab<Channel>,
     key: Key<Command>,
 ) -> Option<(&'a mut Command, &'a mut Channel)> {
     let command = commands.get_mut(key)?;

@@ -20,6 +20,7 @@ use crate::memory::{DATA_SIZES, Memory, MemoryOptions};
 use crate::messages::{ToControl, ToGroup};
 use crate::session::{ChannelId, UnitId};
 use crate::slab::{Key, Slab};
+use crate::slots::Slots;
 use crate::statistics::{GroupStatistics, UnitStatistics};
 use crate::trace::Tracer;
 
@@ -27,7 +28,7 @@ use crate::trace::Tracer;
 pub struct PollGroup {
     pub(crate) fabrics: Vec<Fabric>,
     pub(crate) channels: Slab<Channel>,
-    pub(crate) commands: Slab<Command>,
+    pub(crate) commands: Slots<Command>,
     pub(crate) orders: Slab<Order>,
     pub(crate) memory: Memory,
     /// What `memory` is cut from: devices are told of it.
@@ -117,7 +118,7 @@ impl PollGroupSeed {
         PollGroup {
             fabrics,
             channels: Slab::new(),
-            commands: Slab::new(),
+            commands: Slots::new(),
             orders: Slab::new(),
             memory: self.memory.cut(&self.region),
             region: self.region,

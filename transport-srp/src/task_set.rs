@@ -23,7 +23,8 @@ use crate::perform::{Performed, Queue};
 use crate::poll_group::PollGroup;
 use crate::respond::Reply;
 use crate::session::UnitId;
-use crate::slab::{Key, Slab};
+use crate::slab::Key;
+use crate::slots::Slots;
 use crate::wire::cmd::TaskAttribute;
 
 /// Claims to blocks of one unit that one core has on the board at once. More wait, so that one initiator does not fill it.
@@ -236,7 +237,7 @@ fn is_task(command: &Command, unit: UnitId) -> bool {
 }
 
 /// Whether nothing that a claim has to wait for is under way on this core.
-fn is_quiet(noted: &Noted, commands: &Slab<Command>) -> bool {
+fn is_quiet(noted: &Noted, commands: &Slots<Command>) -> bool {
     let stands_against = |command: &Command| match noted.kind {
         Kind::Range => {
             command.executing.is_some()

@@ -255,6 +255,7 @@ impl Entry for Command {
 
 impl Command {
     /// Fills a slot at rest with a request as it arrived on a channel.
+    #[inline]
     pub(crate) fn arrive(&mut self, channel: Key<Channel>, request: Request, receive: Option<Buf>, view: Rc<View>) {
         self.address = match &request {
             Request::Command(command) => Address::from_wire(&command.lun),
@@ -282,6 +283,7 @@ impl Command {
         self.cursor = Cursor::new(0);
     }
 
+    #[inline]
     fn view(&self) -> &Rc<View> {
         self.view.as_ref().expect("a command that is not at rest has a view")
     }
@@ -501,41 +503,43 @@ impl Command {
         u64::from(self.watch.data_in) + u64::from(self.job.as_ref().map_or(0, Job::data_out_len))
     }
 
-    fn arrived(&mut self) -> Action {
-        let Request::Command(command) = self.request else { unreachable!("only SRP_CMD takes this path") };
-        if !command.data_out.is_empty() && !command.data_in.is_empty() {
+    #[inline]
+    pub(crate) fn arrived(&mut self) -> Action {
+        let Request::Command(command) = &self.request else { unreachable!("only SRP_CMD takes this path") };
+        let (data_out_len, data_in_len) = (command.data_out.len(), command.data_in.len());
+        if data_out_len > 0 && data_in_len > 0 {
             // Bidirectional commands are obsolete in SPC-5, and no unit of ours has one.
             return self.refuse();
         }
         let Some(receive) = self.receive.as_ref() else { return self.refuse() };
-        let context = Context {
-            data_out_len: command.data_out.len(),
-            data_in_len: command.data_in.len(),
-            ..self.view().context(self.entry, self.address)
-        };
+        let context = Context { data_out_len, data_in_len, ..self.view().context(self.entry, self.address) };
         let job = match scsi::begin(command.cdb(receive.bytes()), &context) {
             Ok(job) => job,
             Err(ending) => return self.answer(Reply::Ended(ending)),
         };
         let (out, back) = (job.data_out_len(), job.data_in_len());
-        self.job = Some(job);
-        if out > command.data_out.len() {
+        if out > data_out_len {
             // Less data than the CDB takes: a part of a block or of a parameter list is of no use.
+            self.job = Some(job);
             return self.refuse();
         }
-        let buffer = if out > 0 { &command.data_out } else { &command.data_in };
-        if out == 0 && back == 0 || buffer.is_empty() {
+        let (buffer, len) = if out > 0 { (&command.data_out, data_out_len) } else { (&command.data_in, data_in_len) };
+        if out == 0 && back == 0 || len == 0 {
+            self.job = Some(job);
             return self.take_data();
         }
-        if buffer.needs_table() {
-            return Action::NeedTable;
-        }
+        let needs_table = buffer.needs_table();
         let valid = match buffer {
+            _ if needs_table => true,
             DataBuffer::Direct(_) | DataBuffer::Indirect(_) => {
-                transfer::validate(&descriptors(buffer, self.receive.as_ref(), None), buffer.len()).is_ok()
+                transfer::validate(&descriptors(buffer, self.receive.as_ref(), None), len).is_ok()
             }
             DataBuffer::Immediate { .. } | DataBuffer::None => true,
         };
+        self.job = Some(job);
+        if needs_table {
+            return Action::NeedTable;
+        }
         if valid { self.take_data() } else { self.refuse() }
     }
 
@@ -591,7 +595,8 @@ impl Command {
     }
 
     /// Fills a fresh data buffer with the command's data-out, if it has any.
-    fn fill(&mut self, mut buf: Buf) -> Action {
+    #[inline]
+    pub(crate) fn fill(&mut self, mut buf: Buf) -> Action {
         let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
         let out = job.data_out_len() as usize;
         match (&command.data_out, &self.receive) {
@@ -609,7 +614,8 @@ impl Command {
         }
     }
 
-    fn executed(&mut self, data: Option<IoBuf>, result: Result<(), IoError>) -> Action {
+    #[inline]
+    pub(crate) fn executed(&mut self, data: Option<IoBuf>, result: Result<(), IoError>) -> Action {
         self.executing = None;
         let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
         self.step(Some(result), buf)

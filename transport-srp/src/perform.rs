@@ -1,6 +1,8 @@
 //! Carries out what commands ask for, and feeds back what came of it. Whatever is short (buffers, send slots, the device's depth) parks the
 //! command's action in the command, and its key in a queue; nothing fails for want of it.
 
+use std::collections::VecDeque;
+
 use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
 use mem::{Buf, IoBuf, Pool};
@@ -9,6 +11,7 @@ use scsi::{ControlReply, ControlRequest, Peer, Sense};
 use crate::channel::{Channel, ChannelState};
 use crate::command::{Abort, Action, Command, Event, Request, Stage};
 use crate::exclusion::Extent;
+use crate::memory::{DATA_SIZES, Memory};
 use crate::messages::{ChannelFailure, ToControl};
 use crate::poll_group::{PollGroup, Unit};
 use crate::respond::Reply;
@@ -44,28 +47,61 @@ impl PollGroup {
         self.carry_out(key, action);
     }
 
+    /// Begins a command that may start. What most commands do is written out here, so that nothing is carried around: a buffer if they need
+    /// one, then the device.
+    #[inline]
+    pub(crate) fn begin(&mut self, key: Key<Command>) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        self.tracer.goes_on(self.now, key, command.stage);
+        let action = match command.arrived() {
+            Action::NeedData(len) => match take_data(&self.memory, &self.data_waiters, len) {
+                Some(buf) => command.fill(buf),
+                None => return self.park(key, Action::NeedData(len), Queue::Data),
+            },
+            action => action,
+        };
+        let performed = match action {
+            Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
+            action => self.perform(key, action),
+        };
+        if !matches!(performed, Performed::Started) {
+            self.go_on_from(key, performed);
+        }
+    }
+
     /// Carries an action out, and what follows from it, as far as possible without waiting.
-    pub(crate) fn carry_out(&mut self, key: Key<Command>, mut action: Action) {
+    pub(crate) fn carry_out(&mut self, key: Key<Command>, action: Action) {
+        let performed = self.perform(key, action);
+        if !matches!(performed, Performed::Started) {
+            self.go_on_from(key, performed);
+        }
+    }
+
+    fn go_on_from(&mut self, key: Key<Command>, mut performed: Performed) {
         loop {
-            let performed = match action {
-                Action::Start => self.start(key),
-                Action::NeedTable => self.take_table(),
-                Action::NeedData(len) => self.take_data(len),
-                Action::Fetch(data) => self.fetch(key, data),
-                Action::Claim(extent, buf) => self.claim(key, extent, buf),
-                Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
-                Action::AnswerEarly => self.answer_early(key),
-                Action::Control { request, parameters } => self.ask_control(key, request, parameters),
-                Action::Deliver(data) => self.deliver(key, data),
-            };
             match performed {
                 Performed::Started => return,
                 Performed::Parked(action, queue) => return self.park(key, action, queue),
                 Performed::Followed(event) => match self.commands.get_mut(key).map(|command| command.handle(event)) {
-                    Some(next) => action = next,
+                    Some(action) => performed = self.perform(key, action),
                     None => return,
                 },
             }
+        }
+    }
+
+    #[inline]
+    fn perform(&mut self, key: Key<Command>, action: Action) -> Performed {
+        match action {
+            Action::Start => self.start(key),
+            Action::NeedTable => self.take_table(),
+            Action::NeedData(len) => self.take_data(len),
+            Action::Fetch(data) => self.fetch(key, data),
+            Action::Claim(extent, buf) => self.claim(key, extent, buf),
+            Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
+            Action::AnswerEarly => self.answer_early(key),
+            Action::Control { request, parameters } => self.ask_control(key, request, parameters),
+            Action::Deliver(data) => self.deliver(key, data),
         }
     }
 
@@ -79,24 +115,10 @@ impl PollGroup {
     }
 
     fn take_data(&mut self, len: usize) -> Performed {
-        debug_assert!(len <= self.memory.data.largest(), "longer than any transfer");
-        let size = self.memory.data.size_for(len);
-        if self.data_waiters[size].is_empty()
-            && let Some(buf) = self.data_buffer(size)
-        {
-            return Performed::Followed(Event::DataBuffer(buf));
+        match take_data(&self.memory, &self.data_waiters, len) {
+            Some(buf) => Performed::Followed(Event::DataBuffer(buf)),
+            None => Performed::Parked(Action::NeedData(len), Queue::Data),
         }
-        Performed::Parked(Action::NeedData(len), Queue::Data)
-    }
-
-    /// A buffer of the `size`th size, or a larger one that nobody waits for.
-    pub(crate) fn data_buffer(&self, size: usize) -> Option<Buf> {
-        let pools = self.memory.data.pools().get(size..).unwrap_or_default();
-        let own = pools.first().and_then(Pool::get);
-        own.or_else(|| {
-            let larger = pools.iter().zip(&self.data_waiters[size..]).skip(1);
-            larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
-        })
     }
 
     /// RDMA READs of the next segments, as many as there are slots for.
@@ -375,11 +397,22 @@ impl PollGroup {
             drop(data);
             return self.finish_orphan(key);
         }
-        self.run(key, Event::Executed(data, result));
-        self.tell_others(key);
+        self.tracer.goes_on(self.now, key, command.stage);
+        let action = command.executed(data, result);
+        if command.changed.is_some() {
+            self.tell_others(key);
+        }
+        let performed = match action {
+            Action::Deliver(data) => self.deliver(key, data),
+            action => self.perform(key, action),
+        };
+        if !matches!(performed, Performed::Started) {
+            self.go_on_from(key, performed);
+        }
     }
 
     /// What a SCSI device told one initiator goes to the others of its unit.
+    #[cold]
     fn tell_others(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let (changed, unit, told) = (command.changed.take(), command.unit_id(), command.nexus().session);
@@ -520,6 +553,28 @@ impl From<WorkError> for ChannelFailure {
     fn from(error: WorkError) -> ChannelFailure {
         ChannelFailure::Work(error)
     }
+}
+
+/// Waiting commands, by the size of buffers that they wait for.
+type Waiters = [VecDeque<Key<Command>>; DATA_SIZES];
+
+/// A buffer for `len` bytes, unless somebody waits for one already.
+#[inline]
+fn take_data(memory: &Memory, waiters: &Waiters, len: usize) -> Option<Buf> {
+    debug_assert!(len <= memory.data.largest(), "longer than any transfer");
+    let size = memory.data.size_for(len);
+    if waiters[size].is_empty() { data_buffer(memory, waiters, size) } else { None }
+}
+
+/// A buffer of the `size`th size, or a larger one that nobody waits for.
+#[inline]
+pub(crate) fn data_buffer(memory: &Memory, waiters: &Waiters, size: usize) -> Option<Buf> {
+    let pools = memory.data.pools().get(size..).unwrap_or_default();
+    let own = pools.first().and_then(Pool::get);
+    own.or_else(|| {
+        let larger = pools.iter().zip(&waiters[size..]).skip(1);
+        larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
+    })
 }
 
 /// The blocks that an operation reads or changes: all of them, where the device alone knows; none, where it does neither.

@@ -18,6 +18,7 @@ use crate::limits::{COMPLETIONS_PER_ROUND, DEVICE_DEPTH, KEEPALIVE_PERIOD, MAILB
 use crate::management::Order;
 use crate::memory::{DATA_SIZES, Memory, MemoryOptions};
 use crate::messages::{ToControl, ToGroup};
+use crate::perform::data_buffer;
 use crate::session::{ChannelId, UnitId};
 use crate::slab::{Key, Slab};
 use crate::slots::Slots;
@@ -293,7 +294,7 @@ impl PollGroup {
         for size in 0..DATA_SIZES {
             while let Some(&key) = self.data_waiters[size].front() {
                 if self.commands.get(key).and_then(Command::parked_need).is_some() {
-                    let Some(buf) = self.data_buffer(size) else { break };
+                    let Some(buf) = data_buffer(&self.memory, &self.data_waiters, size) else { break };
                     self.unpark(key);
                     self.run(key, Event::DataBuffer(buf));
                 }

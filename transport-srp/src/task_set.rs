@@ -51,6 +51,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Whether others have to be told when it is given up.
+    #[inline]
+    fn holds(&self) -> bool {
+        self.has_entered || self.range.is_some() || self.order.is_some()
+    }
+
     /// Leaves all but the claim to blocks.
     pub(crate) fn leave(&mut self) -> Place {
         let range = self.range.take();
@@ -72,7 +78,7 @@ impl PollGroup {
                 command.place.started = true;
                 #[cfg(test)]
                 crate::tests::witness::started(self.number, key, command);
-                self.run(key, Event::Arrived);
+                self.begin(key);
             }
             _ => self.carry_out(key, Action::Start),
         }
@@ -187,13 +193,25 @@ impl PollGroup {
     #[inline]
     pub(crate) fn leave_task_set(&mut self, key: Key<Command>, as_orphan: bool) {
         let Some(command) = self.commands.get_mut(key) else { return };
+        if std::mem::take(&mut command.place.has_tag)
+            && let Some(channel) = command.channel.and_then(|channel| self.channels.get_mut(channel))
+        {
+            channel.tags.remove(command.tag());
+        }
+        if command.place.holds() || !self.ordered.is_empty() {
+            return self.give_up_place(key, as_orphan);
+        }
+        #[cfg(test)]
+        crate::tests::witness::left(self.number, key, command.place);
+    }
+
+    /// Most commands have nothing that this could give up.
+    #[cold]
+    fn give_up_place(&mut self, key: Key<Command>, as_orphan: bool) {
+        let Some(command) = self.commands.get_mut(key) else { return };
         let place = if as_orphan { command.place.leave() } else { std::mem::take(&mut command.place) };
         if let Some(entry) = command.unit().filter(|_| place.has_entered) {
             entry.logical_unit.task_set().leave(&entry.nexus);
-        }
-        if let (Some(channel), true) = (command.channel, place.has_tag) {
-            let tag = command.tag();
-            self.channels.get_mut(channel).into_iter().for_each(|channel| channel.tags.remove(tag));
         }
         #[cfg(test)]
         crate::tests::witness::left(self.number, key, place);

@@ -165,49 +165,55 @@ impl PollGroup {
             ChannelState::Failed | ChannelState::Ending => return,
         }
         channel.heard_from = true;
-        let request = match iu::parse(&buf.bytes()[..len], channel.immediate_offset) {
+        match iu::parse(&buf.bytes()[..len], channel.immediate_offset) {
             Ok(Iu::Command(command)) => {
                 channel.statistics.commands.increment();
-                Request::Command(command)
+                let watch = Watch::start(self.now.0, command.cdb(buf.bytes()));
+                match self.enter(key, Request::Command(command), buf, watch) {
+                    Some(command) if !self.take_tag(key, command) => self.overlap(command),
+                    Some(command) => self.admit(command),
+                    None => {}
+                }
             }
             Ok(Iu::TaskManagement(management)) => {
                 channel.statistics.management.increment();
-                Request::Management(management)
+                if let Some(request) = self.enter(key, Request::Management(management), buf, Watch::default()) {
+                    self.manage(key, request, &management);
+                }
             }
             Ok(Iu::CredRsp { .. } | Iu::AerRsp { .. }) => {
                 channel.credit_request_open = false;
                 self.post_receive(key, buf);
                 // What was earned since the last SRP_CRED_REQ waited for its answer.
-                return self.return_credits(key);
+                self.return_credits(key);
             }
-            Ok(Iu::Logout { .. }) => return self.fail_channel(key, ChannelFailure::LoggedOut),
-            Err(IuError::Refuse { tag, .. }) => Request::Answer(tag),
-            Err(error) => return self.fail_channel(key, ChannelFailure::Malformed(error)),
-        };
-        if channel.credits_used >= channel.credits {
-            return self.fail_channel(key, ChannelFailure::CreditOverrun);
-        }
-        channel.credits_used += 1;
-        let watch = match &request {
-            Request::Command(command) => Watch::start(self.now.0, command.cdb(buf.bytes())),
-            Request::Management(_) | Request::Answer(_) => Watch::default(),
-        };
-        let (view, whose) = (Rc::clone(&channel.view), channel.whose);
-        let (command, entry) = self.commands.take();
-        entry.arrive(key, request, Some(buf), view);
-        entry.watch = watch;
-        channel.list(command, entry);
-        self.tracer.received(self.now, whose, command, entry);
-        match request {
-            Request::Command(_) if !self.take_tag(key, command) => self.overlap(command),
-            Request::Command(_) => self.admit(command),
-            Request::Management(management) => self.manage(key, command, &management),
-            Request::Answer(_) => {
-                if let Some(action) = self.commands.get_mut(command).map(Command::refuse) {
+            Ok(Iu::Logout { .. }) => self.fail_channel(key, ChannelFailure::LoggedOut),
+            Err(IuError::Refuse { tag, .. }) => {
+                if let Some(command) = self.enter(key, Request::Answer(tag), buf, Watch::default())
+                    && let Some(action) = self.commands.get_mut(command).map(Command::refuse)
+                {
                     self.carry_out(command, action);
                 }
             }
+            Err(error) => self.fail_channel(key, ChannelFailure::Malformed(error)),
         }
+    }
+
+    /// Gives a request a slot. `None`: there was no credit for it, and its channel is at its end.
+    #[inline(always)]
+    fn enter(&mut self, key: Key<Channel>, request: Request, buf: Buf, watch: Watch) -> Option<Key<Command>> {
+        let channel = self.channels.get_mut(key)?;
+        if channel.credits_used >= channel.credits {
+            self.fail_channel(key, ChannelFailure::CreditOverrun);
+            return None;
+        }
+        channel.credits_used += 1;
+        let (command, entry) = self.commands.take();
+        entry.arrive(key, request, Some(buf), Rc::clone(&channel.view));
+        entry.watch = watch;
+        channel.list(command, entry);
+        self.tracer.received(self.now, channel.whose, command, entry);
+        Some(command)
     }
 
     /// Makes a command that did not arrive by itself, filled by `arrive`, and enters it in its channel's list.

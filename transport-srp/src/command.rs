@@ -255,7 +255,7 @@ impl Entry for Command {
 
 impl Command {
     /// Fills a slot at rest with a request as it arrived on a channel.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arrive(&mut self, channel: Key<Channel>, request: Request, receive: Option<Buf>, view: Rc<View>) {
         self.address = match &request {
             Request::Command(command) => Address::from_wire(&command.lun),

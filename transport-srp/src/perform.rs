@@ -175,25 +175,26 @@ impl PollGroup {
         blocks: u64,
         data: Option<IoBuf>,
     ) -> Performed {
-        let Some(command) = self.commands.get(key) else { return Performed::Started };
-        let unit_id = command.unit_of(on).map(|entry| entry.unit);
-        if command.runs_on() && unit_id.is_some_and(|id| self.is_removing(id)) {
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let Some(entry) = command.unit_of(on) else {
+            return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
+        };
+        let unit_id = entry.unit;
+        let unit = self.units.get_mut(unit_id.0 as usize).and_then(Option::as_mut);
+        if command.runs_on() && unit.as_ref().is_some_and(|unit| unit.removing) {
             // Nobody waits for it, and its unit would wait for nothing else.
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         }
         if let Some(sense) = command.interruption() {
             return Performed::Followed(Event::Interrupted(data.map(IoBuf::into_buf), sense));
         }
-        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
-        let entry = command.unit_of(on);
-        if on.is_some() && entry.is_some_and(|entry| entry.logical_unit.check_medium().is_err()) {
+        if on.is_some() && entry.logical_unit.check_medium().is_err() {
             // It waited while somebody began to sanitize that unit. What it read there before must not come back.
             return Performed::Followed(Event::Executed(data, Err(IoError::Failed)));
         }
-        let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
         // A command holds its own unit, but not the others that it uses: one may have been removed, and its number given away.
-        let unit = unit.filter(|unit| on.is_none() || entry.is_some_and(|entry| unit.is(&entry.logical_unit)));
-        let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
+        let unit = unit.filter(|unit| on.is_none() || unit.is(&entry.logical_unit));
+        let Some(Unit { device: Some(device), fence, busy, .. }) = unit else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         };
         let extent = touched(op, lba, blocks);
@@ -219,13 +220,12 @@ impl PollGroup {
 
     /// RDMA WRITEs of the next segments; behind the last of them the response.
     fn deliver(&mut self, key: Key<Command>, data: Option<IoBuf>) -> Performed {
-        if self.commands.get(key).is_some_and(|command| command.channel.is_none()) {
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let Some(channel) = command.channel else {
             self.end_background(key);
             return Performed::Started;
-        }
-        let Some((command, channel)) = command_and_channel(&mut self.commands, &mut self.channels, key) else {
-            return Performed::Started;
         };
+        let Some(channel) = self.channels.get_mut(channel) else { return Performed::Started };
         if command.has_to_clear() {
             return self.clear_others(key);
         }
@@ -376,7 +376,10 @@ impl PollGroup {
         crate::tests::witness::executed(self.number, key);
         let Some(command) = self.commands.get(key) else { return };
         self.tracer.done(self.now, command, result);
-        let peer = command.executing_on.and(command.executing_unit()).map(|entry| entry.unit);
+        if command.executing_on.is_none() {
+            return self.go_on(key, data, result);
+        }
+        let peer = command.executing_unit().map(|entry| entry.unit);
         self.go_on(key, data, result);
         if let Some(peer) = peer
             && self.is_removing(peer)
@@ -385,6 +388,7 @@ impl PollGroup {
         }
     }
 
+    #[inline]
     fn go_on(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.channel.is_none() && !command.runs_on() {
@@ -429,12 +433,12 @@ impl PollGroup {
             self.tracer.gave_up(self.now, key, command);
         }
         let (channel, position, unit) = (command.channel, command.position, command.unit_id());
-        let orders = std::mem::take(&mut command.orders);
+        let orders = (!command.orders.is_empty()).then(|| std::mem::take(&mut command.orders));
         self.commands.free(key);
         if let Some(channel) = channel {
             self.unlist_command(channel, position);
         }
-        for order in orders {
+        for order in orders.into_iter().flatten() {
             self.order_progressed(order);
         }
         if let Some(unit) = unit

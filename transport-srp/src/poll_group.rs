@@ -89,7 +89,7 @@ pub(crate) struct Unit {
     pub(crate) fence: Arc<Fence>,
     pub(crate) statistics: Arc<UnitStatistics>,
     pub(crate) busy: bool,
-    removing: bool,
+    pub(crate) removing: bool,
 }
 
 impl Unit {

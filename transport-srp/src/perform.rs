@@ -9,6 +9,7 @@ use mem::{Buf, IoBuf, Pool};
 use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
+use crate::command::express::Operation;
 use crate::command::{Abort, Action, Command, Event, Request, Stage};
 use crate::exclusion::Extent;
 use crate::memory::{DATA_SIZES, Memory};
@@ -47,22 +48,17 @@ impl PollGroup {
         self.carry_out(key, action);
     }
 
-    /// Begins a command that may start. What most commands do is written out here, so that nothing is carried around: a buffer if they need
-    /// one, then the device.
+    /// Begins a command that may start: most go to their device at once.
     #[inline]
     pub(crate) fn begin(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         self.tracer.goes_on(self.now, key, command.stage);
-        let action = match command.arrived() {
-            Action::NeedData(len) => match take_data(&self.memory, &self.data_waiters, len) {
-                Some(buf) => command.fill(buf),
-                None => return self.park(key, Action::NeedData(len), Queue::Data),
-            },
-            action => action,
-        };
-        let performed = match action {
-            Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
-            action => self.perform(key, action),
+        let performed = match command.express(|len| take_data(&self.memory, &self.data_waiters, len)) {
+            Some(Operation { op, lba, blocks, data }) => self.submit(key, None, op, lba, blocks, Some(data)),
+            None => {
+                let action = command.arrived();
+                self.perform(key, action)
+            }
         };
         if !matches!(performed, Performed::Started) {
             self.go_on_from(key, performed);

@@ -113,6 +113,12 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Entries in use.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
     /// All entries with their keys.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
         self.entries.iter().zip(0u32..).filter_map(|((generation, value), index)| {

@@ -170,14 +170,14 @@ impl PollGroup {
                 channel.statistics.commands.increment();
                 let watch = Watch::start(self.now.0, command.cdb(buf.bytes()));
                 match self.enter(key, Request::Command(command), buf, watch) {
-                    Some(command) if !self.take_tag(key, command) => self.overlap(command),
-                    Some(command) => self.admit(command),
+                    Some((command, false)) if self.is_overlapped(key, command) => self.overlap(command),
+                    Some((command, _)) => self.admit(command),
                     None => {}
                 }
             }
             Ok(Iu::TaskManagement(management)) => {
                 channel.statistics.management.increment();
-                if let Some(request) = self.enter(key, Request::Management(management), buf, Watch::default()) {
+                if let Some((request, _)) = self.enter(key, Request::Management(management), buf, Watch::default()) {
                     self.manage(key, request, &management);
                 }
             }
@@ -189,7 +189,7 @@ impl PollGroup {
             }
             Ok(Iu::Logout { .. }) => self.fail_channel(key, ChannelFailure::LoggedOut),
             Err(IuError::Refuse { tag, .. }) => {
-                if let Some(command) = self.enter(key, Request::Answer(tag), buf, Watch::default())
+                if let Some((command, _)) = self.enter(key, Request::Answer(tag), buf, Watch::default())
                     && let Some(action) = self.commands.get_mut(command).map(Command::refuse)
                 {
                     self.carry_out(command, action);
@@ -199,9 +199,10 @@ impl PollGroup {
         }
     }
 
-    /// Gives a request a slot. `None`: there was no credit for it, and its channel is at its end.
+    /// Gives a request a slot, and notes the tag of a command; false if that may be in use. `None`: there was no credit for it, and its channel
+    /// is at its end.
     #[inline(always)]
-    fn enter(&mut self, key: Key<Channel>, request: Request, buf: Buf, watch: Watch) -> Option<Key<Command>> {
+    fn enter(&mut self, key: Key<Channel>, request: Request, buf: Buf, watch: Watch) -> Option<(Key<Command>, bool)> {
         let channel = self.channels.get_mut(key)?;
         if channel.credits_used >= channel.credits {
             self.fail_channel(key, ChannelFailure::CreditOverrun);
@@ -209,11 +210,16 @@ impl PollGroup {
         }
         channel.credits_used += 1;
         let (command, entry) = self.commands.take();
+        let tag_is_free = match &request {
+            Request::Command(command) => Some(channel.tags.add(command.tag)),
+            Request::Management(_) | Request::Answer(_) => None,
+        };
         entry.arrive(key, request, Some(buf), Rc::clone(&channel.view));
+        entry.place.has_tag = tag_is_free.is_some();
         entry.watch = watch;
         channel.list(command, entry);
         self.tracer.received(self.now, channel.whose, command, entry);
-        Some(command)
+        Some((command, tag_is_free.unwrap_or(true)))
     }
 
     /// Makes a command that did not arrive by itself, filled by `arrive`, and enters it in its channel's list.
@@ -255,12 +261,18 @@ impl PollGroup {
     }
 
     /// Tells the initiator of credits for which no response will do so: an SRP_CRED_REQ on a channel with nothing under way.
+    #[inline]
     pub(crate) fn return_credits(&mut self, key: Key<Channel>) {
+        if self.channels.get(key).is_some_and(|channel| channel.credits_due > 0) {
+            self.return_credits_due(key);
+        }
+    }
+
+    fn return_credits_due(&mut self, key: Key<Channel>) {
         let Some(channel) = self.channels.get_mut(key) else { return };
         let quiet = channel.commands.is_empty() && channel.heard_from && !channel.credit_request_open;
         let fabric = &mut self.fabrics[channel.fabric].group;
         if channel.state != ChannelState::Live
-            || channel.credits_due == 0
             || !quiet
             || fabric.send_slots_free(channel.qp) == 0
         {

@@ -462,7 +462,7 @@ impl Command {
         let reply = self.reply.as_ref().unwrap_or(&task_aborted);
         match &self.request {
             Request::Command(command) => {
-                let descriptor_sense = self.unit().is_some_and(|entry| entry.logical_unit.descriptor_sense());
+                let descriptor_sense = || self.unit().is_some_and(|entry| entry.logical_unit.descriptor_sense());
                 respond::command(reply, command, self.data_out_len(), &self.sense, descriptor_sense, delta, out)
             }
             Request::Management(management) => {
@@ -473,15 +473,15 @@ impl Command {
         }
     }
 
-    /// Whether the response should raise a solicited event at the initiator.
-    pub(crate) fn solicited(&self) -> bool {
-        let good = !self.failed();
+    /// Whether the response, which says that the command `failed` or not, should raise a solicited event at the initiator.
+    #[inline]
+    pub(crate) fn solicited(&self, failed: bool) -> bool {
         let wish = match &self.request {
             Request::Command(command) => command.solicited,
             Request::Management(management) => management.solicited,
             Request::Answer(_) => return false,
         };
-        if good { wish.on_success } else { wish.on_failure }
+        if failed { wish.on_failure } else { wish.on_success }
     }
 
     /// Whether the reply reports anything but success, for statistics.

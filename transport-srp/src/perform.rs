@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use arrayvec::ArrayVec;
 use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
 use mem::{Buf, IoBuf, Pool};
@@ -16,7 +17,7 @@ use crate::memory::{DATA_SIZES, Memory};
 use crate::messages::{ChannelFailure, ToControl};
 use crate::poll_group::{PollGroup, Unit};
 use crate::respond::Reply;
-use crate::session::LunEntry;
+use crate::session::{LunEntry, UnitId};
 use crate::slab::{Key, Slab};
 use crate::slots::Slots;
 
@@ -54,7 +55,7 @@ impl PollGroup {
         let Some(command) = self.commands.get_mut(key) else { return };
         self.tracer.goes_on(self.now, key, command.stage);
         let performed = match command.express(|len| take_data(&self.memory, &self.data_waiters, len)) {
-            Some(Operation { op, lba, blocks, data }) => self.submit(key, None, op, lba, blocks, Some(data)),
+            Some((unit, operation)) => self.hand_over(key, unit, None, operation),
             None => {
                 let action = command.arrived();
                 self.perform(key, action)
@@ -161,7 +162,7 @@ impl PollGroup {
         Performed::Started
     }
 
-    /// Hands an operation to a unit's device.
+    /// Hands an operation to a unit's device, if that can be used.
     fn submit(
         &mut self,
         key: Key<Command>,
@@ -189,7 +190,18 @@ impl PollGroup {
             return Performed::Followed(Event::Executed(data, Err(IoError::Failed)));
         }
         // A command holds its own unit, but not the others that it uses: one may have been removed, and its number given away.
-        let unit = unit.filter(|unit| on.is_none() || unit.is(&entry.logical_unit));
+        if unit.is_none_or(|unit| on.is_some() && !unit.is(&entry.logical_unit)) {
+            return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
+        }
+        self.hand_over(key, unit_id, on, Operation { op, lba, blocks, data })
+    }
+
+    /// The same without a look at the unit: its medium can be used.
+    #[inline]
+    fn hand_over(&mut self, key: Key<Command>, unit_id: UnitId, on: Option<Peer>, operation: Operation) -> Performed {
+        let Operation { op, lba, blocks, data } = operation;
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let unit = self.units.get_mut(unit_id.0 as usize).and_then(Option::as_mut);
         let Some(Unit { device: Some(device), fence, busy, .. }) = unit else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         };
@@ -264,7 +276,7 @@ impl PollGroup {
         if command.watch.end(failed) {
             self.answered.push(key);
         }
-        fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
+        fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited(failed) });
         self.leave_task_set(key, false);
         Performed::Started
     }
@@ -346,8 +358,10 @@ impl PollGroup {
         message: Option<IoBuf>,
         result: Result<(), WorkError>,
     ) {
-        if let (Some(channel), Some(message)) = (self.channels.get_mut(channel), message) {
-            channel.messages.push(message.into_buf());
+        let mut senders_wait = true;
+        if let Some(channel) = self.channels.get_mut(channel) {
+            channel.messages.extend(message.map(IoBuf::into_buf));
+            senders_wait = !channel.send_waiters.is_empty();
         }
         self.check(channel, result);
         match self.commands.get(key).map(|command| (command.stage, command.abort)) {
@@ -361,9 +375,12 @@ impl PollGroup {
             Some((stage, None)) => {
                 self.tracer.goes_on(self.now, key, stage);
                 self.carry_out(key, Action::Deliver(data));
+                senders_wait = true;
             }
         }
-        self.resume_senders(channel);
+        if senders_wait {
+            self.resume_senders(channel);
+        }
     }
 
     /// The device is done with an operation.
@@ -429,13 +446,14 @@ impl PollGroup {
             self.tracer.gave_up(self.now, key, command);
         }
         let (channel, position, unit) = (command.channel, command.position, command.unit_id());
-        let orders = (!command.orders.is_empty()).then(|| std::mem::take(&mut command.orders));
+        let some_wait = !command.orders.is_empty();
+        let orders = if some_wait { std::mem::take(&mut command.orders) } else { ArrayVec::new() };
         self.commands.free(key);
         if let Some(channel) = channel {
             self.unlist_command(channel, position);
         }
-        for order in orders.into_iter().flatten() {
-            self.order_progressed(order);
+        if some_wait {
+            orders.into_iter().for_each(|order| self.order_progressed(order));
         }
         if let Some(unit) = unit
             && self.is_removing(unit)

@@ -6,6 +6,7 @@ use mem::{Buf, IoBuf};
 use scsi::{Express, Job};
 
 use super::{Command, Request, Stage};
+use crate::session::UnitId;
 use crate::wire::cmd::DataBuffer;
 
 /// What the device is to do.
@@ -13,17 +14,17 @@ pub(crate) struct Operation {
     pub(crate) op: Op,
     pub(crate) lba: u64,
     pub(crate) blocks: u64,
-    pub(crate) data: IoBuf,
+    pub(crate) data: Option<IoBuf>,
 }
 
 impl Command {
-    /// Takes the short way if the command may, with a `buffer` of that many bytes if it needs one. `None`: nothing has changed, it goes the
-    /// long way.
+    /// Takes the short way if the command may, with a `buffer` of that many bytes if it needs one: to this operation of its own unit.
+    /// `None`: nothing has changed, it goes the long way.
     #[inline]
-    pub(crate) fn express(&mut self, buffer: impl FnOnce(usize) -> Option<Buf>) -> Option<Operation> {
+    pub(crate) fn express(&mut self, buffer: impl FnOnce(usize) -> Option<Buf>) -> Option<(UnitId, Operation)> {
         let Request::Command(command) = &self.request else { return None };
         let (entry, receive) = (self.unit()?, self.receive.as_ref()?);
-        let cdb = command.cdb(receive.bytes());
+        let (unit, cdb) = (entry.unit, command.cdb(receive.bytes()));
         let Express { job, op, lba, blocks } = Job::express(cdb, &entry.logical_unit, &entry.nexus, entry.read_only)?;
         let bytes = job.buffer_len();
         let data = match (&command.data_out, &command.data_in) {
@@ -46,6 +47,6 @@ impl Command {
         };
         self.job = Some(job);
         self.stage = Stage::Execute;
-        Some(Operation { op, lba, blocks, data })
+        Some((unit, Operation { op, lba, blocks, data: Some(data) }))
     }
 }

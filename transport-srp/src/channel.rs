@@ -272,10 +272,7 @@ impl PollGroup {
         let Some(channel) = self.channels.get_mut(key) else { return };
         let quiet = channel.commands.is_empty() && channel.heard_from && !channel.credit_request_open;
         let fabric = &mut self.fabrics[channel.fabric].group;
-        if channel.state != ChannelState::Live
-            || !quiet
-            || fabric.send_slots_free(channel.qp) == 0
-        {
+        if channel.state != ChannelState::Live || !quiet || fabric.send_slots_free(channel.qp) == 0 {
             return;
         }
         let Some(mut message) = channel.messages.pop() else { return };

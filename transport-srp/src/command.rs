@@ -620,7 +620,7 @@ impl Command {
         self.executing = None;
         let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
         match self.job.as_ref().and_then(Job::ends_well) {
-            Some(data_in) if result.is_ok() => self.end(Ending::Good { data_in }, buf),
+            Some(data_in) if result.is_ok() => self.end_well(data_in, buf),
             _ => self.step(Some(result), buf),
         }
     }
@@ -678,7 +678,6 @@ impl Command {
         self.end(ending, buf)
     }
 
-    #[inline]
     fn end(&mut self, ending: Ending, buf: Option<Buf>) -> Action {
         if let (Ending::Device { sense, changed, .. }, Some(buf)) = (&ending, &buf) {
             self.sense = buf.bytes()[sense.clone()].iter().copied().take(SENSE_BYTES_MAX).collect();

@@ -360,7 +360,9 @@ impl PollGroup {
     ) {
         let mut senders_wait = true;
         if let Some(channel) = self.channels.get_mut(channel) {
-            channel.messages.extend(message.map(IoBuf::into_buf));
+            if let Some(message) = message {
+                channel.messages.push(message.into_buf());
+            }
             senders_wait = !channel.send_waiters.is_empty();
         }
         self.check(channel, result);

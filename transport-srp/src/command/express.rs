@@ -1,12 +1,16 @@
 //! The short way of the plain READ or WRITE ([`scsi::Job::express`]) whose data come into one place, or with the IU: it goes to its device at
 //! once. It stands then where the long way would have brought it, and everything after that is the same for both.
 
+use std::ops::Range;
+
 use bdev::Op;
 use mem::{Buf, IoBuf};
-use scsi::{Express, Job};
+use scsi::{Ending, Express, Job};
 
-use super::{Command, Request, Stage};
+use super::{Action, Command, Request, Stage};
+use crate::respond::Reply;
 use crate::session::UnitId;
+use crate::transfer::Cursor;
 use crate::wire::cmd::DataBuffer;
 
 /// What the device is to do.
@@ -48,5 +52,27 @@ impl Command {
         self.job = Some(job);
         self.stage = Stage::Execute;
         Some((unit, Operation { op, lba, blocks, data: Some(data) }))
+    }
+
+    /// Ends with GOOD, and this part of the buffer for the initiator.
+    #[inline]
+    pub(super) fn end_well(&mut self, data_in: Range<usize>, buf: Option<Buf>) -> Action {
+        self.stage = Stage::Deliver;
+        let wanted = match &self.request {
+            Request::Command(command) => command.data_in.len() as usize,
+            Request::Management(_) | Request::Answer(_) => 0,
+        };
+        let moved = data_in.len().min(wanted);
+        self.reply = Some(Reply::Ended(Ending::Good { data_in: data_in.clone() }));
+        self.watch.data_in = moved as u32;
+        self.cursor = Cursor::new(moved as u32);
+        match buf {
+            _ if self.in_place.is_some() => {
+                self.receive = buf;
+                Action::Deliver(None)
+            }
+            Some(buf) if moved > 0 => Action::Deliver(Some(IoBuf::new(buf, data_in.start..data_in.start + moved))),
+            _ => Action::Deliver(None),
+        }
     }
 }

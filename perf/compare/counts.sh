@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Instructions of the micro-benchmarks, compared with the table perf/benches/instructions.txt: fails where one differs by more than 5 %
-# (and 3 instructions), also downwards. `--update` writes the table anew.
+# (and 3 instructions), also downwards.
 #
-#   counts.sh [--update]
+#   counts.sh                  compares
+#   counts.sh --update         writes the table anew
+#   counts.sh --keep FOLDER    compares, and leaves callgrind's profiles for callgrind_annotate or kcachegrind
 #
 # What is counted, and what makes the counts the same on every machine: scripts/xtask/src/counts/mod.rs.
 set -euo pipefail

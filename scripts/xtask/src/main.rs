@@ -75,7 +75,8 @@ const CHECKS: &[Check] = &[
 
 const USAGE: &str = "usage: cargo xtask check [NAME...]   run all checks, or those named
        cargo xtask list              name them
-       cargo xtask counts [--update] count the instructions of the micro-benchmarks, and compare them with the table or write it anew";
+       cargo xtask counts            count the instructions of the micro-benchmarks, and compare them with the stored table
+                                     (--update writes the table anew, --keep FOLDER keeps callgrind's profiles)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,5 +1,5 @@
 //! `cargo xtask counts`: instructions of the micro-benchmarks, counted by valgrind and compared with the table
-//! `perf/benches/instructions.txt`. It fails if one differs by more than the tolerance, also if there are fewer: the table stays true, and
+//! `perf/benches/instructions.txt`, which `--update` writes anew. It fails if one differs by more than the tolerance, also if there are fewer: the table stays true, and
 //! what was gained is not lost unseen.
 //!
 //! # What is counted
@@ -49,15 +49,16 @@ const GLIBC_TUNABLES: &str = "glibc.cpu.hwcaps=-AVX2,-AVX_Fast_Unaligned_Load,-E
 
 /// Counts, prints, and compares with the table or writes it anew. Says whether all is within the tolerance.
 pub fn run(project: &Project, arguments: &[&str]) -> anyhow::Result<bool> {
-    let update = match arguments {
-        [] => false,
-        ["--update"] => true,
-        _ => bail!("usage: cargo xtask counts [--update]"),
+    let (update, keep) = match arguments {
+        [] => (false, None),
+        ["--update"] => (true, None),
+        ["--keep", folder] => (false, Some(Path::new(folder))),
+        _ => bail!("usage: counts [--update | --keep FOLDER]"),
     };
     let micro = Micro::build(project)?;
     let (mut rows, mut shares) = (Vec::new(), Vec::new());
     for body in micro.bodies()? {
-        let profile = micro.profile(&body)?;
+        let profile = micro.profile(&body, keep)?;
         let count = match body.of_poll_group {
             true => {
                 let of_body = micro.owners.shares(&profile).context(body.name.clone())?;
@@ -172,8 +173,12 @@ impl Micro {
         text.lines().map(|line| body(line).with_context(|| format!("micro --list said: {line}"))).collect()
     }
 
-    /// Runs a body under valgrind.
-    fn profile(&self, body: &Body) -> anyhow::Result<Profile> {
+    /// Runs a body under valgrind; what that writes may be kept.
+    fn profile(&self, body: &Body, keep: Option<&Path>) -> anyhow::Result<Profile> {
+        if let Some(folder) = keep {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            return self.profile_to(body, &folder.join(body.name.replace(' ', "-")));
+        }
         let file = std::env::temp_dir().join(format!("srpt-counts-{}", std::process::id()));
         let result = self.profile_to(body, &file);
         let _ = std::fs::remove_file(&file); // it may not have been written
@@ -208,7 +213,7 @@ impl Micro {
         let function = if body.of_poll_group { POLL_GROUP } else { COUNTED };
         ensure!(
             profile.total() > 0,
-            "{}: no instruction of {function} was counted: has it another name now?",
+            "{}: no instruction of {function} was counted: is it inlined, or has it another name now?",
             body.name
         );
         Ok(profile)

@@ -17,24 +17,31 @@ use super::callgrind::{Function, Profile};
 /// Where the code of the simulated fabric is.
 const SIMULATED_FABRIC: &str = "lib/fabric/src/sim/";
 /// The crate whose null device clears the buffers of reads.
-const CLEARING: &str = "bdev";
+const NULL_DEVICE: &str = "bdev";
+/// Where the benchmark itself is: around a call of what is counted, valgrind counts a few instructions of the caller.
+const BENCHMARK: &str = "perf/";
 
 /// A part of the instructions.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Part {
     /// Of a crate, by its folder.
     Crate(String),
+    /// `memcpy`, and all that the C library has in its place, called by any crate: values that the compiler does not move by itself.
+    Moves,
     /// `memset` of a read's buffer.
     Clearing,
     SimulatedFabric,
+    Benchmark,
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Part::Crate(folder) => f.write_str(folder),
-            Part::Clearing => f.write_str("clearing of buffers"),
+            Part::Moves => f.write_str("their calls of memcpy"),
+            Part::Clearing => f.write_str("clearing of read buffers"),
             Part::SimulatedFabric => f.write_str("simulated fabric"),
+            Part::Benchmark => f.write_str("benchmark"),
         }
     }
 }
@@ -52,7 +59,7 @@ impl Shares {
 
     /// What the target itself takes.
     pub fn target(&self) -> u64 {
-        self.parts.iter().filter(|(part, _)| matches!(part, Part::Crate(_))).map(|(_, count)| count).sum()
+        self.parts.iter().filter(|(part, _)| matches!(part, Part::Crate(_) | Part::Moves)).map(|(_, count)| count).sum()
     }
 }
 
@@ -118,6 +125,9 @@ impl Owners {
         if file.starts_with(SIMULATED_FABRIC) {
             return Some(Part::SimulatedFabric);
         }
+        if file.starts_with(BENCHMARK) {
+            return Some(Part::Benchmark);
+        }
         let within = |folder: &&String| file.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'));
         self.crates.iter().filter(within).max_by_key(|folder| folder.len()).cloned().map(Part::Crate)
     }
@@ -148,7 +158,10 @@ impl<'a> Attribution<'a> {
             for call in &costs.calls {
                 let Some(part) = self.owner(function, call.from) else { continue };
                 let part = match part {
-                    Part::Crate(folder) if folder == CLEARING && call.to.name.contains("memset") => Part::Clearing,
+                    Part::Crate(folder) if folder == NULL_DEVICE && call.to.name.contains("memset") => Part::Clearing,
+                    Part::Crate(_) if ["memcpy", "memmove"].iter().any(|name| call.to.name.contains(name)) => {
+                        Part::Moves
+                    }
                     part => part.clone(),
                 };
                 *parts.entry(part).or_default() += call.cost as f64 * self.nobodys_of(&call.to);
@@ -205,6 +218,7 @@ mod tests {
         assert_eq!(owners.part_of("/project/transport-srp/src/perform.rs:7"), Some(part("transport-srp")));
         assert_eq!(owners.part_of("/project/lib/fabric/src/poll_group.rs:7"), Some(part("lib/fabric")));
         assert_eq!(owners.part_of("/project/lib/fabric/src/sim/link.rs:7"), Some(Part::SimulatedFabric));
+        assert_eq!(owners.part_of("/project/perf/benches/micro/main.rs:7"), Some(Part::Benchmark));
         assert_eq!(owners.part_of("/project2/bdev/src/null.rs:7"), None);
         assert_eq!(owners.part_of("/rustc/59807616/library/core/src/option.rs:7"), None);
         assert_eq!(owners.part_of("??:?"), None);
@@ -216,8 +230,8 @@ mod tests {
         assert_eq!(owners().parse_frames(frames), BTreeMap::from([(0x10, Part::SimulatedFabric)]));
     }
 
-    /// `poll` of the transport (10 of its own) calls the fabric (20), the null device (30) and a generic function (5) that calls back into
-    /// the transport (15); fabric and device call memset (100 and 400).
+    /// `poll` of the transport (10 of its own) calls the fabric (20), the null device (30), memcpy (7) and a generic function (5) that calls back
+    /// into the transport (15); fabric and device call memset (100 and 400).
     #[test]
     fn what_is_nobodys_belongs_to_its_callers() {
         let text = "\
@@ -234,6 +248,10 @@ calls=1 0x30
 cfn=generic
 calls=1 0x40
 0x13 20
+cob=/lib/libc.so
+cfn=__memcpy_sse2
+calls=1 0x2
+0x14 7
 fn=fabric
 0x20 20
 cob=/lib/libc.so
@@ -256,6 +274,8 @@ fn=back
 ob=/lib/libc.so
 fn=memset
 0x1 500
+fn=__memcpy_sse2
+0x2 7
 ";
         let profile = Profile::parse(text).unwrap();
         let of = |from: u64, part: Part| (from..from + 16).map(move |address| (address, part.clone()));
@@ -268,11 +288,12 @@ fn=memset
         let expected = [
             (part("bdev"), 30),
             (part("transport-srp"), 10 + 5 + 15),
+            (Part::Moves, 7),
             (Part::Clearing, 400),
             (Part::SimulatedFabric, 20 + 100),
         ];
         assert_eq!(shares.parts, BTreeMap::from(expected));
         assert_eq!(shares.total(), profile.total());
-        assert_eq!(shares.target(), 60);
+        assert_eq!(shares.target(), 67);
     }
 }

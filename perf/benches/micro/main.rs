@@ -1,9 +1,9 @@
 //! Micro-benchmarks: pieces of a command's path, and whole commands over the simulated fabric.
 //!
 //! ```text
-//! cargo bench -p srpt-perf [FILTER]          times, by criterion
-//! ./perf/compare/counts.sh                   instructions, by valgrind, compared with the table perf/benches/instructions.txt
-//! micro --count BODY CALLS                   calls a body so often, for valgrind; `micro --list` names the bodies
+//! cargo bench -p srpt-perf --bench micro [FILTER]    times, by criterion
+//! ./perf/compare/counts.sh                           instructions, by valgrind, compared with perf/benches/instructions.txt
+//! micro --count BODY CALLS                           calls a body so often, for valgrind; `micro --list` names the bodies
 //! ```
 //!
 //! Both measure the same bodies, one file for each piece, listed in [`BODIES`]. To add one, write it and give it a line there, then

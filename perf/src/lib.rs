@@ -8,7 +8,8 @@
 //! run.rs       from start to end            orders    load.rs       keeps slots busy, measures
 //! session.rs   logins, the way down        ◄──────►   workload.rs   what to do next         pattern.rs  what to write
 //! report.rs    table, JSON                 reports    initiator/    SRP: slots, credits, tags, CDBs
-//!                                                     tally.rs      counts and latencies
+//! seconds.rs   the rate of each second                tally.rs      counts and latencies
+//! environment.rs  the machine
 //! ```
 //! `workload.rs`, `pattern.rs`, `tally.rs`, and in `initiator/` all but `channel.rs` are sans-IO.
 //!
@@ -25,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bdevperf;
+pub mod environment;
 pub mod initiator;
 pub mod load;
 pub mod options;
@@ -32,6 +34,7 @@ pub mod pattern;
 pub mod random;
 pub mod report;
 pub mod run;
+pub mod seconds;
 pub mod session;
 pub mod tally;
 pub mod worker;

@@ -31,6 +31,7 @@ pub mod initiator;
 pub mod load;
 pub mod options;
 pub mod pattern;
+pub mod perf_report;
 pub mod random;
 pub mod report;
 pub mod run;

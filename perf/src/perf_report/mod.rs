@@ -14,6 +14,8 @@ mod chart;
 mod page;
 mod runs;
 mod series;
+#[cfg(test)]
+mod testing;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -97,7 +97,7 @@ fn read_bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse(file: &str, bytes: &[u8]) -> anyhow::Result<Run> {
+pub(super) fn parse(file: &str, bytes: &[u8]) -> anyhow::Result<Run> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let results: Results = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         // Both may quote the file.

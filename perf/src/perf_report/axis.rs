@@ -9,7 +9,7 @@ pub enum Scale {
     Log,
     /// Each doubling takes as much room, with labels at the values that there are, which are bytes or not.
     Doubling { bytes: bool },
-    /// Shares of all, each nine of which takes as much room: 90 %, 99 %, 99.9 %.
+    /// Shares of all in percent, each nine of which takes as much room: 90, 99, 99.9.
     Nines,
 }
 
@@ -23,6 +23,8 @@ pub struct Axis {
     pub ticks: Vec<(f64, String)>,
 }
 
+/// Most nines of an axis on which each has its label.
+const NINES_LABELLED_ALL: f64 = 6.0;
 /// Labels of an axis whose values are those of the points, at most.
 const DOUBLING_TICKS_MAX: f64 = 12.0;
 
@@ -52,10 +54,10 @@ impl Scale {
     }
 }
 
-/// From zero to what the highest value needs, with about five round steps.
+/// From zero to what the highest value needs, in three to six round steps.
 fn linear(last: f64) -> Axis {
     let last = if last > 0.0 { last } else { 1.0 };
-    let step = round_up(last / 5.0);
+    let step = round_up(last / 6.0);
     let steps = (last / step - 1e-9).ceil().max(1.0);
     let ticks = (0..=steps as u32).map(|tick| f64::from(tick) * step).map(|place| (place, short(place)));
     Axis { from: 0.0, to: steps * step, ticks: ticks.collect() }
@@ -115,12 +117,18 @@ fn doubling(values: &[f64], first: f64, last: f64, bytes: bool) -> Axis {
 fn nines(last: f64) -> Axis {
     let to = last.clamp(1.0, 15.0);
     let label = |nines: u32| match nines {
-        0 => "0 %".to_owned(),
-        1 => "90 %".to_owned(),
-        2 => "99 %".to_owned(),
-        more => format!("99.{} %", "9".repeat(more as usize - 2)),
+        0 => "0".to_owned(),
+        1 => "90".to_owned(),
+        2 => "99".to_owned(),
+        more => format!("99.{}", "9".repeat(more as usize - 2)),
     };
-    Axis { from: 0.0, to, ticks: (0..=to as u32).map(|nines| (f64::from(nines), label(nines))).collect() }
+    // Where labels would become too long to stand beside each other, every other one is left out.
+    let has_room = |nines: &u32| to <= NINES_LABELLED_ALL || nines % 2 == 1 || *nines == 0;
+    Axis {
+        from: 0.0,
+        to,
+        ticks: (0..=to as u32).filter(has_room).map(|nines| (f64::from(nines), label(nines))).collect(),
+    }
 }
 
 /// A number in short: 1.5M, 200k, 0.25.
@@ -164,7 +172,8 @@ mod tests {
         assert_eq!(labels(Scale::Log, &[0.05, 2_000.0]), ["0.1", "1", "10", "100", "1000"][..].to_vec());
         assert_eq!(labels(Scale::Doubling { bytes: false }, &[1.0, 2.0, 32.0, 128.0]), ["1", "2", "32", "128"]);
         assert_eq!(labels(Scale::Doubling { bytes: true }, &[512.0, 4096.0, 1_048_576.0]), ["512 B", "4 KiB", "1 MiB"]);
-        assert_eq!(labels(Scale::Nines, &[0.1, 0.999_95]), ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+        assert_eq!(labels(Scale::Nines, &[0.1, 0.999_95]), ["0", "90", "99", "99.9", "99.99"]);
+        assert_eq!(labels(Scale::Nines, &[0.999_999_95]), ["0", "90", "99.9", "99.999", "99.99999"]);
         assert!(labels(Scale::Doubling { bytes: false }, &(1..=1000).map(f64::from).collect::<Vec<_>>()).len() < 15);
     }
 

@@ -17,6 +17,8 @@ const PANEL_OF_SEVERAL: (u32, u32) = (400, 320);
 const TITLES: u32 = 50;
 const LEGEND_LINE: u32 = 22;
 const MARGIN: u32 = 12;
+/// What a character of the legend takes at most, nearly always.
+const CHARACTER: u32 = 9;
 
 /// Text and axes: this colour becomes that of the text around. No line has it.
 const INK: RGBColor = BLACK;
@@ -45,7 +47,8 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub fn svg(chart: &Chart) -> Result<String, DrawError> {
     let panel = if chart.panels.len() > 1 { PANEL_OF_SEVERAL } else { PANEL };
     let width = panel.0 * chart.panels.len() as u32;
-    let height = TITLES + panel.1 + chart.lines.len() as u32 * LEGEND_LINE + MARGIN;
+    let columns = legend_columns(chart, width);
+    let height = TITLES + panel.1 + (chart.lines.len() as u32).div_ceil(columns) * LEGEND_LINE + MARGIN;
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
@@ -54,7 +57,9 @@ pub fn svg(chart: &Chart) -> Result<String, DrawError> {
         draw_titles(&titles, chart)?;
         draw_panels(&panels, chart)?;
         for (number, line) in chart.lines.iter().enumerate() {
-            draw_legend_line(&legend, number, &line.name, chart.marked)?;
+            let (column, row) = (number as u32 % columns, number as u32 / columns);
+            let at = ((MARGIN + 4 + column * (width / columns)) as i32, (row * LEGEND_LINE + LEGEND_LINE / 2) as i32);
+            draw_legend_line(&legend, number, &line.name, chart.marked, at)?;
         }
         root.present()?;
     }
@@ -141,8 +146,14 @@ fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
 }
 
-fn draw_legend_line(area: &Area, number: usize, name: &str, marked: bool) -> Result<(), DrawError> {
-    let (left, middle) = (MARGIN as i32 + 4, number as i32 * LEGEND_LINE as i32 + LEGEND_LINE as i32 / 2);
+/// As many as the longest name leaves room for.
+fn legend_columns(chart: &Chart, width: u32) -> u32 {
+    let longest = chart.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or_default() as u32;
+    (width / (60 + longest * CHARACTER)).clamp(1, 8)
+}
+
+fn draw_legend_line(area: &Area, number: usize, name: &str, marked: bool, at: (i32, i32)) -> Result<(), DrawError> {
+    let (left, middle) = at;
     area.draw(&PathElement::new(vec![(left, middle), (left + 28, middle)], colour(number).stroke_width(2)))?;
     if marked {
         area.draw(&mark(number, (left + 14, middle)))?;

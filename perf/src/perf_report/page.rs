@@ -26,15 +26,17 @@ body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper
 h1{margin:0 0 .3rem}h2{margin:2.2rem 0 .8rem;border-bottom:1px solid var(--edge)}
 .soft{color:var(--soft)}
 .remarks{background:var(--warn);border-radius:6px;padding:.6rem 1rem;margin:1rem 0}.remarks p{margin:.3rem 0}
-.figures{display:flex;flex-wrap:wrap;gap:1rem}
-figure{margin:0;background:var(--card);border:1px solid var(--edge);border-radius:6px;padding:.5rem;flex:0 1 calc(50% - 1.6rem);box-sizing:content-box}
-figure.wide{flex:1 1 100%}
-figure svg{max-width:100%;height:auto;display:block}
+.figures{display:grid;grid-template-columns:1fr 1fr;grid-auto-flow:dense;gap:1rem;align-items:start}
+figure{margin:0;background:var(--card);border:1px solid var(--edge);border-radius:6px;padding:.5rem;min-width:0}
+figure.wide{grid-column:1/-1}
+figure svg{width:100%;height:auto;display:block}
+@media(max-width:800px){.figures{grid-template-columns:1fr}}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .6rem;border-bottom:1px solid var(--edge);text-align:left;vertical-align:top;white-space:nowrap}
 th.number,td.number{text-align:right}
-td.rest{white-space:normal;min-width:26rem;color:var(--soft)}
+td.file{white-space:normal;overflow-wrap:anywhere;min-width:14rem}
+td.rest{white-space:normal;min-width:12rem;color:var(--soft)}
 .bad{color:#d33;font-weight:bold}
 ";
 
@@ -48,7 +50,8 @@ impl Figure {
     /// It cannot be drawn.
     pub fn draw(number: usize, chart: &Chart) -> anyhow::Result<Figure> {
         let svg = chart::svg(chart).with_context(|| format!("cannot draw {:?}", chart.title))?;
-        let words = format!("{:02} {} {} {}", number + 1, chart.section, chart.title, chart.subtitle);
+        let program = chart.section.split(' ').next().unwrap_or_default();
+        let words = format!("{:02} {program} {} {}", number + 1, chart.title, chart.subtitle);
         Ok(Figure {
             section: chart.section.clone(),
             file_name: format!("{}.svg", slug(&words)),
@@ -95,10 +98,10 @@ pub fn html(title: &str, runs: &[Run], report: &Report, figures: &[Figure]) -> S
                 }
                 h2 { "All runs" }
                 p.soft {
-                    "Latencies in µs. Where a point of a plot has several runs, it is their median, and a thin line shows their range. "
+                    "Latencies in µs; cores by number; load: threads that ran in the minute before, on average. Where a point of a plot has several runs, it is their median, and a thin line shows their range. "
                     "A latency distribution is of all of them together, a rate over time that of the first."
                 }
-                (table(runs, report))
+                (tables(runs, report))
             }
         }
     };
@@ -127,33 +130,48 @@ fn machines(runs: &[Run], report: &Report) -> Markup {
     }
 }
 
-fn table(runs: &[Run], report: &Report) -> Markup {
+fn tables(runs: &[Run], report: &Report) -> Markup {
+    let all: Vec<(&Run, usize)> = runs.iter().zip(report.machines.iter().copied()).collect();
     html! {
+        @for program in ["srp-perf", "bdevperf"] {
+            @let of_program: Vec<(&Run, usize)> = all.iter().copied().filter(|(run, _)| run.program == program).collect();
+            @if !of_program.is_empty() {
+                h3 { (of_program.len()) " of " (program) }
+                (table(&of_program))
+            }
+        }
+    }
+}
+
+/// What has no column stands above if it is the same in all runs, and else in the last column.
+fn table(runs: &[(&Run, usize)]) -> Markup {
+    let facts: Vec<Vec<String>> = runs.iter().map(|(run, machine)| facts(run, *machine)).collect();
+    let is_common = |fact: &String| facts.iter().all(|others| others.contains(fact));
+    let common: Vec<&str> = facts[0].iter().filter(|fact| is_common(fact)).map(String::as_str).collect();
+    html! {
+        p.soft { "In all of them: " (common.join(", ")) "." }
         div.scroll { table {
             tr {
-                th { "file" } th { "program" } th.number { "machine" } th { "label" } th { "workload" } th.number { "size" }
-                th.number { "depth" } th.number { "cores" } th.number { "channels" } th.number { "IOPS" } th.number { "MiB/s" }
-                th.number { "mean" } th.number { "p50" } th.number { "p99" } th.number { "p99.9" } th.number { "max" }
-                th.number { "load average" } th { "build" } th { "other settings" }
+                th { "file" } th { "label" } th { "workload" } th.number { "size" } th.number { "depth" } th.number { "cores" }
+                th.number { "channels" } th.number { "IOPS" } th.number { "MiB/s" } th.number { "p50" } th.number { "p99" }
+                th.number { "p99.9" } th.number { "max" } th.number { "load" } th { "other settings" }
             }
-            @for (run, machine) in runs.iter().zip(&report.machines) { (row(run, *machine)) }
+            @for ((run, _), facts) in runs.iter().zip(&facts) {
+                (row(run, &facts.iter().filter(|fact| !is_common(fact)).map(String::as_str).collect::<Vec<_>>().join(", ")))
+            }
         } }
     }
 }
 
-fn row(run: &Run, machine: usize) -> Markup {
+fn row(run: &Run, rest: &str) -> Markup {
     let number = |name| run.number(name).map(axis::plain).unwrap_or_default();
     let latencies = match run.latency {
-        Some(latency) => {
-            [latency.mean, latency.p50, latency.p99, latency.p99_9, latency.max].map(|us| format!("{us:.1}"))
-        }
+        Some(latency) => [latency.p50, latency.p99, latency.p99_9, latency.max].map(axis::plain),
         None => Default::default(),
     };
     html! {
         tr {
-            td { (run.file) @if !run.good { " " span.bad { "failed" } } }
-            td { (run.program) }
-            td.number { (machine) }
+            td.file { (run.file) @if !run.good { " " span.bad { "failed" } } }
             td { (run.setting("label").unwrap_or_default()) }
             td { (run.setting("workload").unwrap_or_default()) }
             td.number { (run.number("io_bytes").map(axis::binary).unwrap_or_default()) }
@@ -164,14 +182,15 @@ fn row(run: &Run, machine: usize) -> Markup {
             td.number { (format!("{:.1}", run.mib_per_second())) }
             @for latency in latencies { td.number { (latency) } }
             td.number { (format!("{:.1}", run.environment.load_average)) }
-            td { (run.environment.version) " " (run.environment.profile) }
-            td.rest { (rest(run)) }
+            td.rest { (rest) }
         }
     }
 }
 
-/// All settings that have no column.
-fn rest(run: &Run) -> String {
+/// The machine, the build, and all settings that have no column.
+fn facts(run: &Run, machine: usize) -> Vec<String> {
+    let build = format!("version {} {}", run.environment.version, run.environment.profile);
     let others = run.settings.iter().filter(|(name, _)| !COLUMNS.contains(&name.as_str()));
-    others.map(|(name, setting)| format!("{} {}", name.replace('_', " "), setting.text)).collect::<Vec<_>>().join(", ")
+    let others = others.map(|(name, setting)| format!("{} {}", name.replace('_', " "), setting.text));
+    [format!("machine {machine}"), build].into_iter().chain(others).collect()
 }

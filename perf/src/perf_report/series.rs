@@ -11,8 +11,11 @@ const LINES_MAX: usize = 8;
 /// Samples without which a rate over time says nothing.
 const SAMPLES_MIN: usize = 3;
 /// Percentiles that are drawn, by panel.
-const PERCENTILES: [(&str, fn(&LatencyUs) -> f64); 3] =
-    [("median", |latency| latency.p50), ("99 %", |latency| latency.p99), ("99.9 %", |latency| latency.p99_9)];
+const PERCENTILES: [(&str, fn(&LatencyUs) -> f64); 3] = [
+    ("median", |latency| latency.p50),
+    ("99th percentile", |latency| latency.p99),
+    ("99.9th percentile", |latency| latency.p99_9),
+];
 
 /// What is varied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,7 +187,7 @@ fn dimension_charts(program: &str, dimension: Dimension, groups: &[Group]) -> Ve
             indices.iter().map(line).collect::<Vec<Line>>()
         };
         charts.push(Chart {
-            title: format!("I/Os per second by {}{part}", dimension.name()),
+            title: format!("IOPS by {}{part}", dimension.name()),
             lines: lines(&|group| vec![group.points(|run| Some(run.iops))]),
             ..frame.clone()
         });
@@ -196,6 +199,14 @@ fn dimension_charts(program: &str, dimension: Dimension, groups: &[Group]) -> Ve
             lines: lines(&|group| PERCENTILES.map(|(_, of)| group.points(|run| run.latency.as_ref().map(of))).to_vec()),
             ..frame.clone()
         });
+        if dimension == Dimension::IoSize {
+            charts.push(Chart {
+                title: format!("Throughput by {}{part}", dimension.name()),
+                y_label: "MiB per second",
+                lines: lines(&|group| vec![group.points(|run| Some(run.mib_per_second()))]),
+                ..frame.clone()
+            });
+        }
     }
     for (group, name) in groups.iter().zip(&names) {
         let subtitle =
@@ -233,7 +244,7 @@ fn distribution(section: &str, by: &str, subtitle: &str, runs: &[(String, &[&Run
     Chart {
         title: format!("Latency distribution {by}").trim_end().to_owned(),
         subtitle: subtitle.to_owned(),
-        x_label: "share of I/Os that took no longer",
+        x_label: "percent of I/Os that took no longer",
         x_scale: Scale::Nines,
         y_label: "latency in µs",
         y_scale: Scale::Log,
@@ -254,6 +265,9 @@ fn cumulative(rounds: &[&Run]) -> Vec<Point> {
         so_far += ios as f64;
         // The longest has a place, too: that of the last I/O among all.
         let share = ((so_far - 0.5) / total).clamp(0.0, 1.0);
+        if ios > 0 && points.is_empty() {
+            points.push(Point::exact(0.0, us));
+        }
         if ios > 0 {
             points.push(Point::exact(share, us));
         }
@@ -269,7 +283,7 @@ fn over_time(section: &str, by: &str, subtitle: &str, runs: &[(String, &[&Run])]
         Line { name: name.clone(), panels: vec![points] }
     };
     Chart {
-        title: format!("I/Os per second over time {by}").trim_end().to_owned(),
+        title: format!("IOPS over time {by}").trim_end().to_owned(),
         subtitle: subtitle.to_owned(),
         x_label: "seconds since the load began, warm-up included",
         x_scale: Scale::Linear,
@@ -408,8 +422,8 @@ impl Dimension {
 
     fn label(self, program: &str) -> &'static str {
         match self {
-            Dimension::Depth if program == "bdevperf" => "queue depth: operations under way in each job",
-            Dimension::Depth => "queue depth: commands under way on each channel",
+            Dimension::Depth if program == "bdevperf" => "queue depth (operations per job)",
+            Dimension::Depth => "queue depth (commands per channel)",
             Dimension::Cores => "cores of the load generator",
             Dimension::Channels => "channels (queue pairs)",
             Dimension::Sessions => "sessions",

@@ -1,4 +1,4 @@
-//! Load generators: `srp-perf` for an SRP target, [`bdevperf`] for a block device of ours alone. `srp-perf` is an SRP initiator in user space over the fabric `roce`: it logs in to a target as Linux'
+//! Load generators: `srp-perf` for an SRP target, [`bdevperf`] for a block device of ours alone; [`perf_report`] draws what they measured. `srp-perf` is an SRP initiator in user space over the fabric `roce`: it logs in to a target as Linux'
 //! `ib_srp` does, keeps commands under way, and tells how many and how fast.
 //!
 //! # Parts

@@ -31,7 +31,7 @@ fn results_become_a_page_and_plots() {
     let html = std::fs::read_to_string(&page).expect("a page");
     assert!(html.contains("<h1>A &amp; B</h1>"));
     for words in
-        ["srp-perf by queue depth", "bdevperf by queue depth", "srp-perf-q32.json", "AMD EPYC", "Null disk", "roce"]
+        ["srp-perf by queue depth", "bdevperf by queue depth", ">srp-perf-q32.json", "AMD EPYC", "Null disk", "roce"]
     {
         assert!(html.contains(words), "{words}");
     }

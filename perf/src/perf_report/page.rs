@@ -35,7 +35,7 @@ figure svg{width:100%;height:auto;display:block}
 table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .6rem;border-bottom:1px solid var(--edge);text-align:left;vertical-align:top;white-space:nowrap}
 th.number,td.number{text-align:right}
-td.file{white-space:normal;overflow-wrap:anywhere;min-width:14rem}
+td.file{white-space:normal;overflow-wrap:anywhere;min-width:13rem}
 td.rest{white-space:normal;min-width:12rem;color:var(--soft)}
 .bad{color:#d33;font-weight:bold}
 ";
@@ -171,7 +171,7 @@ fn row(run: &Run, rest: &str) -> Markup {
     };
     html! {
         tr {
-            td.file { (run.file) @if !run.good { " " span.bad { "failed" } } }
+            td.file title=(run.file) { (file_name(&run.file)) @if !run.good { " " span.bad { "failed" } } }
             td { (run.setting("label").unwrap_or_default()) }
             td { (run.setting("workload").unwrap_or_default()) }
             td.number { (run.number("io_bytes").map(axis::binary).unwrap_or_default()) }
@@ -185,6 +185,11 @@ fn row(run: &Run, rest: &str) -> Markup {
             td.rest { (rest) }
         }
     }
+}
+
+/// The path stands in the cell's title.
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// The machine, the build, and all settings that have no column.

@@ -10,8 +10,10 @@ const OF_NO_ACCOUNT: &[&str] = &["seed"];
 const LINES_MAX: usize = 8;
 /// Samples without which a rate over time says nothing.
 const SAMPLES_MIN: usize = 3;
+type Percentile = fn(&LatencyUs) -> f64;
+
 /// Percentiles that are drawn, by panel.
-const PERCENTILES: [(&str, fn(&LatencyUs) -> f64); 3] = [
+const PERCENTILES: [(&str, Percentile); 3] = [
     ("median", |latency| latency.p50),
     ("99th percentile", |latency| latency.p99),
     ("99.9th percentile", |latency| latency.p99_9),

@@ -73,7 +73,7 @@ fn measure(mut jobs: Vec<Job>, time: Duration) -> CoreResult {
         }
         let next = clock.now().0;
         if seconds.is_due(next - start.0) {
-            seconds.note(next - start.0, jobs.iter().map(Job::ios).sum());
+            note_second(&mut seconds, next - start.0, &jobs);
         }
         if worked {
             busy_ns += next - now;
@@ -86,6 +86,11 @@ fn measure(mut jobs: Vec<Job>, time: Duration) -> CoreResult {
     // By the clock, rounds also last while another thread has the core; that is no more likely in one than in another.
     let busy = cpu.mul_f64(busy_ns as f64 / (now - start.0).max(1) as f64);
     CoreResult { jobs: jobs.into_iter().map(Job::finish).collect(), cpu, busy, seconds: seconds.samples() }
+}
+
+#[cold] // keeps it out of the way of the rounds
+fn note_second(seconds: &mut Seconds, elapsed_ns: u64, jobs: &[Job]) {
+    seconds.note(elapsed_ns, jobs.iter().map(Job::ios).sum());
 }
 
 /// Time that this thread ran so far, exact to a tick of the kernel's. From a file and not from a clock, since that way the program also runs

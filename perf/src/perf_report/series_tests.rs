@@ -7,7 +7,8 @@ use super::super::{chart, runs};
 use super::*;
 
 fn depth(depth: u32, iops: f64) -> Run {
-    run(&[("/settings/depth", json!(depth)), ("/total/iops", json!(iops))])
+    // Each run has a seed of its own, unless it is told one.
+    run(&[("/settings/depth", json!(depth)), ("/settings/seed", json!(iops)), ("/total/iops", json!(iops))])
 }
 
 fn find<'a>(report: &'a Report, title: &str) -> &'a Chart {

@@ -134,7 +134,7 @@ impl Results {
         })
     }
 
-    /// All that may change the figures, what was not asked for but found included.
+    /// All that may change the figures, what was not asked for but found included. What each session has of its own is a list.
     fn settings(&self) -> Value {
         let options = &self.options;
         json!({
@@ -153,10 +153,11 @@ impl Results {
             "seed": self.seed,
             "fabric": "roce",
             "roce_io": format!("{:?}", options.roce_io).to_lowercase(),
-            "target": options.target.to_string(),
-            "lun": options.lun,
-            "blocks": self.capacity.blocks,
-            "block_bytes": self.capacity.block_bytes,
+            "sessions": 1,
+            "targets": [options.target.to_string()],
+            "luns": [options.lun],
+            "blocks": [self.capacity.blocks],
+            "block_bytes": [self.capacity.block_bytes],
             "form": if options.indirect.is_some() { "indirect" } else { "direct" },
             "descriptors": options.indirect.unwrap_or(1),
             "immediate_data": self.immediate,
@@ -255,6 +256,7 @@ mod tests {
             ("descriptors", 3.into()),
             ("roce_io", "best".into()),
             ("cores", json!([0])),
+            ("luns", json!([0])),
         ] {
             assert_eq!(settings[name], value, "{name}");
         }

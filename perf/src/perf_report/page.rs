@@ -41,7 +41,7 @@ td.rest{white-space:normal;min-width:12rem;color:var(--soft)}
 ";
 
 /// Settings that have columns of their own.
-const COLUMNS: &[&str] = &["label", "workload", "io_bytes", "depth", "cores", "channels"];
+const COLUMNS: &[&str] = &["label", "workload", "io_bytes", "depth", "cores", "channels", "sessions"];
 
 impl Figure {
     /// Draws a chart.
@@ -153,7 +153,7 @@ fn table(runs: &[(&Run, usize)]) -> Markup {
         div.scroll { table {
             tr {
                 th { "file" } th { "label" } th { "workload" } th.number { "size" } th.number { "depth" } th.number { "cores" }
-                th.number { "channels" } th.number { "IOPS" } th.number { "MiB/s" } th.number { "p50" } th.number { "p99" }
+                th.number { "channels" } th.number { "sessions" } th.number { "IOPS" } th.number { "MiB/s" } th.number { "p50" } th.number { "p99" }
                 th.number { "p99.9" } th.number { "max" } th.number { "load" } th { "other settings" }
             }
             @for ((run, _), facts) in runs.iter().zip(&facts) {
@@ -178,6 +178,7 @@ fn row(run: &Run, rest: &str) -> Markup {
             td.number { (number("depth")) }
             td.number { (run.setting("cores").unwrap_or_default()) }
             td.number { (number("channels")) }
+            td.number { (number("sessions")) }
             td.number { (format!("{:.0}", run.iops)) }
             td.number { (format!("{:.1}", run.mib_per_second())) }
             @for latency in latencies { td.number { (latency) } }

@@ -47,6 +47,7 @@ pub struct Setting {
     pub text: String,
     /// A number, or how many there are in a list.
     pub number: Option<f64>,
+    pub is_list: bool,
 }
 
 /// Microseconds.
@@ -176,7 +177,7 @@ fn settings(map: &Map<String, Value>) -> anyhow::Result<Vec<(String, Setting)>> 
             Value::Array(members) => Some(members.len() as f64),
             _ => None,
         };
-        settings.push((clean(name), Setting { text: text(value), number }));
+        settings.push((clean(name), Setting { text: text(value), number, is_list: value.is_array() }));
     }
     for dimension in super::series::Dimension::ALL {
         let name = dimension.setting();

@@ -136,19 +136,23 @@ fn groups<'a>(runs: &[(&'a Run, usize)], dimension: Option<Dimension>) -> Vec<Gr
     groups
 }
 
-/// What has to be equal for runs to be joined. With one channel for each core, as is the default, channels grow with the cores: such runs are
-/// joined, too, beside those whose number of channels stays the same.
+/// What has to be equal for runs to be joined. With one channel for each core or session, as is the default, channels grow with them: such runs
+/// are joined, too, beside those whose number of channels stays the same.
 fn keys(run: &Run, machine: usize, dimension: Option<Dimension>) -> Vec<Key> {
     let key = key(run, machine, dimension);
-    let channels = run.number(Dimension::Channels.setting());
-    if dimension != Some(Dimension::Cores) || channels.is_none() || channels != run.number(Dimension::Cores.setting()) {
+    let channels = Dimension::Channels.setting();
+    let one_each = match dimension {
+        Some(Dimension::Cores) => "one channel per core",
+        Some(Dimension::Sessions) => "one channel per session",
+        _ => return vec![key],
+    };
+    if run.number(channels) != dimension.and_then(|dimension| run.number(dimension.setting())) {
         return vec![key];
     }
-    let one_each = |(name, value): &(String, String)| {
-        let value = if name == Dimension::Channels.setting() { "one per core" } else { value };
-        (name.clone(), value.to_owned())
+    let grown = |(name, value): &(String, String)| {
+        (name.clone(), if name == channels { one_each.to_owned() } else { value.clone() })
     };
-    vec![key.iter().map(one_each).collect(), key]
+    vec![key.iter().map(grown).collect(), key]
 }
 
 fn key(run: &Run, machine: usize, dimension: Option<Dimension>) -> Key {
@@ -161,7 +165,11 @@ fn key(run: &Run, machine: usize, dimension: Option<Dimension>) -> Key {
         add(other.setting(), run.number(other.setting()).map(|value| other.value(value)));
     }
     for (name, value) in &run.settings {
-        let is_known = matches!(name.as_str(), "label" | "workload") || OF_NO_ACCOUNT.contains(&name.as_str());
+        // What each session has of its own differs where their number does.
+        let of_sessions =
+            dimension == Some(Dimension::Sessions) && value.is_list && value.number == run.number("sessions");
+        let is_known =
+            of_sessions || matches!(name.as_str(), "label" | "workload") || OF_NO_ACCOUNT.contains(&name.as_str());
         if !is_known && Dimension::ALL.iter().all(|dimension| dimension.setting() != name) {
             add(name, Some(value.text.clone()));
         }
@@ -356,7 +364,6 @@ fn distinct(names: &[Vec<String>]) -> usize {
 fn describe(setting: &str, value: Option<&str>) -> String {
     match (setting, value) {
         ("label" | "workload" | "fabric", Some(value)) => value.to_owned(),
-        ("channels", Some("one per core")) => "one channel per core".to_owned(),
         (_, Some(value)) if Dimension::of(setting).is_some() => value.to_owned(),
         (_, Some(value)) => format!("{} {value}", setting.replace('_', " ")),
         (_, None) => format!("no {}", setting.replace('_', " ")),

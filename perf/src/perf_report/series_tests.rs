@@ -77,13 +77,31 @@ fn each_dimension_that_varies_has_its_charts() {
 }
 
 #[test]
-fn channels_that_grow_with_the_cores_are_joined() {
-    let of = |cores: Value, channels: u32| run(&[("/settings/cores", cores), ("/settings/channels", json!(channels))]);
-    let runs = [of(json!([0]), 1), of(json!([0, 1]), 2), of(json!([0, 1, 2, 3]), 4)];
-    let report = arrange(&runs);
-    let chart = find(&report, "IOPS by cores");
-    assert_eq!((chart.lines.len(), chart.lines[0].panels[0].len()), (1, 3));
-    assert!(names(chart)[0].contains("one channel per core"), "{:?}", names(chart));
+fn what_each_session_has_of_its_own_does_not_keep_them_apart() {
+    let of = |sessions: usize| {
+        let targets: Vec<String> = (1..=sessions).map(|number| format!("10.0.0.{number}:5555")).collect();
+        run(&[("/settings/sessions", json!(sessions)), ("/settings/targets", json!(targets))])
+    };
+    let report = arrange(&[of(1), of(2), of(4)]);
+    assert_eq!(find(&report, "IOPS by sessions").lines[0].panels[0].len(), 3);
+    // Of as many sessions, those at other targets are something else.
+    let elsewhere = run(&[("/settings/sessions", json!(1)), ("/settings/targets", json!(["10.9.9.9:5555"]))]);
+    assert_eq!(arrange(&[of(1), elsewhere]).charts[0].lines.len(), 2);
+}
+
+#[test]
+fn channels_that_grow_with_cores_or_sessions_are_joined() {
+    for (dimension, title) in [("core", "IOPS by cores"), ("session", "IOPS by sessions")] {
+        let setting = format!("/settings/{dimension}s");
+        let of = |number: usize| {
+            let value = if dimension == "core" { json!(vec![0; number]) } else { json!(number) };
+            run(&[(&setting, value), ("/settings/channels", json!(number))])
+        };
+        let report = arrange(&[of(1), of(2), of(4)]);
+        let chart = find(&report, title);
+        assert_eq!((chart.lines.len(), chart.lines[0].panels[0].len()), (1, 3));
+        assert!(names(chart)[0].contains(&format!("one channel per {dimension}")), "{:?}", names(chart));
+    }
 }
 
 #[test]

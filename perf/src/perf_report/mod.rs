@@ -3,7 +3,7 @@
 //! # Parts, in the order of the way through them
 //! | file | does |
 //! |---|---|
-//! | `runs.rs` | a file's bytes, which may be anything, to a [`Run`](runs::Run), or to an error that names file and field |
+//! | `runs.rs` | a file's bytes, which may be anything, to a `Run`, or to an error that names file and field |
 //! | `series.rs` | runs to charts: which of them differ in one dimension only, and what their lines are called |
 //! | `axis.rs` | values to places and labels on an axis |
 //! | `chart.rs` | a chart to SVG |

@@ -159,7 +159,7 @@ impl Latencies {
     }
 
     /// Pairs of a latency in microseconds and the I/Os that took as long, but longer than that of the pair before. Latencies that differ by less
-    /// than [`HISTOGRAM_BITS`] tell are one, so that a file stays small.
+    /// than 3 percent are one, so that a file stays small.
     pub fn histogram(&self) -> Vec<(f64, u64)> {
         let mut pairs: Vec<(f64, u64)> = Vec::new();
         let mut last_bucket = None;

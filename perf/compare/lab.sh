@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# srpt-app side by side with other targets over RDMA, each with the stock Linux initiator of its protocol, in one boot of the lab's guest, in turns.
+#
+#   lab.sh [ROUNDS [SECONDS]]    5 rounds of 4 seconds for each load, about an hour in all
+#
+# PEERS='srpt lio' takes some of the targets only, LOADS='randread:4k:1 read:1m:8' other loads (fio's name, bytes, depth; with :separate, without
+# immediate data). LOGIN is what every SRP initiator asks for.
+#
+#   srpt       srpt-app --adaptive in the guest, over verbs on soft-RoCE, null bdev
+#   srpt-poll  the same without --adaptive: its reactor takes one of the guest's two CPUs for itself
+#   lio        the kernel's ib_srpt over null_blk
+#   nvmet      the kernel's nvmet-rdma over null_blk, NVMe-oF
+#   tgt        tgtd, iSER in user space, null backing store
+#   srpt-roce  srpt-app --adaptive on the host, over RoCE of its own and a tap device; the initiator's soft-RoCE is another there
+#
+# The guest is emulated: figures mean something beside each other only. A spread is what the rounds differ by, (max - min) / median.
+# Needs root for the tap device (or PEERS without srpt-roce). Results stay in the folder named at the end.
+set -euo pipefail
+ROOT=$(dirname "$(dirname "$(dirname "$(realpath "$0")")")")
+SCRIPTS=$ROOT/scripts
+LAB=$SCRIPTS/lab
+. "$LAB/host/packages.sh"
+. "$LAB/host/image.sh"
+. "$LAB/host/network.sh"
+. "$LAB/host/boot.sh"
+. "$LAB/host/run.sh"
+
+ROUNDS=${1:-5}
+SECONDS_EACH=${2:-4}
+PEERS=${PEERS:-srpt srpt-poll lio nvmet tgt srpt-roce}
+LOADS=${LOADS:-randread:4k:1 randread:4k:32 randwrite:4k:1 randwrite:4k:32 randwrite:4k:1:separate randwrite:4k:32:separate
+  randread:64k:8 randwrite:64k:8 read:1m:8 write:1m:8}
+LOGIN=${LOGIN:-queue_size=128,cmd_sg_entries=255}
+
+main() {
+  local fabric=verbs
+  case "$ROUNDS$SECONDS_EACH" in *[!0-9]*) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '$d' && exit 2 ;; esac
+  need_packages python3 $(packages_of $PEERS)
+  case " $PEERS " in *" srpt-roce "*) fabric=roce ;; esac
+  new_run compare
+  cp "$ROOT"/perf/compare/lab/*.sh "$RUN/scripts/lab/guest/"
+  say "load average before: $(cut -d ' ' -f 1 /proc/loadavg) (other load on the machine makes the spreads large)"
+  guest_job "$fabric" compare.sh "$(time_limit)" SCENARIO=compare ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" PEERS="$PEERS" LOADS="$LOADS" \
+    LOGIN="$LOGIN" || say "the guest was ended (status $?)"
+  [ -e "$RUN/figures" ] || die "no figures; the guest's console: $RUN/console.log"
+  python3 "$ROOT/perf/compare/lab/table.py" "$RUN/figures" | tee "$RUN/table"
+  say "results and logs: $RUN"
+}
+
+packages_of() {
+  local peer
+  for peer; do
+    case $peer in
+    srpt | srpt-poll | lio | nvmet | srpt-roce) ;;
+    tgt) echo tgt open-iscsi ;;
+    *) die "no peer $peer; there are srpt, srpt-poll, lio, nvmet, tgt, srpt-roce" ;;
+    esac
+  done
+}
+
+# time_limit: seconds that the guest may take; a load takes some more than its time to start, and a busy machine more of everything.
+time_limit() { echo $((300 + ROUNDS * $(wc -w <<<"$PEERS") * $(wc -w <<<"$LOADS") * (SECONDS_EACH + 20))); }
+
+main

@@ -1,0 +1,48 @@
+# A job of guest/init.sh for perf/compare/lab.sh: brings up $PEERS, and gives each of them each of $LOADS for $SECONDS_EACH, $ROUNDS times, in turns.
+# Leaves in /run/lab/figures, for each load, fio's report and the guest's CPU time before and after; and notes.
+. "$LAB/guest/lib.sh" 3>&1
+. "$LAB/guest/peers.sh"
+exec 3>&1
+
+FIGURES=/run/lab/figures
+
+compare() {
+  local peer round load present=()
+  mkdir -p "$FIGURES"
+  prepare || return
+  for peer in $PEERS; do
+    if "start_${peer//-/_}" >"/run/lab/$peer.log" 2>&1; then
+      present+=("$peer")
+      pause "$peer"
+    else
+      note "$peer cannot be measured: $(tail -1 "/run/lab/$peer.log")" | tee -a "$FIGURES/notes"
+    fi
+  done
+  lsscsi
+  for ((round = 1; round <= ROUNDS; round++)); do
+    for load in $LOADS; do
+      echo "round $round of $ROUNDS: $load"
+      for peer in "${present[@]}"; do
+        resume "$peer"
+        measure "$peer" "$load" "$FIGURES/$round.$peer.$load" || note "$peer, $load: no figure"
+        pause "$peer"
+      done
+    done
+  done
+}
+
+# measure PEER LOAD FILE: fio's report as FILE.json, the guest's CPU time around the load as FILE.before and FILE.after (/proc/stat).
+measure() {
+  local rw bytes depth form device
+  IFS=: read -r rw bytes depth form <<<"$2"
+  device=${DEVICE[$1${form:+:$form}]:-}
+  [ -n "$device" ] || return 0 # this peer has no such form
+  cd /tmp && fio --name="$rw" --filename="$device" --ioengine=libaio --direct=1 --rw="$rw" --bs="$bytes" --iodepth="$depth" --norandommap --randrepeat=0 \
+    --size=8g --time_based --runtime="$SECONDS_EACH" --output-format=json --output="$3.json" --eta=never \
+    --exec_prerun="cp /proc/stat $3.before" --exec_postrun="cp /proc/stat $3.after" >>/run/lab/fio.log 2>&1
+}
+
+compare
+status=$?
+[ "$status" = 0 ] || { echo "the comparison failed (status $status)"; dmesg | tail -30; }
+dmesg >/run/lab/dmesg.log

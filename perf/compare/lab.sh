@@ -40,7 +40,7 @@ main() {
   new_run compare
   cp "$ROOT"/perf/compare/lab/*.sh "$RUN/scripts/lab/guest/"
   say "load average before: $(cut -d ' ' -f 1 /proc/loadavg) (other load on the machine makes the spreads large)"
-  guest_job "$fabric" compare.sh "$(time_limit)" SCENARIO=compare ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" PEERS="$PEERS" LOADS="$LOADS" \
+  guest_job "$fabric" "${JOB:-compare.sh}" "$(time_limit)" SCENARIO=compare ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" PEERS="$PEERS" LOADS="$LOADS" \
     LOGIN="$LOGIN" || say "the guest was ended (status $?)"
   [ -e "$RUN/figures" ] || die "no figures; the guest's console: $RUN/console.log"
   python3 "$ROOT/perf/compare/lab/table.py" "$RUN/figures" | tee "$RUN/table"

@@ -2,6 +2,7 @@
 # Leaves in /run/lab/figures, for each load, fio's report and the guest's CPU time before and after; and notes.
 . "$LAB/guest/lib.sh" 3>&1
 . "$LAB/guest/peers.sh"
+. "$LAB/guest/measure.sh"
 exec 3>&1
 
 FIGURES=/run/lab/figures
@@ -29,17 +30,6 @@ compare() {
       done
     done
   done
-}
-
-# measure PEER LOAD FILE: fio's report as FILE.json, the guest's CPU time around the load as FILE.before and FILE.after (/proc/stat).
-measure() {
-  local rw bytes depth form device
-  IFS=: read -r rw bytes depth form <<<"$2"
-  device=${DEVICE[$1${form:+:$form}]:-}
-  [ -n "$device" ] || return 0 # this peer has no such form
-  cd /tmp && fio --name="$rw" --filename="$device" --ioengine=libaio --direct=1 --rw="$rw" --bs="$bytes" --iodepth="$depth" --norandommap --randrepeat=0 \
-    --size=8g --time_based --runtime="$SECONDS_EACH" --output-format=json --output="$3.json" --eta=never \
-    --exec_prerun="cp /proc/stat $3.before" --exec_postrun="cp /proc/stat $3.after" >>/run/lab/fio.log 2>&1
 }
 
 compare

@@ -18,8 +18,14 @@ prepare() {
   modprobe null_blk nr_devices=1 queue_mode=2 irqmode=0 bs=512 gb=$GIB
 }
 
-pause() { [ -z "${PROCESS[$1]:-}" ] || kill -STOP "${PROCESS[$1]}"; }
-resume() { [ -z "${PROCESS[$1]:-}" ] || kill -CONT "${PROCESS[$1]}"; }
+pause() { send_signal STOP "$1"; }
+resume() { send_signal CONT "$1"; }
+send_signal() {
+  case $2 in
+  srpt-roce) on_host eval "kill -$1 \$TARGET_PID" ;;
+  *) [ -z "${PROCESS[$2]:-}" ] || kill "-$1" "${PROCESS[$2]}" ;;
+  esac
+}
 
 # ── Ours ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -41,8 +47,7 @@ start_ours() {
 null_bdev() { echo "{\"method\": \"bdev_null_create\", \"params\": {\"name\": \"null01\", \"num_blocks\": $((GIB << 21)), \"block_size\": 512}}"; }
 
 start_srpt_roce() {
-  on_host disks_config roce "$ADDRESS" "$(null_bdev)" >"$SHARED/srpt-roce.json" || return
-  on_host eval 'cp "$SHARED/srpt-roce.json" "$CONFIG"' && start_target 0x1 --metrics-listen off || return
+  write_config "$(null_bdev)" && start_target 0x1 --metrics-listen off || return
   log_in_both_ways srpt-roce rxe0 "$(login_string "$ADDRESS"),src=$INITIATOR_ADDRESS"
 }
 
@@ -94,4 +99,49 @@ disk_of_host() {
     [[ $(realpath "$block/device") != */"$1"/* ]] || [ "$(cat "$block/size")" = 0 ] || { echo "/dev/${block##*/}"; return 0; }
   done
   return 1
+}
+
+# ── Other protocols ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+# One queue, as the SRP initiators have one channel. Writes of up to a page travel with their command, as immediate data does.
+start_nvmet() {
+  local nvmet=/sys/kernel/config/nvmet nqn=nqn.2026-01.example:null controller
+  modprobe -a nvmet nvmet-rdma nvme-rdma
+  mkdir -p $nvmet/subsystems/$nqn/namespaces/1 $nvmet/ports/1
+  echo 1 >$nvmet/subsystems/$nqn/attr_allow_any_host
+  echo /dev/nullb0 >$nvmet/subsystems/$nqn/namespaces/1/device_path
+  echo 1 >$nvmet/subsystems/$nqn/namespaces/1/enable || return
+  echo rdma >$nvmet/ports/1/addr_trtype
+  echo ipv4 >$nvmet/ports/1/addr_adrfam
+  echo $VETH_ADDRESS >$nvmet/ports/1/addr_traddr
+  echo 4420 >$nvmet/ports/1/addr_trsvcid
+  ln -s $nvmet/subsystems/$nqn $nvmet/ports/1/subsystems/ || return
+  echo "transport=rdma,traddr=$VETH_ADDRESS,trsvcid=4420,nqn=$nqn,nr_io_queues=1,queue_size=128" >/dev/nvme-fabrics || return
+  controller=$(ls /sys/class/nvme | tail -1)
+  until_true 30 test -b "/dev/${controller}n1" || { echo "no disk at $controller"; return 1; }
+  DEVICE[nvmet]=/dev/${controller}n1
+  echo none >"/sys/block/${controller}n1/queue/scheduler"
+}
+
+# A null device of tgtd has no data, but it wants a file with a size.
+start_tgt() {
+  local iqn=iqn.2026-01.example:null before host
+  modprobe -a iscsi_tcp ib_iser
+  truncate -s ${GIB}G /srv/lab/tgt.size
+  tgtd -f --iscsi portal=127.0.0.1:3270 --iser portal=$VETH_ADDRESS:3260 >/run/lab/tgtd.log 2>&1 3>&- &
+  PROCESS[tgt]=$!
+  until_true 30 tgtadm --lld iser --mode sys --op show >/dev/null || return
+  tgtadm --lld iser --mode target --op new --tid 1 --targetname $iqn &&
+    tgtadm --lld iser --mode logicalunit --op new --tid 1 --lun 1 --bstype null --backing-store /srv/lab/tgt.size &&
+    tgtadm --lld iser --mode target --op bind --tid 1 --initiator-address ALL || return
+  mkdir -p /run/lock/iscsi
+  iscsid --foreground >/run/lab/iscsid.log 2>&1 3>&- &
+  before=$(scsi_hosts)
+  iscsiadm --mode node --targetname $iqn --portal $VETH_ADDRESS:3260 --interface iser --op new &&
+    iscsiadm --mode node --targetname $iqn --portal $VETH_ADDRESS:3260 --op update --name node.session.queue_depth --value 128 &&
+    iscsiadm --mode node --targetname $iqn --portal $VETH_ADDRESS:3260 --login || return
+  host=$(comm -13 <(echo "$before") <(scsi_hosts))
+  until_true 30 disk_of_host "$host" || { echo "no disk at $host"; return 1; }
+  DEVICE[tgt]=$(disk_of_host "$host")
+  echo none >"/sys/block/${DEVICE[tgt]#/dev/}/queue/scheduler"
 }

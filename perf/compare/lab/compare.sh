@@ -12,12 +12,7 @@ compare() {
   mkdir -p "$FIGURES"
   prepare || return
   for peer in $PEERS; do
-    if "start_${peer//-/_}" >"/run/lab/$peer.log" 2>&1; then
-      present+=("$peer")
-      pause "$peer"
-    else
-      note "$peer cannot be measured: $(tail -1 "/run/lab/$peer.log")" | tee -a "$FIGURES/notes"
-    fi
+    start_peer "$peer" && present+=("$peer")
   done
   lsscsi
   for ((round = 1; round <= ROUNDS; round++)); do

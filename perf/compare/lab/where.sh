@@ -1,11 +1,12 @@
-# A job of guest/init.sh for perf/compare/lab.sh --where: for each of $PEERS and $LOADS, where the guest's time goes, and what the target asks of the kernel.
-# Leaves in /run/lab/where, for each load, PEER.LOAD.{syscalls,threads,symbols,irqs}.
+# A job of guest/init.sh for `perf/compare/lab.sh --where`: for each of $PEERS and $LOADS, what the target asks of the kernel for a command, and where
+# the guest's time goes. Leaves in /run/lab/where PEER.LOAD.counts (of perf stat, over the same time) and PEER.LOAD.profile.
 . "$LAB/guest/lib.sh" 3>&1
 . "$LAB/guest/peers.sh"
 . "$LAB/guest/measure.sh"
 exec 3>&1
 
 WHERE=/run/lab/where
+CALLS=(write ioctl read sched_yield futex clock_gettime epoll_wait ppoll poll)
 
 where() {
   local peer load
@@ -15,7 +16,7 @@ where() {
   echo -1 >/proc/sys/kernel/perf_event_paranoid
   echo 0 >/proc/sys/kernel/kptr_restrict
   for peer in $PEERS; do
-    "start_${peer//-/_}" >"/run/lab/$peer.log" 2>&1 || { note "$peer: $(tail -1 "/run/lab/$peer.log")"; continue; }
+    start_peer "$peer" || continue
     for load in $LOADS; do
       echo "$peer: $load"
       look_at "$peer" "$load" "$WHERE/$peer.$load"
@@ -24,37 +25,45 @@ where() {
   done
 }
 
-# look_at PEER LOAD FILE: three looks, each at a load of its own, so that none sees what another costs.
+# look_at PEER LOAD FILE
 look_at() {
-  local pid=${PROCESS[$1]:-}
-  measure "$1" "$2" "$3.plain" "$(($SECONDS_EACH + 4))" &
-  sleep 4
-  threads >"$3.threads.before"
-  cp /proc/softirqs "$3.softirqs.before"
-  sleep "$SECONDS_EACH"
-  threads >"$3.threads.after"
-  cp /proc/softirqs "$3.softirqs.after"
-  wait $!
-  if [ -n "$pid" ]; then
-    measure "$1" "$2" "$3.syscalls" "$(($SECONDS_EACH + 6))" &
-    sleep 4
-    timeout -s INT "$SECONDS_EACH" perf trace -s -p "$pid" -o "$3.syscalls.trace" >>/run/lab/perf.log 2>&1
-    wait $!
-  fi
-  measure "$1" "$2" "$3.symbols" "$(($SECONDS_EACH + 6))" &
-  sleep 4
+  local device
+  device=$(device_for "$1" "$2")
+  resume "$1"
+  measure "$1" "$2" "$3" 300 & # until we have seen enough
+  until_true 30 is_under_load "$device"
+  count "$1" >"$3.counts"
   perf record -q -a -e cpu-clock -F 499 -o /tmp/perf.data -- sleep "$SECONDS_EACH" >>/run/lab/perf.log 2>&1
+  pkill -INT -x fio # its report then has the time that it ran
   wait $!
-  perf report -i /tmp/perf.data --sort comm,dso,sym --stdio -q 2>>/run/lab/perf.log | grep -v '^$' | head -70 >"$3.symbols.report"
-  perf report -i /tmp/perf.data --sort cpu,comm --stdio -q 2>>/run/lab/perf.log | grep -v '^$' | head -40 >"$3.comms.report"
+  pause "$1"
+  {
+    perf report -i /tmp/perf.data --sort cpu,comm --stdio -q
+    perf report -i /tmp/perf.data --sort comm,dso,sym --stdio -q
+  } 2>>/run/lab/perf.log | grep -v '^$' | head -90 >"$3.profile"
 }
 
-# threads: of each thread that ever ran, its name, time on a CPU and time runnable but waiting for one, in ns, times it ran, and switches it asked for and not.
-threads() {
-  local task
-  for task in /proc/[0-9]*/task/[0-9]*; do
-    echo "$(<"$task/comm") $(<"$task/schedstat") $(awk '/ctxt_switches/ { printf "%s ", $2 }' "$task/status")"
-  done 2>/dev/null
+is_under_load() { # is_under_load DEVICE
+  local before after
+  before=$(completed "$1")
+  sleep 0.5
+  after=$(completed "$1")
+  ((after > before + 20))
+}
+completed() { awk '{ print $1 + $5 }' "/sys/block/${1#/dev/}/stat"; }
+
+# count PEER: commands completed, system calls by the threads of the target, and what the kernel did meanwhile.
+count() {
+  local task events=(-e block:block_rq_complete -e sched:sched_switch -e irq:softirq_entry --filter vec==6 -e irq_vectors:local_timer_entry) call
+  for task in /proc/"${PROCESS[$1]:-none}"/task/*; do
+    [ -e "$task" ] || continue
+    echo "thread ${task##*/} $(<"$task/comm")"
+    events+=(-e raw_syscalls:sys_enter --filter "common_pid==${task##*/}")
+    [[ $(<"$task/comm") = reactor* ]] || continue
+    for call in "${CALLS[@]}"; do events+=(-e "syscalls:sys_enter_$call" --filter "common_pid==${task##*/}"); done
+    events+=(-e sched:sched_switch --filter "prev_pid==${task##*/}")
+  done
+  perf stat -a -x ' ' "${events[@]}" -- sleep "$SECONDS_EACH" 2>&1
 }
 
 where || dmesg | tail -30

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # srpt-app side by side with other targets over RDMA, each with the stock Linux initiator of its protocol, in one boot of the lab's guest, in turns.
 #
-#   lab.sh [ROUNDS [SECONDS]]    5 rounds of 4 seconds for each load, about an hour in all
+#   lab.sh [ROUNDS [SECONDS]]    3 rounds of 3 seconds for each load, about 20 minutes in all
+#   lab.sh --where [SECONDS]     no figures, but system calls and switches for each command, and a profile of the guest
 #
 # PEERS='srpt lio' takes some of the targets only, LOADS='randread:4k:1 read:1m:8' other loads (fio's name, bytes, depth; with :separate, without
 # immediate data). LOGIN is what every SRP initiator asks for.
@@ -13,8 +14,10 @@
 #   tgt        tgtd, iSER in user space, null backing store
 #   srpt-roce  srpt-app --adaptive on the host, over RoCE of its own and a tap device; the initiator's soft-RoCE is another there
 #
-# The guest is emulated: figures mean something beside each other only. A spread is what the rounds differ by, (max - min) / median.
-# Needs root for the tap device (or PEERS without srpt-roce). Results stay in the folder named at the end.
+# The guest is emulated: figures mean something beside each other only. A spread is what the rounds differ by, (max - min) / median. The guest's kernel
+# is told to trust the emulated TSC, as it does a real one: without (LAB_KERNEL_ARGUMENTS=), reading the clock is a system call that leaves the guest.
+# QEMU goes before everything else on the host while this runs: on a host that takes its CPUs away, figures are about the host's scheduler.
+# Needs root, for that and for the tap device (without root: PEERS without srpt-roce). Results stay in the folder named at the end.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(dirname "$(realpath "$0")")")")
 SCRIPTS=$ROOT/scripts
@@ -25,12 +28,15 @@ LAB=$SCRIPTS/lab
 . "$LAB/host/boot.sh"
 . "$LAB/host/run.sh"
 
-ROUNDS=${1:-5}
-SECONDS_EACH=${2:-4}
+WHERE=0
+[ "${1:-}" != --where ] || { WHERE=1; shift; set -- 1 "$@"; }
+ROUNDS=${1:-3}
+SECONDS_EACH=${2:-3}
 PEERS=${PEERS:-srpt srpt-poll lio nvmet tgt srpt-roce}
 LOADS=${LOADS:-randread:4k:1 randread:4k:32 randwrite:4k:1 randwrite:4k:32 randwrite:4k:1:separate randwrite:4k:32:separate
   randread:64k:8 randwrite:64k:8 read:1m:8 write:1m:8}
 LOGIN=${LOGIN:-queue_size=128,cmd_sg_entries=255}
+export LAB_KERNEL_ARGUMENTS=${LAB_KERNEL_ARGUMENTS-tsc=reliable}
 
 main() {
   local fabric=verbs
@@ -41,11 +47,21 @@ main() {
   take_priority
   cp "$ROOT"/perf/compare/lab/*.sh "$RUN/scripts/lab/guest/"
   say "load average before: $(cut -d ' ' -f 1 /proc/loadavg) (other load on the machine makes the spreads large)"
-  guest_job "$fabric" "${JOB:-compare.sh}" "$(time_limit)" SCENARIO=compare ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" PEERS="$PEERS" LOADS="$LOADS" \
-    LOGIN="$LOGIN" || say "the guest was ended (status $?)"
-  [ -e "$RUN/figures" ] || die "no figures; the guest's console: $RUN/console.log"
-  python3 "$ROOT/perf/compare/lab/table.py" "$RUN/figures" | tee "$RUN/table"
+  if [ "$WHERE" = 1 ]; then
+    need_packages linux-perf
+    in_guest "$fabric" where.sh
+    python3 "$ROOT/perf/compare/lab/where.py" "$RUN/where" | tee "$RUN/table"
+  else
+    in_guest "$fabric" compare.sh
+    python3 "$ROOT/perf/compare/lab/table.py" "$RUN/figures" | tee "$RUN/table"
+  fi
   say "results and logs: $RUN"
+}
+
+# in_guest FABRIC JOB
+in_guest() {
+  guest_job "$1" "$2" "$(time_limit)" SCENARIO=compare ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" PEERS="$PEERS" LOADS="$LOADS" LOGIN="$LOGIN" ||
+    say "the guest was ended (status $?); its console: $RUN/console.log"
 }
 
 packages_of() {
@@ -71,6 +87,6 @@ take_priority() {
 }
 
 # time_limit: seconds that the guest may take; a load takes some more than its time to start, and a busy machine more of everything.
-time_limit() { echo $((300 + ROUNDS * $(wc -w <<<"$PEERS") * $(wc -w <<<"$LOADS") * (SECONDS_EACH + 20))); }
+time_limit() { echo $((300 + ROUNDS * $(wc -w <<<"$PEERS") * $(wc -w <<<"$LOADS") * (SECONDS_EACH * (WHERE ? 2 : 1) + (WHERE ? 40 : 20)))); }
 
 main

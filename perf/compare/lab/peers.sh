@@ -123,18 +123,20 @@ start_nvmet() {
   echo none >"/sys/block/${controller}n1/queue/scheduler"
 }
 
-# A null device of tgtd has no data, but it wants a file with a size. Its option for the port of iSER takes no value; the default is 3260.
+# A null device of tgtd has no data, but it wants a file with a size. What Debian's cannot do: another port for iSER than 3260, and logins over iSER of
+# initiators that it was not told by name.
 start_tgt() {
-  local iqn=iqn.2026-01.example:null before host
-  modprobe -a iscsi_tcp ib_iser
+  local iqn=iqn.2026-01.example:null initiator=iqn.2026-01.example:initiator before host
+  echo "InitiatorName=$initiator" >/etc/iscsi/initiatorname.iscsi # the guest's own
+  modprobe ib_iser
   truncate -s ${GIB}G /srv/lab/tgt.size
-  tgtd -f -d 1 --iscsi portal=127.0.0.1:3270 --iser pool_sz_mb=64 >/run/lab/tgtd.log 2>&1 3>&- &
+  tgtd -f --iscsi portal=127.0.0.1:3270 --iser pool_sz_mb=64 >/run/lab/tgtd.log 2>&1 3>&- &
   PROCESS[tgt]=$!
   until_true 30 tgtadm --lld iser --mode sys --op show >/dev/null || return
   tgtadm --lld iser --mode target --op new --tid 1 --targetname $iqn &&
     tgtadm --lld iser --mode logicalunit --op new --tid 1 --lun 1 --bstype null --backing-store /srv/lab/tgt.size &&
-    tgtadm --lld iser --mode target --op bind --tid 1 --initiator-address ALL || return
-  tgtadm --lld iser --mode target --op show; cat /etc/iscsi/initiatorname.iscsi
+    tgtadm --lld iser --mode target --op bind --tid 1 --initiator-address ALL &&
+    tgtadm --lld iser --mode target --op bind --tid 1 --initiator-name $initiator || return
   mkdir -p /run/lock/iscsi
   iscsid --foreground >/run/lab/iscsid.log 2>&1 3>&- &
   before=$(scsi_hosts)

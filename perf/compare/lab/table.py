@@ -101,4 +101,5 @@ def print_markdown(rows):
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |")
 
 
-main()
+if __name__ == "__main__":
+    main()

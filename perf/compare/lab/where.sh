@@ -6,7 +6,6 @@
 exec 3>&1
 
 WHERE=/run/lab/where
-CALLS=(write ioctl read sched_yield futex clock_gettime epoll_wait ppoll poll)
 
 where() {
   local peer load
@@ -52,18 +51,28 @@ is_under_load() { # is_under_load DEVICE
 }
 completed() { awk '{ print $1 + $5 }' "/sys/block/${1#/dev/}/stat"; }
 
-# count PEER: commands completed, system calls by the threads of the target, and what the kernel did meanwhile.
+# count PEER: what happened in the same time: commands completed, what the target's reactor asked of the kernel, and the rest. First the names, then the
+# lines of perf stat in the same order.
 count() {
-  local task events=(-e block:block_rq_complete -e sched:sched_switch -e irq:softirq_entry --filter vec==6 -e irq_vectors:local_timer_entry) call
-  for task in /proc/"${PROCESS[$1]:-none}"/task/*; do
-    [ -e "$task" ] || continue
-    echo "thread ${task##*/} $(<"$task/comm")"
-    events+=(-e raw_syscalls:sys_enter --filter "common_pid==${task##*/}")
-    [[ $(<"$task/comm") = reactor* ]] || continue
-    for call in "${CALLS[@]}"; do events+=(-e "syscalls:sys_enter_$call" --filter "common_pid==${task##*/}"); done
-    events+=(-e sched:sched_switch --filter "prev_pid==${task##*/}")
-  done
+  local reactor main=${PROCESS[$1]:-0} names events
+  reactor=$(reactor_of "$main")
+  names=(commands switches tasklets ticks)
+  events=(-e block:block_rq_complete -e sched:sched_switch -e irq:softirq_entry --filter vec==6 -e irq_vectors:local_timer_entry)
+  names+=(calls doorbells futex switches_of_reactor calls_of_main)
+  events+=(-e raw_syscalls:sys_enter --filter "common_pid==$reactor" -e syscalls:sys_enter_write --filter "common_pid==$reactor"
+    -e syscalls:sys_enter_futex --filter "common_pid==$reactor" -e sched:sched_switch --filter "prev_pid==$reactor"
+    -e raw_syscalls:sys_enter --filter "common_pid==$main")
+  echo "names ${names[*]}"
   perf stat -a -x ' ' "${events[@]}" -- sleep "$SECONDS_EACH" 2>&1
+}
+
+# reactor_of PID: its reactor's thread; a target that has none is one thread.
+reactor_of() {
+  local task
+  for task in /proc/"$1"/task/*; do
+    [[ $(cat "$task/comm" 2>/dev/null) != reactor* ]] || { echo "${task##*/}"; return; }
+  done
+  echo "$1"
 }
 
 where || dmesg | tail -30

@@ -43,6 +43,8 @@ main() {
   case "$ROUNDS$SECONDS_EACH" in *[!0-9]*) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '$d' && exit 2 ;; esac
   need_packages python3 $(packages_of $PEERS)
   case " $PEERS " in *" srpt-roce "*) fabric=roce ;; esac
+  exec {turn}>"$SRPT_CACHE/compare-lab.lock"
+  flock --nonblock "$turn" || { say "another comparison is running: waiting for it"; flock "$turn"; }
   new_run compare
   take_priority
   cp "$ROOT"/perf/compare/lab/*.sh "$RUN/scripts/lab/guest/"

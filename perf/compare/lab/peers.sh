@@ -130,8 +130,8 @@ start_tgt() {
   echo "InitiatorName=$initiator" >/etc/iscsi/initiatorname.iscsi # the guest's own
   modprobe ib_iser
   truncate -s ${GIB}G /srv/lab/tgt.size
+  # Never paused: it sleeps by itself, and the initiator gives up a target that does not answer its pings.
   tgtd -f --iscsi portal=127.0.0.1:3270 --iser pool_sz_mb=64 >/run/lab/tgtd.log 2>&1 3>&- &
-  PROCESS[tgt]=$!
   until_true 30 tgtadm --lld iser --mode sys --op show >/dev/null || return
   tgtadm --lld iser --mode target --op new --tid 1 --targetname $iqn &&
     tgtadm --lld iser --mode logicalunit --op new --tid 1 --lun 1 --bstype null --backing-store /srv/lab/tgt.size &&

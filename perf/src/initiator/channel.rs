@@ -1,7 +1,6 @@
 //! One channel on its core: slots, credits, tags, and what the target says.
 
-use fabric::roce::exposed::{Access, RemoteMemory};
-use fabric::{Deliver, PollGroup, QpIndex, QueuePair, WorkError};
+use fabric::{Access, Deliver, ExposureId, PollGroup, QpIndex, QueuePair, RemoteMemory, WorkError};
 use mem::{Buf, IoBuf};
 use transport_srp::wire::descriptor::DESCRIPTOR_LEN;
 use transport_srp::wire::iu::{self, SHORT_IU_LEN, TargetIuError};
@@ -107,7 +106,7 @@ enum Data {
     /// Here.
     Home(IoBuf),
     /// Exposed to the target.
-    Exposed { rkey: u32 },
+    Exposed(ExposureId),
     /// Between the two: never seen from outside.
     Moving,
 }
@@ -193,7 +192,7 @@ impl Channel {
     pub fn data(&self, slot: Slot) -> &[u8] {
         match &self.slots[slot.0 as usize].data {
             Data::Home(data) => data.bytes(),
-            Data::Exposed { .. } | Data::Moving => under_way(),
+            Data::Exposed(_) | Data::Moving => under_way(),
         }
     }
 
@@ -205,7 +204,7 @@ impl Channel {
     pub fn data_mut(&mut self, slot: Slot) -> &mut [u8] {
         match &mut self.slots[slot.0 as usize].data {
             Data::Home(data) => data.bytes_mut(),
-            Data::Exposed { .. } | Data::Moving => under_way(),
+            Data::Exposed(_) | Data::Moving => under_way(),
         }
     }
 
@@ -358,14 +357,14 @@ impl Channel {
 impl Data {
     fn expose(&mut self, group: &mut PollGroup, qp: QpIndex, len: u32, access: Access) -> RemoteMemory {
         let Data::Home(data) = std::mem::replace(self, Data::Moving) else { under_way() };
-        let remote = group.expose(qp, data.with_range(0..len as usize), access);
-        *self = Data::Exposed { rkey: remote.rkey };
+        let (remote, exposure) = group.expose(qp, data.with_range(0..len as usize), access);
+        *self = Data::Exposed(exposure);
         remote
     }
 
     fn withdraw(&mut self, group: &mut PollGroup) {
-        if let Data::Exposed { rkey } = *self {
-            let buf = group.withdraw(rkey).expect("exposed memory is withdrawn once").into_buf();
+        if let Data::Exposed(exposure) = *self {
+            let buf = group.withdraw(exposure).expect("exposed memory is withdrawn once").into_buf();
             let whole = 0..buf.len();
             *self = Data::Home(IoBuf::new(buf, whole));
         }

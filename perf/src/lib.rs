@@ -25,6 +25,9 @@
 #![forbid(unsafe_code)]
 
 pub mod bdevperf;
+pub mod connector;
+pub mod endpoint;
+pub mod in_process;
 pub mod initiator;
 pub mod load;
 pub mod options;
@@ -34,6 +37,7 @@ pub mod report;
 pub mod run;
 pub mod session;
 pub mod tally;
+pub mod target_option;
 pub mod worker;
 pub mod workload;
 

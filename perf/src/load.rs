@@ -1,7 +1,6 @@
 //! The load on one channel: keeps its slots busy, and measures.
 
-use fabric::PollGroup;
-
+use crate::endpoint::Endpoint;
 use crate::initiator::{Answer, Channel, Slot, Transfer, Verdict, cdb};
 use crate::pattern::{self, Stamp};
 use crate::tally::Tally;
@@ -65,11 +64,11 @@ impl Load {
 
     /// Sends what can be sent.
     #[inline]
-    pub fn fill(&mut self, group: &mut PollGroup, channel: &mut Channel, now_ns: u64) {
+    pub fn fill(&mut self, endpoint: &mut Endpoint, channel: &mut Channel, now_ns: u64) {
         while channel.can_send()
             && let Some(slot) = self.again.pop()
         {
-            self.send(group, channel, slot);
+            self.send(endpoint, channel, slot);
         }
         while self.wants_more(now_ns)
             && let Some(slot) = channel.take()
@@ -82,11 +81,11 @@ impl Load {
             self.in_flight[slot.0 as usize] = InFlight { operation, started_ns: now_ns, tries: 0 };
             self.begun += 1;
             self.progress_ns = now_ns;
-            self.send(group, channel, slot);
+            self.send(endpoint, channel, slot);
         }
     }
 
-    fn send(&mut self, group: &mut PollGroup, channel: &mut Channel, slot: Slot) {
+    fn send(&mut self, endpoint: &mut Endpoint, channel: &mut Channel, slot: Slot) {
         let in_flight = &mut self.in_flight[slot.0 as usize];
         in_flight.tries += 1;
         let Operation { direction, position, .. } = in_flight.operation;
@@ -95,7 +94,7 @@ impl Load {
             Direction::Read => Transfer::In(self.io_bytes()),
             Direction::Write => Transfer::Out(self.io_bytes()),
         };
-        channel.send(group, slot, &cdb, transfer);
+        channel.send(endpoint, slot, &cdb, transfer);
     }
 
     /// Takes an answer: measures, compares, and frees the slot.

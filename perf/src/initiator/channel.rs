@@ -1,6 +1,6 @@
 //! One channel on its core: slots, credits, tags, and what the target says.
 
-use fabric::{Access, Deliver, ExposureId, PollGroup, QpIndex, QueuePair, RemoteMemory, WorkError};
+use fabric::{Access, ExposureId, QpIndex, RemoteMemory, WorkError};
 use mem::{Buf, IoBuf};
 use transport_srp::wire::descriptor::DESCRIPTOR_LEN;
 use transport_srp::wire::iu::{self, SHORT_IU_LEN, TargetIuError};
@@ -13,6 +13,7 @@ use super::answer::{Answer, SenseCodes};
 use super::cdb::Cdb;
 use super::login::Terms;
 use super::memory::{Memory, MemoryLayout};
+use crate::endpoint::{Endpoint, QueuePair};
 
 #[cfg(test)]
 mod tests;
@@ -73,7 +74,7 @@ fn logout_reason(reason: &Result<LogoutReason, u32>) -> String {
     reason.map_or_else(|code| format!("reason {code}"), |reason| format!("{reason:?}"))
 }
 
-/// One channel. It is used with the poll group that adopted its queue pair, and with no other.
+/// One channel. It is used with the poll endpoint that adopted its queue pair, and with no other.
 #[derive(Debug)]
 pub struct Channel {
     qp: QpIndex,
@@ -117,16 +118,16 @@ impl Channel {
     /// # Panics
     /// If `memory` does not have what `layout` says for one channel: that would be our own bug.
     pub fn open(
-        group: &mut PollGroup,
+        endpoint: &mut Endpoint,
         queue_pair: QueuePair,
         memory: &Memory,
         layout: &MemoryLayout,
         lun: [u8; 8],
         pieces: usize,
     ) -> Channel {
-        let qp = group.adopt(queue_pair);
+        let qp = endpoint.adopt(queue_pair);
         for _ in 0..layout.receives() {
-            group.post_receive(qp, memory.receives.get().expect("receives for every channel"));
+            endpoint.post_receive(qp, memory.receives.get().expect("receives for every channel"));
         }
         let slot = |_| {
             let buf = memory.data.get().expect("data buffers for every channel");
@@ -155,7 +156,7 @@ impl Channel {
         self.message_bytes = terms.message_bytes;
     }
 
-    /// Its queue pair, in the poll group that adopted it.
+    /// Its queue pair, in the poll endpoint that adopted it.
     pub fn qp(&self) -> QpIndex {
         self.qp
     }
@@ -213,18 +214,18 @@ impl Channel {
     /// # Panics
     /// If a command is under way in the slot, or none can be sent now ([`Channel::can_send`]).
     #[inline]
-    pub fn send(&mut self, group: &mut PollGroup, slot: Slot, cdb: &Cdb, transfer: Transfer) {
+    pub fn send(&mut self, endpoint: &mut Endpoint, slot: Slot, cdb: &Cdb, transfer: Transfer) {
         assert!(self.can_send(), "a command was sent without a credit or a message buffer");
         let mut message = self.messages.pop().expect("can_send says so");
-        let len = self.write_command(group, slot, cdb, transfer, message.bytes_mut());
+        let len = self.write_command(endpoint, slot, cdb, transfer, message.bytes_mut());
         self.slots[slot.0 as usize].under_way = true;
         self.credits -= 1;
-        self.post(group, message, len);
+        self.post(endpoint, message, len);
     }
 
     fn write_command(
         &mut self,
-        group: &mut PollGroup,
+        endpoint: &mut Endpoint,
         slot: Slot,
         cdb: &Cdb,
         transfer: Transfer,
@@ -249,45 +250,44 @@ impl Channel {
                 CommandRepr { data_out: BufferRepr::Immediate { offset, data }, ..command }.emit(message)
             }
             (Transfer::Out(len), _) => {
-                let remote = state.data.expose(group, self.qp, len, Access { read: true, write: false });
+                let remote = state.data.expose(endpoint, self.qp, len, Access { read: true, write: false });
                 CommandRepr { data_out: describe(remote, &mut self.pieces), ..command }.emit(message)
             }
             (Transfer::In(len), _) => {
-                let remote = state.data.expose(group, self.qp, len, Access { read: false, write: true });
+                let remote = state.data.expose(endpoint, self.qp, len, Access { read: false, write: true });
                 CommandRepr { data_in: describe(remote, &mut self.pieces), ..command }.emit(message)
             }
         }
     }
 
-    fn post(&mut self, group: &mut PollGroup, message: Buf, len: usize) {
-        let message = Some(IoBuf::new(message, 0..len));
-        group.deliver(self.qp, Deliver { cookie: 0, data: None, segments: &[], message, solicited: false });
+    fn post(&mut self, endpoint: &mut Endpoint, message: Buf, len: usize) {
+        endpoint.send(self.qp, IoBuf::new(message, 0..len));
     }
 
     /// Takes a message of the target.
     #[inline]
-    pub fn on_received(&mut self, group: &mut PollGroup, buf: Buf, len: u32) -> Event {
-        let event = self.read(group, &buf.bytes()[..len as usize]).unwrap_or_else(Event::Fault);
-        group.post_receive(self.qp, buf);
+    pub fn on_received(&mut self, endpoint: &mut Endpoint, buf: Buf, len: u32) -> Event {
+        let event = self.read(endpoint, &buf.bytes()[..len as usize]).unwrap_or_else(Event::Fault);
+        endpoint.post_receive(self.qp, buf);
         event
     }
 
-    fn read(&mut self, group: &mut PollGroup, message: &[u8]) -> Result<Event, Fault> {
+    fn read(&mut self, endpoint: &mut Endpoint, message: &[u8]) -> Result<Event, Fault> {
         match parse_from_target(message)? {
-            TargetIu::Response(response) => self.on_response(group, &response).map(Event::Answered),
+            TargetIu::Response(response) => self.on_response(endpoint, &response).map(Event::Answered),
             TargetIu::CredReq(request) => {
                 self.credits += i64::from(request.request_limit_delta);
-                self.owe(group, iu::cred_rsp(request.tag))
+                self.owe(endpoint, iu::cred_rsp(request.tag))
             }
             TargetIu::AerReq(request) => {
                 self.credits += i64::from(request.request_limit_delta);
-                self.owe(group, iu::aer_rsp(request.tag))
+                self.owe(endpoint, iu::aer_rsp(request.tag))
             }
             TargetIu::Logout(logout) => Err(Fault::LoggedOut(logout.reason)),
         }
     }
 
-    fn on_response(&mut self, group: &mut PollGroup, response: &Response<'_>) -> Result<Answer, Fault> {
+    fn on_response(&mut self, endpoint: &mut Endpoint, response: &Response<'_>) -> Result<Answer, Fault> {
         self.credits += i64::from(response.request_limit_delta);
         let slot = self.slot_of(response.tag).ok_or(Fault::UnknownTag(response.tag))?;
         let ResponseBody::Status { status, residuals, sense } = response.body else {
@@ -295,7 +295,7 @@ impl Channel {
         };
         let state = &mut self.slots[slot.0 as usize];
         state.under_way = false;
-        state.data.withdraw(group);
+        state.data.withdraw(endpoint);
         let sense = if sense.is_empty() { None } else { SenseCodes::parse(sense) };
         Ok(Answer { slot, status, sense, residuals })
     }
@@ -309,21 +309,21 @@ impl Channel {
     }
 
     /// Answers a request of the target's own, now or as soon as a buffer is back.
-    fn owe(&mut self, group: &mut PollGroup, answer: [u8; SHORT_IU_LEN]) -> Result<Event, Fault> {
+    fn owe(&mut self, endpoint: &mut Endpoint, answer: [u8; SHORT_IU_LEN]) -> Result<Event, Fault> {
         if self.owed.replace(answer).is_some() {
             return Err(Fault::SecondRequest);
         }
-        self.pay(group);
+        self.pay(endpoint);
         Ok(Event::Nothing)
     }
 
-    fn pay(&mut self, group: &mut PollGroup) {
+    fn pay(&mut self, endpoint: &mut Endpoint) {
         if self.owed.is_some()
             && let Some(mut message) = self.messages.pop()
             && let Some(answer) = self.owed.take()
         {
             message.bytes_mut()[..SHORT_IU_LEN].copy_from_slice(&answer);
-            self.post(group, message, SHORT_IU_LEN);
+            self.post(endpoint, message, SHORT_IU_LEN);
         }
     }
 
@@ -331,14 +331,14 @@ impl Channel {
     #[inline]
     pub fn on_delivered(
         &mut self,
-        group: &mut PollGroup,
+        endpoint: &mut Endpoint,
         message: Option<IoBuf>,
         result: Result<(), WorkError>,
     ) -> Event {
         self.messages.extend(message.map(IoBuf::into_buf));
         match result {
             Ok(()) => {
-                self.pay(group);
+                self.pay(endpoint);
                 Event::Nothing
             }
             Err(error) => Event::Fault(error.into()),
@@ -346,25 +346,25 @@ impl Channel {
     }
 
     /// Gives the queue pair up, when nothing is outstanding on it any more, and all buffers back to their pools.
-    pub fn close(mut self, group: &mut PollGroup) -> QueuePair {
+    pub fn close(mut self, endpoint: &mut Endpoint) -> QueuePair {
         for slot in &mut self.slots {
-            slot.data.withdraw(group);
+            slot.data.withdraw(endpoint);
         }
-        group.release(self.qp)
+        endpoint.release(self.qp)
     }
 }
 
 impl Data {
-    fn expose(&mut self, group: &mut PollGroup, qp: QpIndex, len: u32, access: Access) -> RemoteMemory {
+    fn expose(&mut self, endpoint: &mut Endpoint, qp: QpIndex, len: u32, access: Access) -> RemoteMemory {
         let Data::Home(data) = std::mem::replace(self, Data::Moving) else { under_way() };
-        let (remote, exposure) = group.expose(qp, data.with_range(0..len as usize), access);
+        let (remote, exposure) = endpoint.expose(qp, data.with_range(0..len as usize), access);
         *self = Data::Exposed(exposure);
         remote
     }
 
-    fn withdraw(&mut self, group: &mut PollGroup) {
+    fn withdraw(&mut self, endpoint: &mut Endpoint) {
         if let Data::Exposed(exposure) = *self {
-            let buf = group.withdraw(exposure).expect("exposed memory is withdrawn once").into_buf();
+            let buf = endpoint.withdraw(exposure).expect("exposed memory is withdrawn once").into_buf();
             let whole = 0..buf.len();
             *self = Data::Home(IoBuf::new(buf, whole));
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use fabric::{
-    AcceptParameters, Completion, Connect, ConnectionId, Control, ControlEvent, Fetch, GroupId, QueuePairSizes, Segment,
+    AcceptParameters, Deliver, PollGroup, Completion, Connect, ConnectionId, Control, ControlEvent, Fetch, GroupId, QueuePairSizes, Segment,
 };
 use mem::Pool;
 use transport_srp::wire::{CredReq, DataBuffer, Iu, Residuals, TLogout, TmfStatus, parse};
@@ -151,9 +151,9 @@ fn everything_comes_back_when_the_channel_ends_with_commands_under_way() {
         target.step();
         initiator.step();
         kept.extend(initiator.completions.drain(..));
-        initiator.group.outstanding(channel.qp()) == 0
+        initiator.endpoint.outstanding(channel.qp()) == 0
     });
-    let queue_pair = channel.close(&mut initiator.group);
+    let QueuePair::Fabric(queue_pair) = channel.close(&mut initiator.endpoint) else { panic!("made over RoCE") };
     initiator.control.destroy(connection, Some(queue_pair));
     drop(kept);
     for pool in [&memory.data, &memory.messages, &memory.receives] {
@@ -166,7 +166,7 @@ fn everything_comes_back_when_the_channel_ends_with_commands_under_way() {
 /// One end.
 struct End {
     control: Control,
-    group: PollGroup,
+    endpoint: Endpoint,
     start: Instant,
     events: Vec<ControlEvent>,
     completions: VecDeque<Completion>,
@@ -188,16 +188,24 @@ struct Rig {
 impl End {
     fn new() -> End {
         let mut control = Control::Roce(fabric::roce::Control::default());
-        let group = control.create_poll_group(GroupId(0));
-        End { control, group, start: Instant::now(), events: Vec::new(), completions: VecDeque::new() }
+        let endpoint = Endpoint::Fabric(control.create_poll_group(GroupId(0)));
+        End { control, endpoint, start: Instant::now(), events: Vec::new(), completions: VecDeque::new() }
     }
 
     fn step(&mut self) {
         let now_ns = 1 + self.start.elapsed().as_nanos() as u64;
-        let End { control, group, events, completions, .. } = self;
+        let End { control, endpoint, events, completions, .. } = self;
         control.poll(now_ns, &mut |event| events.push(event));
-        group.poll(now_ns, &mut |completion| completions.push_back(completion));
-        group.ring();
+        endpoint.poll(now_ns, &mut |completion| completions.push_back(completion));
+        endpoint.ring();
+    }
+
+    /// What the target's end is used by: a target needs more of the fabric than an initiator.
+    fn group(&mut self) -> &mut PollGroup {
+        match &mut self.endpoint {
+            Endpoint::Fabric(group) => group,
+            Endpoint::InProcess(_) => panic!("made over RoCE"),
+        }
     }
 }
 
@@ -206,7 +214,7 @@ impl Rig {
     fn new(pieces: usize) -> Rig {
         let (mut initiator, mut target) = (End::new(), End::new());
         let pool = mem::testing::pool(8260, 64);
-        let memory = LAYOUT.cut(&mem::testing::region(LAYOUT.region_bytes()));
+        let memory = LAYOUT.cut(&mem::testing::region(LAYOUT.exposed_bytes()), &mem::testing::region(LAYOUT.own_bytes()));
         let to = SocketAddr::from((fresh_address(), 5555));
         target.control.listen(to).expect("it can listen");
         let connect = Connect {
@@ -219,7 +227,8 @@ impl Rig {
         };
         initiator.step();
         let (connection, queue_pair) = initiator.control.connect(&connect).expect("it can ask");
-        let mut channel = Channel::open(&mut initiator.group, queue_pair, &memory, &LAYOUT, LUN, pieces);
+        let queue_pair = QueuePair::Fabric(queue_pair);
+        let mut channel = Channel::open(&mut initiator.endpoint, queue_pair, &memory, &LAYOUT, LUN, pieces);
         let target_qp = accept(&mut target, &mut initiator, &pool);
         channel.logged_in(&TERMS);
         Rig { initiator, channel, connection, memory, target, target_qp, pool, messages: VecDeque::new() }
@@ -248,7 +257,7 @@ impl Rig {
             Transfer::In(_) => cdb::transfer(Direction::Read, 0, 8),
             Transfer::Out(_) => cdb::transfer(Direction::Write, 0, 8),
         };
-        self.channel.send(&mut self.initiator.group, slot, &cdb, transfer);
+        self.channel.send(&mut self.initiator.endpoint, slot, &cdb, transfer);
         (slot, self.at_target())
     }
 
@@ -271,7 +280,7 @@ impl Rig {
             match completion {
                 Completion::Received { qp, buf, len, .. } => {
                     self.messages.push_back(buf.bytes()[..len as usize].to_vec());
-                    self.target.group.post_receive(qp, buf);
+                    self.target.group().post_receive(qp, buf);
                 }
                 Completion::Fetched { data, result, .. } => ended = Some((Some(data), result)),
                 Completion::Delivered { data, result, .. } if data.is_some() => ended = Some((data, result)),
@@ -287,7 +296,7 @@ impl Rig {
         let len = emit(buf.bytes_mut());
         let message = Some(IoBuf::new(buf, 0..len));
         let deliver = Deliver { cookie: 0, data: None, segments: &[], message, solicited: false };
-        self.target.group.deliver(self.target_qp, deliver);
+        self.target.group().deliver(self.target_qp, deliver);
         wait_for(|| {
             self.step();
             while let Some(completion) = self.initiator.completions.pop_front() {
@@ -312,7 +321,7 @@ impl Rig {
     fn fetch(&mut self, pieces: &[Descriptor]) -> Result<Vec<u8>, WorkError> {
         let data = IoBuf::new(self.pool.get().expect("a buffer"), 0..4096);
         let fetch = Fetch { cookie: 1, data, segments: &segments(pieces) };
-        self.target.group.fetch(self.target_qp, fetch);
+        self.target.group().fetch(self.target_qp, fetch);
         let (data, result) = self.ended();
         result.map(|()| data.expect("a fetch has data").bytes().to_vec())
     }
@@ -323,7 +332,7 @@ impl Rig {
         data.bytes_mut().copy_from_slice(bytes);
         let segments = segments(pieces);
         let deliver = Deliver { cookie: 2, data: Some(data), segments: &segments, message: None, solicited: false };
-        self.target.group.deliver(self.target_qp, deliver);
+        self.target.group().deliver(self.target_qp, deliver);
         self.ended().1
     }
 
@@ -349,10 +358,10 @@ impl Rig {
     }
 
     fn take(&mut self, completion: Completion) -> Event {
-        let group = &mut self.initiator.group;
+        let endpoint = &mut self.initiator.endpoint;
         match completion {
-            Completion::Received { buf, len, .. } => self.channel.on_received(group, buf, len),
-            Completion::Delivered { message, result, .. } => self.channel.on_delivered(group, message, result),
+            Completion::Received { buf, len, .. } => self.channel.on_received(endpoint, buf, len),
+            Completion::Delivered { message, result, .. } => self.channel.on_delivered(endpoint, message, result),
             Completion::ReceiveFlushed { .. } => Event::Fault(Fault::Connection(WorkError::Flushed)),
             Completion::Fetched { .. } => panic!("an initiator fetches nothing"),
         }
@@ -365,12 +374,12 @@ fn accept(target: &mut End, initiator: &mut End, pool: &Pool) -> QpIndex {
     wait_for(|| {
         target.step();
         initiator.step();
-        for event in target.events.drain(..) {
+        for event in std::mem::take(&mut target.events) {
             let ControlEvent::ConnectRequest { connection, request } = event else { continue };
             let sizes = QueuePairSizes { receives: 16, sends: 80 };
             let made = target.control.create_queue_pair(connection, GroupId(0), sizes).expect("a queue pair");
-            let qp = target.group.adopt(made);
-            (0..16).for_each(|_| target.group.post_receive(qp, pool.get().expect("a buffer")));
+            let qp = target.group().adopt(made);
+            (0..16).for_each(|_| target.group().post_receive(qp, pool.get().expect("a buffer")));
             let private_data = [0; 52].into_iter().collect();
             let parameters = AcceptParameters { reads_max: request.reads_served, private_data };
             target.control.accept(connection, &parameters).expect("it can be accepted");

@@ -66,6 +66,11 @@ pub struct Options {
     #[arg(long, default_value = "0", value_name = "SECONDS", value_parser = seconds)]
     pub warmup: Duration,
 
+    /// I/Os to begin in a second, of all channels together, which take turns [default: as many as the depth allows]. Latencies then count
+    /// from when an I/O was to begin: one that is late, because others before it are, is not made to look fast
+    #[arg(long, value_name = "IOPS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+
     /// Cores to run on: a hexadecimal mask (0xF) or a list ([0,2-4])
     #[arg(short = 'c', visible_short_alias = 'm', long = "core-mask", default_value = "0x1", value_name = "MASK")]
     pub mask: CoreMask,

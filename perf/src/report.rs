@@ -119,6 +119,11 @@ impl Results {
         if tally.retried > 0 {
             let _ = writeln!(text, "{} commands were sent again because the target asked for it", tally.retried);
         }
+        if let Some(rate) = self.options.rate
+            && tally.not_begun > 0
+        {
+            let _ = writeln!(text, "--rate {rate}: {} I/Os that were to begin did not within the time", tally.not_begun);
+        }
         if tally.failed > 0 {
             let first = tally.first_failure.as_deref().unwrap_or("unknown");
             let _ = writeln!(text, "{} commands failed; the first: {first}", tally.failed);
@@ -148,6 +153,8 @@ impl Results {
             "read": self.latencies(&tally.reads),
             "write": self.latencies(&tally.writes),
             "total": self.latencies(&tally.both()),
+            "rate_iops": self.options.rate,
+            "not_begun": self.options.rate.map(|_| tally.not_begun),
             "retried": tally.retried,
             "failed": tally.failed,
             "first_failure": tally.first_failure,

@@ -123,6 +123,7 @@ fn load(options: &Options, seed: u64, capacity: Capacity, start: Instant, number
         from_ns: from.0,
         until_ns: until.0,
         ios: options.ios.unwrap_or(u64::MAX),
+        pace: options.rate.map(|iops| load::Pace::dealt(iops, number, options.channels(), start.0)),
     };
     let positions = capacity.blocks / u64::from(io_blocks);
     let range = workload::share(positions, share.0, share.1, options.own_parts());

@@ -15,7 +15,7 @@ use transport_srp::wire::PortId;
 
 use crate::connector::FabricOptions;
 use crate::in_process::{self, Backing};
-use crate::initiator::Capacity;
+use crate::initiator::{Capacity, Form, Terms};
 use crate::target_option::{TargetOption, hex};
 use crate::workload::Mix;
 
@@ -28,6 +28,9 @@ const TARGET_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 /// Size of a unit in this process if nothing is said, in bytes.
 const NULL_BYTES: u64 = 1 << 40;
 const MALLOC_BYTES: u64 = 64 << 20;
+
+/// Descriptors of a list if nothing is said.
+const DESCRIPTORS_DEFAULT: u8 = 8;
 
 const TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// A year: as good as no limit.
@@ -118,13 +121,17 @@ pub struct Options {
     #[arg(long, default_value_t = 0, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(0..=i64::from(Lun::MAX.0)))]
     pub lun: u16,
 
+    /// How commands say where their data are [default: direct, and immediate for writes that are small enough, if the target takes that]
+    #[arg(long, value_name = "FORM")]
+    pub form: Option<FormName>,
+
     /// Never put the data of a write into its command: slower for one at a time, faster for many, as the target then
     /// asks for them in bursts
     #[arg(long)]
     pub no_immediate: bool,
 
-    /// Describe the memory of each command by a list of this many descriptors
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(2..))]
+    /// Descriptors of each command, with --form indirect or partial [default: 8]; without --form: indirect, and immediate where that is possible
+    #[arg(long, visible_alias = "descriptors", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(2..))]
     pub indirect: Option<u8>,
 
     /// Compare what is read with what was written; what was not written yet is written first
@@ -154,6 +161,20 @@ pub enum FabricName {
     Verbs,
     /// A target in this process.
     Sim,
+}
+
+/// How commands say where their data are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[value(rename_all = "lower")]
+pub enum FormName {
+    /// One descriptor.
+    Direct,
+    /// A list of descriptors in the command.
+    Indirect,
+    /// A list of which half is in the command: the target fetches the table.
+    Partial,
+    /// Writes carry their data in the command; reads are direct.
+    Immediate,
 }
 
 /// A target, with everything that was said of it.
@@ -208,6 +229,15 @@ impl Options {
             self.channels(),
             self.mask.cores().len()
         );
+        let is_list = matches!(self.form, None | Some(FormName::Indirect | FormName::Partial));
+        ensure!(
+            self.indirect.is_none() || is_list,
+            "--indirect is for lists of descriptors: leave it out, or say --form indirect or --form partial"
+        );
+        ensure!(
+            !(self.no_immediate && self.form == Some(FormName::Immediate)),
+            "--form immediate and --no-immediate: leave one of them out"
+        );
         let targets = self.targets()?.len();
         ensure!(
             self.channels() as usize >= targets,
@@ -240,6 +270,29 @@ impl Options {
         Ok(())
     }
 
+    /// What a login must have agreed on.
+    ///
+    /// # Errors
+    /// Names the option and the fix.
+    pub fn check_agreed(&self, terms: &Terms) -> anyhow::Result<()> {
+        ensure!(
+            self.form().message_bytes() <= terms.message_bytes,
+            "--indirect {}: the target takes messages of {} bytes, too few for so many descriptors",
+            self.form().descriptors(),
+            terms.message_bytes
+        );
+        if self.form == Some(FormName::Immediate) && self.mix().read_percent < 100 {
+            let offset = terms.immediate_offset.context("--form immediate: the target takes no immediate data")?;
+            let most = terms.message_bytes.saturating_sub(offset.into());
+            ensure!(
+                self.io_size.0 as usize <= most,
+                "-o {}: with --form immediate a write of {most} bytes is the largest that this target takes",
+                self.io_size.0
+            );
+        }
+        Ok(())
+    }
+
     /// How long to measure at most.
     pub fn time(&self) -> Duration {
         self.time.unwrap_or(if self.ios.is_some() { TIME_UNLIMITED } else { TIME_DEFAULT })
@@ -260,6 +313,24 @@ impl Options {
             Rw | RandRw => self.read_percent.unwrap_or(50),
         };
         Mix { random, read_percent }
+    }
+
+    /// How memory is described.
+    pub fn form(&self) -> Form {
+        let count = self.indirect.unwrap_or(DESCRIPTORS_DEFAULT);
+        match (self.form, self.indirect) {
+            (Some(FormName::Partial), _) => Form::Partial(count),
+            (Some(FormName::Indirect), _) | (None, Some(_)) => Form::Indirect(count),
+            (Some(FormName::Direct | FormName::Immediate) | None, _) => Form::Direct,
+        }
+    }
+
+    /// Whether writes are to carry their data, where that is possible.
+    pub fn wants_immediate(&self) -> bool {
+        match self.form {
+            None => !self.no_immediate,
+            Some(form) => form == FormName::Immediate,
+        }
     }
 
     /// Whether every channel keeps to a part of the unit.
@@ -460,6 +531,8 @@ mod tests {
             (&["-c", "[1000]"], "-c"),
             (&["--target", "10.0.0.1:1", "--target", "10.0.0.2:1", "--channels", "1"], "--channels"),
             (&["--bdev", "null"], "--bdev"),
+            (&["--form", "direct", "--indirect", "3"], "--indirect"),
+            (&["--form", "immediate", "--no-immediate"], "--no-immediate"),
             (&["--fabric", "sim"], "--id-ext"),
         ] {
             let said = format!("{:#}", good(arguments).check().expect_err("it is wrong"));
@@ -476,6 +549,8 @@ mod tests {
             ["--roce-io", "pigeon"],
             ["--fabric", "cotton"],
             ["--bdev", "tape"],
+            ["--form", "oral"],
+            ["--rate", "0"],
         ] {
             let said = options(&arguments).expect_err("it is wrong");
             assert!(said.contains(arguments[0]), "{arguments:?}: {said}");
@@ -483,6 +558,40 @@ mod tests {
         let incomplete = Options::parse_from(["srp-perf", "--id-ext", "1"]);
         assert!(incomplete.check().expect_err("incomplete").to_string().contains("--ioc-guid"));
         assert!(options(&[]).is_ok_and(|options| options.check().is_ok()));
+    }
+
+    #[test]
+    fn a_form_is_one_of_four_or_what_suits_each_command() {
+        for (arguments, form, immediate) in [
+            (&[][..], Form::Direct, true),
+            (&["--no-immediate"], Form::Direct, false),
+            (&["--indirect", "3"], Form::Indirect(3), true),
+            (&["--indirect", "3", "--no-immediate"], Form::Indirect(3), false),
+            (&["--form", "direct"], Form::Direct, false),
+            (&["--form", "indirect"], Form::Indirect(8), false),
+            (&["--form", "partial", "--descriptors", "20"], Form::Partial(20), false),
+            (&["--form", "immediate"], Form::Direct, true),
+        ] {
+            let options = good(arguments);
+            options.check().expect("good options");
+            assert_eq!((options.form(), options.wants_immediate()), (form, immediate), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_that_the_target_does_not_take_is_refused() {
+        let check = |arguments: &[&str], message_bytes, immediate_offset| {
+            let terms = Terms { credits: 1, message_bytes, immediate_offset };
+            good(arguments).check_agreed(&terms).map_err(|error| error.to_string())
+        };
+        let immediate = ["--form", "immediate", "-w", "randwrite", "-o", "4k"];
+        assert_eq!(check(&immediate, 68 + 4096, Some(68)), Ok(()));
+        assert!(check(&immediate, 68 + 4095, Some(68)).unwrap_err().contains("4095"));
+        assert!(check(&immediate, 8260, None).unwrap_err().contains("no immediate data"));
+        assert_eq!(check(&["--form", "immediate"], 300, None), Ok(()), "reads carry nothing");
+        assert_eq!(check(&["--indirect", "16"], 48 + 20 + 256, None), Ok(()));
+        assert!(check(&["--indirect", "17"], 48 + 20 + 256, None).unwrap_err().contains("--indirect 17"));
+        assert_eq!(check(&["--form", "partial", "--descriptors", "32"], 48 + 20 + 256, None), Ok(()));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn session_options(options: &Options) -> anyhow::Result<SessionOptions> {
         Ok(TargetOptions {
             local: options.local(address)?,
             address,
-            login: Login { initiator_port, target_port: port, immediate: !options.no_immediate },
+            login: Login { initiator_port, target_port: port, immediate: options.wants_immediate() },
             lun: Lun(lun).to_wire(Addressing::Peripheral),
         })
     };
@@ -54,12 +54,13 @@ pub fn session_options(options: &Options) -> anyhow::Result<SessionOptions> {
         channels: options.channels(),
         depth: options.depth,
         io_bytes: options.io_size.0,
-        pieces: options.indirect.map_or(1, usize::from),
+        form: options.form(),
     })
 }
 
 fn measure(options: &Options, seed: u64, session: &mut Session) -> anyhow::Result<Results> {
     let terms = session.login()?;
+    terms.iter().try_for_each(|terms| options.check_agreed(terms))?;
     let capacities = session.probe()?;
     let targets = options.targets()?;
     let dealing = Dealing::new(options.channels(), &targets);

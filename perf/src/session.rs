@@ -14,7 +14,7 @@ use mem::Region;
 use reactor::{Clock, IdleMode, Instant, ReactorConfig, ReactorThread, SystemClock};
 
 use crate::connector::{Connector, FabricOptions};
-use crate::initiator::{Capacity, Login, MemoryLayout, Terms};
+use crate::initiator::{Capacity, Form, Login, MemoryLayout, Terms};
 use crate::load::Load;
 use crate::tally::Tally;
 use crate::worker::{Executed, OneCommand, Order, Report, WorkerSeed};
@@ -46,8 +46,8 @@ pub struct SessionOptions {
     pub depth: u32,
     /// Bytes of the largest command.
     pub io_bytes: u32,
-    /// Descriptors of each command.
-    pub pieces: usize,
+    /// How its memory is described.
+    pub form: Form,
 }
 
 /// One of the targets.
@@ -135,6 +135,7 @@ impl Session {
             channels: (options.channels as usize).div_ceil(options.cores.len()),
             depth: options.depth as usize,
             io_bytes: options.io_bytes as usize,
+            form: options.form,
         };
         let (exposed, own) = (region(layout.exposed_bytes())?, region(layout.own_bytes())?);
         self.connector.add_exposed_region(Arc::clone(&exposed));
@@ -147,7 +148,6 @@ impl Session {
             exposed,
             own,
             layout,
-            pieces: options.pieces,
             completed: Arc::clone(&completed),
             orders: order_out,
             reports,
@@ -185,7 +185,12 @@ impl Session {
         let options = &self.options;
         let TargetOptions { local, address, login, lun } = *options.target_of(number);
         let core = number as usize % self.cores.len();
-        let layout = MemoryLayout { channels: 1, depth: options.depth as usize, io_bytes: options.io_bytes as usize };
+        let layout = MemoryLayout {
+            channels: 1,
+            depth: options.depth as usize,
+            io_bytes: options.io_bytes as usize,
+            form: options.form,
+        };
         let connect = Connect {
             local,
             to: address,

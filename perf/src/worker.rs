@@ -133,8 +133,6 @@ pub struct WorkerSeed {
     pub own: Arc<Region>,
     /// How to cut them.
     pub layout: MemoryLayout,
-    /// Descriptors of each command.
-    pub pieces: usize,
     /// I/Os completed, for whoever watches.
     pub completed: Arc<AtomicU64>,
     /// From the control side.
@@ -149,7 +147,6 @@ pub struct Worker {
     endpoint: Endpoint,
     memory: Memory,
     layout: MemoryLayout,
-    pieces: usize,
     completed: Arc<AtomicU64>,
     orders: mpsc::Receiver<Order>,
     reports: mpsc::Sender<Report>,
@@ -180,12 +177,11 @@ enum Task {
 impl WorkerSeed {
     /// Cuts the buffers. Call it on the reactor's thread.
     pub fn settle(self) -> Worker {
-        let WorkerSeed { endpoint, exposed, own, layout, pieces, completed, orders, reports } = self;
+        let WorkerSeed { endpoint, exposed, own, layout, completed, orders, reports } = self;
         Worker {
             endpoint: endpoint.settle(),
             memory: layout.cut(&exposed, &own),
             layout,
-            pieces,
             completed,
             orders,
             reports,
@@ -225,8 +221,8 @@ impl Worker {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Open { channel: number, queue_pair, lun } => {
-                let Worker { endpoint, memory, layout, pieces, .. } = self;
-                let channel = Channel::open(endpoint, queue_pair, memory, layout, lun, *pieces);
+                let Worker { endpoint, memory, layout, .. } = self;
+                let channel = Channel::open(endpoint, queue_pair, memory, layout, lun);
                 self.lanes.push(Lane { number, channel, task: Task::None, failed: None, closing: false });
                 self.report(Report::Opened { channel: number });
             }

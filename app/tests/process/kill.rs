@@ -19,7 +19,7 @@ use scsi::{Addressing, Lun};
 use serde_json::json;
 use srpt_perf::endpoint::{Endpoint, QueuePair};
 use srpt_perf::initiator::cdb::{self, Cdb};
-use srpt_perf::initiator::{Answer, Channel, Event, Login, MemoryLayout, Slot, Transfer, Verdict};
+use srpt_perf::initiator::{Answer, Channel, Event, Form, Login, MemoryLayout, Slot, Transfer, Verdict};
 use srpt_perf::random::{Xorshift, scramble};
 use srpt_perf::workload::Direction;
 use transport_srp::wire::PortId;
@@ -217,7 +217,7 @@ enum Doing {
 
 impl Initiator {
     pub(super) fn login(at: SocketAddr, number: u64, lun: u64, block_bytes: u32) -> Initiator {
-        let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize };
+        let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize, form: Form::Direct };
         let [exposed, own] = [layout.exposed_bytes(), layout.own_bytes()].map(|bytes| {
             mem::Region::new(hugepage_setup::allocate(&AllocationRequest::new(bytes)).expect("memory"))
         });
@@ -235,7 +235,7 @@ impl Initiator {
         let (connection, queue_pair) = control.connect(&connect).expect("a connection");
         let lun = Lun(lun as u16).to_wire(Addressing::Peripheral);
         let (queue_pair, memory) = (QueuePair::Fabric(queue_pair), layout.cut(&exposed, &own));
-        let channel = Channel::open(&mut endpoint, queue_pair, &memory, &layout, lun, 1);
+        let channel = Channel::open(&mut endpoint, queue_pair, &memory, &layout, lun);
         let lanes = [Lane { block: 0, doing: Doing::Nothing }; LANES];
         let mut this =
             Initiator { control, endpoint, channel, clock: SystemClock::new(), lanes, answers: Vec::with_capacity(LANES) };

@@ -1,7 +1,7 @@
 //! One channel on its core: slots, credits, tags, and what the target says.
 
 use fabric::{Access, ExposureId, QpIndex, RemoteMemory, WorkError};
-use mem::{Buf, IoBuf};
+use mem::{Buf, IoBuf, Pool};
 use transport_srp::wire::descriptor::DESCRIPTOR_LEN;
 use transport_srp::wire::iu::{self, SHORT_IU_LEN, TargetIuError};
 use transport_srp::wire::{
@@ -11,6 +11,7 @@ use transport_srp::wire::{
 
 use super::answer::{Answer, SenseCodes};
 use super::cdb::Cdb;
+use super::form::{Form, cut, describe};
 use super::login::Terms;
 use super::memory::{Memory, MemoryLayout};
 use crate::endpoint::{Endpoint, QueuePair};
@@ -18,8 +19,9 @@ use crate::endpoint::{Endpoint, QueuePair};
 #[cfg(test)]
 mod tests;
 
-/// Most descriptors in one command: what the count in SRP_CMD can say.
-pub const DESCRIPTORS_MAX: usize = u8::MAX as usize;
+/// What a target may do with data that it is to write to the medium, and with tables; and with room for data of the medium.
+const READABLE: Access = Access { read: true, write: false };
+const WRITABLE: Access = Access { read: false, write: true };
 
 /// A command's place: its tag and its data buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -79,7 +81,8 @@ fn logout_reason(reason: &Result<LogoutReason, u32>) -> String {
 pub struct Channel {
     qp: QpIndex,
     lun: [u8; 8],
-    /// Descriptors of the command that is being written; one goes as it is, several as a list.
+    form: Form,
+    /// Descriptors of the command that is being written.
     pieces: Box<[Descriptor]>,
     immediate_offset: Option<u16>,
     message_bytes: usize,
@@ -98,6 +101,8 @@ struct SlotState {
     /// Part of the tag, and another one for every command, so that an answer to an earlier one is not taken for ours.
     generation: u32,
     data: Data,
+    /// The command's descriptors, for forms with a table in memory.
+    table: Option<Data>,
     under_way: bool,
 }
 
@@ -123,22 +128,24 @@ impl Channel {
         memory: &Memory,
         layout: &MemoryLayout,
         lun: [u8; 8],
-        pieces: usize,
     ) -> Channel {
         let qp = endpoint.adopt(queue_pair);
         for _ in 0..layout.receives() {
             endpoint.post_receive(qp, memory.receives.get().expect("receives for every channel"));
         }
-        let slot = |_| {
-            let buf = memory.data.get().expect("data buffers for every channel");
-            let whole = 0..buf.len();
-            SlotState { generation: 0, data: Data::Home(IoBuf::new(buf, whole)), under_way: false }
+        let home = |pool: &Pool| Data::home(pool.get().expect("data buffers and tables for every channel"));
+        let slot = |_| SlotState {
+            generation: 0,
+            data: home(&memory.data),
+            table: layout.form.has_table().then(|| home(&memory.tables)),
+            under_way: false,
         };
         let messages = (0..layout.messages()).map(|_| memory.messages.get().expect("messages for every channel"));
         Channel {
             qp,
             lun,
-            pieces: vec![Descriptor::default(); pieces.clamp(1, DESCRIPTORS_MAX)].into_boxed_slice(),
+            form: layout.form,
+            pieces: vec![Descriptor::default(); layout.form.descriptors()].into_boxed_slice(),
             immediate_offset: None,
             message_bytes: 0,
             credits: 0,
@@ -203,10 +210,7 @@ impl Channel {
     /// As [`Channel::data`].
     #[inline]
     pub fn data_mut(&mut self, slot: Slot) -> &mut [u8] {
-        match &mut self.slots[slot.0 as usize].data {
-            Data::Home(data) => data.bytes_mut(),
-            Data::Exposed(_) | Data::Moving => under_way(),
-        }
+        self.slots[slot.0 as usize].data.bytes_mut()
     }
 
     /// Sends a command; it is handed over with the next ring.
@@ -250,12 +254,14 @@ impl Channel {
                 CommandRepr { data_out: BufferRepr::Immediate { offset, data }, ..command }.emit(message)
             }
             (Transfer::Out(len), _) => {
-                let remote = state.data.expose(endpoint, self.qp, len, Access { read: true, write: false });
-                CommandRepr { data_out: describe(remote, &mut self.pieces), ..command }.emit(message)
+                let remote = state.data.expose(endpoint, self.qp, len, READABLE);
+                let table = state.write_table(endpoint, self.qp, remote, &mut self.pieces);
+                CommandRepr { data_out: describe(self.form, len, &self.pieces, table), ..command }.emit(message)
             }
             (Transfer::In(len), _) => {
-                let remote = state.data.expose(endpoint, self.qp, len, Access { read: false, write: true });
-                CommandRepr { data_in: describe(remote, &mut self.pieces), ..command }.emit(message)
+                let remote = state.data.expose(endpoint, self.qp, len, WRITABLE);
+                let table = state.write_table(endpoint, self.qp, remote, &mut self.pieces);
+                CommandRepr { data_in: describe(self.form, len, &self.pieces, table), ..command }.emit(message)
             }
         }
     }
@@ -295,7 +301,7 @@ impl Channel {
         };
         let state = &mut self.slots[slot.0 as usize];
         state.under_way = false;
-        state.data.withdraw(endpoint);
+        state.withdraw(endpoint);
         let sense = if sense.is_empty() { None } else { SenseCodes::parse(sense) };
         Ok(Answer { slot, status, sense, residuals })
     }
@@ -348,13 +354,50 @@ impl Channel {
     /// Gives the queue pair up, when nothing is outstanding on it any more, and all buffers back to their pools.
     pub fn close(mut self, endpoint: &mut Endpoint) -> QueuePair {
         for slot in &mut self.slots {
-            slot.data.withdraw(endpoint);
+            slot.withdraw(endpoint);
         }
         endpoint.release(self.qp)
     }
 }
 
+impl SlotState {
+    /// Cuts memory into pieces, and exposes a table of them if the form has one.
+    #[inline]
+    fn write_table(
+        &mut self,
+        endpoint: &mut Endpoint,
+        qp: QpIndex,
+        memory: RemoteMemory,
+        pieces: &mut [Descriptor],
+    ) -> Option<RemoteMemory> {
+        cut(memory, pieces);
+        let table = self.table.as_mut()?;
+        let bytes = table.bytes_mut().as_chunks_mut().0;
+        bytes.iter_mut().zip(pieces.iter()).for_each(|(place, piece)| *place = piece.emit());
+        Some(table.expose(endpoint, qp, pieces.len() as u32 * DESCRIPTOR_LEN, READABLE))
+    }
+
+    fn withdraw(&mut self, endpoint: &mut Endpoint) {
+        self.data.withdraw(endpoint);
+        if let Some(table) = &mut self.table {
+            table.withdraw(endpoint);
+        }
+    }
+}
+
 impl Data {
+    fn home(buf: Buf) -> Data {
+        let whole = 0..buf.len();
+        Data::Home(IoBuf::new(buf, whole))
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Data::Home(data) => data.bytes_mut(),
+            Data::Exposed(_) | Data::Moving => under_way(),
+        }
+    }
+
     fn expose(&mut self, endpoint: &mut Endpoint, qp: QpIndex, len: u32, access: Access) -> RemoteMemory {
         let Data::Home(data) = std::mem::replace(self, Data::Moving) else { under_way() };
         let (remote, exposure) = endpoint.expose(qp, data.with_range(0..len as usize), access);
@@ -364,9 +407,7 @@ impl Data {
 
     fn withdraw(&mut self, endpoint: &mut Endpoint) {
         if let Data::Exposed(exposure) = *self {
-            let buf = endpoint.withdraw(exposure).expect("exposed memory is withdrawn once").into_buf();
-            let whole = 0..buf.len();
-            *self = Data::Home(IoBuf::new(buf, whole));
+            *self = Data::home(endpoint.withdraw(exposure).expect("exposed memory is withdrawn once").into_buf());
         }
     }
 }
@@ -374,32 +415,6 @@ impl Data {
 /// A tag is opaque to the target: slot and generation.
 fn tag(slot: Slot, generation: u32) -> Tag {
     Tag((u64::from(generation) << 32 | u64::from(slot.0)).to_le_bytes())
-}
-
-/// Cuts memory into `pieces`. One goes as a direct descriptor. Several go as an indirect list that is in the message as a
-/// whole, so that the target has no table to fetch: the table's own descriptor says its length and nothing else.
-#[inline]
-fn describe(memory: RemoteMemory, pieces: &mut [Descriptor]) -> BufferRepr<'_> {
-    cut(memory, pieces);
-    match pieces {
-        [only] => BufferRepr::Direct(*only),
-        _ => {
-            let len = pieces.len() as u32 * DESCRIPTOR_LEN;
-            let table = Descriptor { va: 0, rkey: 0, len };
-            BufferRepr::Indirect { table, total_len: memory.len, inline: pieces }
-        }
-    }
-}
-
-/// Cuts memory into pieces that differ by 1 byte at most.
-#[inline]
-fn cut(memory: RemoteMemory, pieces: &mut [Descriptor]) {
-    let (count, mut va) = (pieces.len() as u32, memory.addr);
-    for (index, piece) in (0..).zip(pieces) {
-        let len = memory.len / count + u32::from(index < memory.len % count);
-        *piece = Descriptor { va, rkey: memory.rkey, len };
-        va += u64::from(len);
-    }
 }
 
 #[cold]

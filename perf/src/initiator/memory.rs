@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use mem::{Pool, PoolLayout, Region};
 
+use transport_srp::wire::descriptor::DESCRIPTOR_LEN;
+
+use super::form::Form;
 use super::login::MESSAGE_BYTES_MAX;
 use super::probe::CAPACITY_BYTES;
 
@@ -26,6 +29,8 @@ pub struct MemoryLayout {
     pub depth: usize,
     /// Bytes of one I/O.
     pub io_bytes: usize,
+    /// How its memory is described.
+    pub form: Form,
 }
 
 /// The pools of one core.
@@ -33,6 +38,8 @@ pub struct MemoryLayout {
 pub struct Memory {
     /// A data buffer for each slot.
     pub data: Pool,
+    /// A descriptor table for each slot, if the form has tables.
+    pub tables: Pool,
     /// Messages to the target.
     pub messages: Pool,
     /// Messages from the target.
@@ -63,15 +70,16 @@ impl MemoryLayout {
 
     /// Cuts regions of at least so many bytes.
     pub fn cut(&self, exposed: &Arc<Region>, own: &Arc<Region>) -> Memory {
-        let [data] = self.exposed().map(|layout| Pool::new(Arc::clone(exposed), layout));
+        let [data, tables] = self.exposed().map(|layout| Pool::new(Arc::clone(exposed), layout));
         let [messages, receives] = self.own().map(|layout| Pool::new(Arc::clone(own), layout));
-        Memory { data, messages, receives }
+        Memory { data, tables, messages, receives }
     }
 
-    /// Data.
-    fn exposed(&self) -> [PoolLayout; 1] {
+    /// Data, tables.
+    fn exposed(&self) -> [PoolLayout; 2] {
         let data = self.io_bytes.max(CAPACITY_BYTES as usize);
-        in_turn([(self.channels * self.depth, data, DATA_ALIGN)])
+        let (slots, table) = (self.channels * self.depth, self.form.descriptors() * DESCRIPTOR_LEN as usize);
+        in_turn([(slots, data, DATA_ALIGN), (if self.form.has_table() { slots } else { 0 }, table, 64)])
     }
 
     /// Messages, receives.
@@ -104,14 +112,17 @@ mod tests {
 
     #[test]
     fn the_regions_hold_all_pools_and_no_more() {
-        let layout = MemoryLayout { channels: 3, depth: 5, io_bytes: 5000 };
+        let layout = MemoryLayout { channels: 3, depth: 5, io_bytes: 5000, form: Form::Partial(8) };
         let [exposed, own] = [layout.exposed_bytes(), layout.own_bytes()].map(mem::testing::region);
         let memory = layout.cut(&exposed, &own);
         assert_eq!(memory.data.capacity(), 15);
         assert_eq!(memory.data.get().expect("a buffer").len(), 5000);
         assert_eq!(memory.messages.capacity(), 3 * 42);
         assert_eq!(memory.receives.capacity(), 3 * 7);
-        assert_eq!(layout.exposed_bytes(), 15 * 8192);
+        assert_eq!((memory.tables.capacity(), memory.tables.get().expect("a table").len()), (15, 128));
+        assert_eq!(layout.exposed_bytes(), 15 * 8192 + 15 * 128);
+        let without = MemoryLayout { form: Form::Indirect(8), ..layout };
+        assert_eq!(without.exposed_bytes(), 15 * 8192);
         assert_eq!(layout.own_bytes(), 126 * 8320 + 21 * 512);
     }
 }

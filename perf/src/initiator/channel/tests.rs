@@ -15,37 +15,14 @@ use super::*;
 use crate::initiator::cdb;
 use crate::workload::Direction;
 
-const MEMORY: RemoteMemory = RemoteMemory { addr: 0x7f00_0000_1000, rkey: 9, len: 4096 };
-const LAYOUT: MemoryLayout = MemoryLayout { channels: 1, depth: 4, io_bytes: 4096 };
+const LAYOUT: MemoryLayout = MemoryLayout { channels: 1, depth: 4, io_bytes: 4096, form: Form::Direct };
 const TERMS: Terms = Terms { credits: 4, message_bytes: 8260, immediate_offset: None };
 const LUN: [u8; 8] = [0, 3, 0, 0, 0, 0, 0, 0];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn pieces_follow_each_other_and_add_up() {
-    for count in [1, 2, 3, 12, 255] {
-        let mut pieces = vec![Descriptor::default(); count];
-        cut(MEMORY, &mut pieces);
-        let mut va = MEMORY.addr;
-        for piece in &pieces {
-            assert_eq!((piece.va, piece.rkey), (va, 9));
-            va += u64::from(piece.len);
-        }
-        assert_eq!(va, MEMORY.addr + u64::from(MEMORY.len), "{count} pieces");
-    }
-}
-
-#[test]
-fn one_piece_is_direct_and_several_are_a_whole_list() {
-    let mut pieces = [Descriptor::default(); 3];
-    assert!(matches!(describe(MEMORY, &mut pieces[..1]), BufferRepr::Direct(d) if d.len == 4096));
-    let BufferRepr::Indirect { table, total_len, inline } = describe(MEMORY, &mut pieces) else { panic!("indirect") };
-    assert_eq!((table.len, total_len, inline.len()), (48, 4096, 3));
-}
-
-#[test]
 fn a_command_is_answered_under_its_tag_and_under_no_other() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     let (slot, iu) = rig.command(Transfer::None);
     let command = parse_command(&iu);
     assert_eq!((command.lun, command.data_out, command.data_in), (LUN, DataBuffer::None, DataBuffer::None));
@@ -64,7 +41,7 @@ fn a_command_is_answered_under_its_tag_and_under_no_other() {
 
 #[test]
 fn credits_are_used_up_and_come_back() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     let commands: Vec<_> = (0..4).map(|_| rig.command(Transfer::None)).collect();
     let tag = |index: usize| parse_command(&commands[index].1).tag;
     assert!(!rig.channel.can_send(), "four commands for four credits");
@@ -77,7 +54,7 @@ fn credits_are_used_up_and_come_back() {
 
 #[test]
 fn requests_of_the_target_are_answered_and_their_credits_count() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     let before = rig.channel.credits;
     let request = CredReq { tag: Tag(*b"request!"), request_limit_delta: 3, solicited: false };
     assert_eq!(rig.say(|out| request.emit(out)), Event::Nothing);
@@ -91,7 +68,7 @@ fn requests_of_the_target_are_answered_and_their_credits_count() {
 
 #[test]
 fn what_a_target_must_not_send_ends_the_channel() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     let nonsense = rig.say(|out| {
         out[..20].fill(0x77);
         20
@@ -108,28 +85,31 @@ fn what_a_target_must_not_send_ends_the_channel() {
 
 #[test]
 fn the_target_reaches_the_data_of_a_command_and_only_while_it_lasts() {
-    for pieces in [1, 3] {
-        let mut rig = Rig::new(pieces);
+    for form in [Form::Direct, Form::Indirect(3), Form::Partial(6)] {
+        let mut rig = Rig::new(form);
         let (slot, iu) = rig.write(&[0xa5; 4096]);
-        let written = rig.fetch(&descriptors(&iu, &parse_command(&iu).data_out));
+        let pieces = rig.pieces(&iu, &parse_command(&iu).data_out);
+        assert_eq!(pieces.len(), form.descriptors());
+        let written = rig.fetch(&pieces);
         assert_eq!(written.as_deref(), Ok(&[0xa5; 4096][..]));
         assert!(matches!(rig.answer(parse_command(&iu).tag, 1), Event::Answered(_)));
         rig.channel.give_back(slot);
 
         let (slot, iu) = rig.command(Transfer::In(4096));
         let command = parse_command(&iu);
-        assert_eq!(rig.deliver(&[0x3c; 4096], &descriptors(&iu, &command.data_in)), Ok(()));
+        let pieces = rig.pieces(&iu, &command.data_in);
+        assert_eq!(rig.deliver(&[0x3c; 4096], &pieces), Ok(()));
         assert!(matches!(rig.answer(command.tag, 1), Event::Answered(_)));
         assert_eq!(rig.channel.data(slot), [0x3c; 4096]);
-        let late = rig.deliver(&[0xff; 4096], &descriptors(&iu, &command.data_in));
-        assert_eq!(late, Err(WorkError::RemoteAccess), "{pieces} pieces");
+        let late = rig.deliver(&[0xff; 4096], &pieces);
+        assert_eq!(late, Err(WorkError::RemoteAccess), "{form:?}");
         assert_eq!(rig.channel.data(slot), [0x3c; 4096], "the answered command's data stay as they are");
     }
 }
 
 #[test]
 fn small_writes_bring_their_data_along_where_that_was_agreed() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     rig.channel.logged_in(&Terms { immediate_offset: Some(68), message_bytes: 68 + 2048, ..TERMS });
     let (_, iu) = rig.write(&[0x5a; 2048]);
     assert_eq!(parse_command(&iu).data_out.immediate(&iu), Some(&[0x5a; 2048][..]));
@@ -139,7 +119,7 @@ fn small_writes_bring_their_data_along_where_that_was_agreed() {
 
 #[test]
 fn everything_comes_back_when_the_channel_ends_with_commands_under_way() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     rig.command(Transfer::In(4096));
     rig.write(&[1; 4096]);
     rig.initiator.control.disconnect(rig.connection);
@@ -156,7 +136,7 @@ fn everything_comes_back_when_the_channel_ends_with_commands_under_way() {
     let QueuePair::Fabric(queue_pair) = channel.close(&mut initiator.endpoint) else { panic!("made over RoCE") };
     initiator.control.destroy(connection, Some(queue_pair));
     drop(kept);
-    for pool in [&memory.data, &memory.messages, &memory.receives] {
+    for pool in [&memory.data, &memory.tables, &memory.messages, &memory.receives] {
         assert_eq!(pool.available(), pool.capacity());
     }
 }
@@ -210,11 +190,12 @@ impl End {
 }
 
 impl Rig {
-    /// Logged in on [`TERMS`], with this many descriptors for each command.
-    fn new(pieces: usize) -> Rig {
+    /// Logged in on [`TERMS`], with commands of this form.
+    fn new(form: Form) -> Rig {
+        let layout = MemoryLayout { form, ..LAYOUT };
         let (mut initiator, mut target) = (End::new(), End::new());
         let pool = mem::testing::pool(8260, 64);
-        let memory = LAYOUT.cut(&mem::testing::region(LAYOUT.exposed_bytes()), &mem::testing::region(LAYOUT.own_bytes()));
+        let memory = layout.cut(&mem::testing::region(layout.exposed_bytes()), &mem::testing::region(layout.own_bytes()));
         let to = SocketAddr::from((fresh_address(), 5555));
         target.control.listen(to).expect("it can listen");
         let connect = Connect {
@@ -228,7 +209,7 @@ impl Rig {
         initiator.step();
         let (connection, queue_pair) = initiator.control.connect(&connect).expect("it can ask");
         let queue_pair = QueuePair::Fabric(queue_pair);
-        let mut channel = Channel::open(&mut initiator.endpoint, queue_pair, &memory, &LAYOUT, LUN, pieces);
+        let mut channel = Channel::open(&mut initiator.endpoint, queue_pair, &memory, &layout, LUN);
         let target_qp = accept(&mut target, &mut initiator, &pool);
         channel.logged_in(&TERMS);
         Rig { initiator, channel, connection, memory, target, target_qp, pool, messages: VecDeque::new() }
@@ -324,6 +305,20 @@ impl Rig {
         self.target.group().fetch(self.target_qp, fetch);
         let (data, result) = self.ended();
         result.map(|()| data.expect("a fetch has data").bytes().to_vec())
+    }
+
+    /// The descriptors of a command: those in it, and if there are more, what the table has.
+    fn pieces(&mut self, iu: &[u8], buffer: &DataBuffer) -> Vec<Descriptor> {
+        let inline = descriptors(iu, buffer);
+        let DataBuffer::Indirect(list) = buffer else { return inline };
+        if inline.len() == list.table_count as usize {
+            return inline;
+        }
+        let table = self.fetch(&[list.table]).expect("the table is readable");
+        let table = &table[..list.table.len as usize];
+        let all: Vec<Descriptor> = table.as_chunks::<16>().0.iter().map(Descriptor::parse).collect();
+        assert!(all.starts_with(&inline) && inline.len() == all.len() / 2);
+        all
     }
 
     /// Writes to the initiator's memory.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use fabric::{Connect, ConnectionId, ControlEvent, GroupId, QueuePairSizes};
 use hugepage_setup::AllocationRequest;
 use mem::Region;
@@ -202,7 +202,7 @@ impl Session {
             reads_served: READS_SERVED,
             private_data: login.request(options.is_first_of_nexus(number)),
         };
-        let (id, queue_pair) = self.connector.connect(&connect).context("--local")?;
+        let (id, queue_pair) = self.connector.connect(&connect).map_err(|error| anyhow!("--local: {error}"))?;
         self.channels.push(Connection { id, core, closed: false });
         self.order(core, Order::Open { channel: number, queue_pair, lun });
         self.wait_for_receives(number)?;

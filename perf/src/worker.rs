@@ -238,7 +238,12 @@ impl Worker {
                 }
             }
             Order::Execute { channel, command } => self.start_one(channel, &command),
-            Order::Start { channel, load } => self.lane(channel).task = Task::Load(load),
+            Order::Start { channel, load } => {
+                let form = self.layout.form;
+                let lane = self.lane(channel);
+                lane.channel.set_form(form);
+                lane.task = Task::Load(load);
+            }
             Order::Close { channel } => self.lane(channel).closing = true,
         }
     }

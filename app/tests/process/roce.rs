@@ -86,15 +86,16 @@ fn several_targets_and_units_are_used_at_once() {
     let listener = json!({"fabric": "roce", "address": other.ip().to_string(), "port": other.port()});
     target.call("srp_create_listener", listener);
     // The first is LUN 0 at the first address.
-    let (second, third) = (format!("{at},lun=1"), format!("{other},id_ext=33,ioc_guid=44,lun=5"));
-    let targets = ["--target", &second, "--target", &third, "--channels", "6"];
-    let load = ["-w", "randrw", "-q", "8", "--verify", "-d", "200"];
-    let results = run(at, &[&targets[..], &load].concat());
-    assert!(results.is_good(), "{}", results.table());
-    let used = |one: &TargetResults| (one.target.address, one.target.lun, one.tally.both().count());
-    let used: Vec<_> = results.targets.iter().map(used).collect();
-    assert_eq!(used, [(at, 0, 400), (at, 1, 400), (other, 5, 400)]);
-    assert!(results.targets.iter().all(|one| one.tally.compared > 0), "{}", results.table());
+    for (second, address, lun) in
+        [(format!("{at},lun=1"), at, 1), (format!("{other},id_ext=33,ioc_guid=44,lun=5"), other, 5)]
+    {
+        let results = run(at, &["--target", &second, "-w", "randrw", "-q", "8", "--verify", "-d", "400"]);
+        assert!(results.is_good(), "{}", results.table());
+        let used = |one: &TargetResults| (one.target.address, one.target.lun, one.tally.both().count());
+        let used: Vec<_> = results.targets.iter().map(used).collect();
+        assert_eq!(used, [(at, 0, 400), (address, lun, 400)]);
+        assert!(results.targets.iter().all(|one| one.tally.compared > 0), "{}", results.table());
+    }
 }
 
 /// The null device forgets what is written to it: the comparison must see that, or it sees nothing.

@@ -82,7 +82,7 @@ pub struct Channel {
     qp: QpIndex,
     lun: [u8; 8],
     form: Form,
-    /// Descriptors of the command that is being written.
+    /// Room for the descriptors of the command that is being written.
     pieces: Box<[Descriptor]>,
     immediate_offset: Option<u16>,
     message_bytes: usize,
@@ -144,7 +144,7 @@ impl Channel {
         Channel {
             qp,
             lun,
-            form: layout.form,
+            form: Form::Direct,
             pieces: vec![Descriptor::default(); layout.form.descriptors()].into_boxed_slice(),
             immediate_offset: None,
             message_bytes: 0,
@@ -161,6 +161,12 @@ impl Channel {
         self.credits = terms.credits.into();
         self.immediate_offset = terms.immediate_offset;
         self.message_bytes = terms.message_bytes;
+    }
+
+    /// Commands have this form from now on, the layout's or a simpler one; before, they are direct. Some targets put no answer to INQUIRY and the like
+    /// (Linux' ib_srpt, 6.1) into memory that is cut finer than pages.
+    pub fn set_form(&mut self, form: Form) {
+        self.form = form;
     }
 
     /// Its queue pair, in the poll endpoint that adopted it.
@@ -255,13 +261,15 @@ impl Channel {
             }
             (Transfer::Out(len), _) => {
                 let remote = state.data.expose(endpoint, self.qp, len, READABLE);
-                let table = state.write_table(endpoint, self.qp, remote, &mut self.pieces);
-                CommandRepr { data_out: describe(self.form, len, &self.pieces, table), ..command }.emit(message)
+                let pieces = &mut self.pieces[..self.form.descriptors()];
+                let table = state.write_table(endpoint, self.qp, remote, pieces, self.form);
+                CommandRepr { data_out: describe(self.form, len, pieces, table), ..command }.emit(message)
             }
             (Transfer::In(len), _) => {
                 let remote = state.data.expose(endpoint, self.qp, len, WRITABLE);
-                let table = state.write_table(endpoint, self.qp, remote, &mut self.pieces);
-                CommandRepr { data_in: describe(self.form, len, &self.pieces, table), ..command }.emit(message)
+                let pieces = &mut self.pieces[..self.form.descriptors()];
+                let table = state.write_table(endpoint, self.qp, remote, pieces, self.form);
+                CommandRepr { data_in: describe(self.form, len, pieces, table), ..command }.emit(message)
             }
         }
     }
@@ -369,9 +377,10 @@ impl SlotState {
         qp: QpIndex,
         memory: RemoteMemory,
         pieces: &mut [Descriptor],
+        form: Form,
     ) -> Option<RemoteMemory> {
         cut(memory, pieces);
-        let table = self.table.as_mut()?;
+        let table = self.table.as_mut().filter(|_| form.has_table())?;
         let bytes = table.bytes_mut().as_chunks_mut().0;
         bytes.iter_mut().zip(pieces.iter()).for_each(|(place, piece)| *place = piece.emit());
         Some(table.expose(endpoint, qp, pieces.len() as u32 * DESCRIPTOR_LEN, READABLE))

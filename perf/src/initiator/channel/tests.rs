@@ -212,6 +212,7 @@ impl Rig {
         let mut channel = Channel::open(&mut initiator.endpoint, queue_pair, &memory, &layout, LUN);
         let target_qp = accept(&mut target, &mut initiator, &pool);
         channel.logged_in(&TERMS);
+        channel.set_form(form);
         Rig { initiator, channel, connection, memory, target, target_qp, pool, messages: VecDeque::new() }
     }
 

@@ -122,7 +122,8 @@ impl Results {
         if let Some(rate) = self.options.rate
             && tally.not_begun > 0
         {
-            let _ = writeln!(text, "--rate {rate}: {} I/Os that were to begin did not within the time", tally.not_begun);
+            let _ =
+                writeln!(text, "--rate {rate}: {} I/Os that were to begin did not within the time", tally.not_begun);
         }
         if tally.failed > 0 {
             let first = tally.first_failure.as_deref().unwrap_or("unknown");

@@ -106,7 +106,8 @@ impl Dealing {
     /// The how manyth of its unit's channels it is, and how many these are.
     fn share_of(&self, channel: u32) -> (u32, u32) {
         let unit = |channel| self.units[self.target_of(channel)];
-        let count = |channels: std::ops::Range<u32>| channels.filter(|&other| unit(other) == unit(channel)).count() as u32;
+        let count =
+            |channels: std::ops::Range<u32>| channels.filter(|&other| unit(other) == unit(channel)).count() as u32;
         (count(0..channel), count(0..self.channels))
     }
 }
@@ -162,24 +163,15 @@ mod tests {
 
     #[test]
     fn channels_of_one_unit_share_it_whatever_address_leads_there() {
-        let target = |last, port, lun| {
-            Target { address: ([10, 0, 0, last], 5555).into(), port: PortId::new(port, 0), lun }
-        };
+        let target =
+            |last, port, lun| Target { address: ([10, 0, 0, last], 5555).into(), port: PortId::new(port, 0), lun };
         let targets = [target(1, 7, 0), target(2, 7, 0), target(3, 7, 1)];
         let dealing = Dealing::new(7, &targets);
         let dealt: Vec<_> = (0..7).map(|channel| (dealing.target_of(channel), dealing.share_of(channel))).collect();
         let shared = |number| (number, 5);
         assert_eq!(
             dealt,
-            [
-                (0, shared(0)),
-                (1, shared(1)),
-                (2, (0, 2)),
-                (0, shared(2)),
-                (1, shared(3)),
-                (2, (1, 2)),
-                (0, shared(4)),
-            ]
+            [(0, shared(0)), (1, shared(1)), (2, (0, 2)), (0, shared(2)), (1, shared(3)), (2, (1, 2)), (0, shared(4)),]
         );
     }
 }

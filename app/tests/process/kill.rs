@@ -218,9 +218,8 @@ enum Doing {
 impl Initiator {
     pub(super) fn login(at: SocketAddr, number: u64, lun: u64, block_bytes: u32) -> Initiator {
         let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize, form: Form::Direct };
-        let [exposed, own] = [layout.exposed_bytes(), layout.own_bytes()].map(|bytes| {
-            mem::Region::new(hugepage_setup::allocate(&AllocationRequest::new(bytes)).expect("memory"))
-        });
+        let [exposed, own] = [layout.exposed_bytes(), layout.own_bytes()]
+            .map(|bytes| mem::Region::new(hugepage_setup::allocate(&AllocationRequest::new(bytes)).expect("memory")));
         let mut control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: Way::default() }));
         let mut endpoint = Endpoint::Fabric(control.create_poll_group(GroupId(0)));
         let login =
@@ -237,8 +236,14 @@ impl Initiator {
         let (queue_pair, memory) = (QueuePair::Fabric(queue_pair), layout.cut(&exposed, &own));
         let channel = Channel::open(&mut endpoint, queue_pair, &memory, &layout, lun);
         let lanes = [Lane { block: 0, doing: Doing::Nothing }; LANES];
-        let mut this =
-            Initiator { control, endpoint, channel, clock: SystemClock::new(), lanes, answers: Vec::with_capacity(LANES) };
+        let mut this = Initiator {
+            control,
+            endpoint,
+            channel,
+            clock: SystemClock::new(),
+            lanes,
+            answers: Vec::with_capacity(LANES),
+        };
         this.endpoint.ring();
         let terms = this.until("the login", |this| {
             let mut terms = None;

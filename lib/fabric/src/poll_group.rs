@@ -2,9 +2,7 @@
 
 use mem::{Buf, IoBuf};
 
-use crate::{
-    Access, Completion, Deliver, ExposureId, Fetch, Homebound, QpIndex, RemoteMemory, roce, sim, verbs,
-};
+use crate::{Access, Completion, Deliver, ExposureId, Fetch, Homebound, QpIndex, RemoteMemory, roce, sim, verbs};
 
 /// A queue pair on its way between [`crate::Control`] and a [`PollGroup`]; nothing is outstanding on it.
 #[derive(Debug)]

@@ -109,6 +109,7 @@ impl Backing {
 fn region(bytes: usize) -> anyhow::Result<Arc<Region>> {
     let mut request = AllocationRequest::new(bytes);
     request.lock = false; // no device reaches it
-    let mapping = hugepage_setup::allocate(&request).context("cannot allocate the buffers of the target in this process")?;
+    let mapping =
+        hugepage_setup::allocate(&request).context("cannot allocate the buffers of the target in this process")?;
     Ok(Region::new(mapping))
 }

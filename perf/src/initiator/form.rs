@@ -48,7 +48,12 @@ const INDIRECT_HEADER: usize = DESCRIPTOR_LEN as usize + 4;
 /// How the pieces of a command's memory are described. `table` is where they stand in our memory, if the form has that; without, the
 /// table's own descriptor says its length and nothing else.
 #[inline]
-pub(super) fn describe(form: Form, total_len: u32, pieces: &[Descriptor], table: Option<RemoteMemory>) -> BufferRepr<'_> {
+pub(super) fn describe(
+    form: Form,
+    total_len: u32,
+    pieces: &[Descriptor],
+    table: Option<RemoteMemory>,
+) -> BufferRepr<'_> {
     if let (Form::Direct, [only]) = (form, pieces) {
         return BufferRepr::Direct(*only);
     }
@@ -96,11 +101,15 @@ mod tests {
         assert!(matches!(direct, BufferRepr::Direct(d) if d == pieces[0]));
         let indirect = describe(Form::Indirect(5), 4096, &pieces, None);
         let table = Descriptor { va: 0, rkey: 0, len: 80 };
-        assert!(matches!(indirect, BufferRepr::Indirect { table: t, total_len: 4096, inline } if t == table && inline == pieces));
+        assert!(
+            matches!(indirect, BufferRepr::Indirect { table: t, total_len: 4096, inline } if t == table && inline == pieces)
+        );
         let at = RemoteMemory { addr: 77, rkey: 8, len: 80 };
         let partial = describe(Form::Partial(5), 4096, &pieces, Some(at));
         let table = Descriptor { va: 77, rkey: 8, len: 80 };
-        assert!(matches!(partial, BufferRepr::Indirect { table: t, inline, .. } if t == table && inline == &pieces[..2]));
+        assert!(
+            matches!(partial, BufferRepr::Indirect { table: t, inline, .. } if t == table && inline == &pieces[..2])
+        );
     }
 
     #[test]

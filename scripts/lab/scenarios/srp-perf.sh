@@ -1,6 +1,7 @@
 # srp-perf: our own initiator over rdma-core, with every form of command, at our target and at the kernel's; both at once
 # seconds: 240
 # programs: srp-perf
+# all: none
 
 KERNEL_PORT=5600
 TARGETS=/sys/kernel/config/target

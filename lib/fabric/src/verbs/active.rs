@@ -42,7 +42,7 @@ impl Control {
             return Err(failed("connect", io::Error::other(why)));
         };
         let reads_served = connect.reads_served.min(device.limits().reads_served);
-        let question = Some(Question { reads_served, private_data: connect.private_data.clone() });
+        let question = Some(Box::new(Question { reads_served, private_data: connect.private_data.clone() }));
         let made = Connection { id, device, state: State::Resolving, handle: None, question };
         self.connections.insert(connection, made);
         match self.begin(connection, connect) {

@@ -62,7 +62,7 @@ pub(super) enum CmEvent {
     /// A connection request came to the listener of this number.
     Request { listener: u64, request: Box<Request> },
     /// Something happened to the id of this number: a listener or a connection.
-    Other { id: u64, kind: rdma_cm_event_type::Type, status: i32, private_data: PrivateData },
+    Other { id: u64, kind: rdma_cm_event_type::Type, status: i32, private_data: Box<PrivateData> },
 }
 
 /// A connection request.
@@ -130,7 +130,7 @@ impl EventChannel {
             }
             _ => PrivateData::new(),
         };
-        CmEvent::Other { id, kind: event.event, status: event.status, private_data }
+        CmEvent::Other { id, kind: event.event, status: event.status, private_data: Box::new(private_data) }
     }
 
     /// The library's words for an event.

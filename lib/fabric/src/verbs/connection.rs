@@ -38,7 +38,7 @@ pub(super) struct Connection {
     pub(super) state: State,
     pub(super) handle: Option<Arc<Handle>>,
     /// What an active side asks for.
-    pub(super) question: Option<Question>,
+    pub(super) question: Option<Box<Question>>,
 }
 
 /// A request for a connection, kept until the way to the peer is known.

@@ -332,7 +332,7 @@ impl Control {
                 Ok(None) => return,
                 Ok(Some(CmEvent::Request { listener, request })) => self.on_request(ListenerId(listener), *request),
                 Ok(Some(CmEvent::Other { id, kind, status, private_data })) => {
-                    if !self.on_answer(ConnectionId(id), kind, status, private_data) {
+                    if !self.on_answer(ConnectionId(id), kind, status, *private_data) {
                         self.on_cm_event(id, kind, status);
                     }
                 }

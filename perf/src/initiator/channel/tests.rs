@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use fabric::{
-    AcceptParameters, Deliver, PollGroup, Completion, Connect, ConnectionId, Control, ControlEvent, Fetch, GroupId, QueuePairSizes, Segment,
+    AcceptParameters, Completion, Connect, ConnectionId, Control, ControlEvent, Deliver, Fetch, GroupId, PollGroup,
+    QueuePairSizes, Segment,
 };
 use mem::Pool;
 use transport_srp::wire::{CredReq, DataBuffer, Iu, Residuals, TLogout, TmfStatus, parse};
@@ -195,7 +196,8 @@ impl Rig {
         let layout = MemoryLayout { form, ..LAYOUT };
         let (mut initiator, mut target) = (End::new(), End::new());
         let pool = mem::testing::pool(8260, 64);
-        let memory = layout.cut(&mem::testing::region(layout.exposed_bytes()), &mem::testing::region(layout.own_bytes()));
+        let memory =
+            layout.cut(&mem::testing::region(layout.exposed_bytes()), &mem::testing::region(layout.own_bytes()));
         let to = SocketAddr::from((fresh_address(), 5555));
         target.control.listen(to).expect("it can listen");
         let connect = Connect {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs every check of the project: format, lints, structure and tests (cargo xtask check), what the features dpdk and rbd add, the Debian
-# package and the container, the dashboards in a browser, the demonstration, and the lab with a real Linux initiator under both fabrics. The lab
-# waits a lot, so its first part runs beside all others. Installs what is missing. Half an hour on two idle cores.
+# Runs every check of the project: format, lints, structure and tests (cargo xtask check), the instructions of the micro-benchmarks, what the
+# features dpdk and rbd add, the Debian package and the container, the dashboards in a browser, the demonstration, and the lab with a real
+# Linux initiator under both fabrics. The lab waits a lot, so its first part runs beside all others. Installs what is missing. Half an hour on
+# two idle cores.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 . "$ROOT/scripts/lab/host/packages.sh"
@@ -19,6 +20,7 @@ end_verbs() { ! kill "$VERBS_PID" 2>/dev/null || wait "$VERBS_PID" || true; }
 trap 'end_verbs; rm -f "$VERBS_LOG"' EXIT
 
 cargo run --quiet --locked --package xtask -- check
+./perf/compare/counts.sh
 ./scripts/dpdk-check.sh
 ./scripts/ceph-check.sh
 PACKAGE=$(./scripts/package.sh)

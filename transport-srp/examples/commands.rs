@@ -1,8 +1,10 @@
 //! Reads and writes of 4 KiB over the simulated fabric at a null device, so many of each as the first argument says: what scripts in `perf/compare`
 //! count the instructions of. The fabric and the initiator are included, and stay what they are when the target changes.
 //!
-//! More arguments: the size of the trace's ring (4096), and the threshold of slow commands in microseconds (0: none).
+//! More arguments: the size of the trace's ring (4096), the threshold of slow commands in microseconds (0: none), and how many
+//! commands are under way at once (1).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -51,7 +53,12 @@ fn main() {
     let channel = initiator.open(MultiChannel::Single, step).expect("the login is accepted");
     let read = Request::read(lun(0), 0, BLOCKS, BLOCK);
     let write = Request::write(lun(0), 8, BLOCK, vec![7; usize::from(BLOCKS) * BLOCK as usize]).form(Form::Immediate);
+    let depth = argument(4).unwrap_or(1);
+    let mut under_way = VecDeque::new();
     for request in [read, write].iter().cycle().take(2 * count) {
-        initiator.execute(channel, request, step);
+        under_way.push_back(initiator.start(channel, request).expect("the command is sent"));
+        if under_way.len() == depth {
+            under_way.drain(..).for_each(|handle| drop(initiator.finish(handle, step)));
+        }
     }
 }

@@ -25,8 +25,8 @@ impl PollGroup {
         if receive.is_none() {
             command.owes_credit = Some(channel);
         }
-        let answer = command.early_answer(channel, receive);
-        let answer = self.insert_command(channel, answer);
+        let parts = command.early_answer();
+        let answer = self.add_command(channel, |answer| answer.arrive_as_answer(channel, parts, receive));
         self.tracer.answers_for(key, answer);
         let good = Reply::Ended(scsi::Ending::Good { data_in: 0..0 });
         if let Some(action) = self.commands.get_mut(answer).map(|answer| answer.answer(good)) {

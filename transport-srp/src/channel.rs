@@ -92,6 +92,13 @@ impl Channel {
     pub(crate) fn is_established(&self) -> bool {
         self.heard_from && self.state == ChannelState::Live
     }
+
+    /// Enters a command in the list.
+    #[inline]
+    fn list(&mut self, key: Key<Command>, command: &mut Command) {
+        command.position = self.commands.len() as u32;
+        self.commands.push(key);
+    }
 }
 
 impl PollGroup {
@@ -158,57 +165,69 @@ impl PollGroup {
             ChannelState::Failed | ChannelState::Ending => return,
         }
         channel.heard_from = true;
-        let request = match iu::parse(&buf.bytes()[..len], channel.immediate_offset) {
+        match iu::parse(&buf.bytes()[..len], channel.immediate_offset) {
             Ok(Iu::Command(command)) => {
                 channel.statistics.commands.increment();
-                Request::Command(command)
+                let watch = Watch::start(self.now.0, command.cdb(buf.bytes()));
+                match self.enter(key, Request::Command(command), buf, watch) {
+                    Some((command, false)) if self.is_overlapped(key, command) => self.overlap(command),
+                    Some((command, _)) => self.admit(command),
+                    None => {}
+                }
             }
             Ok(Iu::TaskManagement(management)) => {
                 channel.statistics.management.increment();
-                Request::Management(management)
+                if let Some((request, _)) = self.enter(key, Request::Management(management), buf, Watch::default()) {
+                    self.manage(key, request, &management);
+                }
             }
             Ok(Iu::CredRsp { .. } | Iu::AerRsp { .. }) => {
                 channel.credit_request_open = false;
                 self.post_receive(key, buf);
                 // What was earned since the last SRP_CRED_REQ waited for its answer.
-                return self.return_credits(key);
+                self.return_credits(key);
             }
-            Ok(Iu::Logout { .. }) => return self.fail_channel(key, ChannelFailure::LoggedOut),
-            Err(IuError::Refuse { tag, .. }) => Request::Answer(tag),
-            Err(error) => return self.fail_channel(key, ChannelFailure::Malformed(error)),
-        };
-        if channel.credits_used >= channel.credits {
-            return self.fail_channel(key, ChannelFailure::CreditOverrun);
-        }
-        channel.credits_used += 1;
-        let watch = match &request {
-            Request::Command(command) => Watch::start(self.now.0, command.cdb(buf.bytes())),
-            Request::Management(_) | Request::Answer(_) => Watch::default(),
-        };
-        let (view, whose) = (Rc::clone(&channel.view), channel.whose);
-        let command = self.insert_command(key, Command::new(key, request, Some(buf), view));
-        if let Some(entry) = self.commands.get_mut(command) {
-            entry.watch = watch;
-            self.tracer.received(self.now, whose, command, entry);
-        }
-        match request {
-            Request::Command(_) if !self.take_tag(key, command) => self.overlap(command),
-            Request::Command(_) => self.admit(command),
-            Request::Management(management) => self.manage(key, command, &management),
-            Request::Answer(_) => {
-                if let Some(action) = self.commands.get_mut(command).map(Command::refuse) {
+            Ok(Iu::Logout { .. }) => self.fail_channel(key, ChannelFailure::LoggedOut),
+            Err(IuError::Refuse { tag, .. }) => {
+                if let Some((command, _)) = self.enter(key, Request::Answer(tag), buf, Watch::default())
+                    && let Some(action) = self.commands.get_mut(command).map(Command::refuse)
+                {
                     self.carry_out(command, action);
                 }
             }
+            Err(error) => self.fail_channel(key, ChannelFailure::Malformed(error)),
         }
     }
 
-    /// Enters a command in its channel's list.
-    pub(crate) fn insert_command(&mut self, key: Key<Channel>, command: Command) -> Key<Command> {
-        let command = self.commands.insert(command);
-        if let (Some(channel), Some(entry)) = (self.channels.get_mut(key), self.commands.get_mut(command)) {
-            entry.position = channel.commands.len() as u32;
-            channel.commands.push(command);
+    /// Gives a request a slot, and notes the tag of a command; false if that may be in use. `None`: there was no credit for it, and its channel
+    /// is at its end.
+    #[inline(always)]
+    fn enter(&mut self, key: Key<Channel>, request: Request, buf: Buf, watch: Watch) -> Option<(Key<Command>, bool)> {
+        let channel = self.channels.get_mut(key)?;
+        if channel.credits_used >= channel.credits {
+            self.fail_channel(key, ChannelFailure::CreditOverrun);
+            return None;
+        }
+        channel.credits_used += 1;
+        let (command, entry) = self.commands.take();
+        let tag_is_free = match &request {
+            Request::Command(command) => Some(channel.tags.add(command.tag)),
+            Request::Management(_) | Request::Answer(_) => None,
+        };
+        entry.arrive(key, request, Some(buf), Rc::clone(&channel.view));
+        entry.place.has_tag = tag_is_free.is_some();
+        entry.watch = watch;
+        channel.list(command, entry);
+        self.tracer.received(self.now, channel.whose, command, entry);
+        Some((command, tag_is_free.unwrap_or(true)))
+    }
+
+    /// Makes a command that did not arrive by itself, filled by `arrive`, and enters it in its channel's list.
+    pub(crate) fn add_command(&mut self, key: Key<Channel>, arrive: impl FnOnce(&mut Command)) -> Key<Command> {
+        let (command, entry) = self.commands.take();
+        arrive(entry);
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.list(command, entry);
         }
         command
     }
@@ -242,15 +261,18 @@ impl PollGroup {
     }
 
     /// Tells the initiator of credits for which no response will do so: an SRP_CRED_REQ on a channel with nothing under way.
+    #[inline]
     pub(crate) fn return_credits(&mut self, key: Key<Channel>) {
+        if self.channels.get(key).is_some_and(|channel| channel.credits_due > 0) {
+            self.return_credits_due(key);
+        }
+    }
+
+    fn return_credits_due(&mut self, key: Key<Channel>) {
         let Some(channel) = self.channels.get_mut(key) else { return };
         let quiet = channel.commands.is_empty() && channel.heard_from && !channel.credit_request_open;
         let fabric = &mut self.fabrics[channel.fabric].group;
-        if channel.state != ChannelState::Live
-            || channel.credits_due == 0
-            || !quiet
-            || fabric.send_slots_free(channel.qp) == 0
-        {
+        if channel.state != ChannelState::Live || !quiet || fabric.send_slots_free(channel.qp) == 0 {
             return;
         }
         let Some(mut message) = channel.messages.pop() else { return };

@@ -68,19 +68,9 @@ impl PollGroup {
         }
     }
 
-    /// Notes the tag of a command that arrived; false if it is in use.
-    #[inline]
-    pub(crate) fn take_tag(&mut self, key: Key<Channel>, command: Key<Command>) -> bool {
-        let Some(channel) = self.channels.get_mut(key) else { return true };
-        let Some(entry) = self.commands.get_mut(command) else { return true };
-        let free = channel.tags.add(entry.tag());
-        entry.place.has_tag = true;
-        free || !self.is_overlapped(key, command)
-    }
-
     /// Its tag may be in use: looks whether it is.
     #[cold]
-    fn is_overlapped(&self, key: Key<Channel>, command: Key<Command>) -> bool {
+    pub(crate) fn is_overlapped(&self, key: Key<Channel>, command: Key<Command>) -> bool {
         let Some((channel, newer)) = self.channels.get(key).zip(self.commands.get(command)) else { return false };
         // One that is answered has its tag no more: the initiator may have the response, and uses the tag again.
         let same =

@@ -20,6 +20,7 @@
 //! | `Deliver` | RDMA WRITEs, the send | `Delivered` | not posted yet: freed after the piece under way; response posted: goes first |
 
 mod exclusive;
+pub(crate) mod express;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::management::Order;
 use crate::respond::{self, Reply};
 use crate::session::{LunEntry, LunMap, Nexus, UnitId};
 use crate::slab::Key;
+use crate::slots::Entry;
 use crate::statistics::{CommandError, Watch};
 use crate::task_set::Place;
 use crate::trace::slow::Timing;
@@ -142,7 +144,16 @@ pub(crate) enum Abort {
     WithStatus,
 }
 
-/// One request of an initiator and everything that is held for it.
+/// What is left of a command for an answer of its own.
+pub(crate) struct EarlyAnswer {
+    request: Request,
+    view: Rc<View>,
+    job: Option<Job>,
+    timing: Timing,
+    watch: Watch,
+}
+
+/// One request of an initiator and everything that is held for it; at rest in its slot between two of them.
 pub(crate) struct Command {
     /// Its channel; `None` once it is an orphan.
     pub(crate) channel: Option<Key<Channel>>,
@@ -179,7 +190,8 @@ pub(crate) struct Command {
     pub(crate) watch: Watch,
     /// Sense data that a SCSI device made.
     sense: ArrayVec<u8, SENSE_BYTES_MAX>,
-    view: Rc<View>,
+    /// `None` at rest.
+    view: Option<Rc<View>>,
     entry: Option<usize>,
     address: Address,
     job: Option<Job>,
@@ -191,19 +203,12 @@ pub(crate) struct Command {
     cursor: Cursor,
 }
 
-impl Command {
-    /// A request as it arrived on a channel.
-    pub(crate) fn new(channel: Key<Channel>, request: Request, receive: Option<Buf>, view: Rc<View>) -> Command {
-        let address = match &request {
-            Request::Command(command) => Address::from_wire(&command.lun),
-            Request::Management(management) => Address::from_wire(&management.lun),
-            Request::Answer(_) => Address::Unknown,
-        };
-        let entry = view.luns.find(address);
+impl Default for Command {
+    fn default() -> Command {
         Command {
-            channel: Some(channel),
+            channel: None,
             position: 0,
-            request,
+            request: Request::Answer(Tag::default()),
             stage: Stage::Arrived,
             parked: None,
             place: Place::default(),
@@ -215,22 +220,73 @@ impl Command {
             fenced: false,
             owes_credit: None,
             orphan_of: None,
-            receive,
+            receive: None,
             executing: None,
             extent: Extent::default(),
             executing_on: None,
             changed: None,
             watch: Watch::default(),
             sense: ArrayVec::new(),
-            view,
-            entry,
-            address,
+            view: None,
+            entry: None,
+            address: Address::Unknown,
             job: None,
             table: None,
             aside: None,
             in_place: None,
             cursor: Cursor::new(0),
         }
+    }
+}
+
+impl Entry for Command {
+    fn rest(&mut self) {
+        self.parked = None;
+        self.reply = None;
+        self.orders.clear();
+        self.receive = None;
+        self.sense.clear();
+        self.view = None;
+        self.job = None;
+        self.table = None;
+        self.aside = None;
+        // The others hold nothing, and are set anew by `Command::arrive`.
+    }
+}
+
+impl Command {
+    /// Fills a slot at rest with a request as it arrived on a channel.
+    #[inline(always)]
+    pub(crate) fn arrive(&mut self, channel: Key<Channel>, request: Request, receive: Option<Buf>, view: Rc<View>) {
+        self.address = match &request {
+            Request::Command(command) => Address::from_wire(&command.lun),
+            Request::Management(management) => Address::from_wire(&management.lun),
+            Request::Answer(_) => Address::Unknown,
+        };
+        self.entry = view.luns.find(self.address);
+        self.view = Some(view);
+        self.channel = Some(channel);
+        self.request = request;
+        self.stage = Stage::Arrived;
+        self.place = Place::default();
+        self.timing = Timing::default();
+        self.has_cleared = false;
+        self.abort = None;
+        self.fenced = false;
+        self.owes_credit = None;
+        self.orphan_of = None;
+        self.receive = receive;
+        self.executing = None;
+        self.executing_on = None;
+        self.changed = None;
+        self.watch = Watch::default();
+        self.in_place = None;
+        self.cursor = Cursor::new(0);
+    }
+
+    #[inline]
+    fn view(&self) -> &Rc<View> {
+        self.view.as_ref().expect("a command that is not at rest has a view")
     }
 
     /// Takes an event and says what to do next.
@@ -263,13 +319,18 @@ impl Command {
         Action::Deliver(None)
     }
 
-    /// The command's answer, on its own: the initiator need not wait for the rest.
-    pub(crate) fn early_answer(&self, channel: Key<Channel>, receive: Option<Buf>) -> Command {
-        let mut answer = Command::new(channel, self.request, receive, Rc::clone(&self.view));
-        answer.job = self.job.clone();
-        answer.timing = self.timing;
-        answer.watch = self.watch;
-        answer
+    /// What the command's answer needs on its own: the initiator need not wait for the rest.
+    pub(crate) fn early_answer(&self) -> EarlyAnswer {
+        let (view, job) = (Rc::clone(self.view()), self.job.clone());
+        EarlyAnswer { request: self.request, view, job, timing: self.timing, watch: self.watch }
+    }
+
+    /// Fills a slot at rest with such an answer.
+    pub(crate) fn arrive_as_answer(&mut self, channel: Key<Channel>, answer: EarlyAnswer, receive: Option<Buf>) {
+        self.arrive(channel, answer.request, receive, answer.view);
+        self.job = answer.job;
+        self.timing = answer.timing;
+        self.watch = answer.watch;
     }
 
     /// Whether it goes on although nobody waits for it any more; see [`Job::runs_on`].
@@ -301,7 +362,7 @@ impl Command {
 
     /// The unit that the command is for, unless there is none under its LUN.
     pub(crate) fn unit(&self) -> Option<&LunEntry> {
-        self.view.luns.entries().get(self.entry?)
+        self.view().luns.entries().get(self.entry?)
     }
 
     /// As [`Command::unit`], its number.
@@ -312,7 +373,7 @@ impl Command {
     /// The unit that a device operation is for.
     pub(crate) fn unit_of(&self, on: Option<Peer>) -> Option<&LunEntry> {
         match on {
-            Some(peer) => self.view.luns.entries().get(usize::from(peer.0)),
+            Some(peer) => self.view().luns.entries().get(usize::from(peer.0)),
             None => self.unit(),
         }
     }
@@ -336,7 +397,7 @@ impl Command {
     }
 
     pub(crate) fn nexus(&self) -> &Nexus {
-        &self.view.nexus
+        &self.view().nexus
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -401,7 +462,7 @@ impl Command {
         let reply = self.reply.as_ref().unwrap_or(&task_aborted);
         match &self.request {
             Request::Command(command) => {
-                let descriptor_sense = self.unit().is_some_and(|entry| entry.logical_unit.descriptor_sense());
+                let descriptor_sense = || self.unit().is_some_and(|entry| entry.logical_unit.descriptor_sense());
                 respond::command(reply, command, self.data_out_len(), &self.sense, descriptor_sense, delta, out)
             }
             Request::Management(management) => {
@@ -412,15 +473,15 @@ impl Command {
         }
     }
 
-    /// Whether the response should raise a solicited event at the initiator.
-    pub(crate) fn solicited(&self) -> bool {
-        let good = !self.failed();
+    /// Whether the response, which says that the command `failed` or not, should raise a solicited event at the initiator.
+    #[inline]
+    pub(crate) fn solicited(&self, failed: bool) -> bool {
         let wish = match &self.request {
             Request::Command(command) => command.solicited,
             Request::Management(management) => management.solicited,
             Request::Answer(_) => return false,
         };
-        if good { wish.on_success } else { wish.on_failure }
+        if failed { wish.on_failure } else { wish.on_success }
     }
 
     /// Whether the reply reports anything but success, for statistics.
@@ -443,41 +504,43 @@ impl Command {
         u64::from(self.watch.data_in) + u64::from(self.job.as_ref().map_or(0, Job::data_out_len))
     }
 
-    fn arrived(&mut self) -> Action {
-        let Request::Command(command) = self.request else { unreachable!("only SRP_CMD takes this path") };
-        if !command.data_out.is_empty() && !command.data_in.is_empty() {
+    #[inline]
+    pub(crate) fn arrived(&mut self) -> Action {
+        let Request::Command(command) = &self.request else { unreachable!("only SRP_CMD takes this path") };
+        let (data_out_len, data_in_len) = (command.data_out.len(), command.data_in.len());
+        if data_out_len > 0 && data_in_len > 0 {
             // Bidirectional commands are obsolete in SPC-5, and no unit of ours has one.
             return self.refuse();
         }
         let Some(receive) = self.receive.as_ref() else { return self.refuse() };
-        let context = Context {
-            data_out_len: command.data_out.len(),
-            data_in_len: command.data_in.len(),
-            ..self.view.context(self.entry, self.address)
-        };
+        let context = Context { data_out_len, data_in_len, ..self.view().context(self.entry, self.address) };
         let job = match scsi::begin(command.cdb(receive.bytes()), &context) {
             Ok(job) => job,
             Err(ending) => return self.answer(Reply::Ended(ending)),
         };
         let (out, back) = (job.data_out_len(), job.data_in_len());
-        self.job = Some(job);
-        if out > command.data_out.len() {
+        if out > data_out_len {
             // Less data than the CDB takes: a part of a block or of a parameter list is of no use.
+            self.job = Some(job);
             return self.refuse();
         }
-        let buffer = if out > 0 { &command.data_out } else { &command.data_in };
-        if out == 0 && back == 0 || buffer.is_empty() {
+        let (buffer, len) = if out > 0 { (&command.data_out, data_out_len) } else { (&command.data_in, data_in_len) };
+        if out == 0 && back == 0 || len == 0 {
+            self.job = Some(job);
             return self.take_data();
         }
-        if buffer.needs_table() {
-            return Action::NeedTable;
-        }
+        let needs_table = buffer.needs_table();
         let valid = match buffer {
+            _ if needs_table => true,
             DataBuffer::Direct(_) | DataBuffer::Indirect(_) => {
-                transfer::validate(&descriptors(buffer, self.receive.as_ref(), None), buffer.len()).is_ok()
+                transfer::validate(&descriptors(buffer, self.receive.as_ref(), None), len).is_ok()
             }
             DataBuffer::Immediate { .. } | DataBuffer::None => true,
         };
+        self.job = Some(job);
+        if needs_table {
+            return Action::NeedTable;
+        }
         if valid { self.take_data() } else { self.refuse() }
     }
 
@@ -533,7 +596,8 @@ impl Command {
     }
 
     /// Fills a fresh data buffer with the command's data-out, if it has any.
-    fn fill(&mut self, mut buf: Buf) -> Action {
+    #[inline]
+    pub(crate) fn fill(&mut self, mut buf: Buf) -> Action {
         let (Some(job), Request::Command(command)) = (&self.job, &self.request) else { return self.refuse() };
         let out = job.data_out_len() as usize;
         match (&command.data_out, &self.receive) {
@@ -551,10 +615,14 @@ impl Command {
         }
     }
 
-    fn executed(&mut self, data: Option<IoBuf>, result: Result<(), IoError>) -> Action {
+    #[inline]
+    pub(crate) fn executed(&mut self, data: Option<IoBuf>, result: Result<(), IoError>) -> Action {
         self.executing = None;
         let buf = data.map(IoBuf::into_buf).or_else(|| self.aside.take());
-        self.step(Some(result), buf)
+        match self.job.as_ref().and_then(Job::ends_well) {
+            Some(data_in) if result.is_ok() => self.end_well(data_in, buf),
+            _ => self.step(Some(result), buf),
+        }
     }
 
     /// Lets the job decide what comes next.
@@ -563,7 +631,8 @@ impl Command {
         let base = self.in_place.unwrap_or(0);
         let len = job.buffer_len();
         let buffer = buf.as_mut().map_or(&mut [][..], |buf| &mut buf.bytes_mut()[base..base + len]);
-        match job.step(&self.view.context(self.entry, self.address), last, buffer) {
+        let Some(view) = self.view.as_ref() else { return self.refuse() };
+        match job.step(&view.context(self.entry, self.address), last, buffer) {
             Step::Io { on, op, lba, blocks, data } => {
                 self.stage = Stage::Execute;
                 let part = base + data.start..base + data.end;

@@ -86,6 +86,7 @@ mod reservations;
 mod respond;
 mod session;
 mod slab;
+mod slots;
 mod statistics;
 mod tags;
 mod target;

@@ -175,9 +175,10 @@ impl PollGroup {
                 if let Some(command) = self.commands.get(key) {
                     count_task_aborted(command, self.number);
                 }
-                let mut answer = Command::new(channel, Request::Answer(tag), Some(receive), view);
-                answer.timing = timing;
-                let answer = self.insert_command(channel, answer);
+                let answer = self.add_command(channel, |answer| {
+                    answer.arrive(channel, Request::Answer(tag), Some(receive), view);
+                    answer.timing = timing;
+                });
                 if let Some(action) = self.commands.get_mut(answer).map(|command| command.answer(Reply::TaskAborted)) {
                     self.carry_out(answer, action);
                 }

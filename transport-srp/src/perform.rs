@@ -1,19 +1,25 @@
 //! Carries out what commands ask for, and feeds back what came of it. Whatever is short (buffers, send slots, the device's depth) parks the
 //! command's action in the command, and its key in a queue; nothing fails for want of it.
 
+use std::collections::VecDeque;
+
+use arrayvec::ArrayVec;
 use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
 use mem::{Buf, IoBuf, Pool};
 use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
+use crate::command::express::Operation;
 use crate::command::{Abort, Action, Command, Event, Request, Stage};
 use crate::exclusion::Extent;
+use crate::memory::{DATA_SIZES, Memory};
 use crate::messages::{ChannelFailure, ToControl};
 use crate::poll_group::{PollGroup, Unit};
 use crate::respond::Reply;
-use crate::session::LunEntry;
-use crate::slab::Key;
+use crate::session::{LunEntry, UnitId};
+use crate::slab::{Key, Slab};
+use crate::slots::Slots;
 
 /// What became of an action.
 pub(crate) enum Performed {
@@ -43,28 +49,56 @@ impl PollGroup {
         self.carry_out(key, action);
     }
 
+    /// Begins a command that may start: most go to their device at once.
+    #[inline]
+    pub(crate) fn begin(&mut self, key: Key<Command>) {
+        let Some(command) = self.commands.get_mut(key) else { return };
+        self.tracer.goes_on(self.now, key, command.stage);
+        let performed = match command.express(|len| take_data(&self.memory, &self.data_waiters, len)) {
+            Some((unit, operation)) => self.hand_over(key, unit, None, operation),
+            None => {
+                let action = command.arrived();
+                self.perform(key, action)
+            }
+        };
+        if !matches!(performed, Performed::Started) {
+            self.go_on_from(key, performed);
+        }
+    }
+
     /// Carries an action out, and what follows from it, as far as possible without waiting.
-    pub(crate) fn carry_out(&mut self, key: Key<Command>, mut action: Action) {
+    pub(crate) fn carry_out(&mut self, key: Key<Command>, action: Action) {
+        let performed = self.perform(key, action);
+        if !matches!(performed, Performed::Started) {
+            self.go_on_from(key, performed);
+        }
+    }
+
+    fn go_on_from(&mut self, key: Key<Command>, mut performed: Performed) {
         loop {
-            let performed = match action {
-                Action::Start => self.start(key),
-                Action::NeedTable => self.take_table(),
-                Action::NeedData(len) => self.take_data(len),
-                Action::Fetch(data) => self.fetch(key, data),
-                Action::Claim(extent, buf) => self.claim(key, extent, buf),
-                Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
-                Action::AnswerEarly => self.answer_early(key),
-                Action::Control { request, parameters } => self.ask_control(key, request, parameters),
-                Action::Deliver(data) => self.deliver(key, data),
-            };
             match performed {
                 Performed::Started => return,
                 Performed::Parked(action, queue) => return self.park(key, action, queue),
                 Performed::Followed(event) => match self.commands.get_mut(key).map(|command| command.handle(event)) {
-                    Some(next) => action = next,
+                    Some(action) => performed = self.perform(key, action),
                     None => return,
                 },
             }
+        }
+    }
+
+    #[inline]
+    fn perform(&mut self, key: Key<Command>, action: Action) -> Performed {
+        match action {
+            Action::Start => self.start(key),
+            Action::NeedTable => self.take_table(),
+            Action::NeedData(len) => self.take_data(len),
+            Action::Fetch(data) => self.fetch(key, data),
+            Action::Claim(extent, buf) => self.claim(key, extent, buf),
+            Action::Submit { on, op, lba, blocks, data } => self.submit(key, on, op, lba, blocks, data),
+            Action::AnswerEarly => self.answer_early(key),
+            Action::Control { request, parameters } => self.ask_control(key, request, parameters),
+            Action::Deliver(data) => self.deliver(key, data),
         }
     }
 
@@ -78,24 +112,10 @@ impl PollGroup {
     }
 
     fn take_data(&mut self, len: usize) -> Performed {
-        debug_assert!(len <= self.memory.data.largest(), "longer than any transfer");
-        let size = self.memory.data.size_for(len);
-        if self.data_waiters[size].is_empty()
-            && let Some(buf) = self.data_buffer(size)
-        {
-            return Performed::Followed(Event::DataBuffer(buf));
+        match take_data(&self.memory, &self.data_waiters, len) {
+            Some(buf) => Performed::Followed(Event::DataBuffer(buf)),
+            None => Performed::Parked(Action::NeedData(len), Queue::Data),
         }
-        Performed::Parked(Action::NeedData(len), Queue::Data)
-    }
-
-    /// A buffer of the `size`th size, or a larger one that nobody waits for.
-    pub(crate) fn data_buffer(&self, size: usize) -> Option<Buf> {
-        let pools = self.memory.data.pools().get(size..).unwrap_or_default();
-        let own = pools.first().and_then(Pool::get);
-        own.or_else(|| {
-            let larger = pools.iter().zip(&self.data_waiters[size..]).skip(1);
-            larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
-        })
     }
 
     /// RDMA READs of the next segments, as many as there are slots for.
@@ -142,7 +162,7 @@ impl PollGroup {
         Performed::Started
     }
 
-    /// Hands an operation to a unit's device.
+    /// Hands an operation to a unit's device, if that can be used.
     fn submit(
         &mut self,
         key: Key<Command>,
@@ -152,25 +172,37 @@ impl PollGroup {
         blocks: u64,
         data: Option<IoBuf>,
     ) -> Performed {
-        let Some(command) = self.commands.get(key) else { return Performed::Started };
-        let unit_id = command.unit_of(on).map(|entry| entry.unit);
-        if command.runs_on() && unit_id.is_some_and(|id| self.is_removing(id)) {
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let Some(entry) = command.unit_of(on) else {
+            return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
+        };
+        let unit_id = entry.unit;
+        let unit = self.units.get_mut(unit_id.0 as usize).and_then(Option::as_mut);
+        if command.runs_on() && unit.as_ref().is_some_and(|unit| unit.removing) {
             // Nobody waits for it, and its unit would wait for nothing else.
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         }
         if let Some(sense) = command.interruption() {
             return Performed::Followed(Event::Interrupted(data.map(IoBuf::into_buf), sense));
         }
-        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
-        let entry = command.unit_of(on);
-        if on.is_some() && entry.is_some_and(|entry| entry.logical_unit.check_medium().is_err()) {
+        if on.is_some() && entry.logical_unit.check_medium().is_err() {
             // It waited while somebody began to sanitize that unit. What it read there before must not come back.
             return Performed::Followed(Event::Executed(data, Err(IoError::Failed)));
         }
-        let unit = unit_id.and_then(|id| self.units.get_mut(id.0 as usize)).and_then(Option::as_mut);
         // A command holds its own unit, but not the others that it uses: one may have been removed, and its number given away.
-        let unit = unit.filter(|unit| on.is_none() || entry.is_some_and(|entry| unit.is(&entry.logical_unit)));
-        let (Some(unit_id), Some(Unit { device: Some(device), fence, busy, .. })) = (unit_id, unit) else {
+        if unit.is_none_or(|unit| on.is_some() && !unit.is(&entry.logical_unit)) {
+            return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
+        }
+        self.hand_over(key, unit_id, on, Operation { op, lba, blocks, data })
+    }
+
+    /// The same without a look at the unit: its medium can be used.
+    #[inline]
+    fn hand_over(&mut self, key: Key<Command>, unit_id: UnitId, on: Option<Peer>, operation: Operation) -> Performed {
+        let Operation { op, lba, blocks, data } = operation;
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let unit = self.units.get_mut(unit_id.0 as usize).and_then(Option::as_mut);
+        let Some(Unit { device: Some(device), fence, busy, .. }) = unit else {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         };
         let extent = touched(op, lba, blocks);
@@ -196,13 +228,12 @@ impl PollGroup {
 
     /// RDMA WRITEs of the next segments; behind the last of them the response.
     fn deliver(&mut self, key: Key<Command>, data: Option<IoBuf>) -> Performed {
-        if self.commands.get(key).is_some_and(|command| command.channel.is_none()) {
+        let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
+        let Some(channel) = command.channel else {
             self.end_background(key);
             return Performed::Started;
-        }
-        let Some((command, channel)) = command_and_channel(&mut self.commands, &mut self.channels, key) else {
-            return Performed::Started;
         };
+        let Some(channel) = self.channels.get_mut(channel) else { return Performed::Started };
         if command.has_to_clear() {
             return self.clear_others(key);
         }
@@ -245,7 +276,7 @@ impl PollGroup {
         if command.watch.end(failed) {
             self.answered.push(key);
         }
-        fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited() });
+        fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited(failed) });
         self.leave_task_set(key, false);
         Performed::Started
     }
@@ -327,8 +358,12 @@ impl PollGroup {
         message: Option<IoBuf>,
         result: Result<(), WorkError>,
     ) {
-        if let (Some(channel), Some(message)) = (self.channels.get_mut(channel), message) {
-            channel.messages.push(message.into_buf());
+        let mut senders_wait = true;
+        if let Some(channel) = self.channels.get_mut(channel) {
+            if let Some(message) = message {
+                channel.messages.push(message.into_buf());
+            }
+            senders_wait = !channel.send_waiters.is_empty();
         }
         self.check(channel, result);
         match self.commands.get(key).map(|command| (command.stage, command.abort)) {
@@ -342,9 +377,12 @@ impl PollGroup {
             Some((stage, None)) => {
                 self.tracer.goes_on(self.now, key, stage);
                 self.carry_out(key, Action::Deliver(data));
+                senders_wait = true;
             }
         }
-        self.resume_senders(channel);
+        if senders_wait {
+            self.resume_senders(channel);
+        }
     }
 
     /// The device is done with an operation.
@@ -353,7 +391,10 @@ impl PollGroup {
         crate::tests::witness::executed(self.number, key);
         let Some(command) = self.commands.get(key) else { return };
         self.tracer.done(self.now, command, result);
-        let peer = command.executing_on.and(command.executing_unit()).map(|entry| entry.unit);
+        if command.executing_on.is_none() {
+            return self.go_on(key, data, result);
+        }
+        let peer = command.executing_unit().map(|entry| entry.unit);
         self.go_on(key, data, result);
         if let Some(peer) = peer
             && self.is_removing(peer)
@@ -362,6 +403,7 @@ impl PollGroup {
         }
     }
 
+    #[inline]
     fn go_on(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.channel.is_none() && !command.runs_on() {
@@ -374,11 +416,22 @@ impl PollGroup {
             drop(data);
             return self.finish_orphan(key);
         }
-        self.run(key, Event::Executed(data, result));
-        self.tell_others(key);
+        self.tracer.goes_on(self.now, key, command.stage);
+        let action = command.executed(data, result);
+        if command.changed.is_some() {
+            self.tell_others(key);
+        }
+        let performed = match action {
+            Action::Deliver(data) => self.deliver(key, data),
+            action => self.perform(key, action),
+        };
+        if !matches!(performed, Performed::Started) {
+            self.go_on_from(key, performed);
+        }
     }
 
     /// What a SCSI device told one initiator goes to the others of its unit.
+    #[cold]
     fn tell_others(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let (changed, unit, told) = (command.changed.take(), command.unit_id(), command.nexus().session);
@@ -390,22 +443,26 @@ impl PollGroup {
     /// A command is over: its slot and whatever it still holds become free.
     pub(crate) fn finish(&mut self, key: Key<Command>) {
         self.leave_task_set(key, false);
-        let Some(command) = self.commands.remove(key) else { return };
+        let Some(command) = self.commands.get_mut(key) else { return };
         if command.stage != Stage::Responding && command.channel.is_some() {
-            self.tracer.gave_up(self.now, key, &command);
+            self.tracer.gave_up(self.now, key, command);
         }
-        if let Some(channel) = command.channel {
-            self.unlist_command(channel, command.position);
+        let (channel, position, unit) = (command.channel, command.position, command.unit_id());
+        let some_wait = !command.orders.is_empty();
+        let orders = if some_wait { std::mem::take(&mut command.orders) } else { ArrayVec::new() };
+        self.commands.free(key);
+        if let Some(channel) = channel {
+            self.unlist_command(channel, position);
         }
-        for &order in &command.orders {
-            self.order_progressed(order);
+        if some_wait {
+            orders.into_iter().for_each(|order| self.order_progressed(order));
         }
-        if let Some(unit) = command.unit_id()
+        if let Some(unit) = unit
             && self.is_removing(unit)
         {
             self.close_if_unused(unit);
         }
-        if let Some(channel) = command.channel {
+        if let Some(channel) = channel {
             self.return_credits(channel);
         }
     }
@@ -518,6 +575,28 @@ impl From<WorkError> for ChannelFailure {
     }
 }
 
+/// Waiting commands, by the size of buffers that they wait for.
+type Waiters = [VecDeque<Key<Command>>; DATA_SIZES];
+
+/// A buffer for `len` bytes, unless somebody waits for one already.
+#[inline]
+fn take_data(memory: &Memory, waiters: &Waiters, len: usize) -> Option<Buf> {
+    debug_assert!(len <= memory.data.largest(), "longer than any transfer");
+    let size = memory.data.size_for(len);
+    if waiters[size].is_empty() { data_buffer(memory, waiters, size) } else { None }
+}
+
+/// A buffer of the `size`th size, or a larger one that nobody waits for.
+#[inline]
+pub(crate) fn data_buffer(memory: &Memory, waiters: &Waiters, size: usize) -> Option<Buf> {
+    let pools = memory.data.pools().get(size..).unwrap_or_default();
+    let own = pools.first().and_then(Pool::get);
+    own.or_else(|| {
+        let larger = pools.iter().zip(&waiters[size..]).skip(1);
+        larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
+    })
+}
+
 /// The blocks that an operation reads or changes: all of them, where the device alone knows; none, where it does neither.
 fn touched(op: Op, lba: u64, blocks: u64) -> Extent {
     match op {
@@ -545,8 +624,8 @@ fn moves_medium(op: Op, unit: &LunEntry) -> bool {
 }
 
 fn command_and_channel<'a>(
-    commands: &'a mut crate::slab::Slab<Command>,
-    channels: &'a mut crate::slab::Slab<Channel>,
+    commands: &'a mut Slots<Command>,
+    channels: &'a mut Slab<Channel>,
     key: Key<Command>,
 ) -> Option<(&'a mut Command, &'a mut Channel)> {
     let command = commands.get_mut(key)?;

@@ -35,7 +35,7 @@ pub(crate) fn command(
     command: &Command,
     data_out_len: u32,
     device_sense: &[u8],
-    descriptor_sense: bool,
+    descriptor_sense: impl FnOnce() -> bool,
     delta: i32,
     out: &mut [u8],
 ) -> usize {
@@ -43,7 +43,7 @@ pub(crate) fn command(
     let (status, sense) = match reply {
         Reply::Ended(Ending::Good { .. }) => (0, &[][..]),
         Reply::Ended(Ending::CheckCondition(found)) => {
-            let len = found.write(descriptor_sense, &mut room);
+            let len = found.write(descriptor_sense(), &mut room);
             (ScsiStatus::CheckCondition as u8, &room[..len])
         }
         Reply::Ended(Ending::Status(status)) => (*status as u8, &[][..]),

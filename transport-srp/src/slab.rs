@@ -10,6 +10,18 @@ pub(crate) struct Key<T> {
 }
 
 impl<T> Key<T> {
+    /// Of a slot in one of its uses.
+    #[inline]
+    pub(crate) fn new(index: u32, generation: u32) -> Key<T> {
+        Key { index, generation, marker: PhantomData }
+    }
+
+    /// Which use of the slot.
+    #[inline]
+    pub(crate) fn generation(self) -> u32 {
+        self.generation
+    }
+
     /// The key as one number, to travel through a fabric or a device.
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
@@ -101,12 +113,8 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Entries that there is room for.
-    pub(crate) fn capacity(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Entries in use.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.free.len()
     }

@@ -23,7 +23,8 @@ use crate::perform::{Performed, Queue};
 use crate::poll_group::PollGroup;
 use crate::respond::Reply;
 use crate::session::UnitId;
-use crate::slab::{Key, Slab};
+use crate::slab::Key;
+use crate::slots::Slots;
 use crate::wire::cmd::TaskAttribute;
 
 /// Claims to blocks of one unit that one core has on the board at once. More wait, so that one initiator does not fill it.
@@ -50,6 +51,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Whether others have to be told when it is given up.
+    #[inline]
+    fn holds(&self) -> bool {
+        self.has_entered || self.range.is_some() || self.order.is_some()
+    }
+
     /// Leaves all but the claim to blocks.
     pub(crate) fn leave(&mut self) -> Place {
         let range = self.range.take();
@@ -71,7 +78,7 @@ impl PollGroup {
                 command.place.started = true;
                 #[cfg(test)]
                 crate::tests::witness::started(self.number, key, command);
-                self.run(key, Event::Arrived);
+                self.begin(key);
             }
             _ => self.carry_out(key, Action::Start),
         }
@@ -186,13 +193,26 @@ impl PollGroup {
     #[inline]
     pub(crate) fn leave_task_set(&mut self, key: Key<Command>, as_orphan: bool) {
         let Some(command) = self.commands.get_mut(key) else { return };
+        if std::mem::take(&mut command.place.has_tag)
+            && let Some(channel) = command.channel.and_then(|channel| self.channels.get_mut(channel))
+        {
+            channel.tags.remove(command.tag());
+        }
+        if command.place.holds() || !self.ordered.is_empty() {
+            self.give_up_place(key, as_orphan);
+        } else {
+            #[cfg(test)]
+            crate::tests::witness::left(self.number, key, command.place);
+        }
+    }
+
+    /// Most commands have nothing that this could give up.
+    #[cold]
+    fn give_up_place(&mut self, key: Key<Command>, as_orphan: bool) {
+        let Some(command) = self.commands.get_mut(key) else { return };
         let place = if as_orphan { command.place.leave() } else { std::mem::take(&mut command.place) };
         if let Some(entry) = command.unit().filter(|_| place.has_entered) {
             entry.logical_unit.task_set().leave(&entry.nexus);
-        }
-        if let (Some(channel), true) = (command.channel, place.has_tag) {
-            let tag = command.tag();
-            self.channels.get_mut(channel).into_iter().for_each(|channel| channel.tags.remove(tag));
         }
         #[cfg(test)]
         crate::tests::witness::left(self.number, key, place);
@@ -236,7 +256,7 @@ fn is_task(command: &Command, unit: UnitId) -> bool {
 }
 
 /// Whether nothing that a claim has to wait for is under way on this core.
-fn is_quiet(noted: &Noted, commands: &Slab<Command>) -> bool {
+fn is_quiet(noted: &Noted, commands: &Slots<Command>) -> bool {
     let stands_against = |command: &Command| match noted.kind {
         Kind::Range => {
             command.executing.is_some()

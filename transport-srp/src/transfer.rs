@@ -132,7 +132,36 @@ impl Cursor {
     /// lies at `local_base` of the local buffer. Give the same `descriptors` and `local_base` on every call.
     ///
     /// An error leaves `out` and the cursor as they were.
+    #[inline]
     pub fn next(
+        &mut self,
+        descriptors: &Descriptors<'_>,
+        local_base: u32,
+        limit: usize,
+        out: &mut Segments,
+    ) -> Result<(), TransferError> {
+        if let Descriptors::One(descriptor) = descriptors
+            && self.is_one_piece_of(descriptor)
+            && limit > 0
+            && let Some(_end) = local_base.checked_add(self.remaining)
+            && !out.is_full()
+        {
+            let len = std::mem::take(&mut self.remaining);
+            self.moved = len;
+            out.push(Segment { local_offset: local_base, len, remote_addr: descriptor.va, rkey: descriptor.rkey });
+            return Ok(());
+        }
+        self.next_pieces(descriptors, local_base, limit, out)
+    }
+
+    /// Most transfers begin and end with one segment of one descriptor.
+    #[inline]
+    fn is_one_piece_of(&self, descriptor: &Descriptor) -> bool {
+        let fits = 0 < self.remaining && self.remaining <= descriptor.len.min(SEGMENT_LEN_MAX);
+        self.moved == 0 && fits && check_address(0, descriptor, self.remaining).is_ok()
+    }
+
+    fn next_pieces(
         &mut self,
         descriptors: &Descriptors<'_>,
         local_base: u32,

@@ -1,5 +1,7 @@
 //! Carries a command out: [`begin`] decides, [`Job::step`] asks for the I/O it needs until it is done.
 
+mod express;
+
 use std::ops::Range;
 
 use bdev::{IoError, Op};
@@ -23,6 +25,8 @@ use crate::unit::{LogicalUnit, Way};
 use crate::wire::cdb::opcode;
 use crate::wire::sense::{ScsiStatus, Sense};
 use crate::{access, answer};
+
+pub use express::Express;
 
 /// Names of the two ports of a nexus (SRP, SPC-4 TransportID).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

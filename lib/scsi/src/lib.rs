@@ -69,7 +69,7 @@ pub use command_table::{CommandInfo, Needs};
 pub use control::{ControlReply, ControlRequest};
 pub use describe::{CdbDescription, describe_cdb};
 pub use eui64::{Eui64, Eui64Error};
-pub use execute::{Context, Designation, Ending, Job, NoPeers, Peer, PeerUnit, Peers, PortIds, Step, begin};
+pub use execute::{Context, Designation, Ending, Express, Job, NoPeers, Peer, PeerUnit, Peers, PortIds, Step, begin};
 pub use limits::SCRATCH_BYTES;
 pub use lun::{Address, Addressing, Lun};
 pub use mode::{Exceptions, ModeParameters};

@@ -149,6 +149,12 @@ impl State {
         self.set(WRITE_THROUGH, on);
     }
 
+    /// Whether nothing of it concerns a READ or WRITE.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & (WRITE_THROUGH | EJECTED | POWER) == 0
+    }
+
     /// Whether the medium is there and the unit started, for what needs the medium.
     #[inline]
     pub(crate) fn check_medium(&self) -> Result<(), Sense> {

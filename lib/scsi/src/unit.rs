@@ -170,6 +170,13 @@ impl LogicalUnit {
         }
     }
 
+    /// Whether nothing of it concerns a READ or WRITE: an ordinary disk that is ready, with its medium usable.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        let ordinary = self.facts.way == Way::Plain && self.drive.is_none();
+        ordinary && self.bdev.is_ready() && self.state.is_plain() && self.condition.check().is_ok()
+    }
+
     /// Whether blocks have room for protection information (SPC-4: PROTECT), be it used or not.
     pub fn has_metadata(&self) -> bool {
         self.facts.way == Way::Protected

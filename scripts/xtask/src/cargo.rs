@@ -29,7 +29,7 @@ pub fn clippy(project: &Project) -> anyhow::Result<Findings> {
 
 /// The documentation builds without a warning.
 pub fn doc(project: &Project) -> anyhow::Result<Findings> {
-    let mut command = cargo_command();
+    let mut command = command();
     command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--quiet", "--workspace", "--no-deps"]);
     Ok(run(project, command)?.findings(String::new()))
 }
@@ -68,13 +68,13 @@ impl Output {
 }
 
 fn cargo(project: &Project, arguments: &[&str]) -> anyhow::Result<Output> {
-    let mut command = cargo_command();
+    let mut command = command();
     command.args(arguments);
     run(project, command)
 }
 
 /// The cargo that runs us.
-fn cargo_command() -> Command {
+pub fn command() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 

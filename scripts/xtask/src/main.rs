@@ -2,7 +2,7 @@
 //!
 //! A check is a function from the [`Project`] to [`Findings`]. To add one, write the function, with a test that shows it
 //! failing, and give it a line in [`CHECKS`]. Rules that are lists stand in files beside `scripts/xtask`, one entry a line:
-//! `crate-order.txt`, `unsafe-files.txt`, `hosts.txt`.
+//! `crate-order.txt`, `unsafe-files.txt`, `hosts.txt`. `cargo xtask counts` is apart from them (`counts/mod.rs`): it needs valgrind and a release build.
 //!
 //! | file | checks |
 //! |---|---|
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod counts;
 mod crate_order;
 mod documents;
 mod leaks;
@@ -73,26 +74,33 @@ const CHECKS: &[Check] = &[
 ];
 
 const USAGE: &str = "usage: cargo xtask check [NAME...]   run all checks, or those named
-       cargo xtask list              name them";
+       cargo xtask list              name them
+       cargo xtask counts            count the instructions of the micro-benchmarks, and compare them with the stored table
+                                     (--update writes the table anew, --keep FOLDER keeps callgrind's profiles)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["check", names @ ..] => match run(names) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("xtask: {error:#}");
-                ExitCode::from(2)
-            }
-        },
+        ["check", names @ ..] => verdict(run(names)),
+        ["counts", arguments @ ..] => verdict(Project::open().and_then(|project| counts::run(&project, arguments))),
         ["list"] => {
             CHECKS.iter().for_each(|check| println!("{:<12}  {}", check.name, check.about));
             ExitCode::SUCCESS
         }
         _ => {
             eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn verdict(passed: anyhow::Result<bool>) -> ExitCode {
+    match passed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -15,11 +15,12 @@
 //! [`fabric::sim::Network::violations`] and its counters; a test looks there at its end.
 //!
 //! Reading order: `wire.rs` (bytes), `request.rs` (what can be asked), `memory.rs` (where its data lie), `channel.rs`
-//! (credits, tags and the checks), `initiator.rs` (a session of several channels; what tests call).
+//! (credits, tags and the checks), `initiator.rs` (a session of several channels; what tests call). `parts.rs` is for benchmarks.
 
 mod channel;
 mod initiator;
 mod memory;
+pub mod parts;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -85,6 +85,7 @@ impl Command {
     /// immediate data, `None` if nothing.
     ///
     /// Errors: [`IuError::Malformed`] if the fixed part is not there; otherwise [`IuError::Refuse`], to be answered.
+    #[inline]
     pub(super) fn parse(iu: &[u8], immediate_offset: Option<u16>) -> Result<Command, IuError> {
         let Some(fixed) = iu.first_chunk::<COMMAND_LEN>() else {
             return Err(IuError::Malformed { iu: "SRP_CMD", len: iu.len(), minimum: COMMAND_LEN });
@@ -131,6 +132,7 @@ struct Buffers<'a> {
 }
 
 impl<'a> Buffers<'a> {
+    #[inline]
     fn parse(mut self) -> Result<(DataBuffer, DataBuffer), RefuseReason> {
         if self.at > self.iu.len() {
             return Err(RefuseReason::CdbTruncated { end: self.at, len: self.iu.len() });
@@ -141,6 +143,7 @@ impl<'a> Buffers<'a> {
         Ok((data_out, data_in))
     }
 
+    #[inline]
     fn buffer(&mut self, direction: Direction, format: u8, count: u8) -> Result<DataBuffer, RefuseReason> {
         match (format, direction) {
             (FORMAT_NONE, _) => Ok(DataBuffer::None),
@@ -172,6 +175,7 @@ impl<'a> Buffers<'a> {
         })
     }
 
+    #[inline]
     fn immediate(&mut self) -> Result<DataBuffer, RefuseReason> {
         let len = u32::from_be_bytes(*self.take::<IMMEDIATE_HEADER_LEN>(Direction::DataOut)?);
         let offset = self.immediate_offset.ok_or(RefuseReason::ImmediateNotNegotiated)?;
@@ -179,6 +183,7 @@ impl<'a> Buffers<'a> {
     }
 
     /// Immediate data lies behind all descriptors and within the IU.
+    #[inline]
     fn check_immediate(&self, data_out: &DataBuffer) -> Result<(), RefuseReason> {
         let &DataBuffer::Immediate { offset, len } = data_out else { return Ok(()) };
         if usize::from(offset) < self.at {
@@ -190,6 +195,7 @@ impl<'a> Buffers<'a> {
         Ok(())
     }
 
+    #[inline]
     fn take<const N: usize>(&mut self, direction: Direction) -> Result<&'a [u8; N], RefuseReason> {
         let end = self.at + N;
         let bytes = self.iu.get(self.at..).and_then(|rest| rest.first_chunk());

@@ -75,6 +75,7 @@ pub enum IuError {
 
 /// Reads what an initiator sent: `bytes` is exactly what was received. `immediate_offset` is the IMMEDIATE DATA OFFSET
 /// that the login agreed on, in bytes from the start of an IU, or `None`.
+#[inline]
 pub fn parse(bytes: &[u8], immediate_offset: Option<u16>) -> Result<Iu, IuError> {
     match bytes.first() {
         Some(&opcode::CMD) => Command::parse(bytes, immediate_offset).map(Iu::Command),

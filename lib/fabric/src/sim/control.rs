@@ -35,7 +35,7 @@ impl Control {
     }
 
     pub(crate) fn add_region(&mut self, region: Arc<Region>) {
-        self.shared.lock().controls[self.index].regions.insert(region.id());
+        self.shared.lock().controls[self.index].regions.push(region.id());
     }
 
     pub(crate) fn create_poll_group(&mut self, id: GroupId) -> Homebound<PollGroupSeed> {

@@ -7,7 +7,7 @@ use mem::{Buf, IoBuf, RegionId};
 use super::connection::Request;
 use super::random::Random;
 use super::world::{GroupEvent, Shared, World};
-use crate::{Completion, ConnectionId, Deliver, Fetch, QpIndex, QueuePairSizes, Seed, Segment, Segments, WorkError};
+use crate::{Completion, ConnectionId, Deliver, Fetch, QpIndex, QueuePairSizes, Seed, Segment, WorkError};
 
 /// Most completions that one poll reports.
 const COMPLETIONS_PER_POLL: usize = 64;
@@ -53,6 +53,9 @@ struct GroupQp {
     /// Posted operations, oldest first; the last `operations_queued` wait for the ring.
     operations: VecDeque<Operation>,
     operations_queued: usize,
+    /// The segments of all of them, in the same order; the last `segments_queued` wait for the ring.
+    segments: VecDeque<Segment>,
+    segments_queued: usize,
     sends_used: usize,
     keepalive: bool,
     dirty: bool,
@@ -62,13 +65,14 @@ struct GroupQp {
 #[derive(Debug)]
 struct Operation {
     kind: OperationState,
+    segments: usize,
     done: usize,
 }
 
 #[derive(Debug)]
 enum OperationState {
-    Fetch { cookie: u64, data: IoBuf, segments: Segments },
-    Deliver { cookie: u64, data: Option<IoBuf>, segments: Segments, message: Option<IoBuf> },
+    Fetch { cookie: u64, data: IoBuf },
+    Deliver { cookie: u64, data: Option<IoBuf>, message: Option<IoBuf> },
 }
 
 impl PollGroupSeed {
@@ -111,6 +115,8 @@ impl PollGroup {
             receives_queued: 0,
             operations: VecDeque::with_capacity(sizes.sends as usize),
             operations_queued: 0,
+            segments: VecDeque::with_capacity(sizes.sends as usize),
+            segments_queued: 0,
             sends_used: 0,
             keepalive: false,
             dirty: false,
@@ -153,8 +159,7 @@ impl PollGroup {
     pub(crate) fn fetch(&mut self, index: QpIndex, fetch: Fetch<'_>) {
         assert!(!fetch.segments.is_empty(), "a fetch of nothing");
         check_segments(fetch.segments, &fetch.data);
-        let segments = fetch.segments.iter().copied().collect();
-        self.queue(index, OperationState::Fetch { cookie: fetch.cookie, data: fetch.data, segments });
+        self.queue(index, OperationState::Fetch { cookie: fetch.cookie, data: fetch.data }, fetch.segments);
     }
 
     #[inline]
@@ -165,8 +170,7 @@ impl PollGroup {
             None => assert!(deliver.segments.is_empty(), "a delivery has segments and no data"),
         }
         let Deliver { cookie, data, segments, message, .. } = deliver;
-        let segments = segments.iter().copied().collect();
-        self.queue(index, OperationState::Deliver { cookie, data, segments, message });
+        self.queue(index, OperationState::Deliver { cookie, data, message }, segments);
     }
 
     /// Queues a WRITE of no bytes that nobody waits for.
@@ -193,10 +197,12 @@ impl PollGroup {
         for slot in self.dirty.drain(..) {
             let Some(qp) = &mut self.slots[slot as usize] else { continue };
             let first = qp.operations.len() - qp.operations_queued;
+            let mut segments = qp.segments.range(qp.segments.len() - qp.segments_queued..);
             for operation in qp.operations.range(first..) {
-                operation.kind.post(&mut world, self.index, qp.queue_pair.connection);
+                let segments = segments.by_ref().take(operation.segments);
+                operation.kind.post(&mut world, self.index, qp.queue_pair.connection, segments);
             }
-            qp.operations_queued = 0;
+            (qp.operations_queued, qp.segments_queued) = (0, 0);
             qp.dirty = false;
             if std::mem::take(&mut qp.keepalive) {
                 world.post_keepalive(qp.queue_pair.connection);
@@ -260,12 +266,14 @@ impl PollGroup {
     }
 
     fn sent(&mut self, slot: u32, data: Option<Vec<u8>>) -> Option<Completion> {
-        let operation = self.known(slot).operations.front_mut().expect("the world answers what was posted");
-        if let Some(bytes) = &data {
-            operation.fill(bytes);
+        let known = self.known(slot);
+        let operation = known.operations.front_mut().expect("the world answers what was posted");
+        if let (Some(bytes), OperationState::Fetch { data, .. }) = (&data, &mut operation.kind) {
+            let start = known.segments[operation.done].local_offset as usize;
+            data.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
         }
         operation.done += 1;
-        let complete = operation.done == operation.kind.entries();
+        let complete = operation.done == operation.entries();
         self.used.extend(data);
         if complete { self.oldest_operation(slot, Ok(())) } else { None }
     }
@@ -278,7 +286,7 @@ impl PollGroup {
         }
         while sends > 0 {
             let operation = self.known(slot).operations.front().expect("the world gives back what was posted");
-            sends -= operation.kind.entries() - operation.done;
+            sends -= operation.entries() - operation.done;
             let completion = self.oldest_operation(slot, Err(error.take().unwrap_or(WorkError::Flushed)));
             self.flushed.extend(completion);
         }
@@ -286,12 +294,13 @@ impl PollGroup {
 
     fn oldest_operation(&mut self, slot: u32, result: Result<(), WorkError>) -> Option<Completion> {
         let known = self.known(slot);
-        let Operation { kind, .. } = known.operations.pop_front()?;
-        known.sends_used -= kind.entries();
+        let operation = known.operations.pop_front()?;
+        known.sends_used -= operation.entries();
+        known.segments.drain(..operation.segments);
         let qp = QpIndex(slot);
-        Some(match kind {
-            OperationState::Fetch { cookie, data, .. } => Completion::Fetched { qp, cookie, data, result },
-            OperationState::Deliver { cookie, data, message, .. } => {
+        Some(match operation.kind {
+            OperationState::Fetch { cookie, data } => Completion::Fetched { qp, cookie, data, result },
+            OperationState::Deliver { cookie, data, message } => {
                 Completion::Delivered { qp, cookie, data, message, result }
             }
         })
@@ -302,16 +311,19 @@ impl PollGroup {
         self.slots[slot as usize].as_mut().expect("a queue pair is released when nothing is out")
     }
 
-    fn queue(&mut self, index: QpIndex, kind: OperationState) {
+    fn queue(&mut self, index: QpIndex, kind: OperationState, segments: &[Segment]) {
         let qp = self.touch(index);
-        let (entries, most) = (kind.entries(), qp.queue_pair.sizes.sends as usize);
+        let operation = Operation { kind, segments: segments.len(), done: 0 };
+        let (entries, most) = (operation.entries(), qp.queue_pair.sizes.sends as usize);
         assert!(
             qp.sends_used + entries <= most,
             "send queue overflow: {entries} entries posted with {} of {most} in use",
             qp.sends_used
         );
         qp.sends_used += entries;
-        qp.operations.push_back(Operation { kind, done: 0 });
+        qp.segments.extend(segments);
+        qp.segments_queued += segments.len();
+        qp.operations.push_back(operation);
         qp.operations_queued += 1;
     }
 
@@ -329,25 +341,30 @@ impl PollGroup {
     }
 }
 
-impl OperationState {
+impl Operation {
     /// Send-queue entries that it takes.
     fn entries(&self) -> usize {
-        match self {
-            OperationState::Fetch { segments, .. } => segments.len(),
-            OperationState::Deliver { segments, message, .. } => segments.len() + usize::from(message.is_some()),
-        }
+        self.segments + usize::from(matches!(&self.kind, OperationState::Deliver { message: Some(_), .. }))
     }
+}
 
+impl OperationState {
     /// Hands it to the device, which reads the bytes to be sent at once.
-    fn post(&self, world: &mut World, group: usize, connection: ConnectionId) {
+    fn post<'a>(
+        &self,
+        world: &mut World,
+        group: usize,
+        connection: ConnectionId,
+        segments: impl Iterator<Item = &'a Segment>,
+    ) {
         match self {
-            OperationState::Fetch { data, segments, .. } => {
+            OperationState::Fetch { data, .. } => {
                 world.check_region(group, data.region());
-                for Segment { len, remote_addr: addr, rkey, .. } in segments.iter().copied() {
+                for Segment { len, remote_addr: addr, rkey, .. } in segments.copied() {
                     world.post_send(connection, Request::Read { rkey, addr, len }, false);
                 }
             }
-            OperationState::Deliver { data, segments, message, .. } => {
+            OperationState::Deliver { data, message, .. } => {
                 if let Some(data) = data {
                     world.check_region(group, data.region());
                     for segment in segments {
@@ -363,16 +380,6 @@ impl OperationState {
                     world.post_send(connection, Request::Send { data }, false);
                 }
             }
-        }
-    }
-}
-
-impl Operation {
-    /// Puts the bytes of one READ in their place.
-    fn fill(&mut self, bytes: &[u8]) {
-        if let OperationState::Fetch { data, segments, .. } = &mut self.kind {
-            let start = segments[self.done].local_offset as usize;
-            data.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
         }
     }
 }

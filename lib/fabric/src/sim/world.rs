@@ -1,6 +1,6 @@
 //! Everything that both ends share, and the loop that lets it happen in the order of virtual time.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,7 +88,8 @@ pub(super) struct Timing {
 pub(super) struct ControlState {
     pub(super) listeners: Vec<(ListenerId, SocketAddr)>,
     pub(super) next_listener: u64,
-    pub(super) regions: HashSet<RegionId>,
+    /// A handful.
+    pub(super) regions: Vec<RegionId>,
     pub(super) groups: Vec<(GroupId, usize)>,
     pub(super) events: VecDeque<ControlEvent>,
 }

@@ -1,0 +1,78 @@
+//! The short way of the plain READ or WRITE ([`scsi::Job::express`]) whose data come into one place, or with the IU: it goes to its device at
+//! once. It stands then where the long way would have brought it, and everything after that is the same for both.
+
+use std::ops::Range;
+
+use bdev::Op;
+use mem::{Buf, IoBuf};
+use scsi::{Ending, Express, Job};
+
+use super::{Action, Command, Request, Stage};
+use crate::respond::Reply;
+use crate::session::UnitId;
+use crate::transfer::Cursor;
+use crate::wire::cmd::DataBuffer;
+
+/// What the device is to do.
+pub(crate) struct Operation {
+    pub(crate) op: Op,
+    pub(crate) lba: u64,
+    pub(crate) blocks: u64,
+    pub(crate) data: Option<IoBuf>,
+}
+
+impl Command {
+    /// Takes the short way if the command may, with a `buffer` of that many bytes if it needs one: to this operation of its own unit.
+    /// `None`: nothing has changed, it goes the long way.
+    #[inline]
+    pub(crate) fn express(&mut self, buffer: impl FnOnce(usize) -> Option<Buf>) -> Option<(UnitId, Operation)> {
+        let Request::Command(command) = &self.request else { return None };
+        let (entry, receive) = (self.unit()?, self.receive.as_ref()?);
+        let (unit, cdb) = (entry.unit, command.cdb(receive.bytes()));
+        let Express { job, op, lba, blocks } = Job::express(cdb, &entry.logical_unit, &entry.nexus, entry.read_only)?;
+        let bytes = job.buffer_len();
+        let data = match (&command.data_out, &command.data_in) {
+            (DataBuffer::None, DataBuffer::Direct(memory)) if op == Op::Read => {
+                if (memory.len as usize) < bytes || memory.va.checked_add(memory.len.into()).is_none() {
+                    return None;
+                }
+                IoBuf::new(buffer(bytes)?, 0..bytes)
+            }
+            (DataBuffer::Immediate { offset, len }, DataBuffer::None) if op != Op::Read => {
+                let align = entry.logical_unit.bdev().info().buf_align as u64;
+                let offset = usize::from(*offset);
+                if (*len as usize) < bytes || !(receive.addr() + offset as u64).is_multiple_of(align) {
+                    return None;
+                }
+                self.in_place = Some(offset);
+                IoBuf::new(self.receive.take()?, offset..offset + bytes)
+            }
+            _ => return None,
+        };
+        self.job = Some(job);
+        self.stage = Stage::Execute;
+        Some((unit, Operation { op, lba, blocks, data: Some(data) }))
+    }
+
+    /// Ends with GOOD, and this part of the buffer for the initiator.
+    #[inline]
+    pub(super) fn end_well(&mut self, data_in: Range<usize>, buf: Option<Buf>) -> Action {
+        self.stage = Stage::Deliver;
+        let wanted = match &self.request {
+            Request::Command(command) => command.data_in.len() as usize,
+            Request::Management(_) | Request::Answer(_) => 0,
+        };
+        let moved = data_in.len().min(wanted);
+        self.reply = Some(Reply::Ended(Ending::Good { data_in: data_in.clone() }));
+        self.watch.data_in = moved as u32;
+        self.cursor = Cursor::new(moved as u32);
+        match buf {
+            _ if self.in_place.is_some() => {
+                self.receive = buf;
+                Action::Deliver(None)
+            }
+            Some(buf) if moved > 0 => Action::Deliver(Some(IoBuf::new(buf, data_in.start..data_in.start + moved))),
+            _ => Action::Deliver(None),
+        }
+    }
+}

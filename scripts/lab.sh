@@ -6,7 +6,7 @@
 #   lab.sh list                             names the scenarios
 #   lab.sh [--fabric roce] SCENARIO...      runs these, one after the other in one guest
 #   lab.sh [--fabric roce] all              runs most of them; without a fabric, under verbs and then under roce, a guest each
-#   lab.sh rest                             runs those that "all" leaves to whoever has the time, ten minutes
+#   lab.sh rest                             runs those that "all" leaves to whoever has the time, eleven minutes
 #
 # Each scenario prints `N passed, N failed` and leaves its logs in the folder named at the end, under $SRPT_CACHE (default ~/.cache/srpt).
 # SRPT_APP=FILE takes that binary instead of building one. LAB_CPUS=N gives the guest another number of CPUs, LAB_MTU=N its network under roce

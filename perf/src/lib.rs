@@ -1,5 +1,6 @@
-//! Load generators: `srp-perf` for an SRP target, [`bdevperf`] for a block device of ours alone; [`perf_report`] draws what they measured. `srp-perf` is an SRP initiator in user space over the fabric `roce`: it logs in to a target as Linux'
-//! `ib_srp` does, keeps commands under way, and tells how many and how fast.
+//! Load generators: `srp-perf` for SRP targets, [`bdevperf`] for a block device of ours alone; [`perf_report`] draws what they measured. `srp-perf` is an SRP initiator
+//! in user space over the fabrics `verbs` and `roce`, or at a target in its own process ([`in_process`]): it logs in to targets as Linux' `ib_srp` does, keeps
+//! commands under way, and tells how many and how fast.
 //!
 //! # Parts
 //! ```text
@@ -7,7 +8,8 @@
 //! options.rs   what is wanted                         worker.rs     a Poller: completions in, commands out
 //! run.rs       from start to end            orders    load.rs       keeps slots busy, measures
 //! session.rs   logins, the way down        ◄──────►   workload.rs   what to do next         pattern.rs  what to write
-//! report.rs    table, JSON                 reports    initiator/    SRP: slots, credits, tags, CDBs
+//! connector.rs connections, by fabric      reports    initiator/    SRP: slots, credits, tags, CDBs
+//! report.rs    table, JSON                            endpoint.rs   messages and exposed memory, by fabric
 //! seconds.rs   the rate of each second                tally.rs      counts and latencies
 //! environment.rs  the machine
 //! ```
@@ -17,7 +19,7 @@
 //! A command is stamped with the time of the round in which it was sent, its response with that of the round in which it
 //! was found. The clock is read once per round, before it, for all of its commands: a latency is exact to the length
 //! of two rounds, some microseconds at high load and less than one at depth 1, and says what a program on this core would
-//! have seen. Latencies are kept in an HDR histogram with three digits. Only I/Os that end within the measured time count.
+//! have seen. With a rate, an I/O counts from when it was to begin (`load.rs`, `Pace`). Latencies are kept in an HDR histogram with three digits. Only I/Os that end within the measured time count.
 //!
 //! # What verifying proves
 //! Each block tells its address, the run, and which write it comes from (`pattern.rs`). A read is compared with the last
@@ -26,7 +28,10 @@
 #![forbid(unsafe_code)]
 
 pub mod bdevperf;
+pub mod connector;
+pub mod endpoint;
 pub mod environment;
+pub mod in_process;
 pub mod initiator;
 pub mod load;
 pub mod options;
@@ -38,6 +43,7 @@ pub mod run;
 pub mod seconds;
 pub mod session;
 pub mod tally;
+pub mod target_option;
 pub mod worker;
 pub mod workload;
 

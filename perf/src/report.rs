@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::environment::Environment;
 use crate::initiator::Capacity;
-use crate::options::{Options, WorkloadName};
+use crate::options::{Options, Target};
 use crate::seconds::{self, Sample};
 use crate::tally::{Latencies, Tally};
 
@@ -20,10 +21,8 @@ pub struct Results {
     pub environment: Environment,
     /// The seed that was used.
     pub seed: u64,
-    /// The unit.
-    pub capacity: Capacity,
-    /// Whether the target takes immediate data.
-    pub immediate: bool,
+    /// Each target's part; there is one at least.
+    pub targets: Vec<TargetResults>,
     /// The time that was measured.
     pub measured: Duration,
     /// Of all channels.
@@ -32,6 +31,19 @@ pub struct Results {
     pub seconds: Vec<Sample>,
     /// Channels that failed, and why.
     pub broken: Vec<String>,
+}
+
+/// What one target did.
+#[derive(Debug)]
+pub struct TargetResults {
+    /// Which.
+    pub target: Target,
+    /// The unit.
+    pub capacity: Capacity,
+    /// Whether it takes immediate data.
+    pub immediate: bool,
+    /// Of its channels.
+    pub tally: Tally,
 }
 
 impl Results {
@@ -43,28 +55,40 @@ impl Results {
 
     /// The results as lines of text.
     pub fn table(&self) -> String {
-        let (options, tally) = (&self.options, &self.tally);
+        let options = &self.options;
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{}: {}, {} bytes, depth {} on {} channels, cores {}, {:.1} s; LUN {}: {} blocks of {} bytes",
-            options.target,
+            "{}: {}, {} bytes, depth {} on {} channels, cores {}, {:.1} s",
+            name(options.fabric),
             name(options.workload),
             options.io_size.0,
             options.depth,
             options.channels(),
             options.mask,
-            self.measured.as_secs_f64(),
-            options.lun,
-            self.capacity.blocks,
-            self.capacity.block_bytes
+            self.measured.as_secs_f64()
         );
         let _ = writeln!(
             text,
-            "{:<6}{:>12}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
-            "", "IOPS", "MiB/s", "mean µs", "p50 µs", "p99 µs", "p99.9 µs", "max µs"
+            "{:<6}{:>12}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>10}",
+            "", "IOPS", "MiB/s", "mean µs", "p50 µs", "p99 µs", "p99.9 µs", "p99.99 µs", "max µs"
         );
+        for one in &self.targets {
+            let Capacity { blocks, block_bytes } = one.capacity;
+            let Target { address, lun, .. } = one.target;
+            let _ = writeln!(text, "{address} LUN {lun}, {blocks} blocks of {block_bytes} bytes:");
+            self.rows(&mut text, &one.tally);
+        }
+        if self.targets.len() > 1 {
+            let _ = writeln!(text, "all {} targets:", self.targets.len());
+            self.rows(&mut text, &self.tally);
+        }
+        self.remarks(&mut text);
+        text
+    }
+
+    fn rows(&self, text: &mut String, tally: &Tally) {
         let (reads, writes, both) = (&tally.reads, &tally.writes, &tally.both());
         let is_mixed = reads.count() > 0 && writes.count() > 0;
         for (name, latencies) in [("read", reads), ("write", writes), ("total", both)] {
@@ -73,18 +97,17 @@ impl Results {
             }
             let _ = writeln!(
                 text,
-                "{name:<6}{:>12.1}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}",
+                "{name:<6}{:>12.1}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>11.2}{:>10.2}",
                 self.iops(latencies),
                 self.mib_per_second(latencies),
                 latencies.mean_us(),
                 latencies.quantile_us(0.5),
                 latencies.quantile_us(0.99),
                 latencies.quantile_us(0.999),
+                latencies.quantile_us(0.9999),
                 latencies.max_us()
             );
         }
-        self.remarks(&mut text);
-        text
     }
 
     fn remarks(&self, text: &mut String) {
@@ -101,6 +124,12 @@ impl Results {
         }
         if tally.retried > 0 {
             let _ = writeln!(text, "{} commands were sent again because the target asked for it", tally.retried);
+        }
+        if let Some(rate) = self.options.rate
+            && tally.not_begun > 0
+        {
+            let _ =
+                writeln!(text, "--rate {rate}: {} I/Os that were to begin did not within the time", tally.not_begun);
         }
         if tally.failed > 0 {
             let first = tally.first_failure.as_deref().unwrap_or("unknown");
@@ -120,10 +149,12 @@ impl Results {
             "settings": self.settings(),
             "good": self.is_good(),
             "seconds": self.measured.as_secs_f64(),
+            "targets": self.targets.iter().map(|one| self.target(one)).collect::<Vec<_>>(),
             "read": self.latencies(&tally.reads),
             "write": self.latencies(&tally.writes),
             "total": self.latencies(&tally.both()),
             "per_second": seconds::pairs(&self.seconds),
+            "not_begun": self.options.rate.map(|_| tally.not_begun),
             "retried": tally.retried,
             "failed": tally.failed,
             "first_failure": tally.first_failure,
@@ -137,6 +168,7 @@ impl Results {
     /// All that may change the figures, what was not asked for but found included. What each session has of its own is a list.
     fn settings(&self) -> Value {
         let options = &self.options;
+        let each = |of: fn(&TargetResults) -> Value| self.targets.iter().map(of).collect::<Vec<Value>>();
         json!({
             "label": options.label,
             "workload": name(options.workload),
@@ -151,16 +183,27 @@ impl Results {
             "adaptive": options.adaptive,
             "verify": options.verify,
             "seed": self.seed,
-            "fabric": "roce",
+            "fabric": name(options.fabric),
             "roce_io": format!("{:?}", options.roce_io).to_lowercase(),
-            "sessions": 1,
-            "targets": [options.target.to_string()],
-            "luns": [options.lun],
-            "blocks": [self.capacity.blocks],
-            "block_bytes": [self.capacity.block_bytes],
-            "form": if options.indirect.is_some() { "indirect" } else { "direct" },
-            "descriptors": options.indirect.unwrap_or(1),
-            "immediate_data": self.immediate,
+            "sessions": self.targets.len(),
+            "targets": each(|one| one.target.address.to_string().into()),
+            "luns": each(|one| one.target.lun.into()),
+            "blocks": each(|one| one.capacity.blocks.into()),
+            "block_bytes": each(|one| one.capacity.block_bytes.into()),
+            "form": options.form.map_or_else(|| "default".to_owned(), name),
+            "descriptors": options.form().descriptors(),
+            "immediate_data": each(|one| one.immediate.into()),
+            "rate_iops": options.rate,
+        })
+    }
+
+    fn target(&self, one: &TargetResults) -> Value {
+        json!({
+            "target": one.target.address.to_string(),
+            "lun": one.target.lun,
+            "read": self.latencies(&one.tally.reads),
+            "write": self.latencies(&one.tally.writes),
+            "total": self.latencies(&one.tally.both()),
         })
     }
 
@@ -192,8 +235,8 @@ pub fn second_line(elapsed: Duration, ios: u64, io_bytes: u32) -> String {
     format!("{:>6.0} s {ios:>10} IOPS {mib:>10.2} MiB/s", elapsed.as_secs_f64())
 }
 
-fn name(workload: WorkloadName) -> String {
-    clap::ValueEnum::to_possible_value(&workload).map_or_else(String::new, |value| value.get_name().to_owned())
+fn name(choice: impl ValueEnum) -> String {
+    choice.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 #[cfg(test)]
@@ -208,12 +251,13 @@ mod tests {
         let always = ["srp-perf", "--id-ext", "1", "--ioc-guid", "2"];
         let options = Options::parse_from(always.iter().chain(arguments));
         let capacity = Capacity { blocks: 1000, block_bytes: 512 };
+        let targets = options.targets().expect("targets");
+        let share = |target| TargetResults { target, capacity, immediate: true, tally: tally.clone() };
         Results {
+            targets: targets.into_iter().map(share).collect(),
             options,
             environment: Environment::current(),
             seed: 7,
-            capacity,
-            immediate: true,
             measured: Duration::from_secs(2),
             tally,
             seconds: vec![Sample { at: 1.0, iops: 5.0 }],
@@ -230,7 +274,7 @@ mod tests {
 
     fn row_names(results: &Results) -> Vec<String> {
         let table = results.table();
-        table.lines().skip(2).map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+        table.lines().skip(3).map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
     }
 
     #[test]
@@ -276,9 +320,20 @@ mod tests {
     #[test]
     fn the_table_stands_in_columns() {
         let table = results(&["-w", "rw"], tally(200_000, 300_000)).table();
-        let ends: Vec<usize> = table.lines().skip(1).map(|line| line.chars().count()).collect();
+        let lines = table.lines().skip(1).filter(|line| !line.ends_with(':'));
+        let ends: Vec<usize> = lines.map(|line| line.chars().count()).collect();
         assert!(ends.iter().all(|&end| end == ends[0]), "{table}");
         assert!(table.contains("read      100000.0    390.62     10.00"), "{table}");
+    }
+
+    #[test]
+    fn several_targets_have_rows_of_their_own_and_a_sum() {
+        let two = ["--target", "10.0.0.1:5555", "--target", "10.0.0.2:5555,lun=4"];
+        let results = results(&two, tally(1, 0));
+        let names = row_names(&results);
+        assert_eq!(names, ["read", "10.0.0.2:5555", "read", "all", "read"]);
+        let json = results.json();
+        assert_eq!((&json["targets"][1]["lun"], &json["targets"][1]["read"]["ios"]), (&4.into(), &1.into()));
     }
 
     #[test]

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use fabric::roce::packet_io::Way;
-use fabric::{Connect, ConnectionId, Control, ControlEvent, GroupId, QueuePairSizes};
+use anyhow::{Context, anyhow, bail};
+use fabric::{Connect, ConnectionId, ControlEvent, GroupId, QueuePairSizes};
 use hugepage_setup::AllocationRequest;
 use mem::Region;
 use reactor::{Clock, IdleMode, Instant, ReactorConfig, ReactorThread, SystemClock};
 
-use crate::initiator::{Capacity, Login, MemoryLayout, Terms};
+use crate::connector::{Connector, FabricOptions};
+use crate::initiator::{Capacity, Form, Login, MemoryLayout, Terms};
 use crate::load::Load;
 use crate::tally::Tally;
 use crate::worker::{Executed, OneCommand, Order, Report, WorkerSeed};
@@ -32,16 +32,10 @@ const READS_SERVED: u8 = 16;
 /// Where and how.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// How packets pass.
-    pub way: Way,
-    /// Our address.
-    pub local: IpAddr,
-    /// The target's.
-    pub target: SocketAddr,
-    /// Who we are, and whom we want.
-    pub login: Login,
-    /// The unit, as SAM's eight bytes.
-    pub lun: [u8; 8],
+    /// Through what.
+    pub fabric: FabricOptions,
+    /// To whom: channel N goes to target N modulo their number.
+    pub targets: Vec<TargetOptions>,
     /// Cores to run on.
     pub cores: Vec<u32>,
     /// What they do when there is nothing to do.
@@ -52,14 +46,27 @@ pub struct SessionOptions {
     pub depth: u32,
     /// Bytes of the largest command.
     pub io_bytes: u32,
-    /// Descriptors of each command.
-    pub pieces: usize,
+    /// How its memory is described.
+    pub form: Form,
 }
 
-/// A session with a target: one nexus, some channels, some cores.
+/// One of the targets.
+#[derive(Clone, Debug)]
+pub struct TargetOptions {
+    /// Our address.
+    pub local: IpAddr,
+    /// The target's.
+    pub address: SocketAddr,
+    /// Who we are, and whom we want.
+    pub login: Login,
+    /// The unit, as SAM's eight bytes.
+    pub lun: [u8; 8],
+}
+
+/// Sessions with one or more targets: some channels, some cores.
 pub struct Session {
     options: SessionOptions,
-    control: Control,
+    connector: Connector,
     clock: SystemClock,
     cores: Vec<Core>,
     reports: mpsc::Receiver<Report>,
@@ -87,20 +94,38 @@ enum News {
     Report(Report),
 }
 
+impl SessionOptions {
+    fn target_number(&self, channel: u32) -> usize {
+        channel as usize % self.targets.len()
+    }
+
+    fn target_of(&self, channel: u32) -> &TargetOptions {
+        &self.targets[self.target_number(channel)]
+    }
+
+    /// Whether no channel before it has the same nexus: what there was of it from before then ends.
+    fn is_first_of_nexus(&self, channel: u32) -> bool {
+        let nexus = |channel| self.target_of(channel).login.target_port;
+        (0..channel).all(|other| nexus(other) != nexus(channel))
+    }
+}
+
 impl Session {
     /// Starts the cores, and logs nothing in yet.
     ///
     /// # Errors
     /// There is no memory, or a thread cannot run on its core.
     pub fn start(options: SessionOptions) -> anyhow::Result<Session> {
-        let control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: options.way }));
+        let connector = Connector::new(&options.fabric);
         let (report_in, reports) = mpsc::channel();
         let (cores, channels, news) = (Vec::new(), Vec::new(), VecDeque::new());
-        let mut session = Session { options, control, clock: SystemClock::new(), cores, reports, channels, news };
+        let mut session = Session { options, connector, clock: SystemClock::new(), cores, reports, channels, news };
         for index in 0..session.options.cores.len() {
             let core = session.start_core(index, report_in.clone())?;
             session.cores.push(core);
         }
+        let handles: Vec<_> = session.cores.iter().map(|core| core.thread.handle()).collect();
+        session.connector.start_target(&handles)?;
         Ok(session)
     }
 
@@ -110,20 +135,19 @@ impl Session {
             channels: (options.channels as usize).div_ceil(options.cores.len()),
             depth: options.depth as usize,
             io_bytes: options.io_bytes as usize,
+            form: options.form,
         };
-        let mapping = hugepage_setup::allocate(&AllocationRequest::new(layout.region_bytes()))
-            .context("cannot allocate the buffers of a core: use a smaller -q, -o or --channels")?;
-        let region = Region::new(mapping);
-        self.control.add_region(Arc::clone(&region));
-        let group = self.control.create_poll_group(GroupId(index as u32));
+        let (exposed, own) = (region(layout.exposed_bytes())?, region(layout.own_bytes())?);
+        self.connector.add_exposed_region(Arc::clone(&exposed));
+        self.connector.add_region(Arc::clone(&own));
+        let endpoint = self.connector.create_endpoint(GroupId(index as u32));
         let (orders, order_out) = mpsc::channel();
         let completed = Arc::new(AtomicU64::new(0));
         let seed = WorkerSeed {
-            group,
-            region,
+            endpoint,
+            exposed,
+            own,
             layout,
-            lun: options.lun,
-            pieces: options.pieces,
             completed: Arc::clone(&completed),
             orders: order_out,
             reports,
@@ -139,41 +163,50 @@ impl Session {
         Ok(Core { orders, completed, thread })
     }
 
-    /// Logs all channels in, one after the other. What the first login agreed on goes for all.
+    /// Logs all channels in, one after the other. What the first login at each target agreed on; there is a channel for each.
     ///
     /// # Errors
     /// One of them was refused, or nobody answers.
-    pub fn login(&mut self) -> anyhow::Result<Terms> {
-        let mut agreed = None;
+    pub fn login(&mut self) -> anyhow::Result<Vec<Terms>> {
+        let mut agreed = Vec::new();
         for number in 0..self.options.channels {
-            let terms = self.login_channel(number).with_context(|| {
-                format!("login of channel {number} at {} from {}", self.options.target, self.options.local)
-            })?;
-            agreed.get_or_insert(terms);
+            let TargetOptions { address, local, .. } = *self.options.target_of(number);
+            let terms = self
+                .login_channel(number)
+                .with_context(|| format!("login of channel {number} at {address} from {local}"))?;
+            if agreed.len() < self.options.targets.len() {
+                agreed.push(terms);
+            }
         }
-        agreed.context("--channels 0: there is nothing to log in")
+        Ok(agreed)
     }
 
     fn login_channel(&mut self, number: u32) -> anyhow::Result<Terms> {
         let options = &self.options;
+        let TargetOptions { local, address, login, lun } = *options.target_of(number);
         let core = number as usize % self.cores.len();
-        let layout = MemoryLayout { channels: 1, depth: options.depth as usize, io_bytes: options.io_bytes as usize };
+        let layout = MemoryLayout {
+            channels: 1,
+            depth: options.depth as usize,
+            io_bytes: options.io_bytes as usize,
+            form: options.form,
+        };
         let connect = Connect {
-            local: options.local,
-            to: options.target,
+            local,
+            to: address,
             group: GroupId(core as u32),
             sizes: QueuePairSizes {
                 receives: layout.receives() as u32,
                 sends: (layout.messages()).max(fabric::SEGMENTS_MAX + 1) as u32,
             },
             reads_served: READS_SERVED,
-            private_data: options.login.request(number == 0),
+            private_data: login.request(options.is_first_of_nexus(number)),
         };
-        let (id, queue_pair) = self.control.connect(&connect).context("--local")?;
+        let (id, queue_pair) = self.connector.connect(&connect).map_err(|error| anyhow!("--local: {error}"))?;
         self.channels.push(Connection { id, core, closed: false });
-        self.order(core, Order::Open { channel: number, queue_pair });
+        self.order(core, Order::Open { channel: number, queue_pair, lun });
         self.wait_for_receives(number)?;
-        let terms = self.wait_for_login(id)?;
+        let terms = self.wait_for_login(id, &login)?;
         self.order(core, Order::LoggedIn { channel: number, terms });
         Ok(terms)
     }
@@ -189,28 +222,38 @@ impl Session {
         }
     }
 
-    fn wait_for_login(&mut self, id: ConnectionId) -> anyhow::Result<Terms> {
+    fn wait_for_login(&mut self, id: ConnectionId, login: &Login) -> anyhow::Result<Terms> {
         let deadline = self.clock.now().plus(LOGIN_PATIENCE);
         while let Some(news) = self.next(deadline) {
             match news {
                 News::Event(ControlEvent::Connected { connection, private_data }) if connection == id => {
-                    return self.options.login.accepted(&private_data);
+                    return login.accepted(&private_data);
                 }
                 News::Event(ControlEvent::Rejected { connection, reason, private_data }) if connection == id => {
-                    bail!(self.options.login.refused(reason, &private_data));
+                    bail!(login.refused(reason, &private_data));
                 }
                 news => self.stop_if_broken(news)?,
             }
         }
-        bail!("nobody answers there: does the target listen, with the fabric roce? Check --target and --local")
+        let fabric = self.connector.name();
+        bail!("nobody answers there: does the target listen, with the fabric {fabric}? Check --target and --local")
     }
 
-    /// Asks the unit for its size, through the first channel.
+    /// Asks each target's unit for its size, through its first channel.
     ///
     /// # Errors
-    /// It does not tell.
-    pub fn probe(&mut self) -> anyhow::Result<Capacity> {
-        self.order(self.channels[0].core, Order::Probe { channel: 0 });
+    /// One does not tell.
+    pub fn probe(&mut self) -> anyhow::Result<Vec<Capacity>> {
+        let mut capacities = Vec::new();
+        for target in 0..self.options.targets.len() {
+            let capacity = self.probe_target(target);
+            capacities.push(capacity.with_context(|| format!("--target {}", self.options.targets[target].address))?);
+        }
+        Ok(capacities)
+    }
+
+    fn probe_target(&mut self, target: usize) -> anyhow::Result<Capacity> {
+        self.order(self.channels[target].core, Order::Probe { channel: target as u32 });
         let deadline = self.clock.now().plus(LOGIN_PATIENCE);
         while let Some(news) = self.next(deadline) {
             match news {
@@ -257,24 +300,24 @@ impl Session {
         }
     }
 
-    /// Runs a load on each channel until all are over. `tick` is called all the time.
-    pub fn run(&mut self, loads: Vec<Load>, tick: &mut dyn FnMut(Instant, u64)) -> (Tally, Vec<String>) {
+    /// Runs a load on each channel until all are over: what each target's channels measured, and what broke. `tick` is called all the time.
+    pub fn run(&mut self, loads: Vec<Load>, tick: &mut dyn FnMut(Instant, u64)) -> (Vec<Tally>, Vec<String>) {
         let mut running = loads.len();
         for (channel, load) in (0..).zip(loads) {
             self.order(self.channels[channel as usize].core, Order::Start { channel, load: Box::new(load) });
         }
-        let (mut tally, mut broken) = (Tally::new(), Vec::new());
+        let (mut tallies, mut broken) = (vec![Tally::new(); self.options.targets.len()], Vec::new());
         while running > 0 {
             let now = self.clock.now();
             tick(now, self.cores.iter().map(|core| core.completed.load(Ordering::Relaxed)).sum());
             let Some(news) = self.next(now.plus(10 * CONTROL_PERIOD)) else { continue };
             broken.extend(self.breakage(&news));
-            if let News::Report(Report::Finished { tally: other, .. }) = news {
-                tally.add(&other);
+            if let News::Report(Report::Finished { channel, tally }) = news {
+                tallies[self.options.target_number(channel)].add(&tally);
                 running -= 1;
             }
         }
-        (tally, broken)
+        (tallies, broken)
     }
 
     /// The reactors' time.
@@ -286,7 +329,7 @@ impl Session {
     pub fn close(mut self) {
         for number in 0..self.channels.len() {
             let (id, core) = (self.channels[number].id, self.channels[number].core);
-            self.control.disconnect(id);
+            self.connector.disconnect(id);
             self.order(core, Order::Close { channel: number as u32 });
         }
         let deadline = self.clock.now().plus(CLOSE_PATIENCE);
@@ -296,8 +339,12 @@ impl Session {
             if let News::Report(Report::Closed { channel, queue_pair }) = news {
                 let channel = &mut self.channels[channel as usize];
                 channel.closed = true;
-                self.control.destroy(channel.id, Some(queue_pair));
+                self.connector.destroy(channel.id, queue_pair);
             }
+        }
+        while !self.connector.is_quiet() && self.clock.now() < deadline {
+            let now = self.clock.now();
+            let _ = self.next(now.plus(CONTROL_PERIOD)); // nothing of interest can come any more
         }
         for core in self.cores.drain(..) {
             core.thread.handle().stop();
@@ -316,7 +363,7 @@ impl Session {
                 return None;
             }
             let news = &mut self.news;
-            self.control.poll(now.0, &mut |event| news.push_back(News::Event(event)));
+            self.connector.poll(now, &mut |event| news.push_back(News::Event(event)));
             if let Ok(report) = self.reports.recv_timeout(CONTROL_PERIOD) {
                 self.news.push_back(News::Report(report));
             }
@@ -327,4 +374,10 @@ impl Session {
         // A core that is gone panicked, which ends the process in release and is told by join otherwise.
         let _ = self.cores[core].orders.send(order);
     }
+}
+
+fn region(bytes: usize) -> anyhow::Result<Arc<Region>> {
+    let mapping = hugepage_setup::allocate(&AllocationRequest::new(bytes))
+        .context("cannot allocate the buffers of a core: use a smaller -q, -o or --channels")?;
+    Ok(Region::new(mapping))
 }

@@ -30,7 +30,9 @@ pub struct Tally {
     pub retried: u64,
     /// Commands that failed or were never answered, at any time.
     pub failed: u64,
-    /// Why the first of them did.
+    /// Commands that were to begin at their rate, and did not within the time.
+    pub not_begun: u64,
+    /// Why the first command failed.
     pub first_failure: Option<String>,
 }
 
@@ -51,6 +53,7 @@ impl Tally {
             first_miscompare: None,
             retried: 0,
             failed: 0,
+            not_begun: 0,
             first_failure: None,
         }
     }
@@ -89,6 +92,7 @@ impl Tally {
         self.miscompared += other.miscompared;
         self.first_miscompare = self.first_miscompare.or(other.first_miscompare);
         self.retried += other.retried;
+        self.not_begun += other.not_begun;
         self.fail(other.failed, || other.first_failure.clone().unwrap_or_default());
     }
 

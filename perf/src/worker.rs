@@ -1,13 +1,14 @@
-//! What runs on each core: its poll group and its channels. The control side gives orders and gets reports.
+//! What runs on each core: its endpoint and its channels. The control side gives orders and gets reports.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
-use fabric::{Completion, PollGroup, QpIndex, QueuePair};
+use fabric::{Completion, QpIndex};
 use mem::Region;
 use reactor::{Instant, Poller, Progress};
 
+use crate::endpoint::{Endpoint, EndpointSeed, QueuePair};
 use crate::initiator::answer::SenseCodes;
 use crate::initiator::cdb::Cdb;
 use crate::initiator::memory::Memory;
@@ -28,6 +29,8 @@ pub enum Order {
         channel: u32,
         /// Its queue pair.
         queue_pair: QueuePair,
+        /// Number of its unit, as SAM's eight bytes.
+        lun: [u8; 8],
     },
     /// The login was accepted.
     LoggedIn {
@@ -36,7 +39,7 @@ pub enum Order {
         /// What was agreed.
         terms: initiator::Terms,
     },
-    /// Ask the unit for its size.
+    /// Ask its unit for its size.
     Probe {
         /// Through which channel.
         channel: u32,
@@ -122,16 +125,14 @@ pub enum Report {
 /// What a worker is made from; it can be sent to the reactor's thread, where [`WorkerSeed::settle`] makes it.
 #[derive(Debug)]
 pub struct WorkerSeed {
-    /// The core's part of the fabric.
-    pub group: PollGroup,
-    /// Memory of [`MemoryLayout::region_bytes`].
-    pub region: Arc<Region>,
-    /// How to cut it.
+    /// The core's end of the fabric.
+    pub endpoint: EndpointSeed,
+    /// Memory of [`MemoryLayout::exposed_bytes`].
+    pub exposed: Arc<Region>,
+    /// Memory of [`MemoryLayout::own_bytes`].
+    pub own: Arc<Region>,
+    /// How to cut them.
     pub layout: MemoryLayout,
-    /// The unit, as SAM's eight bytes.
-    pub lun: [u8; 8],
-    /// Descriptors of each command.
-    pub pieces: usize,
     /// I/Os completed, for whoever watches.
     pub completed: Arc<AtomicU64>,
     /// From the control side.
@@ -143,8 +144,12 @@ pub struct WorkerSeed {
 /// One core's channels; a [`Poller`].
 #[derive(Debug)]
 pub struct Worker {
-    seed: WorkerSeed,
+    endpoint: Endpoint,
     memory: Memory,
+    layout: MemoryLayout,
+    completed: Arc<AtomicU64>,
+    orders: mpsc::Receiver<Order>,
+    reports: mpsc::Sender<Report>,
     lanes: Vec<Lane>,
     completions: Vec<Completion>,
 }
@@ -172,9 +177,17 @@ enum Task {
 impl WorkerSeed {
     /// Cuts the buffers. Call it on the reactor's thread.
     pub fn settle(self) -> Worker {
-        let memory = self.layout.cut(&self.region);
-        let lanes = Vec::with_capacity(self.layout.channels);
-        Worker { seed: self, memory, lanes, completions: Vec::with_capacity(COMPLETIONS) }
+        let WorkerSeed { endpoint, exposed, own, layout, completed, orders, reports } = self;
+        Worker {
+            endpoint: endpoint.settle(),
+            memory: layout.cut(&exposed, &own),
+            layout,
+            completed,
+            orders,
+            reports,
+            lanes: Vec::with_capacity(layout.channels),
+            completions: Vec::with_capacity(COMPLETIONS),
+        }
     }
 }
 
@@ -185,7 +198,7 @@ impl Poller for Worker {
 
     fn poll(&mut self, now: Instant) -> Progress {
         let mut progress = Progress::Idle;
-        while let Ok(order) = self.seed.orders.try_recv() {
+        while let Ok(order) = self.orders.try_recv() {
             self.obey(order);
             progress = Progress::Busy;
         }
@@ -199,7 +212,7 @@ impl Poller for Worker {
             self.close_lanes();
             self.publish();
         }
-        self.seed.group.ring();
+        self.endpoint.ring();
         progress
     }
 }
@@ -207,9 +220,9 @@ impl Poller for Worker {
 impl Worker {
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Open { channel: number, queue_pair } => {
-                let WorkerSeed { group, layout, lun, pieces, .. } = &mut self.seed;
-                let channel = Channel::open(group, queue_pair, &self.memory, layout, *lun, *pieces);
+            Order::Open { channel: number, queue_pair, lun } => {
+                let Worker { endpoint, memory, layout, .. } = self;
+                let channel = Channel::open(endpoint, queue_pair, memory, layout, lun);
                 self.lanes.push(Lane { number, channel, task: Task::None, failed: None, closing: false });
                 self.report(Report::Opened { channel: number });
             }
@@ -225,14 +238,19 @@ impl Worker {
                 }
             }
             Order::Execute { channel, command } => self.start_one(channel, &command),
-            Order::Start { channel, load } => self.lane(channel).task = Task::Load(load),
+            Order::Start { channel, load } => {
+                let form = self.layout.form;
+                let lane = self.lane(channel);
+                lane.channel.set_form(form);
+                lane.task = Task::Load(load);
+            }
             Order::Close { channel } => self.lane(channel).closing = true,
         }
     }
 
     fn poll_fabric(&mut self, now_ns: u64) -> usize {
         let mut completions = std::mem::take(&mut self.completions);
-        let count = self.seed.group.poll(now_ns, &mut |completion| completions.push(completion));
+        let count = self.endpoint.poll(now_ns, &mut |completion| completions.push(completion));
         for completion in completions.drain(..) {
             self.on_completion(completion, now_ns);
         }
@@ -241,16 +259,16 @@ impl Worker {
     }
 
     fn on_completion(&mut self, completion: Completion, now_ns: u64) {
-        let group = &mut self.seed.group;
+        let endpoint = &mut self.endpoint;
         let of = |lanes: &[Lane], qp: QpIndex| lanes.iter().position(|lane| lane.channel.qp() == qp);
         let (index, event) = match completion {
             Completion::Received { qp, buf, len } => {
                 let Some(index) = of(&self.lanes, qp) else { return };
-                (index, self.lanes[index].channel.on_received(group, buf, len))
+                (index, self.lanes[index].channel.on_received(endpoint, buf, len))
             }
             Completion::Delivered { qp, message, result, .. } => {
                 let Some(index) = of(&self.lanes, qp) else { return };
-                (index, self.lanes[index].channel.on_delivered(group, message, result))
+                (index, self.lanes[index].channel.on_delivered(endpoint, message, result))
             }
             Completion::ReceiveFlushed { qp, .. } => {
                 let Some(index) = of(&self.lanes, qp) else { return };
@@ -305,7 +323,7 @@ impl Worker {
         }
         buffer[..command.data_out.len()].copy_from_slice(&command.data_out);
         *task = Task::One(command.data_in_len);
-        channel.send(&mut self.seed.group, slot, &command.cdb, transfer);
+        channel.send(&mut self.endpoint, slot, &command.cdb, transfer);
     }
 
     fn probe_step(&mut self, number: u32, slot: Slot, step: Step) {
@@ -314,7 +332,7 @@ impl Worker {
         let outcome = match step {
             Step::Send(cdb, len) if channel.can_send() => {
                 let transfer = if len == 0 { Transfer::None } else { Transfer::In(len) };
-                return channel.send(&mut self.seed.group, slot, &cdb, transfer);
+                return channel.send(&mut self.endpoint, slot, &cdb, transfer);
             }
             Step::Send(..) => Err("there is no credit for the first commands".into()),
             Step::Done(capacity) => Ok(capacity),
@@ -331,7 +349,7 @@ impl Worker {
         let Lane { channel, task, failed, number, .. } = &mut self.lanes[index];
         let Task::Load(load) = task else { return };
         if failed.is_none() {
-            load.fill(&mut self.seed.group, channel, now_ns);
+            load.fill(&mut self.endpoint, channel, now_ns);
         }
         if failed.is_some() || load.is_over(channel, now_ns) {
             let Task::Load(load) = std::mem::replace(task, Task::None) else { return };
@@ -345,7 +363,7 @@ impl Worker {
     /// Lets the control side see how far the load is.
     fn publish(&self) {
         let completed = |lane: &Lane| if let Task::Load(load) = &lane.task { load.completed() } else { 0 };
-        self.seed.completed.store(self.lanes.iter().map(completed).sum(), Ordering::Relaxed);
+        self.completed.store(self.lanes.iter().map(completed).sum(), Ordering::Relaxed);
     }
 
     fn fail(&mut self, index: usize, why: impl FnOnce() -> String) {
@@ -359,17 +377,17 @@ impl Worker {
     }
 
     fn close_lanes(&mut self) {
-        let closed = |lane: &Lane, group: &PollGroup| lane.closing && group.outstanding(lane.channel.qp()) == 0;
-        while let Some(index) = self.lanes.iter().position(|lane| closed(lane, &self.seed.group)) {
+        let closed = |lane: &Lane, endpoint: &Endpoint| lane.closing && endpoint.outstanding(lane.channel.qp()) == 0;
+        while let Some(index) = self.lanes.iter().position(|lane| closed(lane, &self.endpoint)) {
             let lane = self.lanes.swap_remove(index);
-            let queue_pair = lane.channel.close(&mut self.seed.group);
+            let queue_pair = lane.channel.close(&mut self.endpoint);
             self.report(Report::Closed { channel: lane.number, queue_pair });
         }
     }
 
     fn report(&self, report: Report) {
         // Nobody listens any more when the control side gave up; then there is nothing left to tell.
-        let _ = self.seed.reports.send(report);
+        let _ = self.reports.send(report);
     }
 
     fn lane(&mut self, number: u32) -> &mut Lane {

@@ -74,7 +74,7 @@ fn capacity(at: SocketAddr) -> anyhow::Result<u64> {
     session.login().expect("a login");
     let capacity = session.probe();
     session.close();
-    Ok(capacity?.blocks)
+    Ok(capacity?[0].blocks)
 }
 
 #[test]

@@ -8,18 +8,18 @@ use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fabric::roce::packet_io::Way;
-use fabric::{Completion, Connect, Control, ControlEvent, GroupId, PollGroup, QueuePairSizes};
+use fabric::{Completion, Connect, Control, ControlEvent, GroupId, QueuePairSizes};
 use hugepage_setup::AllocationRequest;
 use reactor::{Clock, SystemClock};
 use scsi::wire::cdb::opcode;
 use scsi::{Addressing, Lun};
 use serde_json::json;
+use srpt_perf::endpoint::{Endpoint, QueuePair};
 use srpt_perf::initiator::cdb::{self, Cdb};
-use srpt_perf::initiator::{Answer, Channel, Event, Login, MemoryLayout, Slot, Transfer, Verdict};
+use srpt_perf::initiator::{Answer, Channel, Event, Form, Login, MemoryLayout, Slot, Transfer, Verdict};
 use srpt_perf::random::{Xorshift, scramble};
 use srpt_perf::workload::Direction;
 use transport_srp::wire::PortId;
@@ -194,7 +194,7 @@ impl Disk {
 /// One channel, on this thread.
 pub(super) struct Initiator {
     control: Control,
-    group: PollGroup,
+    endpoint: Endpoint,
     channel: Channel,
     clock: SystemClock,
     lanes: [Lane; LANES],
@@ -217,12 +217,11 @@ enum Doing {
 
 impl Initiator {
     pub(super) fn login(at: SocketAddr, number: u64, lun: u64, block_bytes: u32) -> Initiator {
-        let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize };
-        let mapping = hugepage_setup::allocate(&AllocationRequest::new(layout.region_bytes())).expect("memory");
-        let region = mem::Region::new(mapping);
+        let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize, form: Form::Direct };
+        let [exposed, own] = [layout.exposed_bytes(), layout.own_bytes()]
+            .map(|bytes| mem::Region::new(hugepage_setup::allocate(&AllocationRequest::new(bytes)).expect("memory")));
         let mut control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: Way::default() }));
-        control.add_region(Arc::clone(&region));
-        let mut group = control.create_poll_group(GroupId(0));
+        let mut endpoint = Endpoint::Fabric(control.create_poll_group(GroupId(0)));
         let login =
             Login { initiator_port: PortId::new(0, number), target_port: PortId::new(0x11, 0x22), immediate: true };
         let sizes = QueuePairSizes {
@@ -234,11 +233,18 @@ impl Initiator {
         let connect = Connect { local, to: at, group: GroupId(0), sizes, reads_served: 4, private_data };
         let (connection, queue_pair) = control.connect(&connect).expect("a connection");
         let lun = Lun(lun as u16).to_wire(Addressing::Peripheral);
-        let channel = Channel::open(&mut group, queue_pair, &layout.cut(&region), &layout, lun, 1);
+        let (queue_pair, memory) = (QueuePair::Fabric(queue_pair), layout.cut(&exposed, &own));
+        let channel = Channel::open(&mut endpoint, queue_pair, &memory, &layout, lun);
         let lanes = [Lane { block: 0, doing: Doing::Nothing }; LANES];
-        let mut this =
-            Initiator { control, group, channel, clock: SystemClock::new(), lanes, answers: Vec::with_capacity(LANES) };
-        this.group.ring();
+        let mut this = Initiator {
+            control,
+            endpoint,
+            channel,
+            clock: SystemClock::new(),
+            lanes,
+            answers: Vec::with_capacity(LANES),
+        };
+        this.endpoint.ring();
         let terms = this.until("the login", |this| {
             let mut terms = None;
             this.control.poll(this.clock.now().0, &mut |event| match event {
@@ -277,14 +283,14 @@ impl Initiator {
         lane.doing = Doing::Writing;
         let mut cdb = cdb::transfer(Direction::Write, lane.block as u64, 1);
         cdb[1] = if flushes(slot) { 0 } else { 0x08 }; // FUA (SBC-3, WRITE(10))
-        self.channel.send(&mut self.group, slot, &cdb, Transfer::Out(disk.block_bytes));
+        self.channel.send(&mut self.endpoint, slot, &cdb, Transfer::Out(disk.block_bytes));
     }
 
     fn send_flush(&mut self, slot: Slot) {
         self.lanes[slot.0 as usize].doing = Doing::Flushing;
         let mut cdb: Cdb = [0; 16];
         cdb[0] = opcode::SYNCHRONIZE_CACHE_10;
-        self.channel.send(&mut self.group, slot, &cdb, Transfer::None);
+        self.channel.send(&mut self.endpoint, slot, &cdb, Transfer::None);
     }
 
     /// Takes answers, and notes what they acknowledge.
@@ -310,12 +316,12 @@ impl Initiator {
         let now_ns = self.clock.now().0;
         self.control.poll(now_ns, &mut |_| {});
         let mut completions = Vec::new();
-        self.group.poll(now_ns, &mut |completion| completions.push(completion));
+        self.endpoint.poll(now_ns, &mut |completion| completions.push(completion));
         for completion in completions {
             let event = match completion {
-                Completion::Received { buf, len, .. } => self.channel.on_received(&mut self.group, buf, len),
+                Completion::Received { buf, len, .. } => self.channel.on_received(&mut self.endpoint, buf, len),
                 Completion::Delivered { message, result, .. } => {
-                    self.channel.on_delivered(&mut self.group, message, result)
+                    self.channel.on_delivered(&mut self.endpoint, message, result)
                 }
                 // Of a target that was killed.
                 Completion::ReceiveFlushed { .. } | Completion::Fetched { .. } => Event::Nothing,
@@ -324,7 +330,7 @@ impl Initiator {
                 self.answers.push(answer);
             }
         }
-        self.group.ring();
+        self.endpoint.ring();
     }
 
     /// Reads every block that is whole.
@@ -352,7 +358,7 @@ impl Initiator {
     pub(super) fn send(&mut self, cdb: &Cdb, transfer: Transfer, data_out: &[u8]) -> (Answer, Vec<u8>) {
         let slot = self.channel.take().expect("a slot");
         self.channel.data_mut(slot)[..data_out.len()].copy_from_slice(data_out);
-        self.channel.send(&mut self.group, slot, cdb, transfer);
+        self.channel.send(&mut self.endpoint, slot, cdb, transfer);
         let answer = self.until("an answer", |this| {
             this.poll_fabric();
             this.answers.pop()

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use clap::Parser;
 use serde_json::json;
+use srpt_perf::report::TargetResults;
 use srpt_perf::run::session_options;
 use srpt_perf::session::Session;
 use srpt_perf::{Options, Results};
@@ -61,10 +62,39 @@ fn what_was_written_over_roce_is_read_back() {
         &["-w", "rw", "-o", "64k", "-q", "4"],
         &["-w", "randrw", "-o", "8k", "-q", "4", "--indirect", "12", "--no-immediate"],
         &["-w", "randrw", "-o", "512", "-q", "16", "--channels", "2"],
+        &["-w", "randrw", "-o", "16k", "-q", "4", "--form", "partial", "--descriptors", "40"],
+        &["-w", "randrw", "-o", "8k", "-q", "4", "--form", "immediate", "--rate", "2000"],
     ] {
         let results = run(at, &[arguments, &["--verify", "-d", "300"]].concat());
         assert!(results.is_good(), "{arguments:?}: {}", results.table());
         assert!(results.tally.compared > 0, "{arguments:?}: nothing was compared: {}", results.table());
+    }
+}
+
+/// Each channel has its own target and unit, and two units of one target are one nexus, whose channels must not end each other.
+#[test]
+fn several_targets_and_units_are_used_at_once() {
+    let folder = folder();
+    let target = Target::start(folder.path(), &[]);
+    for name in ["ram0", "ram1", "ram2"] {
+        target.call("bdev_malloc_create", json!({"name": name, "num_blocks": 2048, "block_size": 512}));
+    }
+    let at = serve_bdevs(&target, &["ram0", "ram1"]);
+    let other = SocketAddr::from((fresh_address(), 5556));
+    target.call("srp_create_target", json!({"name": "tgt1", "id_ext": "33", "ioc_guid": "44"}));
+    target.call("srp_target_add_lun", json!({"target": "tgt1", "bdev_name": "ram2", "lun": 5}));
+    let listener = json!({"fabric": "roce", "address": other.ip().to_string(), "port": other.port()});
+    target.call("srp_create_listener", listener);
+    // The first is LUN 0 at the first address.
+    for (second, address, lun) in
+        [(format!("{at},lun=1"), at, 1), (format!("{other},id_ext=33,ioc_guid=44,lun=5"), other, 5)]
+    {
+        let results = run(at, &["--target", &second, "-w", "randrw", "-q", "8", "--verify", "-d", "400"]);
+        assert!(results.is_good(), "{}", results.table());
+        let used = |one: &TargetResults| (one.target.address, one.target.lun, one.tally.both().count());
+        let used: Vec<_> = results.targets.iter().map(used).collect();
+        assert_eq!(used, [(at, 0, 400), (address, lun, 400)]);
+        assert!(results.targets.iter().all(|one| one.tally.compared > 0), "{}", results.table());
     }
 }
 

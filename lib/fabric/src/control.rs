@@ -42,6 +42,16 @@ impl Control {
         }
     }
 
+    /// The same for memory that peers are let into, part by part, by [`PollGroup::expose`]: what an initiator does with its
+    /// data. A target names none of its memory so.
+    pub fn add_exposed_region(&mut self, region: Arc<Region>) {
+        match self {
+            Control::Verbs(control) => control.add_exposed_region(region),
+            Control::Roce(control) => control.add_region(region),
+            Control::Sim(control) => control.add_region(region),
+        }
+    }
+
     /// The poll group of one reactor, to be moved there: the thread that first uses it is its home from then on.
     /// Each `id` is used once.
     pub fn create_poll_group(&mut self, id: GroupId) -> PollGroup {
@@ -133,7 +143,10 @@ impl Control {
             Control::Roce(control) => {
                 control.connect(connect).map(|(connection, queue_pair)| (connection, QueuePair::Roce(queue_pair)))
             }
-            Control::Verbs(_) | Control::Sim(_) => Err(FabricError::NoInitiator { fabric: self.fabric_name() }),
+            Control::Verbs(control) => {
+                control.connect(connect).map(|(connection, queue_pair)| (connection, QueuePair::Verbs(queue_pair)))
+            }
+            Control::Sim(_) => Err(FabricError::NoInitiator { fabric: self.fabric_name() }),
         }
     }
 

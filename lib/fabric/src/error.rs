@@ -46,7 +46,7 @@ pub enum FabricError {
         most: u32,
     },
     /// The fabric only serves.
-    #[error("the fabric {fabric} makes no connections by itself: use roce")]
+    #[error("the fabric {fabric} makes no connections by itself: use verbs or roce")]
     NoInitiator {
         /// Its name.
         fabric: &'static str,

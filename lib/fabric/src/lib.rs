@@ -24,8 +24,8 @@
 //! the device may still touch it.
 //!
 //! # Initiators
-//! `roce` is an initiator's fabric too: [`Control::connect`] asks for connections, [`PollGroup::expose`] lets the peer reach
-//! memory. `sim` has an initiator of its own for tests; over `verbs` there is none.
+//! `verbs` and `roce` are an initiator's fabrics too: [`Control::connect`] asks for connections, [`PollGroup::expose`] lets the
+//! peer reach memory. `sim` has an initiator of its own.
 //!
 //! # Order
 //! On one queue pair, the writes and the message of a [`Deliver`] reach the initiator in their order, and while the queue

@@ -2,8 +2,7 @@
 
 use mem::{Buf, IoBuf};
 
-use crate::roce::exposed::{Access, RemoteMemory};
-use crate::{Completion, Deliver, Fetch, Homebound, QpIndex, roce, sim, verbs};
+use crate::{Access, Completion, Deliver, ExposureId, Fetch, Homebound, QpIndex, RemoteMemory, roce, sim, verbs};
 
 /// A queue pair on its way between [`crate::Control`] and a [`PollGroup`]; nothing is outstanding on it.
 #[derive(Debug)]
@@ -147,25 +146,34 @@ impl PollGroup {
     }
 
     /// Lets the peer of one queue pair read or write memory by RDMA, until it is withdrawn: what an initiator does for
-    /// each command.
+    /// each command. Its region was named to [`crate::Control::add_exposed_region`].
+    ///
+    /// Over `verbs` this is a promise between the two ends, kept by no device: see there.
     ///
     /// # Panics
     /// On a fabric that makes no connections by itself (see [`crate::Control::connect`]).
-    pub fn expose(&mut self, qp: QpIndex, data: IoBuf, access: Access) -> RemoteMemory {
+    #[inline]
+    pub fn expose(&mut self, qp: QpIndex, data: IoBuf, access: Access) -> (RemoteMemory, ExposureId) {
         match self {
-            PollGroup::Roce(group) => group.get_mut().expose(qp, data, access),
-            PollGroup::Verbs(_) | PollGroup::Sim(_) => no_initiator(),
+            PollGroup::Roce(group) => {
+                let memory = group.get_mut().expose(qp, data, access);
+                (memory, ExposureId(memory.rkey))
+            }
+            PollGroup::Verbs(group) => group.get_mut().expose(qp, data),
+            PollGroup::Sim(_) => no_initiator(),
         }
     }
 
-    /// Takes exposed memory back: the peer reaches it no more. `None` if the key is not known.
+    /// Takes exposed memory back. `None` if it is not exposed.
     ///
     /// # Panics
     /// As [`PollGroup::expose`].
-    pub fn withdraw(&mut self, rkey: u32) -> Option<IoBuf> {
+    #[inline]
+    pub fn withdraw(&mut self, exposure: ExposureId) -> Option<IoBuf> {
         match self {
-            PollGroup::Roce(group) => group.get_mut().withdraw(rkey),
-            PollGroup::Verbs(_) | PollGroup::Sim(_) => no_initiator(),
+            PollGroup::Roce(group) => group.get_mut().withdraw(exposure.0),
+            PollGroup::Verbs(group) => group.get_mut().withdraw(exposure),
+            PollGroup::Sim(_) => no_initiator(),
         }
     }
 }

@@ -224,6 +224,30 @@ impl ControlEvent {
     }
 }
 
+/// What a peer may do with exposed memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Access {
+    /// RDMA READ.
+    pub read: bool,
+    /// RDMA WRITE.
+    pub write: bool,
+}
+
+/// How a peer names exposed memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RemoteMemory {
+    /// Address of the first byte.
+    pub addr: u64,
+    /// Key.
+    pub rkey: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+/// How its owner names exposed memory, to take it back: a number of one [`crate::PollGroup`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ExposureId(pub u32);
+
 /// Sizes of a queue pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueuePairSizes {

@@ -145,7 +145,7 @@ fn connect(target: &mut Machine, initiator: &mut Machine, start: Instant) -> (Qp
 /// A command, its data by READ, and back by WRITE with the answer behind.
 fn exchange(target: &mut Machine, initiator: &mut Machine, qps: (QpIndex, QpIndex), start: Instant) {
     let whole = Access { read: true, write: true };
-    let memory = initiator.group.expose(qps.1, initiator.buffer(LEN), whole);
+    let (memory, exposure) = initiator.group.expose(qps.1, initiator.buffer(LEN), whole);
     let segment = Segment { local_offset: 0, len: LEN, remote_addr: memory.addr, rkey: memory.rkey };
     let message = |machine: &Machine| Some(machine.buffer(100));
     let command = Deliver { cookie: 1, data: None, segments: &[], message: message(initiator), solicited: false };
@@ -171,7 +171,7 @@ fn exchange(target: &mut Machine, initiator: &mut Machine, qps: (QpIndex, QpInde
         initiator.completions.retain(|done| !matches!(done, Completion::Delivered { .. }));
         assert!(start.elapsed() < PATIENCE, "no answer");
     }
-    drop(initiator.group.withdraw(memory.rkey));
+    drop(initiator.group.withdraw(exposure));
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! One channel on its core: slots, credits, tags, and what the target says.
 
-use fabric::roce::exposed::{Access, RemoteMemory};
-use fabric::{Deliver, PollGroup, QpIndex, QueuePair, WorkError};
-use mem::{Buf, IoBuf};
+use fabric::{Access, ExposureId, QpIndex, RemoteMemory, WorkError};
+use mem::{Buf, IoBuf, Pool};
 use transport_srp::wire::descriptor::DESCRIPTOR_LEN;
 use transport_srp::wire::iu::{self, SHORT_IU_LEN, TargetIuError};
 use transport_srp::wire::{
@@ -12,14 +11,17 @@ use transport_srp::wire::{
 
 use super::answer::{Answer, SenseCodes};
 use super::cdb::Cdb;
+use super::form::{Form, cut, describe};
 use super::login::Terms;
 use super::memory::{Memory, MemoryLayout};
+use crate::endpoint::{Endpoint, QueuePair};
 
 #[cfg(test)]
 mod tests;
 
-/// Most descriptors in one command: what the count in SRP_CMD can say.
-pub const DESCRIPTORS_MAX: usize = u8::MAX as usize;
+/// What a target may do with data that it is to write to the medium, and with tables; and with room for data of the medium.
+const READABLE: Access = Access { read: true, write: false };
+const WRITABLE: Access = Access { read: false, write: true };
 
 /// A command's place: its tag and its data buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -74,12 +76,13 @@ fn logout_reason(reason: &Result<LogoutReason, u32>) -> String {
     reason.map_or_else(|code| format!("reason {code}"), |reason| format!("{reason:?}"))
 }
 
-/// One channel. It is used with the poll group that adopted its queue pair, and with no other.
+/// One channel. It is used with the poll endpoint that adopted its queue pair, and with no other.
 #[derive(Debug)]
 pub struct Channel {
     qp: QpIndex,
     lun: [u8; 8],
-    /// Descriptors of the command that is being written; one goes as it is, several as a list.
+    form: Form,
+    /// Room for the descriptors of the command that is being written.
     pieces: Box<[Descriptor]>,
     immediate_offset: Option<u16>,
     message_bytes: usize,
@@ -98,6 +101,8 @@ struct SlotState {
     /// Part of the tag, and another one for every command, so that an answer to an earlier one is not taken for ours.
     generation: u32,
     data: Data,
+    /// The command's descriptors, for forms with a table in memory.
+    table: Option<Data>,
     under_way: bool,
 }
 
@@ -107,7 +112,7 @@ enum Data {
     /// Here.
     Home(IoBuf),
     /// Exposed to the target.
-    Exposed { rkey: u32 },
+    Exposed(ExposureId),
     /// Between the two: never seen from outside.
     Moving,
 }
@@ -118,27 +123,29 @@ impl Channel {
     /// # Panics
     /// If `memory` does not have what `layout` says for one channel: that would be our own bug.
     pub fn open(
-        group: &mut PollGroup,
+        endpoint: &mut Endpoint,
         queue_pair: QueuePair,
         memory: &Memory,
         layout: &MemoryLayout,
         lun: [u8; 8],
-        pieces: usize,
     ) -> Channel {
-        let qp = group.adopt(queue_pair);
+        let qp = endpoint.adopt(queue_pair);
         for _ in 0..layout.receives() {
-            group.post_receive(qp, memory.receives.get().expect("receives for every channel"));
+            endpoint.post_receive(qp, memory.receives.get().expect("receives for every channel"));
         }
-        let slot = |_| {
-            let buf = memory.data.get().expect("data buffers for every channel");
-            let whole = 0..buf.len();
-            SlotState { generation: 0, data: Data::Home(IoBuf::new(buf, whole)), under_way: false }
+        let home = |pool: &Pool| Data::home(pool.get().expect("data buffers and tables for every channel"));
+        let slot = |_| SlotState {
+            generation: 0,
+            data: home(&memory.data),
+            table: layout.form.has_table().then(|| home(&memory.tables)),
+            under_way: false,
         };
         let messages = (0..layout.messages()).map(|_| memory.messages.get().expect("messages for every channel"));
         Channel {
             qp,
             lun,
-            pieces: vec![Descriptor::default(); pieces.clamp(1, DESCRIPTORS_MAX)].into_boxed_slice(),
+            form: Form::Direct,
+            pieces: vec![Descriptor::default(); layout.form.descriptors()].into_boxed_slice(),
             immediate_offset: None,
             message_bytes: 0,
             credits: 0,
@@ -156,7 +163,13 @@ impl Channel {
         self.message_bytes = terms.message_bytes;
     }
 
-    /// Its queue pair, in the poll group that adopted it.
+    /// Commands have this form from now on, the layout's or a simpler one; before, they are direct. Some targets put no answer to INQUIRY and the like
+    /// (Linux' ib_srpt, 6.1) into memory that is cut finer than pages.
+    pub fn set_form(&mut self, form: Form) {
+        self.form = form;
+    }
+
+    /// Its queue pair, in the poll endpoint that adopted it.
     pub fn qp(&self) -> QpIndex {
         self.qp
     }
@@ -193,7 +206,7 @@ impl Channel {
     pub fn data(&self, slot: Slot) -> &[u8] {
         match &self.slots[slot.0 as usize].data {
             Data::Home(data) => data.bytes(),
-            Data::Exposed { .. } | Data::Moving => under_way(),
+            Data::Exposed(_) | Data::Moving => under_way(),
         }
     }
 
@@ -203,10 +216,7 @@ impl Channel {
     /// As [`Channel::data`].
     #[inline]
     pub fn data_mut(&mut self, slot: Slot) -> &mut [u8] {
-        match &mut self.slots[slot.0 as usize].data {
-            Data::Home(data) => data.bytes_mut(),
-            Data::Exposed { .. } | Data::Moving => under_way(),
-        }
+        self.slots[slot.0 as usize].data.bytes_mut()
     }
 
     /// Sends a command; it is handed over with the next ring.
@@ -214,18 +224,18 @@ impl Channel {
     /// # Panics
     /// If a command is under way in the slot, or none can be sent now ([`Channel::can_send`]).
     #[inline]
-    pub fn send(&mut self, group: &mut PollGroup, slot: Slot, cdb: &Cdb, transfer: Transfer) {
+    pub fn send(&mut self, endpoint: &mut Endpoint, slot: Slot, cdb: &Cdb, transfer: Transfer) {
         assert!(self.can_send(), "a command was sent without a credit or a message buffer");
         let mut message = self.messages.pop().expect("can_send says so");
-        let len = self.write_command(group, slot, cdb, transfer, message.bytes_mut());
+        let len = self.write_command(endpoint, slot, cdb, transfer, message.bytes_mut());
         self.slots[slot.0 as usize].under_way = true;
         self.credits -= 1;
-        self.post(group, message, len);
+        self.post(endpoint, message, len);
     }
 
     fn write_command(
         &mut self,
-        group: &mut PollGroup,
+        endpoint: &mut Endpoint,
         slot: Slot,
         cdb: &Cdb,
         transfer: Transfer,
@@ -250,45 +260,48 @@ impl Channel {
                 CommandRepr { data_out: BufferRepr::Immediate { offset, data }, ..command }.emit(message)
             }
             (Transfer::Out(len), _) => {
-                let remote = state.data.expose(group, self.qp, len, Access { read: true, write: false });
-                CommandRepr { data_out: describe(remote, &mut self.pieces), ..command }.emit(message)
+                let remote = state.data.expose(endpoint, self.qp, len, READABLE);
+                let pieces = &mut self.pieces[..self.form.descriptors()];
+                let table = state.write_table(endpoint, self.qp, remote, pieces, self.form);
+                CommandRepr { data_out: describe(self.form, len, pieces, table), ..command }.emit(message)
             }
             (Transfer::In(len), _) => {
-                let remote = state.data.expose(group, self.qp, len, Access { read: false, write: true });
-                CommandRepr { data_in: describe(remote, &mut self.pieces), ..command }.emit(message)
+                let remote = state.data.expose(endpoint, self.qp, len, WRITABLE);
+                let pieces = &mut self.pieces[..self.form.descriptors()];
+                let table = state.write_table(endpoint, self.qp, remote, pieces, self.form);
+                CommandRepr { data_in: describe(self.form, len, pieces, table), ..command }.emit(message)
             }
         }
     }
 
-    fn post(&mut self, group: &mut PollGroup, message: Buf, len: usize) {
-        let message = Some(IoBuf::new(message, 0..len));
-        group.deliver(self.qp, Deliver { cookie: 0, data: None, segments: &[], message, solicited: false });
+    fn post(&mut self, endpoint: &mut Endpoint, message: Buf, len: usize) {
+        endpoint.send(self.qp, IoBuf::new(message, 0..len));
     }
 
     /// Takes a message of the target.
     #[inline]
-    pub fn on_received(&mut self, group: &mut PollGroup, buf: Buf, len: u32) -> Event {
-        let event = self.read(group, &buf.bytes()[..len as usize]).unwrap_or_else(Event::Fault);
-        group.post_receive(self.qp, buf);
+    pub fn on_received(&mut self, endpoint: &mut Endpoint, buf: Buf, len: u32) -> Event {
+        let event = self.read(endpoint, &buf.bytes()[..len as usize]).unwrap_or_else(Event::Fault);
+        endpoint.post_receive(self.qp, buf);
         event
     }
 
-    fn read(&mut self, group: &mut PollGroup, message: &[u8]) -> Result<Event, Fault> {
+    fn read(&mut self, endpoint: &mut Endpoint, message: &[u8]) -> Result<Event, Fault> {
         match parse_from_target(message)? {
-            TargetIu::Response(response) => self.on_response(group, &response).map(Event::Answered),
+            TargetIu::Response(response) => self.on_response(endpoint, &response).map(Event::Answered),
             TargetIu::CredReq(request) => {
                 self.credits += i64::from(request.request_limit_delta);
-                self.owe(group, iu::cred_rsp(request.tag))
+                self.owe(endpoint, iu::cred_rsp(request.tag))
             }
             TargetIu::AerReq(request) => {
                 self.credits += i64::from(request.request_limit_delta);
-                self.owe(group, iu::aer_rsp(request.tag))
+                self.owe(endpoint, iu::aer_rsp(request.tag))
             }
             TargetIu::Logout(logout) => Err(Fault::LoggedOut(logout.reason)),
         }
     }
 
-    fn on_response(&mut self, group: &mut PollGroup, response: &Response<'_>) -> Result<Answer, Fault> {
+    fn on_response(&mut self, endpoint: &mut Endpoint, response: &Response<'_>) -> Result<Answer, Fault> {
         self.credits += i64::from(response.request_limit_delta);
         let slot = self.slot_of(response.tag).ok_or(Fault::UnknownTag(response.tag))?;
         let ResponseBody::Status { status, residuals, sense } = response.body else {
@@ -296,7 +309,7 @@ impl Channel {
         };
         let state = &mut self.slots[slot.0 as usize];
         state.under_way = false;
-        state.data.withdraw(group);
+        state.withdraw(endpoint);
         let sense = if sense.is_empty() { None } else { SenseCodes::parse(sense) };
         Ok(Answer { slot, status, sense, residuals })
     }
@@ -310,21 +323,21 @@ impl Channel {
     }
 
     /// Answers a request of the target's own, now or as soon as a buffer is back.
-    fn owe(&mut self, group: &mut PollGroup, answer: [u8; SHORT_IU_LEN]) -> Result<Event, Fault> {
+    fn owe(&mut self, endpoint: &mut Endpoint, answer: [u8; SHORT_IU_LEN]) -> Result<Event, Fault> {
         if self.owed.replace(answer).is_some() {
             return Err(Fault::SecondRequest);
         }
-        self.pay(group);
+        self.pay(endpoint);
         Ok(Event::Nothing)
     }
 
-    fn pay(&mut self, group: &mut PollGroup) {
+    fn pay(&mut self, endpoint: &mut Endpoint) {
         if self.owed.is_some()
             && let Some(mut message) = self.messages.pop()
             && let Some(answer) = self.owed.take()
         {
             message.bytes_mut()[..SHORT_IU_LEN].copy_from_slice(&answer);
-            self.post(group, message, SHORT_IU_LEN);
+            self.post(endpoint, message, SHORT_IU_LEN);
         }
     }
 
@@ -332,14 +345,14 @@ impl Channel {
     #[inline]
     pub fn on_delivered(
         &mut self,
-        group: &mut PollGroup,
+        endpoint: &mut Endpoint,
         message: Option<IoBuf>,
         result: Result<(), WorkError>,
     ) -> Event {
         self.messages.extend(message.map(IoBuf::into_buf));
         match result {
             Ok(()) => {
-                self.pay(group);
+                self.pay(endpoint);
                 Event::Nothing
             }
             Err(error) => Event::Fault(error.into()),
@@ -347,27 +360,63 @@ impl Channel {
     }
 
     /// Gives the queue pair up, when nothing is outstanding on it any more, and all buffers back to their pools.
-    pub fn close(mut self, group: &mut PollGroup) -> QueuePair {
+    pub fn close(mut self, endpoint: &mut Endpoint) -> QueuePair {
         for slot in &mut self.slots {
-            slot.data.withdraw(group);
+            slot.withdraw(endpoint);
         }
-        group.release(self.qp)
+        endpoint.release(self.qp)
+    }
+}
+
+impl SlotState {
+    /// Cuts memory into pieces, and exposes a table of them if the form has one.
+    #[inline]
+    fn write_table(
+        &mut self,
+        endpoint: &mut Endpoint,
+        qp: QpIndex,
+        memory: RemoteMemory,
+        pieces: &mut [Descriptor],
+        form: Form,
+    ) -> Option<RemoteMemory> {
+        cut(memory, pieces);
+        let table = self.table.as_mut().filter(|_| form.has_table())?;
+        let bytes = table.bytes_mut().as_chunks_mut().0;
+        bytes.iter_mut().zip(pieces.iter()).for_each(|(place, piece)| *place = piece.emit());
+        Some(table.expose(endpoint, qp, pieces.len() as u32 * DESCRIPTOR_LEN, READABLE))
+    }
+
+    fn withdraw(&mut self, endpoint: &mut Endpoint) {
+        self.data.withdraw(endpoint);
+        if let Some(table) = &mut self.table {
+            table.withdraw(endpoint);
+        }
     }
 }
 
 impl Data {
-    fn expose(&mut self, group: &mut PollGroup, qp: QpIndex, len: u32, access: Access) -> RemoteMemory {
+    fn home(buf: Buf) -> Data {
+        let whole = 0..buf.len();
+        Data::Home(IoBuf::new(buf, whole))
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Data::Home(data) => data.bytes_mut(),
+            Data::Exposed(_) | Data::Moving => under_way(),
+        }
+    }
+
+    fn expose(&mut self, endpoint: &mut Endpoint, qp: QpIndex, len: u32, access: Access) -> RemoteMemory {
         let Data::Home(data) = std::mem::replace(self, Data::Moving) else { under_way() };
-        let remote = group.expose(qp, data.with_range(0..len as usize), access);
-        *self = Data::Exposed { rkey: remote.rkey };
+        let (remote, exposure) = endpoint.expose(qp, data.with_range(0..len as usize), access);
+        *self = Data::Exposed(exposure);
         remote
     }
 
-    fn withdraw(&mut self, group: &mut PollGroup) {
-        if let Data::Exposed { rkey } = *self {
-            let buf = group.withdraw(rkey).expect("exposed memory is withdrawn once").into_buf();
-            let whole = 0..buf.len();
-            *self = Data::Home(IoBuf::new(buf, whole));
+    fn withdraw(&mut self, endpoint: &mut Endpoint) {
+        if let Data::Exposed(exposure) = *self {
+            *self = Data::home(endpoint.withdraw(exposure).expect("exposed memory is withdrawn once").into_buf());
         }
     }
 }
@@ -375,32 +424,6 @@ impl Data {
 /// A tag is opaque to the target: slot and generation.
 fn tag(slot: Slot, generation: u32) -> Tag {
     Tag((u64::from(generation) << 32 | u64::from(slot.0)).to_le_bytes())
-}
-
-/// Cuts memory into `pieces`. One goes as a direct descriptor. Several go as an indirect list that is in the message as a
-/// whole, so that the target has no table to fetch: the table's own descriptor says its length and nothing else.
-#[inline]
-fn describe(memory: RemoteMemory, pieces: &mut [Descriptor]) -> BufferRepr<'_> {
-    cut(memory, pieces);
-    match pieces {
-        [only] => BufferRepr::Direct(*only),
-        _ => {
-            let len = pieces.len() as u32 * DESCRIPTOR_LEN;
-            let table = Descriptor { va: 0, rkey: 0, len };
-            BufferRepr::Indirect { table, total_len: memory.len, inline: pieces }
-        }
-    }
-}
-
-/// Cuts memory into pieces that differ by 1 byte at most.
-#[inline]
-fn cut(memory: RemoteMemory, pieces: &mut [Descriptor]) {
-    let (count, mut va) = (pieces.len() as u32, memory.addr);
-    for (index, piece) in (0..).zip(pieces) {
-        let len = memory.len / count + u32::from(index < memory.len % count);
-        *piece = Descriptor { va, rkey: memory.rkey, len };
-        va += u64::from(len);
-    }
 }
 
 #[cold]

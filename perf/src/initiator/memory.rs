@@ -1,15 +1,18 @@
-//! The memory of one core: one region, cut into buffers at start.
+//! The memory of one core, cut into buffers at start: a region that targets are let into, and one that is ours alone.
 
 use std::sync::Arc;
 
 use mem::{Pool, PoolLayout, Region};
 
+use transport_srp::wire::descriptor::DESCRIPTOR_LEN;
+
+use super::form::Form;
 use super::login::MESSAGE_BYTES_MAX;
 use super::probe::CAPACITY_BYTES;
 
 /// Bytes of a receive buffer. The longest message of a target is SRP_RSP with 252 bytes of sense, whatever a login says
 /// about its limit.
-const RECEIVE_BYTES: usize = 512;
+pub const RECEIVE_BYTES: usize = 512;
 
 /// Messages beyond two for each command, so that a low depth does not wait for acknowledgements.
 const LATE_ACKNOWLEDGEMENTS: usize = 32;
@@ -26,6 +29,8 @@ pub struct MemoryLayout {
     pub depth: usize,
     /// Bytes of one I/O.
     pub io_bytes: usize,
+    /// How its memory is described.
+    pub form: Form,
 }
 
 /// The pools of one core.
@@ -33,6 +38,8 @@ pub struct MemoryLayout {
 pub struct Memory {
     /// A data buffer for each slot.
     pub data: Pool,
+    /// A descriptor table for each slot, if the form has tables.
+    pub tables: Pool,
     /// Messages to the target.
     pub messages: Pool,
     /// Messages from the target.
@@ -51,33 +58,52 @@ impl MemoryLayout {
         self.depth + 2
     }
 
-    /// Bytes of the region.
-    pub fn region_bytes(&self) -> usize {
-        let [.., last] = self.layouts();
-        last.offset + last.stride * last.count
+    /// Bytes of the region that targets are let into.
+    pub fn exposed_bytes(&self) -> usize {
+        end(&self.exposed())
     }
 
-    /// Cuts a region of at least [`MemoryLayout::region_bytes`] bytes.
-    pub fn cut(&self, region: &Arc<Region>) -> Memory {
-        let [data, messages, receives] = self.layouts().map(|layout| Pool::new(Arc::clone(region), layout));
-        Memory { data, messages, receives }
+    /// Bytes of the other one.
+    pub fn own_bytes(&self) -> usize {
+        end(&self.own())
     }
 
-    /// Data, messages, receives.
-    fn layouts(&self) -> [PoolLayout; 3] {
-        let mut end = 0;
-        let mut layout = |count: usize, size: usize, align: usize| {
-            let stride = size.next_multiple_of(align);
-            let offset = end;
-            end += stride * count;
-            PoolLayout { offset, stride, size, count }
-        };
-        [
-            layout(self.channels * self.depth, self.io_bytes.max(CAPACITY_BYTES as usize), DATA_ALIGN),
-            layout(self.channels * self.messages(), MESSAGE_BYTES_MAX, 64),
-            layout(self.channels * self.receives(), RECEIVE_BYTES, 64),
-        ]
+    /// Cuts regions of at least so many bytes.
+    pub fn cut(&self, exposed: &Arc<Region>, own: &Arc<Region>) -> Memory {
+        let [data, tables] = self.exposed().map(|layout| Pool::new(Arc::clone(exposed), layout));
+        let [messages, receives] = self.own().map(|layout| Pool::new(Arc::clone(own), layout));
+        Memory { data, tables, messages, receives }
     }
+
+    /// Data, tables.
+    fn exposed(&self) -> [PoolLayout; 2] {
+        let data = self.io_bytes.max(CAPACITY_BYTES as usize);
+        let (slots, table) = (self.channels * self.depth, self.form.descriptors() * DESCRIPTOR_LEN as usize);
+        in_turn([(slots, data, DATA_ALIGN), (if self.form.has_table() { slots } else { 0 }, table, 64)])
+    }
+
+    /// Messages, receives.
+    fn own(&self) -> [PoolLayout; 2] {
+        in_turn([
+            (self.channels * self.messages(), MESSAGE_BYTES_MAX, 64),
+            (self.channels * self.receives(), RECEIVE_BYTES, 64),
+        ])
+    }
+}
+
+/// Pools one after the other, each of a number of buffers of a size and an alignment.
+fn in_turn<const N: usize>(pools: [(usize, usize, usize); N]) -> [PoolLayout; N] {
+    let mut end = 0;
+    pools.map(|(count, size, align)| {
+        let stride = size.next_multiple_of(align);
+        let offset = end;
+        end += stride * count;
+        PoolLayout { offset, stride, size, count }
+    })
+}
+
+fn end(layouts: &[PoolLayout]) -> usize {
+    layouts.last().map_or(0, |last| last.offset + last.stride * last.count)
 }
 
 #[cfg(test)]
@@ -85,15 +111,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_region_holds_all_pools_and_no_more() {
-        let layout = MemoryLayout { channels: 3, depth: 5, io_bytes: 5000 };
-        let region = mem::testing::region(layout.region_bytes());
-        let memory = layout.cut(&region);
+    fn the_regions_hold_all_pools_and_no_more() {
+        let layout = MemoryLayout { channels: 3, depth: 5, io_bytes: 5000, form: Form::Partial(8) };
+        let [exposed, own] = [layout.exposed_bytes(), layout.own_bytes()].map(mem::testing::region);
+        let memory = layout.cut(&exposed, &own);
         assert_eq!(memory.data.capacity(), 15);
         assert_eq!(memory.data.get().expect("a buffer").len(), 5000);
         assert_eq!(memory.messages.capacity(), 3 * 42);
         assert_eq!(memory.receives.capacity(), 3 * 7);
-        let bytes = 15 * 8192 + 126 * 8320 + 21 * 512;
-        assert_eq!(layout.region_bytes(), bytes);
+        assert_eq!((memory.tables.capacity(), memory.tables.get().expect("a table").len()), (15, 128));
+        assert_eq!(layout.exposed_bytes(), 15 * 8192 + 15 * 128);
+        let without = MemoryLayout { form: Form::Indirect(8), ..layout };
+        assert_eq!(without.exposed_bytes(), 15 * 8192);
+        assert_eq!(layout.own_bytes(), 126 * 8320 + 21 * 512);
     }
 }

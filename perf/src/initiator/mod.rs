@@ -9,18 +9,20 @@
 //! acknowledged them; that may be after the response.
 //!
 //! # Reading order
-//! `login.rs` (what is agreed), `cdb.rs`, `channel.rs` (slots, credits, tags), `answer.rs` (what a response means),
+//! `login.rs` (what is agreed), `cdb.rs`, `form.rs` (how data are described), `channel.rs` (slots, credits, tags), `answer.rs` (what a response means),
 //! `probe.rs` (the first commands on a unit), `memory.rs` (where the buffers lie).
 
 pub mod answer;
 pub mod cdb;
 pub mod channel;
+pub mod form;
 pub mod login;
 pub mod memory;
 pub mod probe;
 
 pub use answer::{Answer, Verdict};
 pub use channel::{Channel, Event, Fault, Slot, Transfer};
+pub use form::Form;
 pub use login::{Login, Terms};
 pub use memory::MemoryLayout;
 pub use probe::{Capacity, Probe};

@@ -3,29 +3,10 @@
 use mem::IoBuf;
 
 use crate::QpIndex;
+pub use crate::{Access, RemoteMemory};
 
 /// Most parts exposed at once: their places are numbered by the low half of a key.
 const PLACES_MAX: usize = 1 << 16;
-
-/// What a peer may do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Access {
-    /// RDMA READ.
-    pub read: bool,
-    /// RDMA WRITE.
-    pub write: bool,
-}
-
-/// How a peer names exposed memory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct RemoteMemory {
-    /// Address of the first byte.
-    pub addr: u64,
-    /// Key.
-    pub rkey: u32,
-    /// Length in bytes.
-    pub len: u32,
-}
 
 /// The access is refused: unknown key, another queue pair's, out of bounds, or without the right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -184,7 +184,7 @@ pub(super) fn exchange_messages_and_data(target: &str, initiator: &str) {
     // Data-out by READ, data-in by WRITE, with the answer behind it.
     let data: Vec<u8> = (0..10_000u32).map(|i| (i * 7) as u8).collect();
     let source = pair.initiator.buffer(&data);
-    let out = pair.initiator.group.expose(initiator_qp, source, Access { read: true, write: false });
+    let (out, out_id) = pair.initiator.group.expose(initiator_qp, source, Access { read: true, write: false });
     let room = pair.target.buffer(&[0; 10_000]);
     let segment = Segment { local_offset: 0, len: 10_000, remote_addr: out.addr, rkey: out.rkey };
     pair.target.group.fetch(target_qp, Fetch { cookie: 1, data: room, segments: &[segment] });
@@ -198,13 +198,13 @@ pub(super) fn exchange_messages_and_data(target: &str, initiator: &str) {
     assert_eq!(fetched.bytes(), &data[..]);
 
     let sink = pair.initiator.buffer(&[0; 10_000]);
-    let into = pair.initiator.group.expose(initiator_qp, sink, Access { read: false, write: true });
+    let (into, into_id) = pair.initiator.group.expose(initiator_qp, sink, Access { read: false, write: true });
     let segment = Segment { local_offset: 0, len: 10_000, remote_addr: into.addr, rkey: into.rkey };
     let message = Some(pair.target.buffer(b"an answer"));
     let deliver = Deliver { cookie: 2, data: Some(fetched), segments: &[segment], message, solicited: true };
     pair.target.group.deliver(target_qp, deliver);
     assert_eq!(pair.run(|_, initiator| take_message(initiator)), b"an answer");
-    let sink = pair.initiator.group.withdraw(into.rkey).expect("it was exposed");
+    let sink = pair.initiator.group.withdraw(into_id).expect("it was exposed");
     assert_eq!(sink.bytes(), &data[..]);
     pair.run(|target, _| {
         let done = |done: &Completion| matches!(done, Completion::Delivered { cookie: 2, result: Ok(()), .. });
@@ -225,7 +225,7 @@ pub(super) fn exchange_messages_and_data(target: &str, initiator: &str) {
         let queue_pair = machine.group.release(qp);
         machine.control.destroy(connection, Some(queue_pair));
     }
-    drop(pair.initiator.group.withdraw(out.rkey));
+    drop(pair.initiator.group.withdraw(out_id));
     pair.target.completions.clear();
     pair.initiator.completions.clear();
     drop(sink);

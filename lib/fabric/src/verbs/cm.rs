@@ -28,6 +28,16 @@ pub(super) const REP_DATA_MAX: usize = 196;
 /// A REJ carries at most this many bytes of private data (IBTA vol. 1, 12.6.7).
 pub(super) const REJ_DATA_MAX: usize = 148;
 
+/// A REQ of RDMA/CM carries at most this many bytes of the user's private data (IBTA vol. 1, annex A11).
+pub(super) const REQ_DATA_MAX: usize = 56;
+
+/// How long finding the peer's address, and then the route, may take, in milliseconds: the kernel asks several times meanwhile.
+const RESOLVE_MS: i32 = 4_000;
+
+/// Times that a packet of ours is sent again, and that a peer without a receive is asked again (7: without end), as `ib_srp` asks for.
+const RETRIES: u8 = 7;
+const RECEIVER_NOT_READY_RETRIES: u8 = 7;
+
 /// Connection requests that may wait for an answer on one listener; the kernel's own upper limit.
 const BACKLOG: i32 = 1024;
 
@@ -52,7 +62,7 @@ pub(super) enum CmEvent {
     /// A connection request came to the listener of this number.
     Request { listener: u64, request: Box<Request> },
     /// Something happened to the id of this number: a listener or a connection.
-    Other { id: u64, kind: rdma_cm_event_type::Type, status: i32 },
+    Other { id: u64, kind: rdma_cm_event_type::Type, status: i32, private_data: Box<PrivateData> },
 }
 
 /// A connection request.
@@ -113,7 +123,14 @@ impl EventChannel {
         }
         // SAFETY: the id of an event is alive: rdma_destroy_id waits for acknowledgements and purges later events.
         let id = unsafe { (*event.id).context }.addr() as u64;
-        CmEvent::Other { id, kind: event.event, status: event.status }
+        let private_data = match event.event {
+            rdma_cm_event_type::RDMA_CM_EVENT_ESTABLISHED | rdma_cm_event_type::RDMA_CM_EVENT_REJECTED => {
+                // SAFETY: these have a connection's parameters.
+                unsafe { private_data(&event.param.conn) }
+            }
+            _ => PrivateData::new(),
+        };
+        CmEvent::Other { id, kind: event.event, status: event.status, private_data: Box::new(private_data) }
     }
 
     /// The library's words for an event.
@@ -156,6 +173,14 @@ unsafe impl Send for CmId {}
 impl CmId {
     /// A listener at `address`, whose events carry `number`.
     pub(super) fn listen(channel: &Arc<EventChannel>, number: u64, address: SocketAddr) -> io::Result<CmId> {
+        let this = CmId::bind(channel, number, address)?;
+        // SAFETY: a live, bound id.
+        check(unsafe { (this.library().rdma_listen)(this.id, BACKLOG) })?;
+        Ok(this)
+    }
+
+    /// An id at `address`, whose events carry `number`. At the address of one device, it belongs to that device from then on.
+    pub(super) fn bind(channel: &Arc<EventChannel>, number: u64, address: SocketAddr) -> io::Result<CmId> {
         let library = channel.library;
         let mut id = ptr::null_mut();
         let space = rdma_port_space::RDMA_PS_TCP;
@@ -168,9 +193,38 @@ impl CmId {
         let mut storage = to_sockaddr(address);
         // SAFETY: a live id and an address of the family that it names.
         check(unsafe { (library.rdma_bind_addr)(this.id, (&raw mut storage).cast::<sockaddr>()) })?;
-        // SAFETY: a live, bound id.
-        check(unsafe { (library.rdma_listen)(this.id, BACKLOG) })?;
         Ok(this)
+    }
+
+    /// Asks for the peer's link address; an event tells how it went.
+    pub(super) fn resolve_address(&mut self, peer: SocketAddr) -> io::Result<()> {
+        let mut storage = to_sockaddr(peer);
+        let to = (&raw mut storage).cast::<sockaddr>();
+        // SAFETY: a live, bound id, which needs no other address of ours, and the peer's of the family that it names.
+        check(unsafe { (self.library().rdma_resolve_addr)(self.id, ptr::null_mut(), to, RESOLVE_MS) })
+    }
+
+    /// Then for the route there.
+    pub(super) fn resolve_route(&mut self) -> io::Result<()> {
+        // SAFETY: a live id.
+        check(unsafe { (self.library().rdma_resolve_route)(self.id, RESOLVE_MS) })
+    }
+
+    /// Then sends a REQ. The queue pair goes to RTS when the REP is there.
+    pub(super) fn connect(&mut self, reads_served: u8, private_data: &[u8]) -> io::Result<()> {
+        let mut parameters = rdma_conn_param {
+            private_data: private_data.as_ptr().cast(),
+            private_data_len: u8::try_from(private_data.len()).expect("checked against REQ_DATA_MAX"),
+            responder_resources: reads_served,
+            initiator_depth: 0, // an SRP initiator never reads from its target
+            flow_control: 1,
+            retry_count: RETRIES,
+            rnr_retry_count: RECEIVER_NOT_READY_RETRIES,
+            srq: 0,
+            qp_num: 0, // the id's own queue pair
+        };
+        // SAFETY: a live id with a queue pair; the parameters point to data that lives until the call returns.
+        check(unsafe { (self.library().rdma_connect)(self.id, &raw mut parameters) })
     }
 
     fn library(&self) -> &'static Library {

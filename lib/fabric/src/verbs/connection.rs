@@ -1,11 +1,9 @@
 //! A connection from its request to its end.
 //!
 //! ```text
-//! Requested ─ accept ─► Accepted ─ RTU, or a first message ─► Established
-//!     │                    │                                     │
-//!     └─ reject            └───────── peer, device or user ends it
-//!            │                          │
-//!            └───────► Ended ◄──────────┘  ─ destroy, and nobody has the queue pair ─► gone
+//! passive: Requested ─ accept ─► Accepted ─ RTU, or a first message ─► Established
+//! active:  Resolving ─ address, route ─► Asking ─ REP, RTU sent ─────► Established
+//!     any of them ─ peer, device or user ends it ─► Ended ─ destroy, and nobody has the queue pair ─► gone
 //! ```
 
 use std::sync::Arc;
@@ -13,14 +11,19 @@ use std::sync::Arc;
 use super::cm::CmId;
 use super::device::Device;
 use super::queue_pair::Handle;
+use crate::PrivateData;
 
 /// How far it got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
-    /// Waits for the user's answer.
+    /// Passive: waits for the user's answer.
     Requested,
-    /// Answered with a REP; waits for the peer's RTU.
+    /// Passive: answered with a REP; waits for the peer's RTU.
     Accepted,
+    /// Active: looks for the way to the peer.
+    Resolving,
+    /// Active: waits for the peer's answer.
+    Asking,
     /// Both sides know.
     Established,
     /// Over; only `destroy` is left.
@@ -34,6 +37,16 @@ pub(super) struct Connection {
     pub(super) device: Arc<Device>,
     pub(super) state: State,
     pub(super) handle: Option<Arc<Handle>>,
+    /// What an active side asks for.
+    pub(super) question: Option<Box<Question>>,
+}
+
+/// A request for a connection, kept until the way to the peer is known.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// RDMA READs that we serve at once.
+    pub(super) reads_served: u8,
+    pub(super) private_data: PrivateData,
 }
 
 impl Connection {

@@ -16,6 +16,7 @@ use super::devices::Devices;
 use super::listener::Listener;
 use super::poll_group::{Mail, PollGroupSeed};
 use super::queue_pair::QueuePair;
+use super::region::Wanted;
 use super::work::{KEEPALIVES, SIZE_MAX};
 use crate::{
     AcceptParameters, ConnectRequest, ConnectionId, ControlEvent, DeviceInfo, FabricError, GroupId, Homebound,
@@ -31,18 +32,18 @@ const EVENTS_MAX: usize = 128;
 /// Control side of the verbs fabric.
 #[derive(Debug)]
 pub struct Control {
-    devices: Devices,
-    channel: Option<Arc<EventChannel>>,
+    pub(super) devices: Devices,
+    pub(super) channel: Option<Arc<EventChannel>>,
     /// Why there is no channel.
-    channel_waits_for: String,
-    regions: Vec<Arc<Region>>,
+    pub(super) channel_waits_for: String,
+    regions: Vec<Wanted>,
     groups: Vec<(GroupId, Arc<Mail>)>,
     listeners: BTreeMap<ListenerId, Listener>,
-    connections: HashMap<ConnectionId, Connection>,
+    pub(super) connections: HashMap<ConnectionId, Connection>,
     /// Destroyed by the user, but a poll group still has the queue pair.
     closing: Vec<Connection>,
     /// To be reported.
-    events: VecDeque<ControlEvent>,
+    pub(super) events: VecDeque<ControlEvent>,
     /// Numbers of listeners and connections: one series, because the connection manager's events carry them.
     next_number: u64,
     now_ns: u64,
@@ -75,12 +76,20 @@ impl Control {
     }
 
     pub(crate) fn add_region(&mut self, region: Arc<Region>) {
+        self.add_wanted(Wanted { region, exposed: false });
+    }
+
+    pub(crate) fn add_exposed_region(&mut self, region: Arc<Region>) {
+        self.add_wanted(Wanted { region, exposed: true });
+    }
+
+    fn add_wanted(&mut self, wanted: Wanted) {
         for entry in self.devices.ready() {
-            if let Err(error) = entry.device.register(&region) {
+            if let Err(error) = entry.device.register(&wanted) {
                 tracing::error!("{error}"); // and said again to each connection
             }
         }
-        self.regions.push(region);
+        self.regions.push(wanted);
     }
 
     pub(crate) fn create_poll_group(&mut self, id: GroupId) -> Homebound<PollGroupSeed> {
@@ -172,7 +181,9 @@ impl Control {
         match accepted.state {
             State::Requested => {}
             State::Ended => return Err(FabricError::ConnectionEnded(connection)),
-            State::Accepted | State::Established => return Err(wrong("it was accepted")),
+            State::Accepted | State::Resolving | State::Asking | State::Established => {
+                return Err(wrong("it was accepted"));
+            }
         }
         if accepted.handle.is_none() {
             return Err(wrong("it has no queue pair"));
@@ -220,21 +231,21 @@ impl Control {
         self.closing.extend(destroyed.finish().err());
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
         number
     }
 
     /// Ends a connection and reports it, once.
-    fn end(&mut self, connection: ConnectionId, tell: bool, reason: &'static str) {
+    pub(super) fn end(&mut self, connection: ConnectionId, tell: bool, reason: &'static str) {
         if self.connections.get_mut(&connection).is_some_and(|ended| ended.end(tell)) {
             self.events.push_back(ControlEvent::Disconnected { connection, reason });
         }
     }
 
     /// Looks for devices, and lets waiting listeners try again.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         self.next_look_ns = self.now_ns.saturating_add(LOOK_INTERVAL_NS);
         let changes = self.devices.look(self.now_ns, &self.regions);
         for device in changes.removed {
@@ -320,7 +331,11 @@ impl Control {
             match channel.next_event() {
                 Ok(None) => return,
                 Ok(Some(CmEvent::Request { listener, request })) => self.on_request(ListenerId(listener), *request),
-                Ok(Some(CmEvent::Other { id, kind, status })) => self.on_cm_event(id, kind, status),
+                Ok(Some(CmEvent::Other { id, kind, status, private_data })) => {
+                    if !self.on_answer(ConnectionId(id), kind, status, *private_data) {
+                        self.on_cm_event(id, kind, status);
+                    }
+                }
                 Err(error) => {
                     tracing::debug!("rdma_get_cm_event: {error}");
                     return;
@@ -354,7 +369,7 @@ impl Control {
             device_reads_max: device.limits().reads,
             device: device.name().into(),
         };
-        let made = Connection { id, device, state: State::Requested, handle: None };
+        let made = Connection { id, device, state: State::Requested, handle: None, question: None };
         self.connections.insert(connection, made);
         self.events.push_back(ControlEvent::ConnectRequest { connection, request });
     }

@@ -10,13 +10,12 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mem::Region;
 use rdma_core_sys::{
     Library, ibv_async_event, ibv_context, ibv_device_attr, ibv_event_type, ibv_gid, ibv_pd, ibv_port_attr,
     ibv_port_state, ibv_transport_type, inline,
 };
 
-use super::region::{Keys, Registration};
+use super::region::{Keys, Registration, Wanted};
 use crate::{DeviceInfo, FabricError, LinkLayer};
 
 /// The contexts that librdmacm had open when it was asked. They stay open while this lives.
@@ -69,6 +68,8 @@ pub(super) struct Limits {
     pub(super) completion_entries: u32,
     /// RDMA READs outstanding on a queue pair as their requester.
     pub(super) reads: u8,
+    /// RDMA READs that a queue pair serves at once.
+    pub(super) reads_served: u8,
 }
 
 /// One device, shared by everything made on it; given up with the last of that.
@@ -153,6 +154,7 @@ impl Device {
             work_requests: attributes.max_qp_wr.max(0).unsigned_abs(),
             completion_entries: attributes.max_cqe.max(0).unsigned_abs(),
             reads: u8::try_from(attributes.max_qp_init_rd_atom.max(0)).unwrap_or(u8::MAX),
+            reads_served: u8::try_from(attributes.max_qp_rd_atom.max(0)).unwrap_or(u8::MAX),
         };
         Ok(Device {
             library,
@@ -213,15 +215,15 @@ impl Device {
     }
 
     /// Registers a region unless it is registered. Control thread only.
-    pub(super) fn register(&self, region: &Arc<Region>) -> Result<(), FabricError> {
+    pub(super) fn register(&self, wanted: &Wanted) -> Result<(), FabricError> {
         let mut registrations = self.registrations.lock().unwrap_or_else(PoisonError::into_inner);
-        if registrations.iter().any(|registration| registration.is_of(region.id())) {
+        if registrations.iter().any(|registration| registration.is_of(wanted.region.id())) {
             return Ok(());
         }
         let iwarp = self.link_layer == LinkLayer::Iwarp;
         // SAFETY: the protection domain lives until `Drop`, which drops the registrations first.
         let registration =
-            unsafe { Registration::new(self.library, self.pd, &self.name, Arc::clone(region), iwarp, &self.keys) }?;
+            unsafe { Registration::new(self.library, self.pd, &self.name, wanted.clone(), iwarp, &self.keys) }?;
         registrations.push(registration);
         Ok(())
     }

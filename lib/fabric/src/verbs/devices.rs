@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mem::Region;
 use rdma_core_sys::Library;
 
 use super::completion_queue::CompletionQueue;
 use super::device::{Context, Device, DeviceList};
+use super::region::Wanted;
 use crate::{DeviceInfo, GroupId};
 
 /// Looks that a new device's file in /dev may take to appear: udev makes it after sysfs shows the device. librdmacm never
@@ -98,7 +98,7 @@ impl Devices {
     }
 
     /// Looks for devices; `regions` are registered with new ones.
-    pub(super) fn look(&mut self, now_ns: u64, regions: &[Arc<Region>]) -> Changes {
+    pub(super) fn look(&mut self, now_ns: u64, regions: &[Wanted]) -> Changes {
         let mut changes = Changes::default();
         let found = list(&self.sysfs);
         for entry in std::mem::take(&mut self.ready) {
@@ -172,7 +172,7 @@ impl Devices {
         true
     }
 
-    fn open_new(&mut self, library: &'static Library, found: &[Seen], regions: &[Arc<Region>], changes: &mut Changes) {
+    fn open_new(&mut self, library: &'static Library, found: &[Seen], regions: &[Wanted], changes: &mut Changes) {
         let list = match DeviceList::open(library) {
             Ok(list) => list,
             Err(error) => {
@@ -198,10 +198,10 @@ impl Devices {
         }
     }
 
-    fn add(&mut self, device: Arc<Device>, found: &[Seen], regions: &[Arc<Region>]) -> Option<Arc<Device>> {
+    fn add(&mut self, device: Arc<Device>, found: &[Seen], regions: &[Wanted]) -> Option<Arc<Device>> {
         let seen = found.iter().find(|(name, _)| name == device.uverbs())?.clone();
-        for region in regions {
-            if let Err(error) = device.register(region) {
+        for wanted in regions {
+            if let Err(error) = device.register(wanted) {
                 tracing::error!("{error}"); // and said again to each connection
             }
         }

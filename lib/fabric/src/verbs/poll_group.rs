@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_queue::ArrayQueue;
-use mem::Buf;
+use mem::{Buf, IoBuf};
 
 use super::completion_queue::{Batch, CompletionQueue};
+use super::exposed::Exposed;
 use super::queue_pair::{Handle, QueuePair};
 use super::work::{Work, slot_of};
-use crate::{Completion, Deliver, Fetch, QpIndex, Seed};
+use crate::{Completion, Deliver, ExposureId, Fetch, QpIndex, RemoteMemory, Seed};
 
 /// Completion queues that may be on their way to one poll group.
 const MAIL_MAX: usize = 64;
@@ -66,6 +67,7 @@ impl Seed for PollGroupSeed {
             bells: Vec::new(),
             handing_back: false,
             batch: Box::new(Batch::new()),
+            exposed: Exposed::default(),
         }
     }
 }
@@ -82,6 +84,7 @@ pub struct PollGroup {
     /// Some queue pair has something to hand back without its device.
     handing_back: bool,
     batch: Box<Batch>,
+    exposed: Exposed,
 }
 
 impl PollGroup {
@@ -134,6 +137,20 @@ impl PollGroup {
 
     pub(crate) fn keepalive(&mut self, qp: QpIndex) {
         self.post(qp, Work::keepalive);
+    }
+
+    /// The rights are those of the region: see the module's essay.
+    #[inline]
+    pub(crate) fn expose(&mut self, qp: QpIndex, data: IoBuf) -> (RemoteMemory, ExposureId) {
+        let work = self.slots[qp.0 as usize].as_ref().expect(UNKNOWN);
+        let rkey = work.port().device().keys().remote(data.region());
+        let memory = RemoteMemory { addr: data.addr(), rkey, len: data.len() as u32 }; // buffers are under 4 GiB
+        (memory, self.exposed.insert(data))
+    }
+
+    #[inline]
+    pub(crate) fn withdraw(&mut self, exposure: ExposureId) -> Option<IoBuf> {
+        self.exposed.take(exposure)
     }
 
     #[inline]

@@ -17,15 +17,25 @@ const REGIONS_MAX: usize = 1024;
 /// Marks a key as there; the key is the low half.
 const PRESENT: u64 = 1 << 32;
 
-/// The local keys of one device, by region. Written by the control thread, read by every poll group.
+/// A region that is registered with every device.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) region: Arc<Region>,
+    /// Peers may be given its key.
+    pub(super) exposed: bool,
+}
+
+/// The keys of one device, by region. Written by the control thread, read by every poll group.
 #[derive(Debug)]
 pub(super) struct Keys {
-    keys: Box<[AtomicU64]>,
+    local: Box<[AtomicU64]>,
+    remote: Box<[AtomicU64]>,
 }
 
 impl Keys {
     pub(super) fn new() -> Keys {
-        Keys { keys: (0..REGIONS_MAX).map(|_| AtomicU64::new(0)).collect() }
+        let none = || (0..REGIONS_MAX).map(|_| AtomicU64::new(0)).collect();
+        Keys { local: none(), remote: none() }
     }
 
     /// The local key of a region.
@@ -37,13 +47,27 @@ impl Keys {
     pub(super) fn get(&self, region: RegionId) -> u32 {
         // Relaxed is enough: the key is all there is to see, and buffers of the region reach the reader later, by a
         // channel that orders memory.
-        let key = self.keys[region.index()].load(Ordering::Relaxed);
+        let key = self.local[region.index()].load(Ordering::Relaxed);
         assert!(key & PRESENT != 0, "a buffer's region was not registered: give it to Control::add_region first");
         key as u32 // the low half
     }
 
-    fn set(&self, region: RegionId, key: u32) {
-        self.keys[region.index()].store(PRESENT | u64::from(key), Ordering::Relaxed);
+    /// The key by which peers reach a region.
+    ///
+    /// # Panics
+    /// If they may not: it was given to another function than `Control::add_exposed_region`.
+    #[inline]
+    pub(super) fn remote(&self, region: RegionId) -> u32 {
+        let key = self.remote[region.index()].load(Ordering::Relaxed);
+        assert!(key & PRESENT != 0, "a buffer was exposed whose region Control::add_exposed_region never saw");
+        key as u32 // the low half
+    }
+
+    fn set(&self, region: RegionId, local: u32, remote: Option<u32>) {
+        self.local[region.index()].store(PRESENT | u64::from(local), Ordering::Relaxed);
+        if let Some(key) = remote {
+            self.remote[region.index()].store(PRESENT | u64::from(key), Ordering::Relaxed);
+        }
     }
 }
 
@@ -58,10 +82,10 @@ pub(super) struct Registration {
 unsafe impl Send for Registration {}
 
 impl Registration {
-    /// Pins and registers the whole region, and publishes its key.
+    /// Pins and registers the whole region, and publishes its keys.
     ///
     /// `remote_write`: iWARP places the answers to RDMA READs by RDMA WRITE, so the sink must allow it (RFC 5040, 5.2).
-    /// No other device gets that right: no peer is ever given our keys.
+    /// No other device gets that right, unless the region is to be exposed: no peer is ever given the keys of others.
     ///
     /// # Safety
     /// `pd` is a live protection domain and outlives the registration.
@@ -69,11 +93,15 @@ impl Registration {
         library: &'static Library,
         pd: *mut ibv_pd,
         device: &str,
-        region: Arc<Region>,
+        wanted: Wanted,
         remote_write: bool,
         keys: &Keys,
     ) -> Result<Registration, FabricError> {
+        let Wanted { region, exposed } = wanted;
         let mut access = ibv_access_flags::IBV_ACCESS_LOCAL_WRITE;
+        if exposed {
+            access |= ibv_access_flags::IBV_ACCESS_REMOTE_READ | ibv_access_flags::IBV_ACCESS_REMOTE_WRITE;
+        }
         if remote_write {
             access |= ibv_access_flags::IBV_ACCESS_REMOTE_WRITE;
         }
@@ -84,7 +112,8 @@ impl Registration {
             return Err(refusal(device, region.len(), io::Error::last_os_error()));
         }
         // SAFETY: a memory region just made.
-        keys.set(region.id(), unsafe { (*mr).lkey });
+        let (local, remote) = unsafe { ((*mr).lkey, (*mr).rkey) };
+        keys.set(region.id(), local, exposed.then_some(remote));
         Ok(Registration { library, mr, region })
     }
 
@@ -127,9 +156,18 @@ mod tests {
     fn a_published_key_is_found_by_region_even_if_it_is_zero() {
         let keys = Keys::new();
         let (first, second) = (region(), region());
-        keys.set(first.id(), 0);
-        keys.set(second.id(), u32::MAX);
+        keys.set(first.id(), 0, None);
+        keys.set(second.id(), u32::MAX, Some(0));
         assert_eq!((keys.get(first.id()), keys.get(second.id())), (0, u32::MAX));
+        assert_eq!(keys.remote(second.id()), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "add_exposed_region")]
+    fn a_region_that_is_ours_alone_has_no_key_for_peers() {
+        let (keys, region) = (Keys::new(), region());
+        keys.set(region.id(), 7, None);
+        keys.remote(region.id());
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use fabric::{
-    AcceptParameters, Completion, Connect, ConnectionId, Control, ControlEvent, Fetch, GroupId, QueuePairSizes, Segment,
+    AcceptParameters, Completion, Connect, ConnectionId, Control, ControlEvent, Deliver, Fetch, GroupId, PollGroup,
+    QueuePairSizes, Segment,
 };
 use mem::Pool;
 use transport_srp::wire::{CredReq, DataBuffer, Iu, Residuals, TLogout, TmfStatus, parse};
@@ -15,37 +16,14 @@ use super::*;
 use crate::initiator::cdb;
 use crate::workload::Direction;
 
-const MEMORY: RemoteMemory = RemoteMemory { addr: 0x7f00_0000_1000, rkey: 9, len: 4096 };
-const LAYOUT: MemoryLayout = MemoryLayout { channels: 1, depth: 4, io_bytes: 4096 };
+const LAYOUT: MemoryLayout = MemoryLayout { channels: 1, depth: 4, io_bytes: 4096, form: Form::Direct };
 const TERMS: Terms = Terms { credits: 4, message_bytes: 8260, immediate_offset: None };
 const LUN: [u8; 8] = [0, 3, 0, 0, 0, 0, 0, 0];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn pieces_follow_each_other_and_add_up() {
-    for count in [1, 2, 3, 12, 255] {
-        let mut pieces = vec![Descriptor::default(); count];
-        cut(MEMORY, &mut pieces);
-        let mut va = MEMORY.addr;
-        for piece in &pieces {
-            assert_eq!((piece.va, piece.rkey), (va, 9));
-            va += u64::from(piece.len);
-        }
-        assert_eq!(va, MEMORY.addr + u64::from(MEMORY.len), "{count} pieces");
-    }
-}
-
-#[test]
-fn one_piece_is_direct_and_several_are_a_whole_list() {
-    let mut pieces = [Descriptor::default(); 3];
-    assert!(matches!(describe(MEMORY, &mut pieces[..1]), BufferRepr::Direct(d) if d.len == 4096));
-    let BufferRepr::Indirect { table, total_len, inline } = describe(MEMORY, &mut pieces) else { panic!("indirect") };
-    assert_eq!((table.len, total_len, inline.len()), (48, 4096, 3));
-}
-
-#[test]
 fn a_command_is_answered_under_its_tag_and_under_no_other() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     let (slot, iu) = rig.command(Transfer::None);
     let command = parse_command(&iu);
     assert_eq!((command.lun, command.data_out, command.data_in), (LUN, DataBuffer::None, DataBuffer::None));
@@ -64,7 +42,7 @@ fn a_command_is_answered_under_its_tag_and_under_no_other() {
 
 #[test]
 fn credits_are_used_up_and_come_back() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     let commands: Vec<_> = (0..4).map(|_| rig.command(Transfer::None)).collect();
     let tag = |index: usize| parse_command(&commands[index].1).tag;
     assert!(!rig.channel.can_send(), "four commands for four credits");
@@ -77,7 +55,7 @@ fn credits_are_used_up_and_come_back() {
 
 #[test]
 fn requests_of_the_target_are_answered_and_their_credits_count() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     let before = rig.channel.credits;
     let request = CredReq { tag: Tag(*b"request!"), request_limit_delta: 3, solicited: false };
     assert_eq!(rig.say(|out| request.emit(out)), Event::Nothing);
@@ -91,7 +69,7 @@ fn requests_of_the_target_are_answered_and_their_credits_count() {
 
 #[test]
 fn what_a_target_must_not_send_ends_the_channel() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     let nonsense = rig.say(|out| {
         out[..20].fill(0x77);
         20
@@ -108,28 +86,31 @@ fn what_a_target_must_not_send_ends_the_channel() {
 
 #[test]
 fn the_target_reaches_the_data_of_a_command_and_only_while_it_lasts() {
-    for pieces in [1, 3] {
-        let mut rig = Rig::new(pieces);
+    for form in [Form::Direct, Form::Indirect(3), Form::Partial(6)] {
+        let mut rig = Rig::new(form);
         let (slot, iu) = rig.write(&[0xa5; 4096]);
-        let written = rig.fetch(&descriptors(&iu, &parse_command(&iu).data_out));
+        let pieces = rig.pieces(&iu, &parse_command(&iu).data_out);
+        assert_eq!(pieces.len(), form.descriptors());
+        let written = rig.fetch(&pieces);
         assert_eq!(written.as_deref(), Ok(&[0xa5; 4096][..]));
         assert!(matches!(rig.answer(parse_command(&iu).tag, 1), Event::Answered(_)));
         rig.channel.give_back(slot);
 
         let (slot, iu) = rig.command(Transfer::In(4096));
         let command = parse_command(&iu);
-        assert_eq!(rig.deliver(&[0x3c; 4096], &descriptors(&iu, &command.data_in)), Ok(()));
+        let pieces = rig.pieces(&iu, &command.data_in);
+        assert_eq!(rig.deliver(&[0x3c; 4096], &pieces), Ok(()));
         assert!(matches!(rig.answer(command.tag, 1), Event::Answered(_)));
         assert_eq!(rig.channel.data(slot), [0x3c; 4096]);
-        let late = rig.deliver(&[0xff; 4096], &descriptors(&iu, &command.data_in));
-        assert_eq!(late, Err(WorkError::RemoteAccess), "{pieces} pieces");
+        let late = rig.deliver(&[0xff; 4096], &pieces);
+        assert_eq!(late, Err(WorkError::RemoteAccess), "{form:?}");
         assert_eq!(rig.channel.data(slot), [0x3c; 4096], "the answered command's data stay as they are");
     }
 }
 
 #[test]
 fn small_writes_bring_their_data_along_where_that_was_agreed() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     rig.channel.logged_in(&Terms { immediate_offset: Some(68), message_bytes: 68 + 2048, ..TERMS });
     let (_, iu) = rig.write(&[0x5a; 2048]);
     assert_eq!(parse_command(&iu).data_out.immediate(&iu), Some(&[0x5a; 2048][..]));
@@ -139,7 +120,7 @@ fn small_writes_bring_their_data_along_where_that_was_agreed() {
 
 #[test]
 fn everything_comes_back_when_the_channel_ends_with_commands_under_way() {
-    let mut rig = Rig::new(1);
+    let mut rig = Rig::new(Form::Direct);
     rig.command(Transfer::In(4096));
     rig.write(&[1; 4096]);
     rig.initiator.control.disconnect(rig.connection);
@@ -151,12 +132,12 @@ fn everything_comes_back_when_the_channel_ends_with_commands_under_way() {
         target.step();
         initiator.step();
         kept.extend(initiator.completions.drain(..));
-        initiator.group.outstanding(channel.qp()) == 0
+        initiator.endpoint.outstanding(channel.qp()) == 0
     });
-    let queue_pair = channel.close(&mut initiator.group);
+    let QueuePair::Fabric(queue_pair) = channel.close(&mut initiator.endpoint) else { panic!("made over RoCE") };
     initiator.control.destroy(connection, Some(queue_pair));
     drop(kept);
-    for pool in [&memory.data, &memory.messages, &memory.receives] {
+    for pool in [&memory.data, &memory.tables, &memory.messages, &memory.receives] {
         assert_eq!(pool.available(), pool.capacity());
     }
 }
@@ -166,7 +147,7 @@ fn everything_comes_back_when_the_channel_ends_with_commands_under_way() {
 /// One end.
 struct End {
     control: Control,
-    group: PollGroup,
+    endpoint: Endpoint,
     start: Instant,
     events: Vec<ControlEvent>,
     completions: VecDeque<Completion>,
@@ -188,25 +169,35 @@ struct Rig {
 impl End {
     fn new() -> End {
         let mut control = Control::Roce(fabric::roce::Control::default());
-        let group = control.create_poll_group(GroupId(0));
-        End { control, group, start: Instant::now(), events: Vec::new(), completions: VecDeque::new() }
+        let endpoint = Endpoint::Fabric(control.create_poll_group(GroupId(0)));
+        End { control, endpoint, start: Instant::now(), events: Vec::new(), completions: VecDeque::new() }
     }
 
     fn step(&mut self) {
         let now_ns = 1 + self.start.elapsed().as_nanos() as u64;
-        let End { control, group, events, completions, .. } = self;
+        let End { control, endpoint, events, completions, .. } = self;
         control.poll(now_ns, &mut |event| events.push(event));
-        group.poll(now_ns, &mut |completion| completions.push_back(completion));
-        group.ring();
+        endpoint.poll(now_ns, &mut |completion| completions.push_back(completion));
+        endpoint.ring();
+    }
+
+    /// What the target's end is used by: a target needs more of the fabric than an initiator.
+    fn group(&mut self) -> &mut PollGroup {
+        match &mut self.endpoint {
+            Endpoint::Fabric(group) => group,
+            Endpoint::InProcess(_) => panic!("made over RoCE"),
+        }
     }
 }
 
 impl Rig {
-    /// Logged in on [`TERMS`], with this many descriptors for each command.
-    fn new(pieces: usize) -> Rig {
+    /// Logged in on [`TERMS`], with commands of this form.
+    fn new(form: Form) -> Rig {
+        let layout = MemoryLayout { form, ..LAYOUT };
         let (mut initiator, mut target) = (End::new(), End::new());
         let pool = mem::testing::pool(8260, 64);
-        let memory = LAYOUT.cut(&mem::testing::region(LAYOUT.region_bytes()));
+        let memory =
+            layout.cut(&mem::testing::region(layout.exposed_bytes()), &mem::testing::region(layout.own_bytes()));
         let to = SocketAddr::from((fresh_address(), 5555));
         target.control.listen(to).expect("it can listen");
         let connect = Connect {
@@ -219,9 +210,11 @@ impl Rig {
         };
         initiator.step();
         let (connection, queue_pair) = initiator.control.connect(&connect).expect("it can ask");
-        let mut channel = Channel::open(&mut initiator.group, queue_pair, &memory, &LAYOUT, LUN, pieces);
+        let queue_pair = QueuePair::Fabric(queue_pair);
+        let mut channel = Channel::open(&mut initiator.endpoint, queue_pair, &memory, &layout, LUN);
         let target_qp = accept(&mut target, &mut initiator, &pool);
         channel.logged_in(&TERMS);
+        channel.set_form(form);
         Rig { initiator, channel, connection, memory, target, target_qp, pool, messages: VecDeque::new() }
     }
 
@@ -248,7 +241,7 @@ impl Rig {
             Transfer::In(_) => cdb::transfer(Direction::Read, 0, 8),
             Transfer::Out(_) => cdb::transfer(Direction::Write, 0, 8),
         };
-        self.channel.send(&mut self.initiator.group, slot, &cdb, transfer);
+        self.channel.send(&mut self.initiator.endpoint, slot, &cdb, transfer);
         (slot, self.at_target())
     }
 
@@ -271,7 +264,7 @@ impl Rig {
             match completion {
                 Completion::Received { qp, buf, len, .. } => {
                     self.messages.push_back(buf.bytes()[..len as usize].to_vec());
-                    self.target.group.post_receive(qp, buf);
+                    self.target.group().post_receive(qp, buf);
                 }
                 Completion::Fetched { data, result, .. } => ended = Some((Some(data), result)),
                 Completion::Delivered { data, result, .. } if data.is_some() => ended = Some((data, result)),
@@ -287,7 +280,7 @@ impl Rig {
         let len = emit(buf.bytes_mut());
         let message = Some(IoBuf::new(buf, 0..len));
         let deliver = Deliver { cookie: 0, data: None, segments: &[], message, solicited: false };
-        self.target.group.deliver(self.target_qp, deliver);
+        self.target.group().deliver(self.target_qp, deliver);
         wait_for(|| {
             self.step();
             while let Some(completion) = self.initiator.completions.pop_front() {
@@ -312,9 +305,23 @@ impl Rig {
     fn fetch(&mut self, pieces: &[Descriptor]) -> Result<Vec<u8>, WorkError> {
         let data = IoBuf::new(self.pool.get().expect("a buffer"), 0..4096);
         let fetch = Fetch { cookie: 1, data, segments: &segments(pieces) };
-        self.target.group.fetch(self.target_qp, fetch);
+        self.target.group().fetch(self.target_qp, fetch);
         let (data, result) = self.ended();
         result.map(|()| data.expect("a fetch has data").bytes().to_vec())
+    }
+
+    /// The descriptors of a command: those in it, and if there are more, what the table has.
+    fn pieces(&mut self, iu: &[u8], buffer: &DataBuffer) -> Vec<Descriptor> {
+        let inline = descriptors(iu, buffer);
+        let DataBuffer::Indirect(list) = buffer else { return inline };
+        if inline.len() == list.table_count as usize {
+            return inline;
+        }
+        let table = self.fetch(&[list.table]).expect("the table is readable");
+        let table = &table[..list.table.len as usize];
+        let all: Vec<Descriptor> = table.as_chunks::<16>().0.iter().map(Descriptor::parse).collect();
+        assert!(all.starts_with(&inline) && inline.len() == all.len() / 2);
+        all
     }
 
     /// Writes to the initiator's memory.
@@ -323,7 +330,7 @@ impl Rig {
         data.bytes_mut().copy_from_slice(bytes);
         let segments = segments(pieces);
         let deliver = Deliver { cookie: 2, data: Some(data), segments: &segments, message: None, solicited: false };
-        self.target.group.deliver(self.target_qp, deliver);
+        self.target.group().deliver(self.target_qp, deliver);
         self.ended().1
     }
 
@@ -349,10 +356,10 @@ impl Rig {
     }
 
     fn take(&mut self, completion: Completion) -> Event {
-        let group = &mut self.initiator.group;
+        let endpoint = &mut self.initiator.endpoint;
         match completion {
-            Completion::Received { buf, len, .. } => self.channel.on_received(group, buf, len),
-            Completion::Delivered { message, result, .. } => self.channel.on_delivered(group, message, result),
+            Completion::Received { buf, len, .. } => self.channel.on_received(endpoint, buf, len),
+            Completion::Delivered { message, result, .. } => self.channel.on_delivered(endpoint, message, result),
             Completion::ReceiveFlushed { .. } => Event::Fault(Fault::Connection(WorkError::Flushed)),
             Completion::Fetched { .. } => panic!("an initiator fetches nothing"),
         }
@@ -365,12 +372,12 @@ fn accept(target: &mut End, initiator: &mut End, pool: &Pool) -> QpIndex {
     wait_for(|| {
         target.step();
         initiator.step();
-        for event in target.events.drain(..) {
+        for event in std::mem::take(&mut target.events) {
             let ControlEvent::ConnectRequest { connection, request } = event else { continue };
             let sizes = QueuePairSizes { receives: 16, sends: 80 };
             let made = target.control.create_queue_pair(connection, GroupId(0), sizes).expect("a queue pair");
-            let qp = target.group.adopt(made);
-            (0..16).for_each(|_| target.group.post_receive(qp, pool.get().expect("a buffer")));
+            let qp = target.group().adopt(made);
+            (0..16).for_each(|_| target.group().post_receive(qp, pool.get().expect("a buffer")));
             let private_data = [0; 52].into_iter().collect();
             let parameters = AcceptParameters { reads_max: request.reads_served, private_data };
             target.control.accept(connection, &parameters).expect("it can be accepted");

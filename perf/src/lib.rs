@@ -1,5 +1,6 @@
-//! Load generators: `srp-perf` for SRP targets, [`bdevperf`] for a block device of ours alone. `srp-perf` is an SRP initiator in user space over the fabrics `verbs` and
-//! `roce`, or at a target in its own process ([`in_process`]): it logs in to targets as Linux' `ib_srp` does, keeps commands under way, and tells how many and how fast.
+//! Load generators: `srp-perf` for SRP targets, [`bdevperf`] for a block device of ours alone; [`perf_report`] draws what they measured. `srp-perf` is an SRP initiator
+//! in user space over the fabrics `verbs` and `roce`, or at a target in its own process ([`in_process`]): it logs in to targets as Linux' `ib_srp` does, keeps
+//! commands under way, and tells how many and how fast.
 //!
 //! # Parts
 //! ```text
@@ -9,7 +10,8 @@
 //! session.rs   logins, the way down        ◄──────►   workload.rs   what to do next         pattern.rs  what to write
 //! connector.rs connections, by fabric      reports    initiator/    SRP: slots, credits, tags, CDBs
 //! report.rs    table, JSON                            endpoint.rs   messages and exposed memory, by fabric
-//!                                                     tally.rs      counts and latencies
+//! seconds.rs   the rate of each second                tally.rs      counts and latencies
+//! environment.rs  the machine
 //! ```
 //! `workload.rs`, `pattern.rs`, `tally.rs`, and in `initiator/` all but `channel.rs` are sans-IO.
 //!
@@ -28,14 +30,17 @@
 pub mod bdevperf;
 pub mod connector;
 pub mod endpoint;
+pub mod environment;
 pub mod in_process;
 pub mod initiator;
 pub mod load;
 pub mod options;
 pub mod pattern;
+pub mod perf_report;
 pub mod random;
 pub mod report;
 pub mod run;
+pub mod seconds;
 pub mod session;
 pub mod tally;
 pub mod target_option;

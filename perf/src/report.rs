@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use crate::environment::Environment;
 use crate::initiator::Capacity;
 use crate::options::{Options, Target};
+use crate::seconds::{self, Sample};
 use crate::tally::{Latencies, Tally};
 
 /// All that a run brought.
@@ -15,6 +17,8 @@ use crate::tally::{Latencies, Tally};
 pub struct Results {
     /// What was asked for.
     pub options: Options,
+    /// The machine.
+    pub environment: Environment,
     /// The seed that was used.
     pub seed: u64,
     /// Each target's part; there is one at least.
@@ -23,6 +27,8 @@ pub struct Results {
     pub measured: Duration,
     /// Of all channels.
     pub tally: Tally,
+    /// The rate of each second, warm-up included.
+    pub seconds: Vec<Sample>,
     /// Channels that failed, and why.
     pub broken: Vec<String>,
 }
@@ -136,26 +142,18 @@ impl Results {
 
     /// The results as JSON.
     pub fn json(&self) -> Value {
-        let (options, tally) = (&self.options, &self.tally);
+        let tally = &self.tally;
         json!({
+            "program": "srp-perf",
+            "environment": self.environment,
+            "settings": self.settings(),
             "good": self.is_good(),
-            "fabric": name(options.fabric),
-            "targets": self.targets.iter().map(|one| self.target(one)).collect::<Vec<_>>(),
-            "workload": name(options.workload),
-            "read_percent": options.mix().read_percent,
-            "io_bytes": options.io_size.0,
-            "depth": options.depth,
-            "channels": options.channels(),
-            "cores": options.mask.cores(),
             "seconds": self.measured.as_secs_f64(),
-            "warmup_seconds": options.warmup.as_secs_f64(),
-            "form": options.form.map_or_else(|| "default".to_owned(), name),
-            "descriptors": options.form().descriptors(),
-            "seed": self.seed,
+            "targets": self.targets.iter().map(|one| self.target(one)).collect::<Vec<_>>(),
             "read": self.latencies(&tally.reads),
             "write": self.latencies(&tally.writes),
             "total": self.latencies(&tally.both()),
-            "rate_iops": self.options.rate,
+            "per_second": seconds::pairs(&self.seconds),
             "not_begun": self.options.rate.map(|_| tally.not_begun),
             "retried": tally.retried,
             "failed": tally.failed,
@@ -167,13 +165,42 @@ impl Results {
         })
     }
 
+    /// All that may change the figures, what was not asked for but found included. What each session has of its own is a list.
+    fn settings(&self) -> Value {
+        let options = &self.options;
+        let each = |of: fn(&TargetResults) -> Value| self.targets.iter().map(of).collect::<Vec<Value>>();
+        json!({
+            "label": options.label,
+            "workload": name(options.workload),
+            "read_percent": options.mix().read_percent,
+            "io_bytes": options.io_size.0,
+            "depth": options.depth,
+            "channels": options.channels(),
+            "cores": options.mask.cores(),
+            "time_seconds": options.time.map(|time| time.as_secs_f64()),
+            "warmup_seconds": options.warmup.as_secs_f64(),
+            "ios_max": options.ios,
+            "adaptive": options.adaptive,
+            "verify": options.verify,
+            "seed": self.seed,
+            "fabric": name(options.fabric),
+            "roce_io": format!("{:?}", options.roce_io).to_lowercase(),
+            "sessions": self.targets.len(),
+            "targets": each(|one| one.target.address.to_string().into()),
+            "luns": each(|one| one.target.lun.into()),
+            "blocks": each(|one| one.capacity.blocks.into()),
+            "block_bytes": each(|one| one.capacity.block_bytes.into()),
+            "form": options.form.map_or_else(|| "default".to_owned(), name),
+            "descriptors": options.form().descriptors(),
+            "immediate_data": each(|one| one.immediate.into()),
+            "rate_iops": options.rate,
+        })
+    }
+
     fn target(&self, one: &TargetResults) -> Value {
         json!({
             "target": one.target.address.to_string(),
             "lun": one.target.lun,
-            "blocks": one.capacity.blocks,
-            "block_bytes": one.capacity.block_bytes,
-            "immediate_data": one.immediate,
             "read": self.latencies(&one.tally.reads),
             "write": self.latencies(&one.tally.writes),
             "total": self.latencies(&one.tally.both()),
@@ -188,15 +215,8 @@ impl Results {
             "ios": latencies.count(),
             "iops": self.iops(latencies),
             "mib_per_second": self.mib_per_second(latencies),
-            "latency_us": {
-                "mean": latencies.mean_us(),
-                "p50": latencies.quantile_us(0.5),
-                "p90": latencies.quantile_us(0.9),
-                "p99": latencies.quantile_us(0.99),
-                "p99_9": latencies.quantile_us(0.999),
-                "p99_99": latencies.quantile_us(0.9999),
-                "max": latencies.max_us(),
-            },
+            "latency_us": latencies.json(),
+            "histogram": latencies.histogram(),
         })
     }
 
@@ -236,9 +256,11 @@ mod tests {
         Results {
             targets: targets.into_iter().map(share).collect(),
             options,
+            environment: Environment::current(),
             seed: 7,
             measured: Duration::from_secs(2),
             tally,
+            seconds: vec![Sample { at: 1.0, iops: 5.0 }],
             broken: Vec::new(),
         }
     }
@@ -264,6 +286,28 @@ mod tests {
         assert_eq!(json["total"], json["read"]);
         let median = json["read"]["latency_us"]["p50"].as_f64().expect("a number");
         assert!((median - 10.0).abs() < 0.1, "{median}");
+    }
+
+    #[test]
+    fn json_names_the_settings_and_the_machine() {
+        let json = results(&["-w", "randrw", "-q", "4", "--indirect", "3", "--label", "before"], tally(3, 1)).json();
+        let settings = &json["settings"];
+        for (name, value) in [
+            ("label", Value::from("before")),
+            ("workload", "randrw".into()),
+            ("depth", 4.into()),
+            ("form", "indirect".into()),
+            ("descriptors", 3.into()),
+            ("roce_io", "best".into()),
+            ("cores", json!([0])),
+            ("luns", json!([0])),
+        ] {
+            assert_eq!(settings[name], value, "{name}");
+        }
+        assert_eq!(json["environment"]["profile"], "debug");
+        assert_eq!(json["total"]["histogram"].as_array().map(Vec::len), Some(2), "10 and 20 µs");
+        assert!(json["total"]["latency_us"]["p99_99"].as_f64() > Some(19.0));
+        assert_eq!(json["per_second"], json!([[1.0, 5.0]]));
     }
 
     #[test]

@@ -322,11 +322,16 @@ impl Options {
     /// How memory is described.
     pub fn form(&self) -> Form {
         let count = self.indirect.unwrap_or(DESCRIPTORS_DEFAULT);
-        match (self.form, self.indirect) {
-            (Some(FormName::Partial), _) => Form::Partial(count),
-            (Some(FormName::Indirect), _) | (None, Some(_)) => Form::Indirect(count),
-            (Some(FormName::Direct | FormName::Immediate) | None, _) => Form::Direct,
+        match self.form_name() {
+            FormName::Partial => Form::Partial(count),
+            FormName::Indirect => Form::Indirect(count),
+            FormName::Direct | FormName::Immediate => Form::Direct,
         }
+    }
+
+    /// The form that was asked for, or that of commands without immediate data.
+    pub fn form_name(&self) -> FormName {
+        self.form.unwrap_or(if self.indirect.is_some() { FormName::Indirect } else { FormName::Direct })
     }
 
     /// Whether writes are to carry their data, where that is possible.

@@ -190,7 +190,7 @@ impl Results {
             "luns": each(|one| one.target.lun.into()),
             "blocks": each(|one| one.capacity.blocks.into()),
             "block_bytes": each(|one| one.capacity.block_bytes.into()),
-            "form": options.form.map_or_else(|| "default".to_owned(), name),
+            "form": name(options.form_name()),
             "descriptors": options.form().descriptors(),
             "immediate_data": each(|one| one.immediate.into()),
             "rate_iops": options.rate,

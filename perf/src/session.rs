@@ -246,8 +246,9 @@ impl Session {
     pub fn probe(&mut self) -> anyhow::Result<Vec<Capacity>> {
         let mut capacities = Vec::new();
         for target in 0..self.options.targets.len() {
-            let capacity = self.probe_target(target);
-            capacities.push(capacity.with_context(|| format!("--target {}", self.options.targets[target].address))?);
+            let address = self.options.targets[target].address;
+            let capacity = self.probe_target(target).map_err(|error| anyhow!("--target {address}: {error}"))?;
+            capacities.push(capacity);
         }
         Ok(capacities)
     }

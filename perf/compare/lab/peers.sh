@@ -130,8 +130,8 @@ start_tgt() {
   echo "InitiatorName=$initiator" >/etc/iscsi/initiatorname.iscsi # the guest's own
   modprobe ib_iser
   truncate -s ${GIB}G /srv/lab/tgt.size
-  # Never paused: it sleeps by itself, and the initiator gives up a target that does not answer its pings.
   tgtd -f --iscsi portal=127.0.0.1:3270 --iser pool_sz_mb=64 >/run/lab/tgtd.log 2>&1 3>&- &
+  PROCESS[tgt]=$!
   until_true 30 tgtadm --lld iser --mode sys --op show >/dev/null || return
   tgtadm --lld iser --mode target --op new --tid 1 --targetname $iqn &&
     tgtadm --lld iser --mode logicalunit --op new --tid 1 --lun 1 --bstype null --backing-store /srv/lab/tgt.size &&
@@ -140,11 +140,13 @@ start_tgt() {
   mkdir -p /run/lock/iscsi
   iscsid --foreground >/run/lab/iscsid.log 2>&1 3>&- &
   before=$(scsi_hosts)
-  iscsiadm --mode node --targetname $iqn --portal $VETH_ADDRESS:3260 --interface iser --op new &&
-    iscsiadm --mode node --targetname $iqn --portal $VETH_ADDRESS:3260 --op update --name node.session.queue_depth --value 128 &&
-    iscsiadm --mode node --targetname $iqn --portal $VETH_ADDRESS:3260 --login || return
+  # No pings: a target that is paused does not answer them.
+  iscsi_node --interface iser --op new && iscsi_node --op update --name node.session.queue_depth --value 128 &&
+    iscsi_node --op update --name 'node.conn[0].timeo.noop_out_interval' --value 0 &&
+    iscsi_node --op update --name 'node.conn[0].timeo.noop_out_timeout' --value 0 && iscsi_node --login || return
   host=$(comm -13 <(echo "$before") <(scsi_hosts))
   until_true 30 disk_of_host "$host" || { echo "no disk at $host"; return 1; }
   DEVICE[tgt]=$(disk_of_host "$host")
   echo none >"/sys/block/${DEVICE[tgt]#/dev/}/queue/scheduler"
 }
+iscsi_node() { iscsiadm --mode node --targetname "$iqn" --portal $VETH_ADDRESS:3260 "$@"; }

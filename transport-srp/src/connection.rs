@@ -22,6 +22,7 @@ use crate::controller::Controller;
 use crate::limits;
 use crate::login::{self, Cause, Grant, Policy, Refusal};
 use crate::messages::{ChannelFailure, ChannelStart, ToGroup};
+use crate::placement::{self, Load};
 use crate::session::{ChannelId, LunEntry, LunMap, Nexus, SessionId, UnitId};
 use crate::statistics::{ChannelStatistics, SessionTotals};
 use crate::trace::event::Whose;
@@ -329,9 +330,9 @@ impl Controller {
         }
     }
 
-    /// Makes the queue pair and hands it to the reactor with the fewest channels.
+    /// Makes the queue pair and hands it to its reactor.
     fn start_connection(&mut self, channel: ChannelId) {
-        let group = (0..self.groups.len()).min_by_key(|&group| self.groups[group].channels).unwrap_or_default();
+        let group = self.place(channel);
         let credits = self.credits;
         let Some(entry) = self.connections.get_mut(&channel) else { return };
         let sizes = QueuePairSizes { receives: limits::receives(credits), sends: limits::send_queue_entries(credits) };
@@ -352,6 +353,18 @@ impl Controller {
         let Some((nexus, luns)) = self.join_session(channel) else { return };
         let start = ChannelStart { channel, fabric, queue_pair, nexus, luns, credits, immediate_offset, statistics };
         self.tell(group, ToGroup::StartChannel(Box::new(start)));
+    }
+
+    /// The reactor that a channel is for.
+    fn place(&self, channel: ChannelId) -> usize {
+        let session = self.connections.get(&channel).and_then(|entry| self.find_session(&entry.login));
+        let siblings = session.and_then(|id| self.sessions.get(&id)).map_or(&[][..], |session| &session.channels);
+        let on = |group: usize| {
+            let is_there = |channel: &&ChannelId| self.connections.get(channel).is_some_and(|it| it.group == group);
+            siblings.iter().filter(is_there).count()
+        };
+        let loads = self.groups.iter().enumerate();
+        placement::place(loads.map(|(number, group)| Load { of_session: on(number), channels: group.channels }))
     }
 
     /// Finds or makes the session of a channel.

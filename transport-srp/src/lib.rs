@@ -81,6 +81,7 @@ mod masking;
 mod memory;
 mod messages;
 mod perform;
+mod placement;
 mod poll_group;
 mod reservations;
 mod respond;

@@ -227,14 +227,21 @@ impl PollGroup {
         for index in 0..self.fabrics.len() {
             let mut completions = std::mem::take(&mut self.completions);
             work += self.fabrics[index].group.poll(self.now.0, &mut |completion| completions.push(completion));
-            for completion in completions.drain(..) {
-                self.on_completion(index, completion);
+            if !completions.is_empty() {
+                self.on_completions(index, &mut completions);
             }
             self.completions = completions;
         }
         work
     }
 
+    /// Not inlined: a round without work has nothing to do with it.
+    #[inline(never)]
+    fn on_completions(&mut self, fabric: usize, completions: &mut Vec<Completion>) {
+        completions.drain(..).for_each(|completion| self.on_completion(fabric, completion));
+    }
+
+    #[inline]
     fn on_completion(&mut self, fabric: usize, completion: Completion) {
         match completion {
             Completion::Received { qp, buf, len } => {
@@ -286,9 +293,7 @@ impl PollGroup {
                 }
                 _ => true,
             };
-            for finished in done.drain(..) {
-                self.on_executed(Key::from_bits(finished.tag), finished.data, finished.result);
-            }
+            self.on_done(&mut done);
             self.done = done;
             // What completed may have submitted more: then the unit was entered again behind the others. Or it was the last that used
             // a unit which is being removed: then the unit is not here any more, and another is in its place.
@@ -301,8 +306,24 @@ impl PollGroup {
         work
     }
 
+    #[inline(never)]
+    fn on_done(&mut self, done: &mut Vec<Done>) {
+        for finished in done.drain(..) {
+            self.on_executed(Key::from_bits(finished.tag), finished.data, finished.result);
+        }
+    }
+
     /// Gives what became free to those who wait for it.
+    #[inline]
     fn resume_waiters(&mut self) {
+        let waiting = |queue: &VecDeque<Key<Command>>| !queue.is_empty();
+        if waiting(&self.table_waiters) || waiting(&self.device_waiters) || self.data_waiters.iter().any(waiting) {
+            self.resume_all_waiters();
+        }
+    }
+
+    #[cold]
+    fn resume_all_waiters(&mut self) {
         while let Some(&key) = self.table_waiters.front() {
             if self.commands.get(key).is_some_and(|command| command.parked.is_some()) {
                 let Some(buf) = self.memory.tables.get() else { break };
@@ -436,7 +457,15 @@ impl PollGroup {
         self.send_unsent();
     }
 
+    #[inline]
     fn send_unsent(&mut self) {
+        if !self.unsent.is_empty() {
+            self.send_all_unsent();
+        }
+    }
+
+    #[cold]
+    fn send_all_unsent(&mut self) {
         while let Some(message) = self.unsent.pop_front() {
             if let Err(reactor::Full(message)) = self.outbox.send(message) {
                 self.unsent.push_front(message);

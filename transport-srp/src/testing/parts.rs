@@ -21,5 +21,5 @@ impl Reply {
 /// Writes the response of a command into `out` and returns its length in bytes. `data_out_len` is what its CDB takes from the initiator,
 /// `delta` the credits that go with it.
 pub fn respond(reply: &Reply, command: &Command, data_out_len: u32, delta: i32, out: &mut [u8]) -> usize {
-    respond::command(&reply.0, command, data_out_len, &[], false, delta, out)
+    respond::command(&reply.0, command, data_out_len, &[], || false, delta, out)
 }

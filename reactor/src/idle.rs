@@ -14,7 +14,7 @@ use crate::poller::Progress;
 pub enum IdleMode {
     /// Keeps polling, and has its core to itself. The lowest latency.
     Poll,
-    /// Sleeps when it had no work for the time `spin`, until something wakes it. While a poller has work that nothing tells of, it sleeps
+    /// Without work it polls and lets others have the core in between, and after the time `spin` it sleeps until something wakes it. While a poller has work that nothing tells of, it sleeps
     /// for short times instead: first 20 µs, then twice as long each time up to `max_sleep`. Work makes it poll again. For
     /// cores that are shared with others.
     Adaptive {
@@ -42,6 +42,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(10);
 pub(crate) enum Rest {
     /// Run the next round at once.
     None,
+    /// Let those run first that wait for this core: what they do may be what the reactor waits for.
+    Yield,
     /// Announce a sleep and arm the pollers, then run the next round.
     Announce,
     /// Take the announcement back, then run the next round.
@@ -90,7 +92,7 @@ impl Idle {
             now
         });
         if now.since(empty_since) < spin {
-            return Rest::None;
+            return Rest::Yield;
         }
         if std::mem::replace(&mut self.announced, true) { Rest::Sleep } else { Rest::Announce }
     }
@@ -142,15 +144,15 @@ mod tests {
     fn adaptive_announces_after_its_time_without_work_then_sleeps() {
         let mut idle = adaptive(20 * US, 200 * US);
         let rests = rests(&mut idle, 0, &[Empty; 5]);
-        assert_eq!(rests, [Rest::None, Rest::None, Rest::Announce, Rest::Sleep, Rest::Sleep]);
+        assert_eq!(rests, [Rest::Yield, Rest::Yield, Rest::Announce, Rest::Sleep, Rest::Sleep]);
     }
 
     #[test]
     fn the_time_counts_and_not_the_rounds() {
         let mut idle = adaptive(20 * US, 200 * US);
         let after = |idle: &mut Idle, us: u64| idle.after_round(Empty, Instant(us * 1_000));
-        assert_eq!((0..100).map(|_| after(&mut idle, 7)).collect::<Vec<_>>(), [Rest::None; 100]);
-        assert_eq!(after(&mut idle, 26), Rest::None);
+        assert_eq!((0..100).map(|_| after(&mut idle, 7)).collect::<Vec<_>>(), [Rest::Yield; 100]);
+        assert_eq!(after(&mut idle, 26), Rest::Yield);
         assert_eq!(after(&mut idle, 27), Rest::Announce);
     }
 
@@ -159,9 +161,9 @@ mod tests {
         let mut idle = adaptive(10 * US, 100 * US);
         let rests = rests(&mut idle, 5, &[Empty, Empty, Empty, Empty, Busy, Busy, Empty, Empty, Empty]);
         let expected = [
-            [Rest::None, Rest::Announce, Rest::Sleep],
+            [Rest::Yield, Rest::Announce, Rest::Sleep],
             [Rest::Sleep, Rest::Cancel, Rest::None],
-            [Rest::None, Rest::Announce, Rest::Sleep],
+            [Rest::Yield, Rest::Announce, Rest::Sleep],
         ];
         assert_eq!(rests, expected.concat());
     }
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn after_a_file_ended_the_sleep_it_is_announced_again_at_once() {
         let mut idle = adaptive(10 * US, 100 * US);
-        assert_eq!(rests(&mut idle, 0, &[Empty; 3]), [Rest::None, Rest::Announce, Rest::Sleep]);
+        assert_eq!(rests(&mut idle, 0, &[Empty; 3]), [Rest::Yield, Rest::Announce, Rest::Sleep]);
         idle.woken_by_file();
         assert_eq!(rests(&mut idle, 30, &[Empty; 3]), [Rest::Announce, Rest::Sleep, Rest::Sleep]);
     }

@@ -140,6 +140,7 @@ impl<C: Clock> Reactor<C> {
     fn rest(&mut self, progress: Progress) {
         match self.idle.after_round(progress, self.meter.now()) {
             Rest::None => {}
+            Rest::Yield => std::thread::yield_now(),
             Rest::Announce => self.announce(),
             Rest::Cancel => self.shared.waker.cancel(),
             Rest::Sleep => self.sleep(),

@@ -189,7 +189,8 @@ impl Poller for PollGroup {
             }
         }
         // What other cores or threads are done with, or have room for again, tells nobody.
-        let waits_for_others = !self.device_waiters.is_empty() || self.orders.iter().next().is_some() || !self.ending.is_empty();
+        let waits_for_others =
+            !self.device_waiters.is_empty() || self.orders.iter().next().is_some() || !self.ending.is_empty();
         if waits_for_others || !self.reopening.is_empty() || !self.unsent.is_empty() {
             sources.look_often();
         }

@@ -165,7 +165,8 @@ impl FileChannel {
             EngineChannel::Aio(_) => sources.look_often(),
         }
         // Threads do this, and tell nobody.
-        if self.discards.as_ref().is_some_and(Discards::is_busy) || self.surveys.as_ref().is_some_and(Surveys::is_busy) {
+        if self.discards.as_ref().is_some_and(Discards::is_busy) || self.surveys.as_ref().is_some_and(Surveys::is_busy)
+        {
             sources.look_often();
         }
     }

@@ -160,7 +160,8 @@ impl CompletionQueue {
     fn take_event(&self) -> bool {
         let (mut cq, mut context) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: a live channel, whose file does not block, and room for what the event tells.
-        if unsafe { (self.device.library().ibv_get_cq_event)(self.channel.channel, &raw mut cq, &raw mut context) } != 0 {
+        if unsafe { (self.device.library().ibv_get_cq_event)(self.channel.channel, &raw mut cq, &raw mut context) } != 0
+        {
             // A device that is gone tells of nothing any more, and its file would end every sleep at once.
             let nothing = io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
             return !nothing;

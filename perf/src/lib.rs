@@ -1,4 +1,4 @@
-//! Load generators: `srp-perf` for an SRP target, [`bdevperf`] for a block device of ours alone. `srp-perf` is an SRP initiator in user space over the fabric `roce`: it logs in to a target as Linux'
+//! Load generators: `srp-perf` for an SRP target, [`bdevperf`] for a block device of ours alone; [`perf_report`] draws what they measured. `srp-perf` is an SRP initiator in user space over the fabric `roce`: it logs in to a target as Linux'
 //! `ib_srp` does, keeps commands under way, and tells how many and how fast.
 //!
 //! # Parts
@@ -8,7 +8,8 @@
 //! run.rs       from start to end            orders    load.rs       keeps slots busy, measures
 //! session.rs   logins, the way down        ◄──────►   workload.rs   what to do next         pattern.rs  what to write
 //! report.rs    table, JSON                 reports    initiator/    SRP: slots, credits, tags, CDBs
-//!                                                     tally.rs      counts and latencies
+//! seconds.rs   the rate of each second                tally.rs      counts and latencies
+//! environment.rs  the machine
 //! ```
 //! `workload.rs`, `pattern.rs`, `tally.rs`, and in `initiator/` all but `channel.rs` are sans-IO.
 //!
@@ -25,13 +26,16 @@
 #![forbid(unsafe_code)]
 
 pub mod bdevperf;
+pub mod environment;
 pub mod initiator;
 pub mod load;
 pub mod options;
 pub mod pattern;
+pub mod perf_report;
 pub mod random;
 pub mod report;
 pub mod run;
+pub mod seconds;
 pub mod session;
 pub mod tally;
 pub mod worker;

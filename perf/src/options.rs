@@ -113,6 +113,10 @@ pub struct Options {
     #[arg(long)]
     pub per_second: bool,
 
+    /// A name for this run, by which `perf-report` tells it from others
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+
     /// Write the results as JSON into this file; "-": to standard output, in place of the table
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

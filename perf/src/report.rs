@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::environment::Environment;
 use crate::initiator::Capacity;
 use crate::options::{Options, WorkloadName};
+use crate::seconds::{self, Sample};
 use crate::tally::{Latencies, Tally};
 
 /// All that a run brought.
@@ -14,6 +16,8 @@ use crate::tally::{Latencies, Tally};
 pub struct Results {
     /// What was asked for.
     pub options: Options,
+    /// The machine.
+    pub environment: Environment,
     /// The seed that was used.
     pub seed: u64,
     /// The unit.
@@ -24,6 +28,8 @@ pub struct Results {
     pub measured: Duration,
     /// Of all channels.
     pub tally: Tally,
+    /// The rate of each second, warm-up included.
+    pub seconds: Vec<Sample>,
     /// Channels that failed, and why.
     pub broken: Vec<String>,
 }
@@ -107,27 +113,17 @@ impl Results {
 
     /// The results as JSON.
     pub fn json(&self) -> Value {
-        let (options, tally) = (&self.options, &self.tally);
+        let tally = &self.tally;
         json!({
+            "program": "srp-perf",
+            "environment": self.environment,
+            "settings": self.settings(),
             "good": self.is_good(),
-            "target": options.target.to_string(),
-            "lun": options.lun,
-            "blocks": self.capacity.blocks,
-            "block_bytes": self.capacity.block_bytes,
-            "workload": name(options.workload),
-            "read_percent": options.mix().read_percent,
-            "io_bytes": options.io_size.0,
-            "depth": options.depth,
-            "channels": options.channels(),
-            "cores": options.mask.cores(),
             "seconds": self.measured.as_secs_f64(),
-            "warmup_seconds": options.warmup.as_secs_f64(),
-            "immediate_data": self.immediate,
-            "indirect_descriptors": options.indirect,
-            "seed": self.seed,
             "read": self.latencies(&tally.reads),
             "write": self.latencies(&tally.writes),
             "total": self.latencies(&tally.both()),
+            "per_second": seconds::pairs(&self.seconds),
             "retried": tally.retried,
             "failed": tally.failed,
             "first_failure": tally.first_failure,
@@ -135,6 +131,36 @@ impl Results {
             "miscompared": tally.miscompared,
             "first_miscompare": tally.first_miscompare.map(|miscompare| miscompare.to_string()),
             "broken_channels": self.broken,
+        })
+    }
+
+    /// All that may change the figures, what was not asked for but found included. What each session has of its own is a list.
+    fn settings(&self) -> Value {
+        let options = &self.options;
+        json!({
+            "label": options.label,
+            "workload": name(options.workload),
+            "read_percent": options.mix().read_percent,
+            "io_bytes": options.io_size.0,
+            "depth": options.depth,
+            "channels": options.channels(),
+            "cores": options.mask.cores(),
+            "time_seconds": options.time.map(|time| time.as_secs_f64()),
+            "warmup_seconds": options.warmup.as_secs_f64(),
+            "ios_max": options.ios,
+            "adaptive": options.adaptive,
+            "verify": options.verify,
+            "seed": self.seed,
+            "fabric": "roce",
+            "roce_io": format!("{:?}", options.roce_io).to_lowercase(),
+            "sessions": 1,
+            "targets": [options.target.to_string()],
+            "luns": [options.lun],
+            "blocks": [self.capacity.blocks],
+            "block_bytes": [self.capacity.block_bytes],
+            "form": if options.indirect.is_some() { "indirect" } else { "direct" },
+            "descriptors": options.indirect.unwrap_or(1),
+            "immediate_data": self.immediate,
         })
     }
 
@@ -146,13 +172,8 @@ impl Results {
             "ios": latencies.count(),
             "iops": self.iops(latencies),
             "mib_per_second": self.mib_per_second(latencies),
-            "latency_us": {
-                "mean": latencies.mean_us(),
-                "p50": latencies.quantile_us(0.5),
-                "p99": latencies.quantile_us(0.99),
-                "p99_9": latencies.quantile_us(0.999),
-                "max": latencies.max_us(),
-            },
+            "latency_us": latencies.json(),
+            "histogram": latencies.histogram(),
         })
     }
 
@@ -189,11 +210,13 @@ mod tests {
         let capacity = Capacity { blocks: 1000, block_bytes: 512 };
         Results {
             options,
+            environment: Environment::current(),
             seed: 7,
             capacity,
             immediate: true,
             measured: Duration::from_secs(2),
             tally,
+            seconds: vec![Sample { at: 1.0, iops: 5.0 }],
             broken: Vec::new(),
         }
     }
@@ -219,6 +242,28 @@ mod tests {
         assert_eq!(json["total"], json["read"]);
         let median = json["read"]["latency_us"]["p50"].as_f64().expect("a number");
         assert!((median - 10.0).abs() < 0.1, "{median}");
+    }
+
+    #[test]
+    fn json_names_the_settings_and_the_machine() {
+        let json = results(&["-w", "randrw", "-q", "4", "--indirect", "3", "--label", "before"], tally(3, 1)).json();
+        let settings = &json["settings"];
+        for (name, value) in [
+            ("label", Value::from("before")),
+            ("workload", "randrw".into()),
+            ("depth", 4.into()),
+            ("form", "indirect".into()),
+            ("descriptors", 3.into()),
+            ("roce_io", "best".into()),
+            ("cores", json!([0])),
+            ("luns", json!([0])),
+        ] {
+            assert_eq!(settings[name], value, "{name}");
+        }
+        assert_eq!(json["environment"]["profile"], "debug");
+        assert_eq!(json["total"]["histogram"].as_array().map(Vec::len), Some(2), "10 and 20 µs");
+        assert!(json["total"]["latency_us"]["p99_99"].as_f64() > Some(19.0));
+        assert_eq!(json["per_second"], json!([[1.0, 5.0]]));
     }
 
     #[test]

@@ -6,11 +6,13 @@ use reactor::{IdleMode, Instant};
 use scsi::{Addressing, Lun};
 use transport_srp::wire::PortId;
 
+use crate::environment::Environment;
 use crate::initiator::{Capacity, Login};
 use crate::load::{self, Load};
 use crate::options::Options;
 use crate::random::scramble;
 use crate::report::{self, Results};
+use crate::seconds::Seconds;
 use crate::session::{Session, SessionOptions};
 use crate::workload::{self, Workload};
 
@@ -24,9 +26,10 @@ const ADAPTIVE: IdleMode =
 /// The options do not fit together, or there was no load at all: no memory, no login, no such unit.
 pub fn run(options: &Options) -> anyhow::Result<Results> {
     options.check()?;
+    let environment = Environment::current();
     let seed = options.seed.unwrap_or_else(fresh_number);
     let mut session = Session::start(session_options(options)?)?;
-    let results = measure(options, seed, &mut session);
+    let results = measure(options, environment, seed, &mut session);
     session.close();
     results
 }
@@ -53,16 +56,18 @@ pub fn session_options(options: &Options) -> anyhow::Result<SessionOptions> {
     })
 }
 
-fn measure(options: &Options, seed: u64, session: &mut Session) -> anyhow::Result<Results> {
+fn measure(options: &Options, environment: Environment, seed: u64, session: &mut Session) -> anyhow::Result<Results> {
     let terms = session.login()?;
     let capacity = session.probe()?;
     options.check_against(capacity)?;
     let start = session.now();
     let loads = (0..options.channels()).map(|number| load(options, seed, capacity, start, number)).collect();
-    let (tally, broken) = session.run(loads, &mut second_lines(options, start));
+    let mut seconds = Seconds::new();
+    let (tally, broken) = session.run(loads, &mut second_lines(options, start, &mut seconds));
     let measured = session.now().since(start.plus(options.warmup)).min(options.time());
     let immediate = terms.immediate_offset.is_some();
-    Ok(Results { options: options.clone(), seed, capacity, immediate, measured, tally, broken })
+    let (options, seconds) = (options.clone(), seconds.samples());
+    Ok(Results { options, environment, seed, capacity, immediate, measured, tally, seconds, broken })
 }
 
 /// The load of one channel.
@@ -90,15 +95,16 @@ fn load(options: &Options, seed: u64, capacity: Capacity, start: Instant, number
     Load::new(plan, workload, options.depth as usize)
 }
 
-/// Tells the I/Os of each second as it ends, if that is wanted.
-fn second_lines(options: &Options, start: Instant) -> impl FnMut(Instant, u64) {
+/// Notes the I/Os of each second as it ends, and tells them if that is wanted.
+fn second_lines(options: &Options, start: Instant, seconds: &mut Seconds) -> impl FnMut(Instant, u64) {
     let (wanted, io_bytes) = (options.per_second, options.io_size.0);
-    let (mut told, mut seconds) = (0, 1);
     move |now, completed| {
         let elapsed = now.since(start);
-        if wanted && elapsed >= Duration::from_secs(seconds) {
-            eprintln!("{}", report::second_line(elapsed, completed.saturating_sub(told), io_bytes));
-            (told, seconds) = (completed, elapsed.as_secs() + 1);
+        if seconds.is_due(elapsed.as_nanos() as u64) {
+            let ios = seconds.note(elapsed.as_nanos() as u64, completed);
+            if wanted {
+                eprintln!("{}", report::second_line(elapsed, ios, io_bytes));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What was measured: counts and latencies of one channel, or of several added up.
 
 use hdrhistogram::Histogram;
+use serde_json::{Value, json};
 
 use crate::pattern::Miscompare;
 use crate::workload::Direction;
@@ -9,6 +10,8 @@ use crate::workload::Direction;
 const LATENCY_MAX_NS: u64 = 600_000_000_000;
 /// Digits that a latency is known to.
 const DIGITS: u8 = 3;
+/// Binary digits that a histogram tells latencies apart by: to 3 percent.
+const HISTOGRAM_BITS: u32 = 6;
 
 /// All that one channel measured.
 #[derive(Clone, Debug)]
@@ -103,18 +106,27 @@ impl Default for Tally {
     }
 }
 
+impl Default for Latencies {
+    fn default() -> Latencies {
+        Latencies::new()
+    }
+}
+
 impl Latencies {
-    fn new() -> Latencies {
+    /// Nothing yet, with all memory that it will ever need.
+    pub fn new() -> Latencies {
         let histogram = Histogram::new_with_bounds(1, LATENCY_MAX_NS, DIGITS);
         Latencies { histogram: histogram.expect("the bounds are in order") }
     }
 
+    /// Counts an I/O.
     #[inline]
-    fn record(&mut self, latency_ns: u64) {
+    pub fn record(&mut self, latency_ns: u64) {
         self.histogram.saturating_record(latency_ns);
     }
 
-    fn add(&mut self, other: &Latencies) {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Latencies) {
         self.histogram.add(&other.histogram).expect("all have the same bounds");
     }
 
@@ -131,6 +143,37 @@ impl Latencies {
     /// The latency that this share of all I/Os (0.99: 99 %) did not exceed, in microseconds.
     pub fn quantile_us(&self, share: f64) -> f64 {
         self.histogram.value_at_quantile(share) as f64 / 1e3
+    }
+
+    /// Mean, percentiles and longest, in microseconds, by the names that JSON results have.
+    pub fn json(&self) -> Value {
+        json!({
+            "mean": self.mean_us(),
+            "p50": self.quantile_us(0.5),
+            "p90": self.quantile_us(0.9),
+            "p99": self.quantile_us(0.99),
+            "p99_9": self.quantile_us(0.999),
+            "p99_99": self.quantile_us(0.9999),
+            "max": self.max_us(),
+        })
+    }
+
+    /// Pairs of a latency in microseconds and the I/Os that took as long, but longer than that of the pair before. Latencies that differ by less
+    /// than 3 percent are one, so that a file stays small.
+    pub fn histogram(&self) -> Vec<(f64, u64)> {
+        let mut pairs: Vec<(f64, u64)> = Vec::new();
+        let mut last_bucket = None;
+        for recorded in self.histogram.iter_recorded() {
+            let (ns, ios) = (recorded.value_iterated_to(), recorded.count_at_value());
+            let dropped_bits = (u64::BITS - ns.leading_zeros()).saturating_sub(HISTOGRAM_BITS);
+            let bucket = Some((dropped_bits, ns >> dropped_bits));
+            match pairs.last_mut().filter(|_| bucket == last_bucket) {
+                Some(pair) => *pair = (ns as f64 / 1e3, pair.1 + ios),
+                None => pairs.push((ns as f64 / 1e3, ios)),
+            }
+            last_bucket = bucket;
+        }
+        pairs
     }
 
     /// The longest, in microseconds.
@@ -172,6 +215,20 @@ mod tests {
         tally.record(Direction::Write, u64::MAX);
         assert_eq!(tally.writes.count(), 1002);
         assert!(tally.writes.max_us() > 5e8);
+    }
+
+    #[test]
+    fn a_histogram_is_short_and_loses_no_io() {
+        let mut latencies = Latencies::new();
+        assert_eq!(latencies.histogram(), []);
+        (1..=100_000).for_each(|ns| latencies.record(ns * 10));
+        let pairs = latencies.histogram();
+        assert!(pairs.len() < 600, "{}", pairs.len());
+        assert_eq!(pairs.iter().map(|&(_, ios)| ios).sum::<u64>(), 100_000);
+        assert!(pairs.windows(2).all(|two| two[0].0 < two[1].0), "{pairs:?}");
+        assert!(pairs.iter().skip(32).zip(pairs.iter().skip(33)).all(|(one, next)| next.0 / one.0 < 1.05), "{pairs:?}");
+        let last = pairs.last().expect("a pair").0;
+        assert!((last / latencies.max_us() - 1.0).abs() < 1e-3, "{last} is the longest");
     }
 
     #[test]

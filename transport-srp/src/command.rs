@@ -21,6 +21,7 @@
 
 mod exclusive;
 pub(crate) mod express;
+mod slot;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,7 +39,6 @@ use crate::management::Order;
 use crate::respond::{self, Reply};
 use crate::session::{LunEntry, LunMap, Nexus, UnitId};
 use crate::slab::Key;
-use crate::slots::Entry;
 use crate::statistics::{CommandError, Watch};
 use crate::task_set::Place;
 use crate::trace::slow::Timing;
@@ -144,15 +144,6 @@ pub(crate) enum Abort {
     WithStatus,
 }
 
-/// What is left of a command for an answer of its own.
-pub(crate) struct EarlyAnswer {
-    request: Request,
-    view: Rc<View>,
-    job: Option<Job>,
-    timing: Timing,
-    watch: Watch,
-}
-
 /// One request of an initiator and everything that is held for it; at rest in its slot between two of them.
 pub(crate) struct Command {
     /// Its channel; `None` once it is an orphan.
@@ -203,87 +194,7 @@ pub(crate) struct Command {
     cursor: Cursor,
 }
 
-impl Default for Command {
-    fn default() -> Command {
-        Command {
-            channel: None,
-            position: 0,
-            request: Request::Answer(Tag::default()),
-            stage: Stage::Arrived,
-            parked: None,
-            place: Place::default(),
-            timing: Timing::default(),
-            reply: None,
-            has_cleared: false,
-            abort: None,
-            orders: ArrayVec::new(),
-            fenced: false,
-            owes_credit: None,
-            orphan_of: None,
-            receive: None,
-            executing: None,
-            extent: Extent::default(),
-            executing_on: None,
-            changed: None,
-            watch: Watch::default(),
-            sense: ArrayVec::new(),
-            view: None,
-            entry: None,
-            address: Address::Unknown,
-            job: None,
-            table: None,
-            aside: None,
-            in_place: None,
-            cursor: Cursor::new(0),
-        }
-    }
-}
-
-impl Entry for Command {
-    fn rest(&mut self) {
-        self.parked = None;
-        self.reply = None;
-        self.orders.clear();
-        self.receive = None;
-        self.sense.clear();
-        self.view = None;
-        self.job = None;
-        self.table = None;
-        self.aside = None;
-        // The others hold nothing, and are set anew by `Command::arrive`.
-    }
-}
-
 impl Command {
-    /// Fills a slot at rest with a request as it arrived on a channel.
-    #[inline(always)]
-    pub(crate) fn arrive(&mut self, channel: Key<Channel>, request: Request, receive: Option<Buf>, view: Rc<View>) {
-        self.address = match &request {
-            Request::Command(command) => Address::from_wire(&command.lun),
-            Request::Management(management) => Address::from_wire(&management.lun),
-            Request::Answer(_) => Address::Unknown,
-        };
-        self.entry = view.luns.find(self.address);
-        self.view = Some(view);
-        self.channel = Some(channel);
-        self.request = request;
-        self.stage = Stage::Arrived;
-        self.place = Place::default();
-        self.timing = Timing::default();
-        self.has_cleared = false;
-        self.abort = None;
-        self.fenced = false;
-        self.owes_credit = None;
-        self.orphan_of = None;
-        self.receive = receive;
-        self.executing = None;
-        self.executing_on = None;
-        self.changed = None;
-        self.watch = Watch::default();
-        self.in_place = None;
-        self.cursor = Cursor::new(0);
-    }
-
     #[inline]
     fn view(&self) -> &Rc<View> {
         self.view.as_ref().expect("a command that is not at rest has a view")
@@ -317,20 +228,6 @@ impl Command {
         self.stage = Stage::Deliver;
         self.reply = Some(reply);
         Action::Deliver(None)
-    }
-
-    /// What the command's answer needs on its own: the initiator need not wait for the rest.
-    pub(crate) fn early_answer(&self) -> EarlyAnswer {
-        let (view, job) = (Rc::clone(self.view()), self.job.clone());
-        EarlyAnswer { request: self.request, view, job, timing: self.timing, watch: self.watch }
-    }
-
-    /// Fills a slot at rest with such an answer.
-    pub(crate) fn arrive_as_answer(&mut self, channel: Key<Channel>, answer: EarlyAnswer, receive: Option<Buf>) {
-        self.arrive(channel, answer.request, receive, answer.view);
-        self.job = answer.job;
-        self.timing = answer.timing;
-        self.watch = answer.watch;
     }
 
     /// Whether it goes on although nobody waits for it any more; see [`Job::runs_on`].

@@ -20,7 +20,11 @@ const ROUND: Duration = Duration::from_micros(2);
 
 /// READ(10) into one piece of memory.
 pub fn read() -> Request {
-    Request::read(lun(0), 0, BLOCKS, BLOCK)
+    read_of(0)
+}
+
+fn read_of(number: u16) -> Request {
+    Request::read(lun(number), 0, BLOCKS, BLOCK)
 }
 
 /// WRITE(10) whose data come with the request.
@@ -30,28 +34,74 @@ pub fn write() -> Request {
 
 /// `depth` commands are sent, and answered.
 pub fn body(request: Request, depth: usize) -> Box<dyn FnMut()> {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new(Scale::default());
     let mut handles = Vec::with_capacity(depth);
     Box::new(move || {
-        let Scene { target, initiator, channel } = &mut scene;
-        handles.extend((0..depth).map(|_| initiator.start(*channel, &request).expect("sent")));
+        let Scene { target, sessions } = &mut scene;
+        let Session { initiator, channels } = &mut sessions[0];
+        handles.extend((0..depth).map(|_| initiator.start(channels[0], &request).expect("sent")));
         for handle in handles.drain(..) {
             initiator.finish(handle, &mut || target.step()).good();
         }
     })
 }
 
+/// Commands that are under way at once where there is much of something, whatever it is.
+pub const SCALED_DEPTH: usize = 32;
+
+/// How much of everything there is.
+#[derive(Clone, Copy)]
+pub struct Scale {
+    /// Sessions, of an initiator each; at most 256.
+    pub sessions: u16,
+    /// Channels of each.
+    pub channels: u16,
+    /// Units, each with a device of its own; every session sees all of them.
+    pub luns: u16,
+}
+
+impl Default for Scale {
+    fn default() -> Scale {
+        Scale { sessions: 1, channels: 1, luns: 1 }
+    }
+}
+
+/// Reads, each by the next session, the next channel and at the next unit.
+pub fn scaled(scale: Scale) -> Box<dyn FnMut()> {
+    let mut scene = Scene::new(scale);
+    let requests: Vec<Request> = (0..scale.luns).map(read_of).collect();
+    let mut handles = Vec::with_capacity(SCALED_DEPTH);
+    let mut turn = 0;
+    Box::new(move || {
+        let Scene { target, sessions } = &mut scene;
+        for _ in 0..SCALED_DEPTH {
+            let number = turn % sessions.len();
+            let Session { initiator, channels } = &mut sessions[number];
+            let channel = channels[turn / usize::from(scale.sessions) % channels.len()];
+            handles.push((number, initiator.start(channel, &requests[turn % requests.len()]).expect("sent")));
+            turn += 1;
+        }
+        for (number, handle) in handles.drain(..) {
+            sessions[number].initiator.finish(handle, &mut || target.step()).good();
+        }
+    })
+}
+
 /// The poll group finds that there is nothing to do.
 pub fn round() -> Box<dyn FnMut()> {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new(Scale::default());
     Box::new(move || scene.target.step())
 }
 
-/// A target with one unit, and an initiator that is logged in.
+/// A target with its units, and initiators that are logged in.
 struct Scene {
     target: Target,
+    sessions: Vec<Session>,
+}
+
+struct Session {
     initiator: Initiator,
-    channel: usize,
+    channels: Vec<usize>,
 }
 
 struct Target {
@@ -61,9 +111,9 @@ struct Target {
 }
 
 impl Scene {
-    fn new() -> Scene {
+    fn new(scale: Scale) -> Scene {
         let network = Network::new(1, SimOptions::default());
-        let memory = MemoryOptions::for_channels(1, CREDITS);
+        let memory = MemoryOptions::for_channels(u32::from(scale.sessions * scale.channels), CREDITS);
         let request = AllocationRequest { lock: false, ..AllocationRequest::new(memory.region_bytes()) };
         let region = Region::new(hugepage_setup::allocate(&request).expect("memory"));
         let fabrics = vec![fabric::Control::Sim(network.control())];
@@ -74,19 +124,30 @@ impl Scene {
         let address = SocketAddr::from(([192, 0, 2, 100], 5555));
         controller.create_target("tgt0", 1, 2).expect("a target");
         controller.create_listener("sim", address).expect("a listener");
-        controller.add_lun("tgt0", &crate::null_io::device(), &LunOptions::default()).expect("a LUN");
-        let mut port = [0; 16];
-        (port[7], port[15]) = (1, 2);
-        let mut initiator = Initiator::new(&network, InitiatorOptions::new(1, address, port));
+        for number in 0..scale.luns {
+            controller.add_lun("tgt0", &crate::null_io::device(number), &LunOptions::default()).expect("a LUN");
+        }
         let mut target = Target { network, controller, group };
-        let channel = initiator.open(MultiChannel::Single, &mut || target.step()).expect("the login is accepted");
-        // Is answered with the unit attention that greets a new nexus.
-        initiator.execute(channel, &Request::test_unit_ready(lun(0)), &mut || target.step());
-        Scene { target, initiator, channel }
+        let sessions = (0..scale.sessions).map(|number| target.log_in(number as u8, address, scale)).collect();
+        Scene { target, sessions }
     }
 }
 
 impl Target {
+    fn log_in(&mut self, number: u8, address: SocketAddr, scale: Scale) -> Session {
+        let mut port = [0; 16];
+        (port[7], port[15]) = (1, 2);
+        let options = InitiatorOptions::new(number, address, port);
+        let mut initiator = Initiator::new(&self.network, options);
+        let open = |_| initiator.open(MultiChannel::Multi, &mut || self.step()).expect("the login is accepted");
+        let channels: Vec<usize> = (0..scale.channels).map(open).collect();
+        for number in 0..scale.luns {
+            // Is answered with the unit attention that greets a new nexus.
+            initiator.execute(channels[0], &Request::test_unit_ready(lun(number)), &mut || self.step());
+        }
+        Session { initiator, channels }
+    }
+
     fn step(&mut self) {
         self.network.advance(ROUND);
         let now = Instant(u64::try_from(self.network.now().as_nanos()).expect("585 years"));

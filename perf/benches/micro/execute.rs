@@ -14,7 +14,7 @@ pub const WRITE_16: [u8; 16] = [0x8a, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 
 
 /// It is begun, stepped to its operation, and stepped with that one's success.
 pub fn body(cdb: [u8; 16]) -> Box<dyn FnMut()> {
-    let unit = LogicalUnit::new(UnitOptions::new(crate::null_io::device())).expect("a unit");
+    let unit = LogicalUnit::new(UnitOptions::new(crate::null_io::device(0))).expect("a unit");
     let nexus = UnitNexus::new();
     let ports = PortIds {
         target_port_id: [1; 16],

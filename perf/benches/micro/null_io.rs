@@ -20,7 +20,7 @@ pub fn read() -> Box<dyn FnMut()> {
 }
 
 fn body(op: Op) -> Box<dyn FnMut()> {
-    let mut channel = device().open_channel(32).expect("a channel");
+    let mut channel = device(0).open_channel(32).expect("a channel");
     let mut data = mem::testing::pool(BYTES, 1).get().map(|buf| IoBuf::new(buf, 0..BYTES));
     let mut now_ns = 0;
     Box::new(move || {
@@ -32,8 +32,8 @@ fn body(op: Op) -> Box<dyn FnMut()> {
 }
 
 /// A null device whose identity is the same on every machine.
-pub fn device() -> Arc<Bdev> {
-    let uuid = Some(uuid::Uuid::from_u128(0x00112233_4455_6677_8899_aabbccddeeff));
-    let options = NullOptions { name: "null0".into(), num_blocks: 4096, uuid, ..NullOptions::default() };
+pub fn device(number: u16) -> Arc<Bdev> {
+    let uuid = Some(uuid::Uuid::from_u128(0x00112233_4455_6677_8899_aabbccddeeff + u128::from(number)));
+    let options = NullOptions { name: format!("null{number}"), num_blocks: 4096, uuid, ..NullOptions::default() };
     null::create(options).expect("a null device")
 }

@@ -9,6 +9,7 @@ use mem::Region;
 use reactor::{Clock, SystemClock};
 
 use super::job::{Job, JobPlan, JobResult, Memory};
+use crate::seconds::{Sample, Seconds};
 
 /// What one core is to do.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct CoreResult {
     pub(super) cpu: Duration,
     /// The share of that in rounds in which something was submitted or ended.
     pub(super) busy: Duration,
+    /// The rate of each second.
+    pub(super) seconds: Vec<Sample>,
 }
 
 impl Core {
@@ -59,6 +62,7 @@ fn measure(mut jobs: Vec<Job>, time: Duration) -> CoreResult {
     let until = start.plus(time).0;
     let mut now = start.0;
     let mut busy_ns = 0;
+    let mut seconds = Seconds::new();
     for job in &mut jobs {
         job.start(now, until);
     }
@@ -68,6 +72,9 @@ fn measure(mut jobs: Vec<Job>, time: Duration) -> CoreResult {
             worked |= job.round(now);
         }
         let next = clock.now().0;
+        if seconds.is_due(next - start.0) {
+            note_second(&mut seconds, next - start.0, &jobs);
+        }
         if worked {
             busy_ns += next - now;
         } else if jobs.iter().all(Job::is_over) {
@@ -78,7 +85,12 @@ fn measure(mut jobs: Vec<Job>, time: Duration) -> CoreResult {
     let cpu = cpu_time().saturating_sub(cpu);
     // By the clock, rounds also last while another thread has the core; that is no more likely in one than in another.
     let busy = cpu.mul_f64(busy_ns as f64 / (now - start.0).max(1) as f64);
-    CoreResult { jobs: jobs.into_iter().map(Job::finish).collect(), cpu, busy }
+    CoreResult { jobs: jobs.into_iter().map(Job::finish).collect(), cpu, busy, seconds: seconds.samples() }
+}
+
+#[cold] // keeps it out of the way of the rounds
+fn note_second(seconds: &mut Seconds, elapsed_ns: u64, jobs: &[Job]) {
+    seconds.note(elapsed_ns, jobs.iter().map(Job::ios).sum());
 }
 
 /// Time that this thread ran so far, exact to a tick of the kernel's. From a file and not from a clock, since that way the program also runs

@@ -9,6 +9,7 @@ use bdev::{Bdev, BlockIo, Channel, ChannelOptions, Done, IoError, Op};
 use mem::{IoBuf, Pool, PoolLayout, Region};
 
 use crate::pattern::{self, Miscompare, Stamp};
+use crate::tally::Latencies;
 use crate::workload::{Direction, Mix, Operation, Workload};
 
 /// Data buffers start on pages, as those of a target do.
@@ -39,6 +40,8 @@ pub(super) struct JobPlan {
     pub(super) seed: u64,
     pub(super) io_bytes: u32,
     pub(super) depth: u32,
+    /// Whether to keep each latency, for percentiles.
+    pub(super) latency: bool,
 }
 
 /// The memory of a core, of which each job takes a part.
@@ -66,6 +69,7 @@ pub(super) struct Job {
     /// When the last round that counts was.
     end_ns: u64,
     tally: Tally,
+    latencies: Option<Box<Latencies>>,
     buffers: Vec<IoBuf>,
 }
 
@@ -100,6 +104,7 @@ pub(super) struct JobResult {
     pub(super) range: Range<u64>,
     pub(super) elapsed: Duration,
     pub(super) tally: Tally,
+    pub(super) latencies: Option<Box<Latencies>>,
 }
 
 impl JobPlan {
@@ -151,6 +156,7 @@ impl Job {
             until_ns: 0,
             end_ns: 0,
             tally: Tally::new(),
+            latencies: plan.latency.then(Box::default),
             buffers,
         })
     }
@@ -187,7 +193,13 @@ impl Job {
             range: self.workload.range(),
             elapsed: Duration::from_nanos(self.end_ns - self.start_ns),
             tally: self.tally,
+            latencies: self.latencies,
         }
+    }
+
+    /// I/Os so far.
+    pub(super) fn ios(&self) -> u64 {
+        self.tally.ios
     }
 
     #[inline]
@@ -234,6 +246,9 @@ impl Job {
         }
         if now_ns < self.until_ns {
             self.tally.count(now_ns - slot.started_ns);
+            if self.latencies.is_some() {
+                self.keep_latency(now_ns - slot.started_ns);
+            }
         }
         self.end_ns = now_ns.min(self.until_ns);
         if self.kind == Kind::Verify {
@@ -242,6 +257,11 @@ impl Job {
         if now_ns < self.until_ns {
             self.begin(tag, done.data, now_ns);
         }
+    }
+
+    #[inline(never)] // keeps it out of the way of those who do not ask for it
+    fn keep_latency(&mut self, latency_ns: u64) {
+        self.latencies.iter_mut().for_each(|latencies| latencies.record(latency_ns));
     }
 
     /// Reads back what was written, or compares what was read back and goes on.

@@ -37,6 +37,7 @@ pub use report::Results;
 
 use self::core::{Core, CoreResult};
 use self::job::JobPlan;
+use crate::environment::Environment;
 use crate::random::scramble;
 use crate::run::fresh_number;
 use crate::workload;
@@ -59,6 +60,9 @@ pub fn main(options: &Options) -> ExitCode {
 /// The options do not fit together or the devices, or there was no load at all: no device, no memory, no channel.
 pub fn run(options: &Options) -> anyhow::Result<Results> {
     options.check()?;
+    let environment = Environment::current();
+    // Chosen here, so that the results can tell it.
+    let options = &Options { seed: Some(options.seed.unwrap_or_else(fresh_number)), ..options.clone() };
     let bdevs = config::create_bdevs(&options.config)?;
     let bdevs = select(options, bdevs)?;
     for bdev in &bdevs {
@@ -73,7 +77,8 @@ pub fn run(options: &Options) -> anyhow::Result<Results> {
     // Every thread waits for all others, so none may be missing: one that cannot start ends the run.
     let threads = cores.into_iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
     let results = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
-    Ok(Results::new(options.clone(), results.collect::<anyhow::Result<Vec<CoreResult>>>()?))
+    let results = results.collect::<anyhow::Result<Vec<CoreResult>>>()?;
+    Ok(Results::new(options.clone(), environment, &bdevs, results))
 }
 
 fn select(options: &Options, mut bdevs: Vec<Arc<Bdev>>) -> anyhow::Result<Vec<Arc<Bdev>>> {
@@ -87,7 +92,7 @@ fn select(options: &Options, mut bdevs: Vec<Arc<Bdev>>) -> anyhow::Result<Vec<Ar
 
 /// Gives every bdev a job, to the cores in turn; or one on every core.
 fn deal(options: &Options, bdevs: &[Arc<Bdev>]) -> Vec<Core> {
-    let seed = options.seed.unwrap_or_else(fresh_number);
+    let seed = options.seed.unwrap_or_default();
     let numbers = options.mask.cores();
     let mut cores: Vec<Core> = numbers.iter().map(|&number| Core::new(number, options.time)).collect();
     let shares = if options.every_core { numbers.len() } else { 1 };
@@ -103,6 +108,7 @@ fn deal(options: &Options, bdevs: &[Arc<Bdev>]) -> Vec<Core> {
                 seed,
                 io_bytes: options.io_size.0,
                 depth: options.depth,
+                latency: options.latency,
             };
             cores[(index * shares + share) % numbers.len()].plans.push(plan);
         }

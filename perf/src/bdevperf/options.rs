@@ -56,9 +56,17 @@ pub struct Options {
     #[arg(short = 'C', long = "every-core")]
     pub every_core: bool,
 
+    /// Also tell percentiles of the latency, which costs some instructions per I/O
+    #[arg(short = 'l', long = "latency")]
+    pub latency: bool,
+
     /// Makes the same random choices and patterns again [default: others each time]
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+
+    /// A name for this run, by which `perf-report` tells it from others
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
 
     /// Write the results as JSON into this file, too; "-": to standard output, in place of the table
     #[arg(long, value_name = "FILE")]

@@ -1,19 +1,26 @@
 //! Results for people, in the form of SPDK's bdevperf, and for programs.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bdev::Bdev;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::core::CoreResult;
 use super::job::{JobResult, Tally};
 use super::options::{Options, WorkloadName};
+use crate::environment::Environment;
+use crate::seconds::{self, Sample};
+use crate::tally::Latencies;
 
 /// All that a run brought.
 #[derive(Debug)]
 pub struct Results {
     options: Options,
+    environment: Environment,
+    bdevs: Vec<Arc<Bdev>>,
     cores: Vec<CoreResult>,
 }
 
@@ -29,8 +36,13 @@ struct Figures {
 }
 
 impl Results {
-    pub(super) fn new(options: Options, cores: Vec<CoreResult>) -> Results {
-        Results { options, cores }
+    pub(super) fn new(
+        options: Options,
+        environment: Environment,
+        bdevs: &[Arc<Bdev>],
+        cores: Vec<CoreResult>,
+    ) -> Results {
+        Results { options, environment, bdevs: bdevs.to_vec(), cores }
     }
 
     /// Whether there were I/Os, all succeeded, and every comparison did.
@@ -60,6 +72,13 @@ impl Results {
             self.per_io_us(|core| core.cpu),
             self.per_io_us(|core| core.busy)
         );
+        if let Some(latencies) = self.latencies() {
+            let _ = write!(text, " Percentiles (us)");
+            for (name, share) in [("50", 0.5), ("90", 0.9), ("99", 0.99), ("99.9", 0.999), ("99.99", 0.9999)] {
+                let _ = write!(text, "  {name}%: {:.2}", latencies.quantile_us(share));
+            }
+            let _ = writeln!(text);
+        }
         text
     }
 
@@ -112,14 +131,40 @@ impl Results {
 
     /// The results as JSON, with SPDK's names where it has any.
     pub fn json(&self) -> Value {
-        let total = self.total();
+        let mut total = self.figures_json(self.total());
+        add_latencies(&mut total, self.latencies().as_ref());
         json!({
+            "program": "bdevperf",
+            "environment": self.environment,
+            "settings": self.settings(),
             "results": self.jobs().map(|job| self.job_json(job)).collect::<Vec<_>>(),
             "core_count": self.cores.len(),
             "good": self.is_good(),
-            "total": self.figures_json(total),
+            "total": total,
+            "per_second": seconds::pairs(&self.seconds()),
             "cpu_us_per_io": self.per_io_us(|core| core.cpu),
             "busy_us_per_io": self.per_io_us(|core| core.busy),
+        })
+    }
+
+    /// All that may change the figures.
+    fn settings(&self) -> Value {
+        let options = &self.options;
+        let of_bdevs = |value: fn(&Bdev) -> Value| self.bdevs.iter().map(|bdev| value(bdev)).collect::<Value>();
+        json!({
+            "label": options.label,
+            "workload": self.workload(),
+            "read_percent": self.percentage(),
+            "io_bytes": options.io_size.0,
+            "depth": options.depth,
+            "cores": options.mask.cores(),
+            "every_core": options.every_core,
+            "time_seconds": options.time.as_secs_f64(),
+            "seed": options.seed,
+            "bdevs": of_bdevs(|bdev| bdev.info().name.as_str().into()),
+            "products": of_bdevs(|bdev| bdev.info().product_name.into()),
+            "blocks": of_bdevs(|bdev| bdev.num_blocks().into()),
+            "block_bytes": of_bdevs(|bdev| bdev.info().block_size.into()),
         })
     }
 
@@ -141,6 +186,7 @@ impl Results {
         if let (Value::Object(value), Value::Object(figures)) = (&mut value, self.figures_json(figures(job))) {
             value.extend(figures);
         }
+        add_latencies(&mut value, job.latencies.as_deref());
         value
     }
 
@@ -163,6 +209,26 @@ impl Results {
         self.jobs().map(figures).reduce(Figures::add).unwrap_or_default()
     }
 
+    /// Of all jobs, if they were kept.
+    fn latencies(&self) -> Option<Latencies> {
+        let mut kept = self.jobs().filter_map(|job| job.latencies.as_deref());
+        let mut all = kept.next()?.clone();
+        kept.for_each(|latencies| all.add(latencies));
+        Some(all)
+    }
+
+    /// Of all cores, which note the same seconds.
+    fn seconds(&self) -> Vec<Sample> {
+        let mut all: Vec<Sample> = Vec::new();
+        for (index, sample) in self.cores.iter().flat_map(|core| core.seconds.iter().enumerate()) {
+            match all.get_mut(index) {
+                Some(sum) => sum.iops += sample.iops,
+                None => all.push(*sample),
+            }
+        }
+        all
+    }
+
     fn per_io_us(&self, time: impl Fn(&CoreResult) -> Duration) -> f64 {
         let ios = self.total().ios;
         self.cores.iter().map(time).sum::<Duration>().as_secs_f64() * 1e6 / ios.max(1) as f64
@@ -179,6 +245,13 @@ impl Results {
 
     fn workload(&self) -> String {
         self.options.workload.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+fn add_latencies(figures: &mut Value, latencies: Option<&Latencies>) {
+    if let Some(latencies) = latencies {
+        figures["latency_us"] = latencies.json();
+        figures["histogram"] = json!(latencies.histogram());
     }
 }
 

@@ -1,8 +1,11 @@
 use clap::Parser;
 use mem::Region;
 
+use serde_json::Value;
+
 use super::job::{Job, JobResult, Memory};
 use super::*;
+use crate::seconds::Sample;
 
 /// Options for one core, with a configuration of these bdevs.
 fn options(folder: &tempfile::TempDir, bdevs: &str, arguments: &[&str]) -> Options {
@@ -108,8 +111,9 @@ fn a_failed_operation_ends_its_job_and_is_told() {
     assert_eq!((result.tally.ios, result.tally.failed), (0, 2));
     let (op, _, error) = result.tally.first_error.expect("the first error");
     assert_eq!((op, error), (bdev::Op::Write { fua: false }, bdev::IoError::Medium));
-    let core = CoreResult { jobs: vec![result], cpu: Default::default(), busy: Default::default() };
-    let results = Results::new(options, vec![core]);
+    let core =
+        CoreResult { jobs: vec![result], cpu: Default::default(), busy: Default::default(), seconds: Vec::new() };
+    let results = Results::new(options, Environment::current(), &[], vec![core]);
     assert!(
         !results.is_good() && results.json()["good"] == false && results.json()["results"][0]["status"] == "failed"
     );
@@ -153,6 +157,42 @@ fn a_run_on_real_threads_tells_its_figures() {
         "{table}"
     );
     assert!(table.contains("\n Total"), "{table}");
+}
+
+#[test]
+fn percentiles_are_kept_if_asked_for_and_json_names_the_settings_and_the_machine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let two = format!("{}, {}", null("a", 4096), malloc("b"));
+    let without = run(&options(&folder, &two, &["-q", "2"])).expect("a run").json();
+    assert_eq!((&without["total"]["latency_us"], &without["total"]["histogram"]), (&Value::Null, &Value::Null));
+    let results = run(&options(&folder, &two, &["-q", "2", "-l", "--label", "after"])).expect("a run");
+    let json = results.json();
+    let total = &json["total"];
+    let ios = |pair: &Value| pair[1].as_u64().expect("a number");
+    let pairs = total["histogram"].as_array().expect("pairs");
+    assert_eq!(Some(pairs.iter().map(ios).sum()), total["ios"].as_u64(), "of both jobs");
+    assert!(total["latency_us"]["p50"].as_f64() > Some(0.0), "{total}");
+    assert!(json["results"][1]["latency_us"]["max"].as_f64() > Some(0.0));
+    let settings = &json["settings"];
+    assert_eq!(
+        (&settings["label"], &settings["depth"], &settings["workload"]),
+        (&"after".into(), &2.into(), &"randread".into())
+    );
+    assert_eq!(settings["products"], serde_json::json!(["Null disk", "Malloc disk"]));
+    assert!(settings["seed"].is_u64() && json["environment"]["cpus"].as_u64() > Some(0));
+    assert!(results.table().contains("\n Percentiles (us)"), "{}", results.table());
+}
+
+#[test]
+fn the_rates_of_cores_add_up() {
+    let core = |rates: &[f64]| {
+        let seconds = (1..).zip(rates).map(|(at, &iops)| Sample { at: f64::from(at), iops }).collect();
+        CoreResult { jobs: Vec::new(), cpu: Default::default(), busy: Default::default(), seconds }
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let cores = vec![core(&[10.0, 20.0]), core(&[1.0, 2.0, 3.0])];
+    let json = Results::new(options(&folder, "", &[]), Environment::current(), &[], cores).json();
+    assert_eq!(json["per_second"], serde_json::json!([[1.0, 11.0], [2.0, 22.0], [3.0, 3.0]]));
 }
 
 #[test]

@@ -13,7 +13,7 @@ boot_guest() {
     timeout -k 10 "${seconds:-0}" \
     qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "${LAB_CPUS:-2}" -m 4096 -nodefaults -no-reboot -display none -serial stdio \
     -kernel "$LAB_CACHE/kernel/boot/vmlinuz-$KERNEL_RELEASE" -initrd "$LAB_CACHE/initrd.gz" \
-    -append "console=ttyS0 quiet loglevel=2 panic=-1 log_buf_len=4M mitigations=off random.trust_cpu=on hugepages=${LAB_HUGEPAGES:-320}" \
+    -append "console=ttyS0 quiet loglevel=2 panic=-1 log_buf_len=4M mitigations=off random.trust_cpu=on hugepages=${LAB_HUGEPAGES:-320}${LAB_KERNEL_ARGUMENTS:+ $LAB_KERNEL_ARGUMENTS}" \
     -virtfs "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap" \
     -virtfs "local,path=${run//,/,,},mount_tag=run,security_model=none,multidevs=remap" \
     -drive "file=${run//,/,,}/disk.img,format=raw,if=virtio,cache=unsafe,discard=unmap" \

@@ -22,8 +22,9 @@ use crate::{config, log, metrics, rpc, shutdown};
 /// How often the control thread looks for connection events when nothing wakes it.
 const CONTROL_PERIOD: Duration = Duration::from_millis(1);
 
-/// The adaptive mode polls this many empty rounds before it sleeps, and then no longer than this at a time.
-const ADAPTIVE: IdleMode = IdleMode::Adaptive { empty_rounds: 2_000, max_sleep: Duration::from_micros(200) };
+/// The adaptive mode polls so long without work before it sleeps, and no longer than this at a time where nothing tells of work.
+const ADAPTIVE: IdleMode =
+    IdleMode::Adaptive { spin: Duration::from_micros(100), max_sleep: Duration::from_micros(200) };
 
 /// Starts everything, serves until told to stop, and ends in good order.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -42,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "/var/lib/srpt", value_name = "DIRECTORY")]
     pub(crate) state_dir: PathBuf,
 
-    /// Let idle reactors sleep for short times, for machines without cores to spare
+    /// Let idle reactors sleep until work comes, for machines without cores to spare
     #[arg(long)]
     pub(crate) adaptive: bool,
 

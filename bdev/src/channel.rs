@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mem::Region;
+use reactor::{Instant, WakeSources};
 
 use crate::bdev::{Bdev, Kind};
 use crate::delay::DelayChannel;
@@ -259,6 +260,32 @@ impl Channel {
             ChannelKind::Passthrough(through) => through.poll(finish),
         }
         count
+    }
+
+    /// What tells its core, while that sleeps, that a poll hands out something; moments are by the clock that polling is given.
+    /// Poll before.
+    pub fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        if self.in_flight == 0 {
+            return;
+        }
+        if !self.finished.is_empty() {
+            return sources.deadline(Instant::default()); // there is work already
+        }
+        if self.gate.holds_any() {
+            sources.look_often();
+        }
+        match &self.kind {
+            ChannelKind::Null | ChannelKind::Pattern(..) | ChannelKind::Missing => {}
+            ChannelKind::Malloc(malloc) if malloc.is_zeroing() => sources.deadline(Instant::default()),
+            ChannelKind::Malloc(_) => {}
+            ChannelKind::Uring(file) => file.wake_sources(sources),
+            #[cfg(feature = "rbd")]
+            ChannelKind::Rbd(_) => sources.look_often(),
+            ChannelKind::Delay(delay) => delay.wake_sources(sources),
+            ChannelKind::Error(error) => error.wake_sources(sources),
+            ChannelKind::Split(split) => split.wake_sources(sources),
+            ChannelKind::Passthrough(through) => through.wake_sources(sources),
+        }
     }
 
     /// Operations that were submitted and have not come back from `poll`.

@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use reactor::{Instant, WakeSources};
 use uuid::Uuid;
 
 use crate::bdev::{Bdev, Kind};
@@ -185,6 +186,14 @@ impl DelayChannel {
                 finish(finished);
             }
         }
+    }
+
+    /// See [`crate::Channel::wake_sources`].
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        if let Some(first) = self.held.peek() {
+            sources.deadline(Instant(first.due_ns));
+        }
+        self.base.wake_sources(sources);
     }
 }
 

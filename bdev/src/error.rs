@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use reactor::WakeSources;
 use uuid::Uuid;
 
 use crate::bdev::{Bdev, Kind};
@@ -301,6 +302,14 @@ impl ErrorChannel {
             }
             finish(finished);
         });
+    }
+
+    /// See [`crate::Channel::wake_sources`].
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        if !self.stuck.is_empty() || !self.again.is_empty() {
+            sources.look_often();
+        }
+        self.base.wake_sources(sources);
     }
 }
 

@@ -175,6 +175,11 @@ impl MallocChannel {
         Some(Finished { io, submitted_ns, result: Ok(()) })
     }
 
+    /// Whether a poll has something to do.
+    pub(crate) fn is_zeroing(&self) -> bool {
+        !self.zeroings.is_empty()
+    }
+
     /// Does a piece of the oldest long zeroing.
     #[inline]
     pub(crate) fn poll(&mut self, finish: impl FnOnce(Finished)) {

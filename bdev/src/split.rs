@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use reactor::WakeSources;
+
 use crate::bdev::{Bdev, Kind};
 use crate::channel::{ChannelError, ChannelOptions, Finished};
 use crate::create::CreateError;
@@ -134,6 +136,11 @@ impl SplitChannel {
             }
             finish(finished);
         });
+    }
+
+    /// See [`crate::Channel::wake_sources`].
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        self.base.wake_sources(sources);
     }
 }
 

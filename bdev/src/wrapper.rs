@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use reactor::WakeSources;
 use uuid::Uuid;
 
 use crate::bdev::{Bdev, Info};
@@ -87,6 +88,11 @@ impl<M: Copy> BaseChannel<M> {
         let beneath = BlockIo { op, lba: lba.saturating_add(offset), blocks, data, tag: u64::from(slot) };
         let refused = self.channel.submit(beneath, now_ns);
         assert!(refused.is_ok(), "the channel beneath is as deep as the one above");
+    }
+
+    /// See [`Channel::wake_sources`].
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        self.channel.wake_sources(sources);
     }
 
     /// Takes what has ended beneath.

@@ -37,7 +37,7 @@ install_missing() {
 
 functions='ibv_(get_device_list|free_device_list|get_device_name|open_device|close_device|query_device|query_port|query_gid'
 functions+='|get_async_event|ack_async_event|event_type_str|wc_status_str|alloc_pd|dealloc_pd|reg_mr|dereg_mr'
-functions+='|create_cq|destroy_cq|create_qp|modify_qp|query_qp|destroy_qp)'
+functions+='|create_comp_channel|destroy_comp_channel|create_cq|get_cq_event|ack_cq_events|destroy_cq|create_qp|modify_qp|query_qp|destroy_qp)'
 functions+='|rdma_(create_event_channel|destroy_event_channel|get_cm_event|ack_cm_event|event_str|create_id|destroy_id'
 functions+='|bind_addr|listen|resolve_addr|resolve_route|connect|accept|reject|disconnect|notify|create_qp|destroy_qp'
 functions+='|set_option|get_devices|free_devices)'

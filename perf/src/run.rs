@@ -18,7 +18,8 @@ use crate::tally::Tally;
 use crate::workload::{self, Workload};
 
 /// What idle cores do when they may sleep: the same as the target's.
-const ADAPTIVE: IdleMode = IdleMode::Adaptive { empty_rounds: 2_000, max_sleep: Duration::from_micros(200) };
+const ADAPTIVE: IdleMode =
+    IdleMode::Adaptive { spin: Duration::from_micros(100), max_sleep: Duration::from_micros(200) };
 
 /// Does what the options say. Failed I/Os and comparisons are in the results.
 ///

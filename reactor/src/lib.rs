@@ -20,14 +20,15 @@
 //! # Sleeping
 //!
 //! [`IdleMode::Poll`] burns its core, which is the default on a machine that has cores to give. The other modes sleep
-//! after empty rounds. Whoever gives a sleeping reactor work wakes it through its [`Waker`]: [`Sender::send`] and
-//! [`ReactorHandle`] do. Work that nobody announces, such as a completion queue in memory that a device writes, is found
-//! when the sleep runs out: `max_sleep` is the latency that such a mode may add.
+//! when there is no work. Whoever gives a sleeping reactor work wakes it through its [`Waker`]: [`Sender::send`] and
+//! [`ReactorHandle`] do. What the kernel or a device has for a poller makes a file readable that the poller names
+//! ([`Poller::arm`], [`Poller::wake_sources`]). Work that nothing tells of is found when the sleep runs out, which is short then:
+//! `max_sleep` is the latency that such a mode may add to it.
 //!
 //! # Reading order
 //!
-//! `reactor.rs` (the loop), `poller.rs`, `timer.rs`, `idle.rs` with `waker.rs` (when it sleeps, and why no wake-up is
-//! lost), `mailbox.rs`, `handle.rs` (what other threads may ask of a reactor), `stats.rs` and `stall.rs` (busy and idle
+//! `reactor.rs` (the loop), `poller.rs`, `timer.rs`, `idle.rs` with `waker.rs` and `sources.rs` (when it sleeps, why no wake-up is
+//! lost, and what else ends a sleep), `mailbox.rs`, `handle.rs` (what other threads may ask of a reactor), `stats.rs` and `stall.rs` (busy and idle
 //! time), `thread.rs` (a reactor on its own thread) with `affinity.rs` (core masks and pinning), `clock.rs`.
 
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ mod idle;
 mod mailbox;
 mod poller;
 mod reactor;
+mod sources;
 mod stall;
 mod stats;
 mod thread;
@@ -52,6 +54,7 @@ pub use idle::IdleMode;
 pub use mailbox::{Full, Receiver, Sender, mailbox};
 pub use poller::{Poller, Progress};
 pub use reactor::{Reactor, ReactorConfig};
+pub use sources::WakeSources;
 pub use stats::{PollerStats, ReactorStats};
 pub use thread::{ReactorError, ReactorThread, spawn};
 pub use waker::Waker;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Instant;
+use crate::sources::WakeSources;
 use crate::stats::PollerCounters;
+use crate::waker::Waker;
 
 /// Whether a poll found something to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +35,18 @@ pub trait Poller {
     /// Looks for work and does a bounded amount of it. Neither locks, nor blocks, nor allocates. `now` was read right
     /// before the call.
     fn poll(&mut self, now: Instant) -> Progress;
+
+    /// The reactor is going to sleep: from now on, whoever gives this poller work is to wake it, through `waker` or by making a
+    /// file of [`Poller::wake_sources`] readable. One more poll comes before the sleep, so what came before this call is not
+    /// overlooked. May make system calls; does not allocate, but for the first time.
+    fn arm(&mut self, waker: &Waker) {
+        let _ = waker;
+    }
+
+    /// What ends the sleep that comes now. A poller that says nothing of it is polled often instead.
+    fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        sources.look_often();
+    }
 }
 
 /// A poller with the counters that its reactor keeps for it.

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::handle::{Command, ReactorHandle, Shared};
 use crate::idle::{Idle, IdleMode, Rest};
 use crate::poller::{Poller, Progress, Registered};
+use crate::sources::WakeSources;
 use crate::stats::Meter;
 use crate::timer::Timers;
 use crate::waker::Waker;
@@ -137,20 +138,42 @@ impl<C: Clock> Reactor<C> {
 
     /// Between two rounds: sleeps, or prepares to, as the idle mode has it.
     fn rest(&mut self, progress: Progress) {
-        match self.idle.after_round(progress) {
+        match self.idle.after_round(progress, self.meter.now()) {
             Rest::None => {}
-            Rest::Announce => self.shared.waker.announce(),
+            Rest::Yield => std::thread::yield_now(),
+            Rest::Announce => self.announce(),
             Rest::Cancel => self.shared.waker.cancel(),
-            Rest::Sleep(at_most) => {
-                let until_timer = self.timers.next_deadline().map(|deadline| deadline.since(self.meter.now()));
-                let duration = until_timer.map_or(at_most, |until| until.min(at_most));
-                if !duration.is_zero() {
-                    self.meter.count_sleep();
-                    self.shared.waker.sleep(duration);
-                    self.meter.charge_pause();
-                }
-            }
+            Rest::Sleep => self.sleep(),
         }
+    }
+
+    /// From here on work ends the sleep, or is found by the round that follows.
+    fn announce(&mut self) {
+        self.shared.waker.announce();
+        for registered in &mut self.pollers {
+            registered.poller.arm(&self.shared.waker);
+        }
+        self.meter.charge_pause();
+    }
+
+    fn sleep(&mut self) {
+        let mut sources = WakeSources::new(&self.shared.waker);
+        for registered in &self.pollers {
+            registered.poller.wake_sources(&mut sources);
+        }
+        if let Some(deadline) = self.timers.next_deadline() {
+            sources.deadline(deadline);
+        }
+        let longest = self.idle.longest_sleep(sources.are_to_be_looked_at_often());
+        let duration = sources.shorten(longest, self.meter.now());
+        if duration.is_zero() {
+            return;
+        }
+        self.meter.count_sleep();
+        if self.shared.waker.sleep(&mut sources, duration) {
+            self.idle.woken_by_file();
+        }
+        self.meter.charge_pause();
     }
 }
 

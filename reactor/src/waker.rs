@@ -11,25 +11,34 @@
 //! | state | meaning | `wake()` |
 //! |---|---|---|
 //! | Awake | the thread will look at everything before it next sleeps | does nothing |
-//! | Asleep | the thread sleeps, or will unless its next look finds work | makes it Woken and unparks the thread |
+//! | Asleep | the thread sleeps, or will unless its next look finds work | makes it Woken and its file readable, which ends the sleep |
 //! | Woken | someone woke the thread, which has not looked since | does nothing |
 //!
 //! # No wake-up is lost
 //!
 //! The sender publishes its work (a message, a flag), passes a sequentially consistent fence, and then loads the state.
 //! The reactor stores Asleep, passes a sequentially consistent fence, and then looks at everything **once more** before
-//! it parks. The two fences have one order. If the sender's is first, what it published before its fence is seen by the
+//! it sleeps. The two fences have one order. If the sender's is first, what it published before its fence is seen by the
 //! look that comes after the reactor's fence. If the reactor's is first, the sender's load cannot miss the store of
-//! Asleep, and it unparks. Without the fences both sides could read the old value of what the other wrote (store
+//! Asleep, and it wakes. Without the fences both sides could read the old value of what the other wrote (store
 //! buffering), and the message would lie there until the sleep runs out.
 //!
-//! An unpark that comes before the park makes the park return at once, and the state is checked right before parking,
-//! so a token that someone else on this thread consumed does no harm either.
+//! The sleep is a ppoll(2) of the waker's file (an eventfd) and of the files of the reactor's pollers. A wake that comes before the
+//! sleep leaves the file readable, so the sleep ends at once; one that comes late leaves it readable for the next sleep, which
+//! then ends for no reason, and no harm.
+//!
+//! Files of pollers are armed between `announce` and that last look, so what comes before they are armed is seen by the look, and what
+//! comes after makes them readable.
 
 use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::sync::{Arc, OnceLock};
-use std::thread::{self, Thread};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
+
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::sources::WakeSources;
 
 const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
@@ -44,13 +53,20 @@ pub struct Waker {
 #[derive(Debug)]
 struct Shared {
     state: AtomicU8,
-    thread: OnceLock<Thread>,
+    thread: OnceLock<ThreadId>,
+    /// Readable when the thread is to wake.
+    file: OwnedFd,
 }
 
 impl Waker {
     /// A waker for a reactor that has not started. It counts as asleep, so that a wake before the start is remembered.
+    ///
+    /// # Panics
+    /// If the system gives no file for it: the limit on open files (`ulimit -n`) is reached before anything was started.
     pub fn new() -> Waker {
-        Waker { shared: Arc::new(Shared { state: AtomicU8::new(ASLEEP), thread: OnceLock::new() }) }
+        let file = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let file = file.expect("no eventfd to wake a thread by: raise the limit on open files (ulimit -n)");
+        Waker { shared: Arc::new(Shared { state: AtomicU8::new(ASLEEP), thread: OnceLock::new(), file }) }
     }
 
     /// Makes the reactor look at its pollers and mailboxes soon. Publish the work first, then call this: a fence, a
@@ -71,9 +87,8 @@ impl Waker {
         if state.is_err() {
             return;
         }
-        if let Some(thread) = self.shared.thread.get() {
-            thread.unpark();
-        }
+        // It fails only when the file is readable already.
+        let _ = rustix::io::write(&self.shared.file, &1_u64.to_ne_bytes());
     }
 
     /// The calling thread is the one to wake from now on, and it is awake.
@@ -81,8 +96,9 @@ impl Waker {
     /// # Panics
     /// If another thread was bound before: a reactor stays on its thread.
     pub(crate) fn bind_to_current_thread(&self) {
-        let bound = self.shared.thread.get_or_init(thread::current);
-        assert!(bound.id() == thread::current().id(), "a reactor must keep running on the thread where it first ran");
+        let current = thread::current().id();
+        let bound = self.shared.thread.get_or_init(|| current);
+        assert!(*bound == current, "a reactor must keep running on the thread where it first ran");
         self.cancel();
     }
 
@@ -97,15 +113,32 @@ impl Waker {
         self.shared.state.store(AWAKE, Ordering::Relaxed);
     }
 
-    /// Sleeps until woken or until `at_most` has passed. A wake since `announce` makes it return at once; it may also
-    /// return early for no reason. Afterwards the announcement stands again, so the caller looks and may sleep again.
-    pub(crate) fn sleep(&self, at_most: Duration) {
+    /// Sleeps until woken, until a file of `sources` is readable, or until `at_most` has passed; whether a file was. A wake since
+    /// `announce` makes it return at once; it may also return early for no reason. Afterwards the announcement stands again, so the
+    /// caller looks and may sleep again.
+    pub(crate) fn sleep(&self, sources: &mut WakeSources<'_>, at_most: Duration) -> bool {
+        let mut work = false;
         if self.shared.state.load(Ordering::Relaxed) == ASLEEP {
-            thread::park_timeout(at_most);
+            let timeout = Timespec::try_from(at_most).ok(); // none: longer than the system can count
+            let files = sources.files();
+            // An error is an interruption by a signal.
+            if rustix::event::poll(files, timeout.as_ref()).is_ok() {
+                work = files[1..].iter().any(|file| !file.revents().is_empty());
+                if !files[0].revents().is_empty() {
+                    let _ = rustix::io::read(&self.shared.file, &mut [0; 8]); // does not block
+                }
+            }
         }
         if self.shared.state.load(Ordering::Relaxed) != ASLEEP {
             self.announce();
         }
+        work
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.file.as_fd()
     }
 }
 
@@ -123,6 +156,10 @@ mod tests {
         waker.shared.state.load(Ordering::Relaxed)
     }
 
+    fn sleep(waker: &Waker, at_most: Duration) {
+        assert!(!waker.sleep(&mut WakeSources::new(waker), at_most), "there is no file but the waker's");
+    }
+
     #[test]
     fn waking_a_busy_thread_changes_nothing() {
         let waker = Waker::new();
@@ -136,7 +173,7 @@ mod tests {
         let waker = Waker::new();
         waker.wake();
         assert_eq!(state(&waker), WOKEN);
-        waker.sleep(Duration::MAX);
+        sleep(&waker, Duration::MAX);
     }
 
     #[test]
@@ -148,12 +185,30 @@ mod tests {
             waker.wake();
             waker.wake();
             assert_eq!(state(&waker), WOKEN);
-            waker.sleep(Duration::MAX);
+            sleep(&waker, Duration::MAX);
             assert_eq!(state(&waker), ASLEEP);
         }
-        waker.sleep(Duration::ZERO); // nobody woke it: the announcement still stands
+        sleep(&waker, Duration::MAX); // of a wake above: once, and not again
+        sleep(&waker, Duration::ZERO); // nobody woke it: the announcement still stands
         assert_eq!(state(&waker), ASLEEP);
         waker.cancel();
         assert_eq!(state(&waker), AWAKE);
+    }
+
+    #[test]
+    fn a_readable_file_ends_the_sleep_and_is_told_apart_from_a_wake() {
+        let waker = Waker::new();
+        waker.bind_to_current_thread();
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().expect("sockets");
+        rustix::io::write(&writer, b"!").expect("room in the socket");
+        waker.announce();
+        let mut sources = WakeSources::new(&waker);
+        sources.file(&reader);
+        assert!(waker.sleep(&mut sources, Duration::MAX));
+        rustix::io::read(&reader, &mut [0; 1]).expect("a byte");
+        waker.wake();
+        let mut sources = WakeSources::new(&waker);
+        sources.file(&reader);
+        assert!(!waker.sleep(&mut sources, Duration::MAX));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bdev::{ChannelOptions, Done};
 use fabric::{Completion, QpIndex, Segments};
 use mem::Region;
-use reactor::{Instant, Poller, Progress, Receiver, Sender};
+use reactor::{Instant, Poller, Progress, Receiver, Sender, WakeSources, Waker};
 use scsi::LogicalUnit;
 
 use crate::channel::Channel;
@@ -173,6 +173,27 @@ impl Poller for PollGroup {
         }
         self.send_unsent();
         if work > 0 { Progress::Busy } else { Progress::Idle }
+    }
+
+    fn arm(&mut self, waker: &Waker) {
+        self.fabrics.iter_mut().for_each(|fabric| fabric.group.arm(waker));
+    }
+
+    /// Messages and claims wake by themselves.
+    fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        sources.deadline(self.next_publication);
+        self.fabrics.iter().for_each(|fabric| fabric.group.wake_sources(sources));
+        for unit in &self.busy_units {
+            if let Some(Some(Unit { device: Some(device), .. })) = self.units.get(unit.0 as usize) {
+                device.wake_sources(sources);
+            }
+        }
+        // What other cores or threads are done with, or have room for again, tells nobody.
+        let waits_for_others =
+            !self.device_waiters.is_empty() || self.orders.iter().next().is_some() || !self.ending.is_empty();
+        if waits_for_others || !self.reopening.is_empty() || !self.unsent.is_empty() {
+            sources.look_often();
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reactor::WakeSources;
 use rustix::io::Errno;
 
 use super::Device;
@@ -50,6 +51,14 @@ impl ThroughChannel {
     pub(crate) fn poll(&mut self, mut finish: impl FnMut(Finished)) {
         self.fetch(&mut finish);
         self.hand_on(&mut finish);
+    }
+
+    /// See [`crate::Channel::wake_sources`]. Room that another channel makes tells nobody.
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        if !self.waiting.is_empty() {
+            sources.look_often();
+        }
+        self.watch.wake_sources(sources);
     }
 
     fn fetch(&mut self, finish: &mut impl FnMut(Finished)) {

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, types};
+use reactor::WakeSources;
 use rustix::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use crate::uring;
@@ -35,6 +36,14 @@ impl Watch {
         let mut ring = Box::new(ring);
         (0..files.len()).for_each(|number| arm(&mut ring, files[number], number));
         Watch::Ring { ring, files }
+    }
+
+    /// What tells that a file is worth a read.
+    pub(super) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        match self {
+            Watch::Ring { ring, .. } => sources.file(&**ring),
+            Watch::Timed { .. } => sources.look_often(),
+        }
     }
 
     /// The files that are worth a read, as bits by their number. A file that is in the answer must be read until it gives nothing.

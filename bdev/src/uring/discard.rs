@@ -48,6 +48,11 @@ impl Discards {
         self.port.call(slot, Call::Discard { offset: range.offset, len: range.len });
     }
 
+    /// Whether something waits for the thread.
+    pub(super) fn is_busy(&self) -> bool {
+        self.port.outstanding() > 0
+    }
+
     /// Takes the answers that have come.
     #[inline]
     pub(super) fn poll(&mut self, mut finish: impl FnMut(Finished)) {

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use reactor::WakeSources;
+
 use super::BackingFile;
 use super::aio::{self, Aio};
 use super::direct::Cache;
@@ -153,6 +155,19 @@ impl FileChannel {
         }
         if let Some(surveys) = &mut self.surveys {
             surveys.poll(finish);
+        }
+    }
+
+    /// See [`crate::Channel::wake_sources`].
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        match &self.engine {
+            EngineChannel::Uring(ring) => ring.wake_sources(sources),
+            EngineChannel::Aio(_) => sources.look_often(),
+        }
+        // Threads do this, and tell nobody.
+        if self.discards.as_ref().is_some_and(Discards::is_busy) || self.surveys.as_ref().is_some_and(Surveys::is_busy)
+        {
+            sources.look_often();
         }
     }
 }

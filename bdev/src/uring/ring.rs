@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use io_uring::types::{Fixed, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{IoUring, SubmissionQueue, opcode, squeue};
 use mem::Region;
+use reactor::{Instant as Moment, WakeSources};
 use rustix::fd::{AsRawFd, BorrowedFd};
 
 use super::BackingFile;
@@ -205,6 +206,22 @@ impl Ring {
         }
         ordinary.enter_if_due(false).unwrap_or_else(|error| log.enter_failed(file, "io_uring_enter", &error));
         take_answers(ordinary, None, slots, file, log, now_ns, &mut finish);
+    }
+
+    /// See [`crate::Channel::wake_sources`]. What is polled for in the device tells nobody.
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        if self.polled.as_ref().is_some_and(|(_, lane)| lane.in_flight > 0) {
+            sources.look_often();
+        }
+        let ordinary = &self.ordinary;
+        if ordinary.in_flight == 0 {
+            return;
+        }
+        // SAFETY: this thread alone uses the ring, and no other view of the queue is alive.
+        if unsafe { !ordinary.ring.submission_shared().is_empty() } {
+            sources.deadline(Moment::default()); // the kernel does not have it yet
+        }
+        sources.file(&ordinary.ring);
     }
 
     fn carried(&self) -> usize {

@@ -77,6 +77,11 @@ impl Surveys {
         None
     }
 
+    /// Whether something waits for the thread.
+    pub(super) fn is_busy(&self) -> bool {
+        self.port.outstanding() > 0
+    }
+
     /// Takes the answers that have come.
     #[inline]
     pub(super) fn poll(&mut self, mut finish: impl FnMut(Finished)) {

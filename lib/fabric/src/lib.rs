@@ -50,6 +50,7 @@ mod info;
 mod poll_group;
 pub mod roce;
 pub mod sim;
+mod sleeper;
 pub mod verbs;
 mod work;
 

@@ -1,6 +1,7 @@
 //! The data path of one reactor, dispatched over the closed set of back ends.
 
 use mem::{Buf, IoBuf};
+use reactor::{WakeSources, Waker};
 
 use crate::{Access, Completion, Deliver, ExposureId, Fetch, Homebound, QpIndex, RemoteMemory, roce, sim, verbs};
 
@@ -142,6 +143,25 @@ impl PollGroup {
             PollGroup::Verbs(group) => group.get_mut().poll(completion),
             PollGroup::Roce(group) => group.get_mut().poll(now_ns, completion),
             PollGroup::Sim(group) => group.get_mut().poll(completion),
+        }
+    }
+
+    /// The reactor is going to sleep, and polls once more before: from now on completions make a file of [`PollGroup::wake_sources`]
+    /// readable, and what other threads leave for this group wakes by `waker`. Makes system calls.
+    pub fn arm(&mut self, waker: &Waker) {
+        match self {
+            PollGroup::Verbs(group) => group.get_mut().arm(waker),
+            PollGroup::Roce(group) => group.get_mut().arm(waker),
+            PollGroup::Sim(_) => {}
+        }
+    }
+
+    /// What ends the sleep that comes now; moments are by the clock that polling is given.
+    pub fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        match self {
+            PollGroup::Verbs(group) => group.get().map_or((), |group| group.wake_sources(sources)),
+            PollGroup::Roce(group) => group.get().map_or((), |group| group.wake_sources(sources)),
+            PollGroup::Sim(_) => sources.look_often(),
         }
     }
 

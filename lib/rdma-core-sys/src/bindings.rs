@@ -3980,6 +3980,8 @@ pub struct Functions {
         access: ::core::ffi::c_int,
     ) -> *mut ibv_mr,
     pub ibv_dereg_mr: unsafe extern "C" fn(mr: *mut ibv_mr) -> ::core::ffi::c_int,
+    pub ibv_create_comp_channel: unsafe extern "C" fn(context: *mut ibv_context) -> *mut ibv_comp_channel,
+    pub ibv_destroy_comp_channel: unsafe extern "C" fn(channel: *mut ibv_comp_channel) -> ::core::ffi::c_int,
     pub ibv_create_cq: unsafe extern "C" fn(
         context: *mut ibv_context,
         cqe: ::core::ffi::c_int,
@@ -3988,6 +3990,12 @@ pub struct Functions {
         comp_vector: ::core::ffi::c_int,
     ) -> *mut ibv_cq,
     pub ibv_destroy_cq: unsafe extern "C" fn(cq: *mut ibv_cq) -> ::core::ffi::c_int,
+    pub ibv_get_cq_event: unsafe extern "C" fn(
+        channel: *mut ibv_comp_channel,
+        cq: *mut *mut ibv_cq,
+        cq_context: *mut *mut ::core::ffi::c_void,
+    ) -> ::core::ffi::c_int,
+    pub ibv_ack_cq_events: unsafe extern "C" fn(cq: *mut ibv_cq, nevents: ::core::ffi::c_uint),
     pub ibv_create_qp: unsafe extern "C" fn(pd: *mut ibv_pd, qp_init_attr: *mut ibv_qp_init_attr) -> *mut ibv_qp,
     pub ibv_modify_qp: unsafe extern "C" fn(
         qp: *mut ibv_qp,
@@ -4078,8 +4086,12 @@ impl Functions {
         let ibv_dealloc_pd = __library.get(b"ibv_dealloc_pd\0").map(|sym| *sym)?;
         let ibv_reg_mr = __library.get(b"ibv_reg_mr\0").map(|sym| *sym)?;
         let ibv_dereg_mr = __library.get(b"ibv_dereg_mr\0").map(|sym| *sym)?;
+        let ibv_create_comp_channel = __library.get(b"ibv_create_comp_channel\0").map(|sym| *sym)?;
+        let ibv_destroy_comp_channel = __library.get(b"ibv_destroy_comp_channel\0").map(|sym| *sym)?;
         let ibv_create_cq = __library.get(b"ibv_create_cq\0").map(|sym| *sym)?;
         let ibv_destroy_cq = __library.get(b"ibv_destroy_cq\0").map(|sym| *sym)?;
+        let ibv_get_cq_event = __library.get(b"ibv_get_cq_event\0").map(|sym| *sym)?;
+        let ibv_ack_cq_events = __library.get(b"ibv_ack_cq_events\0").map(|sym| *sym)?;
         let ibv_create_qp = __library.get(b"ibv_create_qp\0").map(|sym| *sym)?;
         let ibv_modify_qp = __library.get(b"ibv_modify_qp\0").map(|sym| *sym)?;
         let ibv_query_qp = __library.get(b"ibv_query_qp\0").map(|sym| *sym)?;
@@ -4123,8 +4135,12 @@ impl Functions {
             ibv_dealloc_pd,
             ibv_reg_mr,
             ibv_dereg_mr,
+            ibv_create_comp_channel,
+            ibv_destroy_comp_channel,
             ibv_create_cq,
             ibv_destroy_cq,
+            ibv_get_cq_event,
+            ibv_ack_cq_events,
             ibv_create_qp,
             ibv_modify_qp,
             ibv_query_qp,
@@ -4223,6 +4239,12 @@ impl Functions {
     pub unsafe fn ibv_dereg_mr(&self, mr: *mut ibv_mr) -> ::core::ffi::c_int {
         (self.ibv_dereg_mr)(mr)
     }
+    pub unsafe fn ibv_create_comp_channel(&self, context: *mut ibv_context) -> *mut ibv_comp_channel {
+        (self.ibv_create_comp_channel)(context)
+    }
+    pub unsafe fn ibv_destroy_comp_channel(&self, channel: *mut ibv_comp_channel) -> ::core::ffi::c_int {
+        (self.ibv_destroy_comp_channel)(channel)
+    }
     pub unsafe fn ibv_create_cq(
         &self,
         context: *mut ibv_context,
@@ -4235,6 +4257,17 @@ impl Functions {
     }
     pub unsafe fn ibv_destroy_cq(&self, cq: *mut ibv_cq) -> ::core::ffi::c_int {
         (self.ibv_destroy_cq)(cq)
+    }
+    pub unsafe fn ibv_get_cq_event(
+        &self,
+        channel: *mut ibv_comp_channel,
+        cq: *mut *mut ibv_cq,
+        cq_context: *mut *mut ::core::ffi::c_void,
+    ) -> ::core::ffi::c_int {
+        (self.ibv_get_cq_event)(channel, cq, cq_context)
+    }
+    pub unsafe fn ibv_ack_cq_events(&self, cq: *mut ibv_cq, nevents: ::core::ffi::c_uint) {
+        (self.ibv_ack_cq_events)(cq, nevents)
     }
     pub unsafe fn ibv_create_qp(&self, pd: *mut ibv_pd, qp_init_attr: *mut ibv_qp_init_attr) -> *mut ibv_qp {
         (self.ibv_create_qp)(pd, qp_init_attr)

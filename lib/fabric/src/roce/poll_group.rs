@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mem::{Buf, IoBuf};
+use reactor::{Instant, WakeSources, Waker};
 
 use super::devices::{DEVICES_MAX, DeviceIndex};
 use super::exposed::{Access, Exposed, RemoteMemory};
@@ -240,6 +241,24 @@ impl PollGroup {
         }
         for port in self.ports.iter_mut().filter(|port| port.users > 0) {
             port.io.flush();
+        }
+    }
+
+    pub(crate) fn arm(&mut self, waker: &Waker) {
+        self.mail.sleeper.announce(waker);
+        self.ports.iter().for_each(|port| port.io.arm(waker));
+    }
+
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        sources.deadline(Instant(self.next_deadline));
+        if !self.completing.is_empty() {
+            sources.deadline(Instant::default()); // there is work already
+        }
+        if !self.sending.is_empty() {
+            sources.look_often(); // it waits for room
+        }
+        for port in self.ports.iter().filter(|port| port.users > 0) {
+            port.io.wake_sources(sources);
         }
     }
 

@@ -11,6 +11,7 @@ use super::packet_io::{PacketIo, Path};
 use super::rc::EndpointOptions;
 use super::statistics::DataCounters;
 use super::wire::Psn;
+use crate::sleeper::Sleeper;
 
 /// A queue pair: made by the control side, adopted by a poll group, given back when nothing is outstanding on it.
 #[derive(Debug)]
@@ -93,16 +94,20 @@ pub(super) struct Mail {
     pub(super) news: Arc<AtomicU32>,
     /// What the group counted: the newest copy that was not taken yet.
     pub(super) counters: ArrayQueue<DataCounters>,
+    /// The group's reactor.
+    pub(super) sleeper: Sleeper,
 }
 
 impl Mail {
     pub(super) fn new(ports: usize, news: Arc<AtomicU32>) -> Mail {
-        Mail { ports: ArrayQueue::new(ports), changes: AtomicU32::new(0), news, counters: ArrayQueue::new(1) }
+        let (ports, counters) = (ArrayQueue::new(ports), ArrayQueue::new(1));
+        Mail { ports, changes: AtomicU32::new(0), news, counters, sleeper: Sleeper::default() }
     }
 
     /// Makes the group look at its links and ports. Release: it then sees what was changed before.
     pub(super) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Release);
+        self.sleeper.wake();
     }
 
     pub(super) fn changes(&self) -> u32 {

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use mem::{Buf, IoBuf};
+use reactor::{Instant, WakeSources, Waker};
 
 use super::completion_queue::{Batch, CompletionQueue};
 use super::exposed::Exposed;
 use super::queue_pair::{Handle, QueuePair};
 use super::work::{Work, slot_of};
+use crate::sleeper::Sleeper;
 use crate::{Completion, Deliver, ExposureId, Fetch, QpIndex, RemoteMemory, Seed};
 
 /// Completion queues that may be on their way to one poll group.
@@ -22,11 +24,12 @@ pub(super) struct Mail {
     queues: ArrayQueue<Arc<CompletionQueue>>,
     /// Goes up when there is a new queue, a queue pair was marked as failed, or a device was given up.
     changes: AtomicU32,
+    sleeper: Sleeper,
 }
 
 impl Mail {
     pub(super) fn new() -> Arc<Mail> {
-        Arc::new(Mail { queues: ArrayQueue::new(MAIL_MAX), changes: AtomicU32::new(0) })
+        Arc::new(Mail { queues: ArrayQueue::new(MAIL_MAX), changes: AtomicU32::new(0), sleeper: Sleeper::default() })
     }
 
     /// Hands over a completion queue; `false` if the poll group has not looked for too long.
@@ -39,6 +42,7 @@ impl Mail {
     /// Makes the poll group look at its queues and queue pairs. Release: it then sees what was marked before.
     pub(super) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Release);
+        self.sleeper.wake();
     }
 }
 
@@ -189,6 +193,24 @@ impl PollGroup {
             count += self.slots.iter_mut().flatten().map(|work| work.report_handed_back(report)).sum::<usize>();
         }
         count
+    }
+
+    /// From now on completions make the files of the queues readable.
+    pub(crate) fn arm(&mut self, waker: &Waker) {
+        self.mail.sleeper.announce(waker);
+        self.queues.iter().for_each(|queue| queue.arm());
+    }
+
+    pub(crate) fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        if self.handing_back || !self.bells.is_empty() {
+            sources.deadline(Instant::default()); // there is work already
+        }
+        for queue in &self.queues {
+            match queue.is_armed() {
+                true => sources.file(&**queue),
+                false => sources.look_often(),
+            }
+        }
     }
 
     /// One batch of one queue: how many completions were taken, and how many of them are reported.

@@ -7,10 +7,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crossbeam_queue::ArrayQueue;
+use reactor::Waker;
 
 use super::neighbours::Link;
 use super::{Arrived, DATAGRAM_MAX, Path};
 use crate::roce::wire::ICRC_LEN;
+use crate::sleeper::Sleeper;
 
 /// The inboxes of a device.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Handover {
 struct Inbox {
     arrived: ArrayQueue<Box<Parcel>>,
     empty: ArrayQueue<Box<Parcel>>,
+    /// The reactor of its owner.
+    sleeper: Sleeper,
 }
 
 #[derive(Debug)]
@@ -53,7 +57,16 @@ impl Handover {
         parcel.bytes[..len].copy_from_slice(&arrived.packet[..len]);
         (parcel.path, parcel.congested) = (arrived.path, arrived.congested);
         (parcel.link, parcel.len) = (link, len);
-        inbox.arrived.push(parcel).is_ok()
+        let put = inbox.arrived.push(parcel).is_ok();
+        inbox.sleeper.wake();
+        put
+    }
+
+    /// The reactor of a queue is going to sleep, and is to be woken by what is put into the inbox.
+    pub fn arm(&self, queue: usize, waker: &Waker) {
+        if let Some(inbox) = self.inboxes.get(queue) {
+            inbox.sleeper.announce(waker);
+        }
     }
 
     /// Hands over what others put into the inbox of a queue, at most one inbox full; returns how many packets.
@@ -76,7 +89,7 @@ impl Inbox {
     fn new(len: usize) -> Inbox {
         let (arrived, empty) = (ArrayQueue::new(len), ArrayQueue::new(len));
         while empty.push(Box::new(Parcel::EMPTY)).is_ok() {}
-        Inbox { arrived, empty }
+        Inbox { arrived, empty, sleeper: Sleeper::default() }
     }
 }
 

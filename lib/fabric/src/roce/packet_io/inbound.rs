@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use reactor::Waker;
+
 use super::handover::Handover;
 use super::neighbours::{Link, Neighbours};
 use super::{Arrived, DATAGRAM_MAX, DATAGRAM_MIN, PacketCounters, Path, queue_of};
@@ -42,6 +44,11 @@ impl Inbound {
     pub fn new(index: usize, local: SocketAddr, handover: Arc<Handover>) -> Inbound {
         let (neighbours, counters) = (Neighbours::new(), PacketCounters::default());
         Inbound { index, local, handover, neighbours, last: None, counters }
+    }
+
+    /// See [`super::PacketIo::arm`].
+    pub fn arm(&self, waker: &Waker) {
+        self.handover.arm(self.index, waker);
     }
 
     /// Takes what other queues left for this one; returns how many packets that was.

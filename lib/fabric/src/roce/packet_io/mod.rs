@@ -34,6 +34,8 @@ mod xdp;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use reactor::{WakeSources, Waker};
+
 pub use interfaces::{Interface, interfaces, path_mtu_max};
 
 use super::statistics::counters;
@@ -207,6 +209,26 @@ impl PacketIo {
             PacketIo::Xdp(queue) => queue.flush(),
             #[cfg(feature = "dpdk")]
             PacketIo::Dpdk(queue) => queue.flush(),
+        }
+    }
+
+    /// The reactor of this queue is going to sleep: packets that others hand over wake it from now on.
+    pub fn arm(&self, waker: &Waker) {
+        match self {
+            PacketIo::Udp(queue) => queue.inbound.arm(waker),
+            PacketIo::Xdp(queue) => queue.arm(waker),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(_) => {}
+        }
+    }
+
+    /// What tells of packets.
+    pub fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        match self {
+            PacketIo::Udp(queue) => queue.wake_sources(sources),
+            PacketIo::Xdp(queue) => queue.wake_sources(sources),
+            #[cfg(feature = "dpdk")]
+            PacketIo::Dpdk(_) => sources.look_often(),
         }
     }
 

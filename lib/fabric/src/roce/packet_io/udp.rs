@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSocketState};
+use reactor::WakeSources;
 use socket2::{MsgHdr, SockAddr, Socket};
 
 use self::bursts::{Bursts, Outgoing};
@@ -110,6 +111,11 @@ impl UdpQueue {
             }
         }
         packets
+    }
+
+    /// See [`super::PacketIo::wake_sources`].
+    pub fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        sources.file(&self.socket);
     }
 
     /// See [`super::PacketIo::queue`].

@@ -34,6 +34,8 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::{fs, io};
 
+use reactor::{WakeSources, Waker};
+
 use self::socket::XdpSocket;
 use super::inbound::Datagram;
 use super::neighbours::Link;
@@ -170,6 +172,17 @@ impl XdpQueue {
             packets += self.udp.receive(take);
         }
         packets
+    }
+
+    /// See [`PacketIo::arm`].
+    pub fn arm(&self, waker: &Waker) {
+        self.udp.inbound.arm(waker);
+    }
+
+    /// See [`PacketIo::wake_sources`].
+    pub fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        self.udp.wake_sources(sources);
+        self.sockets.iter().for_each(|socket| sources.file(socket));
     }
 
     /// See [`PacketIo::queue`].

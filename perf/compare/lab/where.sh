@@ -76,3 +76,4 @@ reactor_of() {
 }
 
 where || dmesg | tail -30
+for peer in "${!DEVICE[@]}"; do resume "${peer%:*}"; done # the kernel flushes disks when it powers off

@@ -29,5 +29,6 @@ compare() {
 
 compare
 status=$?
+for peer in "${!DEVICE[@]}"; do resume "${peer%:*}"; done # the kernel flushes disks when it powers off
 [ "$status" = 0 ] || { echo "the comparison failed (status $status)"; dmesg | tail -30; }
 dmesg >/run/lab/dmesg.log

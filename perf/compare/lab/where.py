@@ -22,9 +22,13 @@ def main():
         counts = {name: int(field[0]) for name, field in zip(names.split()[1:], fields)}
         seconds, commands = int(fields[0][2]) / 1e9, counts["commands"]
         if commands:
-            each = [f"{counts[name] / commands:.2f}" for name in COLUMNS]
-            rows.append([name_of(load), peer, f"{commands / seconds:,.0f}", *each, f"{counts['calls_of_main'] / seconds:,.0f}"])
+            each = [per(counts.get(name), commands, ".2f") for name in COLUMNS]
+            rows.append([name_of(load), peer, f"{commands / seconds:,.0f}", *each, per(counts.get("calls_of_main"), seconds, ",.0f")])
     print_markdown(rows)
+
+
+def per(count, divisor, form):
+    return "–" if count is None else format(count / divisor, form)
 
 
 main()

@@ -54,14 +54,15 @@ completed() { awk '{ print $1 + $5 }' "/sys/block/${1#/dev/}/stat"; }
 # count PEER: what happened in the same time: commands completed, what the target's reactor asked of the kernel, and the rest. First the names, then the
 # lines of perf stat in the same order.
 count() {
-  local reactor main=${PROCESS[$1]:-0} names events
-  reactor=$(reactor_of "$main")
-  names=(commands switches tasklets ticks)
-  events=(-e block:block_rq_complete -e sched:sched_switch -e irq:softirq_entry --filter vec==6 -e irq_vectors:local_timer_entry)
-  names+=(calls doorbells futex switches_of_reactor calls_of_main)
-  events+=(-e raw_syscalls:sys_enter --filter "common_pid==$reactor" -e syscalls:sys_enter_write --filter "common_pid==$reactor"
-    -e syscalls:sys_enter_futex --filter "common_pid==$reactor" -e sched:sched_switch --filter "prev_pid==$reactor"
-    -e raw_syscalls:sys_enter --filter "common_pid==$main")
+  local reactor main=${PROCESS[$1]:-} names=(commands switches tasklets ticks)
+  local events=(-e block:block_rq_complete -e sched:sched_switch -e irq:softirq_entry --filter vec==6 -e irq_vectors:local_timer_entry)
+  if [ -n "$main" ]; then # a target in the kernel has no thread of its own
+    reactor=$(reactor_of "$main")
+    names+=(calls doorbells futex switches_of_reactor calls_of_main)
+    events+=(-e raw_syscalls:sys_enter --filter "common_pid==$reactor" -e syscalls:sys_enter_write --filter "common_pid==$reactor"
+      -e syscalls:sys_enter_futex --filter "common_pid==$reactor" -e sched:sched_switch --filter "prev_pid==$reactor"
+      -e raw_syscalls:sys_enter --filter "common_pid==$main")
+  fi
   echo "names ${names[*]}"
   perf stat -a -x ' ' "${events[@]}" -- sleep "$SECONDS_EACH" 2>&1
 }
@@ -76,3 +77,4 @@ reactor_of() {
 }
 
 where || dmesg | tail -30
+for peer in "${!DEVICE[@]}"; do resume "${peer%:*}"; done # the kernel flushes disks when it powers off

@@ -24,7 +24,7 @@ const CONTROL_PERIOD: Duration = Duration::from_millis(1);
 
 /// The adaptive mode polls so long without work before it sleeps, and no longer than this at a time where nothing tells of work.
 const ADAPTIVE: IdleMode =
-    IdleMode::Adaptive { spin: Duration::from_micros(100), max_sleep: Duration::from_micros(200) };
+    IdleMode::Adaptive { spin: Duration::from_micros(300), max_sleep: Duration::from_micros(200) };
 
 /// Starts everything, serves until told to stop, and ends in good order.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

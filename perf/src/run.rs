@@ -19,7 +19,7 @@ use crate::workload::{self, Workload};
 
 /// What idle cores do when they may sleep: the same as the target's.
 const ADAPTIVE: IdleMode =
-    IdleMode::Adaptive { spin: Duration::from_micros(100), max_sleep: Duration::from_micros(200) };
+    IdleMode::Adaptive { spin: Duration::from_micros(300), max_sleep: Duration::from_micros(200) };
 
 /// Does what the options say. Failed I/Os and comparisons are in the results.
 ///

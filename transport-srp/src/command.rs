@@ -191,6 +191,8 @@ pub(crate) struct Command {
     aside: Option<Buf>,
     /// The job's buffer is the receive buffer, from this offset on.
     in_place: Option<usize>,
+    /// The CDB moves as much as the initiator's buffer holds, as far as known.
+    is_exact: bool,
     cursor: Cursor,
 }
 
@@ -338,6 +340,11 @@ impl Command {
         limit: usize,
         segments: &mut Segments,
     ) -> Result<(), transfer::TransferError> {
+        if let (Stage::Deliver, Request::Command(cmd::Command { data_in: DataBuffer::Direct(descriptor), .. })) =
+            (self.stage, &self.request)
+        {
+            return self.cursor.next(&Descriptors::One(*descriptor), 0, limit, segments);
+        }
         let (Stage::FetchTable | Stage::FetchData | Stage::Deliver, Request::Command(command)) =
             (self.stage, &self.request)
         else {

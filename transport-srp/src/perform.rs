@@ -20,6 +20,7 @@ use crate::respond::Reply;
 use crate::session::{LunEntry, UnitId};
 use crate::slab::{Key, Slab};
 use crate::slots::Slots;
+use crate::wire::rsp;
 
 /// What became of an action.
 pub(crate) enum Performed {
@@ -244,12 +245,14 @@ impl PollGroup {
             return Performed::Parked(Action::Deliver(data), Queue::Send);
         }
         self.segments.clear();
-        if command.remaining() > 0 && command.next_segments((slots - 1).min(SEGMENTS_MAX), &mut self.segments).is_err()
-        {
-            let action = command.refuse();
-            return Performed::Parked(action, Queue::Send);
+        let before = command.remaining();
+        if before > 0 {
+            if command.next_segments((slots - 1).min(SEGMENTS_MAX), &mut self.segments).is_err() {
+                let action = command.refuse();
+                return Performed::Parked(action, Queue::Send);
+            }
+            channel.statistics.bytes_in.add(u64::from(before - command.remaining()));
         }
-        channel.statistics.bytes_in.add(self.segments.iter().map(|segment| u64::from(segment.len)).sum());
         let (qp, cookie, segments) = (channel.qp, key.to_bits(), &self.segments[..]);
         if command.remaining() > 0 {
             fabric.deliver(qp, Deliver { cookie, data, segments, message: None, solicited: false });
@@ -262,21 +265,29 @@ impl PollGroup {
         }
         let delta = std::mem::take(&mut channel.credits_due);
         channel.credits_used -= delta;
-        let failed = command.failed();
-        if failed {
-            channel.statistics.failures.increment();
-            command.note_status();
-        }
-        let message = channel.messages.pop().map(|mut buf| {
-            let len = command.build_response(delta.cast_signed(), buf.bytes_mut());
-            IoBuf::new(buf, 0..len)
-        });
+        let delta = delta.cast_signed();
+        let Some(mut buf) = channel.messages.pop() else { return Performed::Started }; // there was one
+        let (len, failed, solicited) = match command.ended_exactly() {
+            Some(request) => {
+                let solicited = request.solicited.on_success;
+                (rsp::emit_good(request.tag, delta, solicited, buf.bytes_mut()), false, solicited)
+            }
+            None => {
+                let failed = command.failed();
+                if failed {
+                    channel.statistics.failures.increment();
+                    command.note_status();
+                }
+                (command.build_response(delta, buf.bytes_mut()), failed, command.solicited(failed))
+            }
+        };
+        let message = Some(IoBuf::new(buf, 0..len));
         command.stage = Stage::Responding;
         self.tracer.answered(self.now, key, command);
         if command.watch.end(failed) {
             self.answered.push(key);
         }
-        fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited: command.solicited(failed) });
+        fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited });
         self.leave_task_set(key, false);
         Performed::Started
     }
@@ -442,11 +453,25 @@ impl PollGroup {
 
     /// A command is over: its slot and whatever it still holds become free.
     pub(crate) fn finish(&mut self, key: Key<Command>) {
-        self.leave_task_set(key, false);
         let Some(command) = self.commands.get_mut(key) else { return };
-        if command.stage != Stage::Responding && command.channel.is_some() {
-            self.tracer.gave_up(self.now, key, command);
+        if command.stage != Stage::Responding {
+            if command.channel.is_some() {
+                self.tracer.gave_up(self.now, key, command);
+            }
+            return self.finish_unanswered(key);
         }
+        self.let_go(key);
+    }
+
+    /// It leaves its task set only now.
+    fn finish_unanswered(&mut self, key: Key<Command>) {
+        self.leave_task_set(key, false);
+        self.let_go(key);
+    }
+
+    #[inline]
+    fn let_go(&mut self, key: Key<Command>) {
+        let Some(command) = self.commands.get_mut(key) else { return };
         let (channel, position, unit) = (command.channel, command.position, command.unit_id());
         let some_wait = !command.orders.is_empty();
         let orders = if some_wait { std::mem::take(&mut command.orders) } else { ArrayVec::new() };

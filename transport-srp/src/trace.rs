@@ -164,6 +164,11 @@ impl Tracer {
         if let Some(Reply::Management(status)) = command.reply {
             return self.write(now, whose, tag, words::task_management_answered(status as u8, total_ns));
         }
+        if command.ended_exactly().is_some() && total_ns <= self.threshold.ns() {
+            let (status, bytes) = (ScsiStatus::Good as u8, command.bytes_moved() as u32);
+            probe!(srpt, command_done, whose.session_bits(), whose.channel_bits(), tag, status, total_ns);
+            return self.write(now, whose, tag, words::answered(status, Sense::default(), bytes, total_ns));
+        }
         let end = command.how_it_ended();
         let status = end.status.unwrap_or_default();
         probe!(srpt, command_done, whose.session_bits(), whose.channel_bits(), tag, status, total_ns);

@@ -76,7 +76,17 @@ impl fmt::Display for Lun {
 
 impl Address {
     /// What a LUN field names; every value has an answer.
+    #[inline]
     pub fn from_wire(wire: &[u8; 8]) -> Address {
+        // Peripheral device addressing, as nearly every initiator has it.
+        match u64::from_be_bytes(*wire) {
+            word if word & !(0xff << 48) == 0 => Address::Unit(Lun((word >> 48) as u16)),
+            _ => Address::of_unusual(wire),
+        }
+    }
+
+    #[inline(never)]
+    fn of_unusual(wire: &[u8; 8]) -> Address {
         if *wire == Address::REPORT_LUNS_WIRE {
             return Address::ReportLuns;
         }

@@ -11,7 +11,7 @@ use super::{Action, Command, Request, Stage};
 use crate::respond::Reply;
 use crate::session::UnitId;
 use crate::transfer::Cursor;
-use crate::wire::cmd::DataBuffer;
+use crate::wire::cmd::{self, DataBuffer};
 
 /// What the device is to do.
 pub(crate) struct Operation {
@@ -31,12 +31,12 @@ impl Command {
         let (unit, cdb) = (entry.unit, command.cdb(receive.bytes()));
         let Express { job, op, lba, blocks } = Job::express(cdb, &entry.logical_unit, &entry.nexus, entry.read_only)?;
         let bytes = job.buffer_len();
-        let data = match (&command.data_out, &command.data_in) {
+        let (data, buffer_len) = match (&command.data_out, &command.data_in) {
             (DataBuffer::None, DataBuffer::Direct(memory)) if op == Op::Read => {
                 if (memory.len as usize) < bytes || memory.va.checked_add(memory.len.into()).is_none() {
                     return None;
                 }
-                IoBuf::new(buffer(bytes)?, 0..bytes)
+                (IoBuf::new(buffer(bytes)?, 0..bytes), memory.len)
             }
             (DataBuffer::Immediate { offset, len }, DataBuffer::None) if op != Op::Read => {
                 let align = entry.logical_unit.bdev().info().buf_align as u64;
@@ -44,14 +44,25 @@ impl Command {
                 if (*len as usize) < bytes || !(receive.addr() + offset as u64).is_multiple_of(align) {
                     return None;
                 }
+                let len = *len;
                 self.in_place = Some(offset);
-                IoBuf::new(self.receive.take()?, offset..offset + bytes)
+                (IoBuf::new(self.receive.take()?, offset..offset + bytes), len)
             }
             _ => return None,
         };
+        self.is_exact = buffer_len as usize == bytes;
         self.job = Some(job);
         self.stage = Stage::Execute;
         Some((unit, Operation { op, lba, blocks, data: Some(data) }))
+    }
+
+    /// The request, if it is a command of the short way that ended with GOOD and left nothing over: its response says nothing more.
+    #[inline]
+    pub(crate) fn ended_exactly(&self) -> Option<&cmd::Command> {
+        match (&self.reply, &self.request) {
+            (Some(Reply::Ended(Ending::Good { .. })), Request::Command(command)) if self.is_exact => Some(command),
+            _ => None,
+        }
     }
 
     /// Ends with GOOD, and this part of the buffer for the initiator.

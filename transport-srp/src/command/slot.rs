@@ -58,6 +58,7 @@ impl Default for Command {
             table: None,
             aside: None,
             in_place: None,
+            is_exact: false,
             cursor: Cursor::new(0),
         }
     }
@@ -105,6 +106,7 @@ impl Command {
         self.changed = None;
         self.watch = Watch::default();
         self.in_place = None;
+        self.is_exact = false;
         self.cursor = Cursor::new(0);
     }
 

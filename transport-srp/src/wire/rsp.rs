@@ -136,6 +136,16 @@ impl Residual {
     }
 }
 
+/// Writes the SRP_RSP of a command that ended with GOOD and moved what its buffers hold, as [`Response::emit`] would, and returns its length.
+///
+/// Panics if `out` is shorter.
+#[inline]
+pub fn emit_good(tag: Tag, request_limit_delta: i32, solicited: bool, out: &mut [u8]) -> usize {
+    let fixed: [u8; RESPONSE_LEN] = head(opcode::RSP, solicited, request_limit_delta, tag);
+    out[..RESPONSE_LEN].copy_from_slice(&fixed);
+    RESPONSE_LEN
+}
+
 impl<'a> Response<'a> {
     /// Length of the IU in bytes: 36, and 4 of response data or those of the sense.
     pub fn emitted_len(&self) -> usize {
@@ -340,6 +350,7 @@ impl TLogout {
 }
 
 /// The beginning that all of a target's IUs share.
+#[inline]
 fn head<const N: usize>(opcode: u8, solicited: bool, request_limit_delta: i32, tag: Tag) -> [u8; N] {
     let mut iu = [0; N];
     field::OPCODE.write(&mut iu, opcode);

@@ -32,6 +32,7 @@ use crate::slab::Key;
 use crate::statistics::{ChannelStatistics, Watch};
 use crate::tags::Tags;
 use crate::trace::event::Whose;
+use crate::wire::cmd;
 use crate::wire::iu::{self, Iu, IuError};
 use crate::wire::rsp;
 
@@ -165,16 +166,27 @@ impl PollGroup {
             ChannelState::Failed | ChannelState::Ending => return,
         }
         channel.heard_from = true;
+        match cmd::Command::parse_plain(&buf.bytes()[..len], channel.immediate_offset) {
+            Some(command) => self.on_command(key, command, buf),
+            None => self.on_other_iu(key, buf, len),
+        }
+    }
+
+    #[inline(always)]
+    fn on_command(&mut self, key: Key<Channel>, command: cmd::Command, buf: Buf) {
+        let watch = Watch::start(self.now.0, command.cdb(buf.bytes()));
+        match self.enter(key, Request::Command(command), buf, watch) {
+            Some((command, false)) if self.is_overlapped(key, command) => self.overlap(command),
+            Some((command, _)) => self.admit(command),
+            None => {}
+        }
+    }
+
+    #[inline(never)]
+    fn on_other_iu(&mut self, key: Key<Channel>, buf: Buf, len: usize) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
         match iu::parse(&buf.bytes()[..len], channel.immediate_offset) {
-            Ok(Iu::Command(command)) => {
-                channel.statistics.commands.increment();
-                let watch = Watch::start(self.now.0, command.cdb(buf.bytes()));
-                match self.enter(key, Request::Command(command), buf, watch) {
-                    Some((command, false)) if self.is_overlapped(key, command) => self.overlap(command),
-                    Some((command, _)) => self.admit(command),
-                    None => {}
-                }
-            }
+            Ok(Iu::Command(command)) => self.on_command(key, command, buf),
             Ok(Iu::TaskManagement(management)) => {
                 channel.statistics.management.increment();
                 if let Some((request, _)) = self.enter(key, Request::Management(management), buf, Watch::default()) {
@@ -209,6 +221,9 @@ impl PollGroup {
             return None;
         }
         channel.credits_used += 1;
+        if matches!(request, Request::Command(_)) {
+            channel.statistics.commands.increment();
+        }
         let (command, entry) = self.commands.take();
         let tag_is_free = match &request {
             Request::Command(command) => Some(channel.tags.add(command.tag)),
@@ -232,15 +247,17 @@ impl PollGroup {
         command
     }
 
-    /// Takes a command off its channel's list.
-    pub(crate) fn unlist_command(&mut self, key: Key<Channel>, position: u32) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
+    /// Takes a command off its channel's list. Whether credits are due on the channel.
+    #[inline]
+    pub(crate) fn unlist_command(&mut self, key: Key<Channel>, position: u32) -> bool {
+        let Some(channel) = self.channels.get_mut(key) else { return false };
         channel.commands.swap_remove(position as usize);
         if let Some(moved) = channel.commands.get(position as usize)
             && let Some(moved) = self.commands.get_mut(*moved)
         {
             moved.position = position;
         }
+        channel.credits_due > 0
     }
 
     /// Posts a receive that stands for no credit.

@@ -472,13 +472,12 @@ impl PollGroup {
     #[inline]
     fn let_go(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        let (channel, position, unit) = (command.channel, command.position, command.unit_id());
+        let (channel, position) = (command.channel, command.position);
+        let unit = if self.removing > 0 { command.unit_id() } else { None };
         let some_wait = !command.orders.is_empty();
         let orders = if some_wait { std::mem::take(&mut command.orders) } else { ArrayVec::new() };
         self.commands.free(key);
-        if let Some(channel) = channel {
-            self.unlist_command(channel, position);
-        }
+        let due = channel.is_some_and(|channel| self.unlist_command(channel, position));
         if some_wait {
             orders.into_iter().for_each(|order| self.order_progressed(order));
         }
@@ -487,7 +486,7 @@ impl PollGroup {
         {
             self.close_if_unused(unit);
         }
-        if let Some(channel) = channel {
+        if let (Some(channel), true) = (channel, due) {
             self.return_credits(channel);
         }
     }

@@ -35,6 +35,8 @@ pub struct PollGroup {
     /// What `memory` is cut from: devices are told of it.
     region: Arc<Region>,
     pub(crate) units: Vec<Option<Unit>>,
+    /// Units that are being removed.
+    pub(crate) removing: usize,
     /// Units with operations at their device: only they are polled.
     pub(crate) busy_units: Vec<UnitId>,
     /// Units whose device is to be opened anew.
@@ -124,6 +126,7 @@ impl PollGroupSeed {
             memory: self.memory.cut(&self.region),
             region: self.region,
             units: Vec::new(),
+            removing: 0,
             busy_units: Vec::new(),
             reopening: Vec::new(),
             table_waiters: VecDeque::new(),
@@ -425,7 +428,7 @@ impl PollGroup {
 
     fn remove_unit(&mut self, id: UnitId) {
         if let Some(Some(unit)) = self.units.get_mut(id.0 as usize) {
-            unit.removing = true;
+            self.removing += usize::from(!std::mem::replace(&mut unit.removing, true));
         }
         self.close_if_unused(id);
     }
@@ -435,6 +438,7 @@ impl PollGroup {
         let Some(Some(unit)) = self.units.get(id.0 as usize) else { return };
         if unit.removing && !self.commands.iter().any(|(_, command)| command.is_using(id)) {
             self.units[id.0 as usize] = None;
+            self.removing -= 1;
             self.busy_units.retain(|&busy| busy != id);
             self.send(ToControl::UnitRemoved { unit: id });
         }

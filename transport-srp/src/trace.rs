@@ -152,9 +152,23 @@ impl Tracer {
     /// The response of a request is on its way.
     #[inline]
     pub(crate) fn answered(&mut self, now: Instant, key: Key<Command>, command: &Command) {
-        if self.events.is_some() || command.timing.total_ns(now.0) > self.threshold.ns() {
+        if command.timing.total_ns(now.0) > self.threshold.ns() {
             self.note_answered(now, key, command);
+        } else if self.events.is_some() {
+            match command.ended_exactly() {
+                Some(_) => self.note_answered_well(now, command),
+                None => self.note_answered(now, key, command),
+            }
         }
+    }
+
+    /// As the other, of a command that ended with GOOD in time.
+    #[inline(never)]
+    fn note_answered_well(&mut self, now: Instant, command: &Command) {
+        let Timing { whose, tag, .. } = command.timing;
+        let (status, total_ns) = (ScsiStatus::Good as u8, command.timing.total_ns(now.0));
+        probe!(srpt, command_done, whose.session_bits(), whose.channel_bits(), tag, status, total_ns);
+        self.write(now, whose, tag, words::answered(status, Sense::default(), command.bytes_moved() as u32, total_ns));
     }
 
     #[inline(never)]
@@ -163,11 +177,6 @@ impl Tracer {
         let total_ns = command.timing.total_ns(now.0);
         if let Some(Reply::Management(status)) = command.reply {
             return self.write(now, whose, tag, words::task_management_answered(status as u8, total_ns));
-        }
-        if command.ended_exactly().is_some() && total_ns <= self.threshold.ns() {
-            let (status, bytes) = (ScsiStatus::Good as u8, command.bytes_moved() as u32);
-            probe!(srpt, command_done, whose.session_bits(), whose.channel_bits(), tag, status, total_ns);
-            return self.write(now, whose, tag, words::answered(status, Sense::default(), bytes, total_ns));
         }
         let end = command.how_it_ended();
         let status = end.status.unwrap_or_default();

@@ -89,7 +89,9 @@ impl IoBuf {
     /// If the range does not lie in the buffer: callers compute it from lengths they checked before.
     #[inline]
     pub fn new(buf: Buf, range: Range<usize>) -> IoBuf {
-        assert!(range.start <= range.end && range.end <= buf.len(), "{range:?} is not in a buffer of {}", buf.len());
+        if range.start > range.end || range.end > buf.len() {
+            outside(&range, buf.len());
+        }
         IoBuf { buf, start: range.start as u32, len: (range.end - range.start) as u32 }
     }
 
@@ -146,4 +148,9 @@ impl IoBuf {
     pub fn range(&self) -> Range<usize> {
         self.start as usize..(self.start + self.len) as usize
     }
+}
+
+#[cold]
+fn outside(range: &Range<usize>, len: usize) -> ! {
+    panic!("{range:?} is not in a buffer of {len}")
 }

@@ -15,7 +15,7 @@
 
 use super::descriptor::{DESCRIPTOR_LEN, Descriptor};
 use super::field::Field;
-use super::{IuError, Solicited, Tag};
+use super::{IuError, Solicited, Tag, opcode};
 
 mod repr;
 #[cfg(test)]
@@ -81,6 +81,43 @@ pub struct Command {
 }
 
 impl Command {
+    /// As [`super::iu::parse`], at a glance: a command of 16 bytes of CDB whose data come into, or from, one piece of memory, or with the IU.
+    /// `None`: it is another, or it is not as it should be; ask there.
+    #[inline(always)]
+    pub fn parse_plain(iu: &[u8], immediate_offset: Option<u16>) -> Option<Command> {
+        const DATA_IN: u8 = FORMAT_DIRECT;
+        const DATA_OUT: u8 = FORMAT_DIRECT << 4;
+        const IMMEDIATE: u8 = FORMAT_IMMEDIATE << 4;
+        let fixed = iu.first_chunk::<{ COMMAND_LEN + DESCRIPTOR_LEN as usize }>()?;
+        let (head, buffer) = fixed.split_first_chunk::<COMMAND_LEN>()?;
+        let buffer = buffer.first_chunk()?;
+        if field::OPCODE.read(head) != opcode::CMD || field::ADDITIONAL_CDB.read(head) & ADDITIONAL_CDB_MASK != 0 {
+            return None;
+        }
+        let (data_out, data_in) = match field::FORMATS.read(head) {
+            DATA_IN => (DataBuffer::None, DataBuffer::Direct(Descriptor::parse(buffer))),
+            DATA_OUT => (DataBuffer::Direct(Descriptor::parse(buffer)), DataBuffer::None),
+            IMMEDIATE => {
+                let (offset, len) = (immediate_offset?, u32::from_be_bytes(*buffer.first_chunk()?));
+                let follows = usize::from(offset) >= COMMAND_LEN + IMMEDIATE_HEADER_LEN;
+                if !follows || u64::from(offset) + u64::from(len) > iu.len() as u64 {
+                    return None;
+                }
+                (DataBuffer::Immediate { offset, len }, DataBuffer::None)
+            }
+            _ => return None,
+        };
+        Some(Command {
+            tag: Tag(field::TAG.get(head)),
+            lun: field::LUN.get(head),
+            task_attribute: TaskAttribute::from_byte(field::TASK_ATTRIBUTE.read(head)),
+            solicited: Solicited::from_byte(field::SOLICITED.read(head)),
+            cdb_len: CDB_LEN as u16,
+            data_out,
+            data_in,
+        })
+    }
+
     /// Reads an SRP_CMD from `iu`, exactly the bytes received. `immediate_offset` is what the login agreed on for
     /// immediate data, `None` if nothing.
     ///
@@ -398,6 +435,7 @@ pub enum TaskAttribute {
 impl TaskAttribute {
     const MASK: u8 = 0x07;
 
+    #[inline]
     fn from_byte(byte: u8) -> TaskAttribute {
         match byte & Self::MASK {
             0 => TaskAttribute::Simple,

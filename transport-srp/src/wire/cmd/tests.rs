@@ -273,6 +273,13 @@ proptest! {
     }
 
     #[test]
+    fn what_is_seen_at_a_glance_is_what_the_closer_look_finds(iu in likely_command(), offset: Option<u16>) {
+        if let Some(command) = Command::parse_plain(&iu, offset) {
+            prop_assert_eq!(Command::parse(&iu, offset), Ok(command));
+        }
+    }
+
+    #[test]
     fn whatever_is_accepted_lies_within_the_iu(iu in likely_command(), offset: Option<u16>) {
         if let Ok(command) = Command::parse(&iu, offset) {
             prop_assert_eq!(command.cdb(&iu).len(), usize::from(command.cdb_len));

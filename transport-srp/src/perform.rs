@@ -267,10 +267,10 @@ impl PollGroup {
         channel.credits_used -= delta;
         let delta = delta.cast_signed();
         let Some(mut buf) = channel.messages.pop() else { return Performed::Started }; // there was one
-        let (len, failed, solicited) = match command.ended_exactly() {
+        let (len, exactly, failed, solicited) = match command.ended_exactly() {
             Some(request) => {
                 let solicited = request.solicited.on_success;
-                (rsp::emit_good(request.tag, delta, solicited, buf.bytes_mut()), false, solicited)
+                (rsp::emit_good(request.tag, delta, solicited, buf.bytes_mut()), true, false, solicited)
             }
             None => {
                 let failed = command.failed();
@@ -278,14 +278,17 @@ impl PollGroup {
                     channel.statistics.failures.increment();
                     command.note_status();
                 }
-                (command.build_response(delta, buf.bytes_mut()), failed, command.solicited(failed))
+                (command.build_response(delta, buf.bytes_mut()), false, failed, command.solicited(failed))
             }
         };
         let message = Some(IoBuf::new(buf, 0..len));
         command.stage = Stage::Responding;
-        self.tracer.answered(self.now, key, command);
+        self.tracer.answered(self.now, key, command, exactly);
         if command.watch.end(failed) {
             self.answered.push(key);
+        }
+        if std::mem::take(&mut command.place.has_tag) {
+            channel.tags.remove(command.tag());
         }
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited });
         self.leave_task_set(key, false);
@@ -381,7 +384,7 @@ impl PollGroup {
             None => {}
             Some((Stage::Responding, _)) => {
                 drop(data);
-                self.finish(key);
+                self.let_go(key);
             }
             Some(_) if !self.is_serving(channel) => self.finish(key),
             Some((_, Some(abort))) => self.finish_aborted(key, abort),
@@ -397,11 +400,19 @@ impl PollGroup {
     }
 
     /// The device is done with an operation.
-    pub(crate) fn on_executed(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
+    pub(crate) fn on_executed(&mut self, key: Key<Command>, mut data: Option<IoBuf>, result: Result<(), IoError>) {
         #[cfg(test)]
         crate::tests::witness::executed(self.number, key);
-        let Some(command) = self.commands.get(key) else { return };
+        let Some(command) = self.commands.get_mut(key) else { return };
         self.tracer.done(self.now, command, result);
+        if command.channel.is_some() && result.is_ok() && command.executed_exactly(&mut data) {
+            self.tracer.goes_on(self.now, key, Stage::Execute);
+            let performed = self.deliver(key, data);
+            if !matches!(performed, Performed::Started) {
+                self.go_on_from(key, performed);
+            }
+            return;
+        }
         if command.executing_on.is_none() {
             return self.go_on(key, data, result);
         }
@@ -414,7 +425,7 @@ impl PollGroup {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn go_on(&mut self, key: Key<Command>, data: Option<IoBuf>, result: Result<(), IoError>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         if command.channel.is_none() && !command.runs_on() {
@@ -458,18 +469,12 @@ impl PollGroup {
             if command.channel.is_some() {
                 self.tracer.gave_up(self.now, key, command);
             }
-            return self.finish_unanswered(key);
+            self.leave_task_set(key, false);
         }
         self.let_go(key);
     }
 
-    /// It leaves its task set only now.
-    fn finish_unanswered(&mut self, key: Key<Command>) {
-        self.leave_task_set(key, false);
-        self.let_go(key);
-    }
-
-    #[inline]
+    /// The same of a command that has left its task set.
     fn let_go(&mut self, key: Key<Command>) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let (channel, position) = (command.channel, command.position);
@@ -622,6 +627,7 @@ pub(crate) fn data_buffer(memory: &Memory, waiters: &Waiters, size: usize) -> Op
 }
 
 /// The blocks that an operation reads or changes: all of them, where the device alone knows; none, where it does neither.
+#[inline]
 fn touched(op: Op, lba: u64, blocks: u64) -> Extent {
     match op {
         Op::Scsi { .. } => Extent::ALL,

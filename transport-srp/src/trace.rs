@@ -149,16 +149,15 @@ impl Tracer {
         self.write(now, whose, tag, words::done(result));
     }
 
-    /// The response of a request is on its way.
+    /// The response of a request is on its way. `exactly`: see [`Command::ended_exactly`].
     #[inline]
-    pub(crate) fn answered(&mut self, now: Instant, key: Key<Command>, command: &Command) {
-        if command.timing.total_ns(now.0) > self.threshold.ns() {
-            self.note_answered(now, key, command);
-        } else if self.events.is_some() {
-            match command.ended_exactly() {
-                Some(_) => self.note_answered_well(now, command),
-                None => self.note_answered(now, key, command),
+    pub(crate) fn answered(&mut self, now: Instant, key: Key<Command>, command: &Command, exactly: bool) {
+        if exactly && command.timing.total_ns(now.0) <= self.threshold.ns() {
+            if self.events.is_some() {
+                self.note_answered_well(now, command);
             }
+        } else if self.events.is_some() || command.timing.total_ns(now.0) > self.threshold.ns() {
+            self.note_answered(now, key, command);
         }
     }
 

@@ -29,8 +29,9 @@ impl Command {
         let Request::Command(command) = &self.request else { return None };
         let (entry, receive) = (self.unit()?, self.receive.as_ref()?);
         let (unit, cdb) = (entry.unit, command.cdb(receive.bytes()));
-        let Express { job, op, lba, blocks } = Job::express(cdb, &entry.logical_unit, &entry.nexus, entry.read_only)?;
-        let bytes = job.buffer_len();
+        let express = Job::express(cdb, &entry.logical_unit, &entry.nexus, entry.read_only)?;
+        let Express { op, lba, blocks, bytes, .. } = express;
+        let bytes = bytes as usize;
         let (data, buffer_len) = match (&command.data_out, &command.data_in) {
             (DataBuffer::None, DataBuffer::Direct(memory)) if op == Op::Read => {
                 if (memory.len as usize) < bytes || memory.va.checked_add(memory.len.into()).is_none() {
@@ -51,7 +52,7 @@ impl Command {
             _ => return None,
         };
         self.is_exact = buffer_len as usize == bytes;
-        self.job = Some(job);
+        self.job = Some(express.job());
         self.stage = Stage::Execute;
         Some((unit, Operation { op, lba, blocks, data: Some(data) }))
     }
@@ -63,6 +64,25 @@ impl Command {
             (Some(Reply::Ended(Ending::Good { .. })), Request::Command(command)) if self.is_exact => Some(command),
             _ => None,
         }
+    }
+
+    /// The operation went well of a command that [`Command::express`] took and whose buffer is filled: false if it is not such a one. What is to
+    /// be delivered stays in `data`.
+    #[inline]
+    pub(crate) fn executed_exactly(&mut self, data: &mut Option<IoBuf>) -> bool {
+        let (Some(data_in), true) = (self.job.as_ref().and_then(Job::ends_well), self.is_exact) else { return false };
+        if data.as_ref().is_none_or(|data| data.len() < data_in.len()) {
+            return false;
+        }
+        self.executing = None;
+        self.stage = Stage::Deliver;
+        self.watch.data_in = data_in.len() as u32;
+        self.cursor = Cursor::new(data_in.len() as u32);
+        self.reply = Some(Reply::Ended(Ending::Good { data_in }));
+        if self.in_place.is_some() {
+            self.receive = data.take().map(IoBuf::into_buf);
+        }
+        true
     }
 
     /// Ends with GOOD, and this part of the buffer for the initiator.

@@ -1,5 +1,5 @@
 //! The plain READ or WRITE at a glance, which is nearly every command of a busy unit: ten or sixteen bytes without an unusual option, at a
-//! unit that has nothing to say. It becomes the job that [`begin`](super::begin) would make of it, its first step taken; whatever
+//! unit that has nothing to say. [`Express::job`] is the job that [`begin`](super::begin) would make of it, its first step taken; whatever
 //! happens to it afterwards is the job's business as ever. All else is left to `begin`.
 
 use std::ops::Range;
@@ -13,17 +13,32 @@ use crate::nexus::UnitNexus;
 use crate::unit::LogicalUnit;
 use crate::wire::cdb::{BlockRange, be16, be32, be64, opcode};
 
-/// A job that waits for its operation, as after its first step: all of its buffer is to be moved.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A READ or WRITE that goes to its device as it is: all of its buffer is to be moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Express {
-    /// The job.
-    pub job: Job,
     /// What the device is to do.
     pub op: Op,
     /// First block.
     pub lba: u64,
     /// Number of blocks, at least 1.
     pub blocks: u64,
+    /// Length of the buffer in bytes.
+    pub bytes: u32,
+    opcode: u8,
+}
+
+impl Express {
+    /// The job, which waits for its operation, as after its first step.
+    #[inline]
+    pub fn job(self) -> Job {
+        let range = BlockRange { lba: self.lba, blocks: self.blocks };
+        let (command, data_out, data_in) = match self.op {
+            Op::Write { fua } => (Command::Write { range, fua }, self.bytes, 0),
+            _ => (Command::Read { range, fua: false }, 0, self.bytes),
+        };
+        let lengths = Lengths { data_out, data_in, buffer: self.bytes };
+        Job { command, cursor: 0, stage: Stage::Moving, opcode: self.opcode, lengths, copy: None }
+    }
 }
 
 impl Job {
@@ -50,16 +65,14 @@ impl Job {
         if unusual | cdb[1] & !PLAIN != 0 || !fits || !nexus.is_clear() || !unit.is_plain() {
             return None;
         }
-        let (command, data_out, data_in, op) = match is_read {
+        let op = match is_read {
             // It may have to flush a cache before.
             true if fua => return None,
-            true => (Command::Read { range, fua }, 0, bytes as u32, Op::Read),
+            true => Op::Read,
             false if unit.check_writable(read_only).is_err() => return None,
-            false => (Command::Write { range, fua }, bytes as u32, 0, Op::Write { fua }),
+            false => Op::Write { fua },
         };
-        let lengths = Lengths { data_out, data_in, buffer: bytes as u32 };
-        let job = Job { command, cursor: 0, stage: Stage::Moving, opcode: cdb[0], lengths, copy: None };
-        Some(Express { job, op, lba: range.lba, blocks: range.blocks })
+        Some(Express { op, lba: range.lba, blocks: range.blocks, bytes: bytes as u32, opcode: cdb[0] })
     }
 
     /// If it ends with GOOD now that its operation succeeded, whatever the unit says meanwhile: the part of the buffer that is for the

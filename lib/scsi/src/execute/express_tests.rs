@@ -33,13 +33,13 @@ fn of(cdb: &[u8], unit: &LogicalUnit) -> Option<Express> {
 fn what_linux_sends_is_taken() {
     let unit = unit();
     let read = of(&cdb_10(opcode::READ_10, 7, 8), &unit).expect("a plain read");
-    assert_eq!((read.op, read.lba, read.blocks, read.job.data_in_len()), (Op::Read, 7, 8, 4096));
-    assert_eq!((read.job.ends_well(), read.job.is_read()), (Some(0..4096), true));
+    assert_eq!((read.op, read.lba, read.blocks, read.job().data_in_len()), (Op::Read, 7, 8, 4096));
+    assert_eq!((read.job().ends_well(), read.job().is_read()), (Some(0..4096), true));
     let mut fua = cdb_16(opcode::WRITE_16, BLOCKS - 8, 8);
     fua[1] = 0x08;
     let write = of(&fua, &unit).expect("a plain write");
-    assert_eq!((write.op, write.lba, write.job.data_out_len()), (Op::Write { fua: true }, BLOCKS - 8, 4096));
-    assert_eq!((write.job.ends_well(), write.job.is_write()), (Some(0..0), true));
+    assert_eq!((write.op, write.lba, write.job().data_out_len()), (Op::Write { fua: true }, BLOCKS - 8, 4096));
+    assert_eq!((write.job().ends_well(), write.job().is_write()), (Some(0..0), true));
 }
 
 #[test]
@@ -122,7 +122,7 @@ proptest! {
             let mut buffer = vec![0; job.buffer_len()];
             let step = job.step(&context, None, &mut buffer);
             let Express { op, lba, blocks, .. } = express;
-            prop_assert_eq!(step, Step::Io { on: None, op, lba, blocks, data: 0..job.buffer_len() });
+            prop_assert_eq!(step, Step::Io { on: None, op, lba, blocks, data: 0..job().buffer_len() });
             prop_assert_eq!(&job, &express.job);
             let data_in = job.ends_well().expect("it waits for its only operation");
             prop_assert_eq!(job.step(&context, Some(Ok(())), &mut buffer), Step::Done(Ending::Good { data_in }));

@@ -167,14 +167,16 @@ impl PollGroup {
         }
         channel.heard_from = true;
         match cmd::Command::parse_plain(&buf.bytes()[..len], channel.immediate_offset) {
-            Some(command) => self.on_command(key, command, buf),
+            Some((command, cdb)) => {
+                let watch = Watch::start(self.now.0, cdb);
+                self.on_command(key, command, watch, buf);
+            }
             None => self.on_other_iu(key, buf, len),
         }
     }
 
     #[inline(always)]
-    fn on_command(&mut self, key: Key<Channel>, command: cmd::Command, buf: Buf) {
-        let watch = Watch::start(self.now.0, command.cdb(buf.bytes()));
+    fn on_command(&mut self, key: Key<Channel>, command: cmd::Command, watch: Watch, buf: Buf) {
         match self.enter(key, Request::Command(command), buf, watch) {
             Some((command, false)) if self.is_overlapped(key, command) => self.overlap(command),
             Some((command, _)) => self.admit(command),
@@ -186,7 +188,10 @@ impl PollGroup {
     fn on_other_iu(&mut self, key: Key<Channel>, buf: Buf, len: usize) {
         let Some(channel) = self.channels.get_mut(key) else { return };
         match iu::parse(&buf.bytes()[..len], channel.immediate_offset) {
-            Ok(Iu::Command(command)) => self.on_command(key, command, buf),
+            Ok(Iu::Command(command)) => {
+                let watch = Watch::start(self.now.0, command.cdb(buf.bytes()));
+                self.on_command(key, command, watch, buf);
+            }
             Ok(Iu::TaskManagement(management)) => {
                 channel.statistics.management.increment();
                 if let Some((request, _)) = self.enter(key, Request::Management(management), buf, Watch::default()) {

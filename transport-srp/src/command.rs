@@ -335,6 +335,7 @@ impl Command {
     }
 
     /// Plans up to `limit` more segments of the stage's transfer.
+    #[inline(always)]
     pub(crate) fn next_segments(
         &mut self,
         limit: usize,
@@ -345,6 +346,11 @@ impl Command {
         {
             return self.cursor.next(&Descriptors::One(*descriptor), 0, limit, segments);
         }
+        self.next_of_many(limit, segments)
+    }
+
+    #[inline(never)]
+    fn next_of_many(&mut self, limit: usize, segments: &mut Segments) -> Result<(), transfer::TransferError> {
         let (Stage::FetchTable | Stage::FetchData | Stage::Deliver, Request::Command(command)) =
             (self.stage, &self.request)
         else {

@@ -290,8 +290,15 @@ impl PollGroup {
         if std::mem::take(&mut command.place.has_tag) {
             channel.tags.remove(command.tag());
         }
+        let has_place = command.place.holds() || !self.ordered.is_empty();
+        #[cfg(test)]
+        if !has_place {
+            crate::tests::witness::left(self.number, key, command.place);
+        }
         fabric.deliver(qp, Deliver { cookie, data, segments, message, solicited });
-        self.leave_task_set(key, false);
+        if has_place {
+            self.give_up_place(key, false);
+        }
         Performed::Started
     }
 
@@ -616,14 +623,16 @@ fn take_data(memory: &Memory, waiters: &Waiters, len: usize) -> Option<Buf> {
 }
 
 /// A buffer of the `size`th size, or a larger one that nobody waits for.
-#[inline]
+#[inline(always)]
 pub(crate) fn data_buffer(memory: &Memory, waiters: &Waiters, size: usize) -> Option<Buf> {
-    let pools = memory.data.pools().get(size..).unwrap_or_default();
-    let own = pools.first().and_then(Pool::get);
-    own.or_else(|| {
-        let larger = pools.iter().zip(&waiters[size..]).skip(1);
-        larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
-    })
+    let own = memory.data.pools().get(size).and_then(Pool::get);
+    if own.is_some() { own } else { larger_buffer(memory, waiters, size) }
+}
+
+#[cold]
+fn larger_buffer(memory: &Memory, waiters: &Waiters, size: usize) -> Option<Buf> {
+    let larger = memory.data.pools().iter().zip(waiters).skip(size + 1);
+    larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
 }
 
 /// The blocks that an operation reads or changes: all of them, where the device alone knows; none, where it does neither.

@@ -53,7 +53,7 @@ pub(crate) struct Place {
 impl Place {
     /// Whether others have to be told when it is given up.
     #[inline]
-    fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.has_entered || self.range.is_some() || self.order.is_some()
     }
 
@@ -208,7 +208,7 @@ impl PollGroup {
 
     /// Most commands have nothing that this could give up.
     #[cold]
-    fn give_up_place(&mut self, key: Key<Command>, as_orphan: bool) {
+    pub(crate) fn give_up_place(&mut self, key: Key<Command>, as_orphan: bool) {
         let Some(command) = self.commands.get_mut(key) else { return };
         let place = if as_orphan { command.place.leave() } else { std::mem::take(&mut command.place) };
         if let Some(entry) = command.unit().filter(|_| place.has_entered) {

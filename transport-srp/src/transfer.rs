@@ -132,7 +132,7 @@ impl Cursor {
     /// lies at `local_base` of the local buffer. Give the same `descriptors` and `local_base` on every call.
     ///
     /// An error leaves `out` and the cursor as they were.
-    #[inline]
+    #[inline(always)]
     pub fn next(
         &mut self,
         descriptors: &Descriptors<'_>,
@@ -161,6 +161,7 @@ impl Cursor {
         self.moved == 0 && fits && check_address(0, descriptor, self.remaining).is_ok()
     }
 
+    #[inline(never)]
     fn next_pieces(
         &mut self,
         descriptors: &Descriptors<'_>,

@@ -87,7 +87,7 @@ impl IoBuf {
     ///
     /// # Panics
     /// If the range does not lie in the buffer: callers compute it from lengths they checked before.
-    #[inline]
+    #[inline(always)]
     pub fn new(buf: Buf, range: Range<usize>) -> IoBuf {
         if range.start > range.end || range.end > buf.len() {
             outside(&range, buf.len());

@@ -171,7 +171,7 @@ impl LogicalUnit {
     }
 
     /// Whether nothing of it concerns a READ or WRITE: an ordinary disk that is ready, with its medium usable.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
         let ordinary = self.facts.way == Way::Plain && self.drive.is_none();
         ordinary && self.bdev.is_ready() && self.state.is_plain() && self.condition.check().is_ok()

@@ -82,9 +82,9 @@ pub struct Command {
 
 impl Command {
     /// As [`super::iu::parse`], at a glance: a command of 16 bytes of CDB whose data come into, or from, one piece of memory, or with the IU.
-    /// `None`: it is another, or it is not as it should be; ask there.
+    /// The CDB stands beside it. `None`: it is another, or it is not as it should be; ask there.
     #[inline(always)]
-    pub fn parse_plain(iu: &[u8], immediate_offset: Option<u16>) -> Option<Command> {
+    pub fn parse_plain(iu: &[u8], immediate_offset: Option<u16>) -> Option<(Command, &[u8; CDB_LEN])> {
         const DATA_IN: u8 = FORMAT_DIRECT;
         const DATA_OUT: u8 = FORMAT_DIRECT << 4;
         const IMMEDIATE: u8 = FORMAT_IMMEDIATE << 4;
@@ -107,7 +107,7 @@ impl Command {
             }
             _ => return None,
         };
-        Some(Command {
+        let command = Command {
             tag: Tag(field::TAG.get(head)),
             lun: field::LUN.get(head),
             task_attribute: TaskAttribute::from_byte(field::TASK_ATTRIBUTE.read(head)),
@@ -115,7 +115,8 @@ impl Command {
             cdb_len: CDB_LEN as u16,
             data_out,
             data_in,
-        })
+        };
+        Some((command, head.last_chunk()?))
     }
 
     /// Reads an SRP_CMD from `iu`, exactly the bytes received. `immediate_offset` is what the login agreed on for

@@ -139,7 +139,7 @@ impl Residual {
 /// Writes the SRP_RSP of a command that ended with GOOD and moved what its buffers hold, as [`Response::emit`] would, and returns its length.
 ///
 /// Panics if `out` is shorter.
-#[inline]
+#[inline(always)]
 pub fn emit_good(tag: Tag, request_limit_delta: i32, solicited: bool, out: &mut [u8]) -> usize {
     let fixed: [u8; RESPONSE_LEN] = head(opcode::RSP, solicited, request_limit_delta, tag);
     out[..RESPONSE_LEN].copy_from_slice(&fixed);

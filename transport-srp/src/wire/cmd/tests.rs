@@ -274,7 +274,8 @@ proptest! {
 
     #[test]
     fn what_is_seen_at_a_glance_is_what_the_closer_look_finds(iu in likely_command(), offset: Option<u16>) {
-        if let Some(command) = Command::parse_plain(&iu, offset) {
+        if let Some((command, cdb)) = Command::parse_plain(&iu, offset) {
+            prop_assert_eq!(command.cdb(&iu), &cdb[..]);
             prop_assert_eq!(Command::parse(&iu, offset), Ok(command));
         }
     }

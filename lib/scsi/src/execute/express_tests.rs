@@ -122,8 +122,8 @@ proptest! {
             let mut buffer = vec![0; job.buffer_len()];
             let step = job.step(&context, None, &mut buffer);
             let Express { op, lba, blocks, .. } = express;
-            prop_assert_eq!(step, Step::Io { on: None, op, lba, blocks, data: 0..job().buffer_len() });
-            prop_assert_eq!(&job, &express.job);
+            prop_assert_eq!(step, Step::Io { on: None, op, lba, blocks, data: 0..job.buffer_len() });
+            prop_assert_eq!(&job, &express.job());
             let data_in = job.ends_well().expect("it waits for its only operation");
             prop_assert_eq!(job.step(&context, Some(Ok(())), &mut buffer), Step::Done(Ending::Good { data_in }));
         }

@@ -207,6 +207,8 @@ pub(crate) const VERBS: &[Verb] = &[
     call("device list", "srp_get_devices").shown(views::DEVICES),
     call("reactor list", "framework_get_reactors").shown(views::REACTORS),
     call("poller list", "thread_get_pollers").shown(views::POLLERS),
+    call("scheduler get", "framework_get_scheduler"),
+    call("scheduler set", "framework_set_scheduler").by_place(&["name"]),
     call("log get", "log_get_level"),
     call("log set", "log_set_level").by_place(&["level"]),
     call("trace dump", "srpt_trace_dump").by_place(&["max"]).shown(views::EVENTS),

@@ -20,7 +20,7 @@ use crate::metrics;
 use crate::notify::Notifier;
 use crate::rpc::Methods;
 use crate::rpc::bdev::change;
-use crate::scheduler::{self, Policy, Scheduler};
+use crate::scheduler::{self, Scheduler};
 use crate::thresholds::{Seen, Thresholds};
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
@@ -276,14 +276,6 @@ impl Appliance {
                 );
                 self.controller.bdev_changed(&name, UnitAttention::ThinProvisioningThreshold);
             }
-        }
-    }
-
-    /// Sets by what policy new channels come to reactors, and the time between two looks at how busy these are.
-    pub(crate) fn set_scheduler(&mut self, policy: Policy, period: Duration) {
-        self.scheduler.set(policy, period);
-        if policy == Policy::Static {
-            self.controller.set_busy_percents(&[]);
         }
     }
 

@@ -68,24 +68,23 @@ impl Scheduler {
         self.period
     }
 
-    /// Sets both. What a policy knows that goes on stays known.
     pub(crate) fn set(&mut self, policy: Policy, period: Duration) {
-        if policy != self.policy {
-            self.seen.clear();
-        }
         (self.policy, self.period) = (policy, period);
     }
 
-    /// How busy each reactor was since the last look, in percent, if it is time for one and the policy goes by it. The first look tells
-    /// nothing yet.
+    /// How busy each reactor was since the last look, in percent, if it is time to say so. Nothing of anybody where it counts no more.
     pub(crate) fn look(&mut self, now: Instant, spent: impl FnOnce() -> Vec<Spent>) -> Option<Vec<u8>> {
-        let is_late = self.seen.is_empty() || now.since(self.looked) >= self.period;
-        if self.policy == Policy::Static || !is_late {
+        if self.policy == Policy::Static {
+            let before = std::mem::take(&mut self.seen);
+            return (!before.is_empty()).then(Vec::new);
+        }
+        if !self.seen.is_empty() && now.since(self.looked) < self.period {
             return None;
         }
         self.looked = now;
         let before = std::mem::replace(&mut self.seen, spent());
         let percents = before.iter().zip(&self.seen).map(|(before, now)| busy_percent(*before, *now));
+        // The first look tells nothing yet.
         (!before.is_empty()).then(|| percents.collect())
     }
 }
@@ -133,13 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_looks_under_the_static_policy_and_what_was_seen_before_is_forgotten() {
+    fn under_the_static_policy_nobody_looks_and_nothing_that_was_seen_counts_any_more() {
         let mut scheduler = Scheduler::default();
         assert_eq!(scheduler.look(at(5000), || panic!("nobody wants to know")), None);
         scheduler.set(Policy::Dynamic, PERIOD_DEFAULT);
         assert_eq!(scheduler.look(at(5000), || vec![spent(0, 0)]), None);
         scheduler.set(Policy::Static, PERIOD_DEFAULT);
-        assert_eq!(scheduler.look(at(9000), || panic!("nobody wants to know")), None);
+        assert_eq!(scheduler.look(at(5001), || panic!("nobody wants to know")), Some(vec![]));
+        assert_eq!(scheduler.look(at(9000), || panic!("nobody wants to know")), None, "it is said once");
         scheduler.set(Policy::Dynamic, PERIOD_DEFAULT);
         assert_eq!(scheduler.look(at(9000), || vec![spent(7, 7)]), None, "it begins anew");
     }

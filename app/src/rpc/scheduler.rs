@@ -73,7 +73,7 @@ fn set_scheduler(appliance: &mut Appliance, params: SetScheduler) -> Result<bool
         );
         return Err(RpcError::invalid_params(text));
     }
-    appliance.set_scheduler(policy, Duration::from_micros(period));
+    appliance.scheduler.set(policy, Duration::from_micros(period));
     Ok(true)
 }
 

@@ -306,6 +306,7 @@ fn a_saved_configuration_makes_the_same_target() {
             json!({"name": "g", "initiators": ["10.0.0.*", "!10.0.0.9"], "luns": [3], "target": "tgt0"}),
         );
         target.call("srp_create_listener", json!({"fabric": "verbs", "address": "127.0.0.1", "port": 5555}));
+        target.call("framework_set_scheduler", json!({"name": "dynamic", "period": 250_000}));
         target.call("save_config", json!({}))
     };
     let config = write_config(folder.path(), &serde_json::to_string_pretty(&saved).expect("JSON"));

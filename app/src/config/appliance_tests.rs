@@ -249,25 +249,29 @@ fn the_scheduler_is_saved_loaded_and_part_of_the_difference() {
     let mut bench = Bench::new(folder.path());
     let scheduler = |bench: &mut Bench| bench.must("framework_get_scheduler", json!({}));
     let saved = |bench: &mut Bench| bench.must("framework_get_config", json!({"name": "scheduler"}));
-    let request = |params: Value| json!([{"method": "framework_set_scheduler", "params": params}]);
+    let set = |params: Value| json!([{"method": "framework_set_scheduler", "params": params}]);
     assert_eq!(scheduler(&mut bench), json!({"scheduler_name": "static", "scheduler_period": 1_000_000}));
-    assert_eq!(saved(&mut bench), request(json!({"name": "static", "period": 1_000_000})));
+    assert_eq!(saved(&mut bench), set(json!({"name": "static", "period": 1_000_000})));
     let before = bench.saved();
     bench.must("framework_set_scheduler", json!({"name": "dynamic", "period": 250_000}));
     bench.must("framework_set_scheduler", json!({"name": "static"}));
     bench.must("framework_set_scheduler", json!({"name": "dynamic"}));
     assert_eq!(scheduler(&mut bench), json!({"scheduler_name": "dynamic", "scheduler_period": 250_000}));
-    let configuration = bench.saved();
+    let changed = bench.saved();
     let difference = bench.must("srpt_config_diff", before);
-    assert_eq!(difference["requests"], request(json!({"name": "static", "period": 1_000_000})));
+    assert_eq!(difference["requests"], set(json!({"name": "static", "period": 1_000_000})));
     drop(bench);
 
     let mut bench = Bench::new(folder.path());
-    bench.must("load_config", configuration.clone());
-    assert_eq!(saved(&mut bench), request(json!({"name": "dynamic", "period": 250_000})));
-    assert_eq!(bench.must("srpt_config_apply", configuration), json!({"requests": []}));
+    bench.must("load_config", changed.clone());
+    assert_eq!(saved(&mut bench), set(json!({"name": "dynamic", "period": 250_000})));
+    assert_eq!(bench.must("srpt_config_apply", changed), json!({"requests": []}));
     let said_nothing = json!({"subsystems": [{"subsystem": "scheduler", "config": []}]});
     assert_eq!(bench.must("srpt_config_apply", said_nothing), json!({"requests": []}), "it stays as it is");
+    let twice = [json!({"name": "dynamic", "period": 500_000}), json!({"name": "static"})];
+    let twice = twice.map(|params| request("framework_set_scheduler", params));
+    let done = bench.must("srpt_config_apply", configuration(&twice));
+    assert_eq!(done["requests"], set(json!({"name": "static", "period": 500_000})));
 }
 
 /// Deleting waits for the core that has the bdev open.

@@ -20,6 +20,7 @@ use crate::metrics;
 use crate::notify::Notifier;
 use crate::rpc::Methods;
 use crate::rpc::bdev::change;
+use crate::scheduler::{self, Scheduler};
 use crate::thresholds::{Seen, Thresholds};
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
@@ -56,6 +57,7 @@ pub(crate) struct Appliance {
     pub(crate) kept: KeptDisks,
     pub(crate) config_file: ConfigFile,
     pub(crate) thresholds: Thresholds,
+    pub(crate) scheduler: Scheduler,
     notifier: Notifier,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
@@ -140,6 +142,7 @@ impl Appliance {
             kept: KeptDisks::default(),
             config_file,
             thresholds: Thresholds::default(),
+            scheduler: Scheduler::default(),
             notifier: Notifier::default(),
             finished: Rc::default(),
         }
@@ -276,6 +279,14 @@ impl Appliance {
         }
     }
 
+    /// Tells where new channels are to come how busy the reactors are, if that is to count.
+    fn watch_reactors(&mut self) {
+        let reactors = &self.reactors;
+        if let Some(percents) = self.scheduler.look(self.now, || scheduler::spent(reactors)) {
+            self.controller.set_busy_percents(&percents);
+        }
+    }
+
     fn answer_requests(&mut self) -> bool {
         let Some(methods) = self.methods() else { return false };
         let mut worked = false;
@@ -340,6 +351,7 @@ impl Poller for Appliance {
         config::advance(self);
         config_file::poll(self);
         self.watch_space();
+        self.watch_reactors();
         self.notify();
         if self.stop.load(Ordering::Relaxed) {
             self.notifier.stopping();

@@ -14,6 +14,7 @@ mod metrics;
 mod notify;
 mod options;
 mod rpc;
+mod scheduler;
 mod shutdown;
 mod state_dir;
 mod thresholds;

@@ -18,7 +18,7 @@ use reactor::Instant;
 use scsi::reservations::NexusId;
 use scsi::{Address, UnitAttention, UnitNexus};
 
-use crate::controller::Controller;
+use crate::controller::{Controller, GroupLink};
 use crate::limits;
 use crate::login::{self, Cause, Grant, Policy, Refusal};
 use crate::messages::{ChannelFailure, ChannelStart, ToGroup};
@@ -363,8 +363,12 @@ impl Controller {
             let is_there = |channel: &&ChannelId| self.connections.get(channel).is_some_and(|it| it.group == group);
             siblings.iter().filter(is_there).count()
         };
-        let loads = self.groups.iter().enumerate();
-        placement::place(loads.map(|(number, group)| Load { of_session: on(number), channels: group.channels }))
+        let load = |(number, group): (usize, &GroupLink)| Load {
+            of_session: on(number),
+            busy_percent: group.busy_percent,
+            channels: group.channels,
+        };
+        placement::place(&self.groups.iter().enumerate().map(load).collect::<Vec<_>>())
     }
 
     /// Finds or makes the session of a channel.

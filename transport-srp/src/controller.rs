@@ -96,6 +96,8 @@ pub(crate) struct GroupLink {
     /// Messages that its mailbox had no room for.
     unsent: VecDeque<ToGroup>,
     pub(crate) channels: usize,
+    /// As [`Controller::set_busy_percents`] was told.
+    pub(crate) busy_percent: u8,
     pub(crate) region: Arc<Region>,
     pub(crate) statistics: Arc<GroupStatistics>,
 }
@@ -183,6 +185,7 @@ impl Controller {
                 sender,
                 unsent: VecDeque::new(),
                 channels: 0,
+                busy_percent: 0,
                 region: Arc::clone(&region),
                 statistics: Arc::clone(&statistics),
             });
@@ -233,6 +236,16 @@ impl Controller {
     /// Says where units keep what is to survive a restart; without it nothing does. To be called before the first LUN is added.
     pub fn set_store(&mut self, store: Box<dyn Store>) {
         self.store = Some(store);
+    }
+
+    /// Says how busy each reactor was lately, in percent and in their order. A new channel comes to none that is clearly busier than
+    /// another, as far as its session has not more channels there (`placement.rs`); channels that are there stay. Of whom nothing is said
+    /// counts as idle, as all do at first: then the fewest channels decide.
+    pub fn set_busy_percents(&mut self, percents: &[u8]) {
+        let percents = percents.iter().copied().chain(std::iter::repeat(0));
+        for (group, percent) in self.groups.iter_mut().zip(percents) {
+            group.busy_percent = percent;
+        }
     }
 
     /// Does what there is to do: connection events, messages of the poll groups, time limits. Never blocks.

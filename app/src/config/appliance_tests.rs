@@ -129,7 +129,7 @@ proptest! {
         drop(bench);
         // Listeners come last.
         let listener = json!({"method": "srp_create_listener", "params": {"fabric": "pigeon", "address": "::1", "port": 1}});
-        wanted["subsystems"][1]["config"].as_array_mut().expect("a list").push(listener);
+        wanted["subsystems"][2]["config"].as_array_mut().expect("a list").push(listener);
         let mut bench = Bench::new(folder.path());
         bench.run(&within(&now, folder.path()));
         let before = bench.model();
@@ -241,6 +241,37 @@ fn what_makes_no_sense_is_named_before_anything_is_done() {
     let error = error.expect_err("no method");
     assert!(error.message.contains("subsystems[0].config[0]") && error.message.contains("method"), "{error}");
     assert_eq!(bench.appliance.bdevs.iter().len(), 0);
+}
+
+#[test]
+fn the_scheduler_is_saved_loaded_and_part_of_the_difference() {
+    let folder = folder();
+    let mut bench = Bench::new(folder.path());
+    let scheduler = |bench: &mut Bench| bench.must("framework_get_scheduler", json!({}));
+    let saved = |bench: &mut Bench| bench.must("framework_get_config", json!({"name": "scheduler"}));
+    let set = |params: Value| json!([{"method": "framework_set_scheduler", "params": params}]);
+    assert_eq!(scheduler(&mut bench), json!({"scheduler_name": "static", "scheduler_period": 1_000_000}));
+    assert_eq!(saved(&mut bench), set(json!({"name": "static", "period": 1_000_000})));
+    let before = bench.saved();
+    bench.must("framework_set_scheduler", json!({"name": "dynamic", "period": 250_000}));
+    bench.must("framework_set_scheduler", json!({"name": "static"}));
+    bench.must("framework_set_scheduler", json!({"name": "dynamic"}));
+    assert_eq!(scheduler(&mut bench), json!({"scheduler_name": "dynamic", "scheduler_period": 250_000}));
+    let changed = bench.saved();
+    let difference = bench.must("srpt_config_diff", before);
+    assert_eq!(difference["requests"], set(json!({"name": "static", "period": 1_000_000})));
+    drop(bench);
+
+    let mut bench = Bench::new(folder.path());
+    bench.must("load_config", changed.clone());
+    assert_eq!(saved(&mut bench), set(json!({"name": "dynamic", "period": 250_000})));
+    assert_eq!(bench.must("srpt_config_apply", changed), json!({"requests": []}));
+    let said_nothing = json!({"subsystems": [{"subsystem": "scheduler", "config": []}]});
+    assert_eq!(bench.must("srpt_config_apply", said_nothing), json!({"requests": []}), "it stays as it is");
+    let twice = [json!({"name": "dynamic", "period": 500_000}), json!({"name": "static"})];
+    let twice = twice.map(|params| request("framework_set_scheduler", params));
+    let done = bench.must("srpt_config_apply", configuration(&twice));
+    assert_eq!(done["requests"], set(json!({"name": "static", "period": 500_000})));
 }
 
 /// Deleting waits for the core that has the bdev open.

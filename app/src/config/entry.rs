@@ -34,7 +34,7 @@ enum Place {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Subsystem {
-    /// Name of the subsystem: bdev or srp.
+    /// Name of the subsystem: bdev, scheduler or srp.
     #[serde(rename = "subsystem")]
     _name: String,
     /// Requests, which are carried out in their order.

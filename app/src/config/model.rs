@@ -50,6 +50,10 @@ pub(crate) struct Model {
     pub(super) log_level: Option<String>,
     /// In microseconds. `None`: whatever it is.
     pub(super) slow_threshold_us: Option<u64>,
+    /// By which policy new channels come to reactors. `None`: whatever it is.
+    pub(super) scheduler: Option<String>,
+    /// In microseconds. `None`: whatever it is.
+    pub(super) scheduler_period_us: Option<u64>,
     /// Makings so far.
     num_made: u64,
 }
@@ -83,6 +87,7 @@ pub(crate) enum Key {
     Listener(Listener),
     LogLevel,
     SlowThreshold,
+    Scheduler,
 }
 
 /// Where in a configuration each thing was last spoken of.
@@ -149,6 +154,7 @@ impl Model {
             "srp_target_port_group_remove_target" => self.remove_member(params),
             "srp_target_port_group_set_state" => self.set_state(params),
             "srp_target_port_group_clear_state" => self.clear_state(params),
+            "framework_set_scheduler" => self.set_scheduler(params),
             "log_set_level" => self.set_log_level(params),
             "srpt_set_slow_threshold" => self.set_slow_threshold(params),
             _ => Err(Misfit("method: it makes nothing that a configuration consists of: leave it out".into())),
@@ -172,6 +178,8 @@ impl Model {
         }
         self.log_level = self.log_level.take().or_else(|| now.log_level.clone());
         self.slow_threshold_us = self.slow_threshold_us.or(now.slow_threshold_us);
+        self.scheduler = self.scheduler.take().or_else(|| now.scheduler.clone());
+        self.scheduler_period_us = self.scheduler_period_us.or(now.scheduler_period_us);
     }
 
     fn set_log_level(&mut self, params: &Params) -> Result<Key, Misfit> {
@@ -188,6 +196,12 @@ impl Model {
         let microseconds = params.get("microseconds").and_then(Value::as_u64);
         self.slow_threshold_us = Some(microseconds.ok_or_else(|| Misfit("microseconds: a number is needed".into()))?);
         Ok(Key::SlowThreshold)
+    }
+
+    fn set_scheduler(&mut self, params: &Params) -> Result<Key, Misfit> {
+        self.scheduler = Some(super::params::text(params, "name")?.to_owned());
+        self.scheduler_period_us = super::params::optional_number(params, "period").or(self.scheduler_period_us);
+        Ok(Key::Scheduler)
     }
 
     /// Everything by what it is, each in one form. The order of groups is not in it.
@@ -235,6 +249,7 @@ impl Model {
         }
         put(Key::LogLevel, json!(self.log_level));
         put(Key::SlowThreshold, json!(self.slow_threshold_us.unwrap_or(0)));
+        put(Key::Scheduler, json!([self.scheduler, self.scheduler_period_us]));
         objects
     }
 }

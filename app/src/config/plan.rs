@@ -9,7 +9,7 @@
 //!    nobody in before the map is complete.
 //! 4. LUNs: added, then replaced, then removed, so that a unit that is shown elsewhere is never without a LUN, and keeps its reservations.
 //! 5. Bdevs that go or change, uppermost first; those that are made again; their LUNs.
-//! 6. Groups that go, when others can take their members. Discs, target port groups, listeners.
+//! 6. Groups that go, when others can take their members. Discs, target port groups, the scheduler, listeners.
 //! 7. Files that grow, as late as can be, because none is made smaller again if something after it fails.
 //!
 //! While requests are written down, they are carried out on a model of what is running (`work`), so that each is written for what there is
@@ -84,6 +84,7 @@ pub(crate) fn plan(now: &Model, wanted: &Model, rules: &Rules<'_>) -> Result<Vec
     planner.delete_groups()?;
     planner.change_discs()?;
     planner.shape_port_groups()?;
+    planner.set_scheduler()?;
     planner.shape_listeners()?;
     planner.grow_the_rest()?;
     planner.set_log_level()?;
@@ -134,6 +135,17 @@ impl Planner {
             }
             Err(Misfit(text)) => Err(Impossible { key, text: format!("{method}: {text}") }),
         }
+    }
+
+    fn set_scheduler(&mut self) -> Result<(), Impossible> {
+        let (scheduler, period_us) = (self.wanted.scheduler.clone(), self.wanted.scheduler_period_us);
+        let is_so = self.work.scheduler == scheduler && self.work.scheduler_period_us == period_us;
+        let Some(name) = scheduler.filter(|_| !is_so) else { return Ok(()) };
+        let mut params = serde_json::json!({"name": name});
+        if let Some(period_us) = period_us {
+            params["period"] = period_us.into();
+        }
+        self.emit(Key::Scheduler, "framework_set_scheduler", params)
     }
 
     fn set_slow_threshold(&mut self) -> Result<(), Impossible> {

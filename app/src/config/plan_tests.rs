@@ -134,7 +134,8 @@ impl Untouched<'_> {
                 | Key::PortGroup(_)
                 | Key::Listener(_)
                 | Key::LogLevel
-                | Key::SlowThreshold => {}
+                | Key::SlowThreshold
+                | Key::Scheduler => {}
             }
         }
         needs

@@ -11,11 +11,13 @@ use super::params::Params;
 use crate::appliance::Appliance;
 use crate::rpc::bdev::statistics;
 use crate::rpc::framework::level_name;
+use crate::rpc::scheduler;
 use crate::rpc::srp::{addressing_name, initiator_groups, target_port_groups};
 use crate::rpc::trace;
 
 /// The names of the subsystems, each with those it depends on, as `framework_get_subsystems` lists them.
-pub(crate) const SUBSYSTEMS: [(&str, &[&str]); 2] = [("bdev", &[]), ("srp", &["bdev"])];
+/// A listener comes after what decides where its channels go.
+pub(crate) const SUBSYSTEMS: [(&str, &[&str]); 3] = [("bdev", &[]), ("scheduler", &[]), ("srp", &["bdev"])];
 
 /// The whole configuration as it is now.
 pub(crate) fn save(appliance: &Appliance) -> Value {
@@ -76,6 +78,7 @@ pub(super) fn model_of(requests: &[Request]) -> Result<Model, RpcError> {
 pub(crate) fn save_subsystem(appliance: &Appliance, name: &str) -> Vec<Value> {
     match name {
         "bdev" => save_bdevs(appliance),
+        "scheduler" => vec![scheduler::save(appliance)],
         "srp" => save_srp(appliance),
         _ => Vec::new(),
     }

@@ -147,7 +147,7 @@ fn subsystems() -> Value {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GetConfig {
-    /// Name of the subsystem: bdev or srp.
+    /// Name of the subsystem: bdev, scheduler or srp.
     name: String,
     /// SPDK: requests grouped in batches. Ours stand one by one.
     #[serde(rename = "with_batches")]

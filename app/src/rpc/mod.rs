@@ -8,6 +8,7 @@ mod config;
 mod documentation;
 pub(crate) mod framework;
 mod reservations;
+pub(crate) mod scheduler;
 pub(crate) mod srp;
 pub(crate) mod trace;
 
@@ -24,6 +25,7 @@ pub(crate) type Methods = rpc::Methods<Appliance>;
 pub(crate) fn methods() -> Methods {
     let mut methods = Methods::new();
     framework::add(&mut methods);
+    scheduler::add(&mut methods);
     config::add(&mut methods);
     bdev::add(&mut methods);
     srp::add(&mut methods);

@@ -129,6 +129,7 @@ pub(crate) const NOUNS: &[(&str, &str)] = &[
     ("cdrom", "CD drives: discs in and out"),
     ("device", "RDMA devices"),
     ("reactor", "Reactors: one polling thread for each core"),
+    ("scheduler", "Which reactors new channels come to"),
     ("poller", "Pollers of the reactors"),
     ("log", "What the target logs"),
     ("trace", "What happened lately, and which commands took long"),
@@ -207,6 +208,8 @@ pub(crate) const VERBS: &[Verb] = &[
     call("device list", "srp_get_devices").shown(views::DEVICES),
     call("reactor list", "framework_get_reactors").shown(views::REACTORS),
     call("poller list", "thread_get_pollers").shown(views::POLLERS),
+    call("scheduler get", "framework_get_scheduler"),
+    call("scheduler set", "framework_set_scheduler").by_place(&["name"]).without(NO_SCHEDULING),
     call("log get", "log_get_level"),
     call("log set", "log_set_level").by_place(&["level"]),
     call("trace dump", "srpt_trace_dump").by_place(&["max"]).shown(views::EVENTS),
@@ -236,6 +239,8 @@ pub(crate) const VERBS: &[Verb] = &[
     own("man", commands::generate::MAN),
 ];
 
+/// Of SPDK's schedulers; refused here.
+const NO_SCHEDULING: &[&str] = &["load_limit", "core_limit", "core_busy", "mappings"];
 const BLOCKS: &[(&str, &str)] = &[("block_size", "512")];
 const PORT: &[(&str, &str)] = &[("port", "5555")];
 const NO_DELAY: &[(&str, &str)] =

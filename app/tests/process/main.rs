@@ -249,6 +249,15 @@ fn what_is_wrong_is_named() {
         ("srp_clear_reservations", json!({"bdev_name": "nobody"}), "bdev_name: "),
         ("srp_clear_reservations", json!({}), "bdev_name"),
         ("log_set_level", json!({"level": "LOUD"}), "level"),
+        ("framework_set_scheduler", json!({"name": "gscheduler"}), "name: static or dynamic"),
+        ("framework_set_scheduler", json!({"period": 1_000_000}), "name"),
+        ("framework_set_scheduler", json!({"name": "dynamic", "period": 99_999}), "period: 100000 to 3600000000"),
+        ("framework_set_scheduler", json!({"name": "dynamic", "period": 3_600_000_001_u64}), "period: 100000 to"),
+        ("framework_set_scheduler", json!({"name": "static", "period": 0}), "leave it out to keep"),
+        ("framework_set_scheduler", json!({"name": "dynamic", "period": -1}), "period"),
+        ("framework_set_scheduler", json!({"name": "dynamic", "core_limit": 80}), "core_limit: not supported"),
+        ("framework_set_scheduler", json!({"name": "dynamic", "governor": "x"}), "governor"),
+        ("framework_get_config", json!({"name": "sched"}), "sched"),
         ("no_such_method", json!({}), "no_such_method"),
     ] {
         let said = target.refusal(method, params.clone());
@@ -297,12 +306,13 @@ fn a_saved_configuration_makes_the_same_target() {
             json!({"name": "g", "initiators": ["10.0.0.*", "!10.0.0.9"], "luns": [3], "target": "tgt0"}),
         );
         target.call("srp_create_listener", json!({"fabric": "verbs", "address": "127.0.0.1", "port": 5555}));
+        target.call("framework_set_scheduler", json!({"name": "dynamic", "period": 250_000}));
         target.call("save_config", json!({}))
     };
     let config = write_config(folder.path(), &serde_json::to_string_pretty(&saved).expect("JSON"));
     let target = Target::start(folder.path(), &["-c", &config]);
     assert_eq!(target.call("save_config", json!({})), saved);
-    assert_eq!(target.call("framework_get_config", json!({"name": "srp"})), saved["subsystems"][1]["config"]);
+    assert_eq!(target.call("framework_get_config", json!({"name": "srp"})), saved["subsystems"][2]["config"]);
 }
 
 #[test]

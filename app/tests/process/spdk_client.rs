@@ -55,6 +55,8 @@ fn spdk_s_own_client_makes_lists_and_deletes_bdevs_and_ends_the_target() {
         ("spdk_get_version", "\"version\""),
         ("rpc_get_methods", "\"srp_create_target\""),
         ("framework_get_reactors", "\"lcore\": 0"),
+        ("framework_set_scheduler dynamic -p 2000000", ""),
+        ("framework_get_scheduler", "\"scheduler_period\": 2000000"),
         ("save_config", "\"bdev_malloc_create\""),
         ("bdev_null_delete nullx", ""),
         ("bdev_malloc_delete ramx", ""),

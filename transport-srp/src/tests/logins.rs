@@ -73,6 +73,29 @@ fn several_channels_on_two_reactors_are_one_session() {
 }
 
 #[test]
+fn a_new_session_comes_to_the_idle_reactor_while_the_other_is_busy() {
+    let mut rig = rig();
+    let reactors = |rig: &Rig| {
+        let sessions = rig.controller.sessions();
+        sessions.iter().map(|session| session.channels.iter().map(|channel| channel.reactor).collect()).collect()
+    };
+    let mut initiators: Vec<Initiator> = (1..=5).map(|number| rig.initiator(number)).collect();
+    let mut login = |rig: &mut Rig, index: usize, action| rig.login(&mut initiators[index], action);
+    login(&mut rig, 0, MultiChannel::Single);
+    rig.controller.set_busy_percents(&[5, 95]);
+    login(&mut rig, 1, MultiChannel::Single);
+    login(&mut rig, 2, MultiChannel::Single);
+    login(&mut rig, 2, MultiChannel::Multi);
+    let busy: Vec<Vec<usize>> = reactors(&rig);
+    assert_eq!(busy, [vec![0], vec![0], vec![0, 1]], "none comes to the busy one but a session's second channel");
+    // Nobody measures any more: the fewest channels decide, and those that are there have stayed.
+    rig.controller.set_busy_percents(&[]);
+    login(&mut rig, 3, MultiChannel::Single);
+    login(&mut rig, 4, MultiChannel::Single);
+    assert_eq!(reactors(&rig), [busy, vec![vec![1], vec![1]]].concat());
+}
+
+#[test]
 fn a_single_login_ends_the_old_channels_first_and_a_multi_login_does_not() {
     let mut rig = rig();
     let mut initiator = rig.initiator(1);

@@ -89,6 +89,10 @@ fn any_request(completeness: Completeness) -> impl Strategy<Value = Request> {
 fn process() -> impl Strategy<Value = Request> {
     prop_oneof![
         (0..3u64).prop_map(|number| request("srpt_set_slow_threshold", json!({"microseconds": number * 1000}))),
+        (any::<bool>(), prop::option::of(1..3u64)).prop_map(|(is_static, number)| {
+            let name = if is_static { "static" } else { "dynamic" };
+            request("framework_set_scheduler", json!({"name": name, "period": number.map(|number| number * 500_000)}))
+        }),
         prop::sample::select(vec!["INFO", "debug", "WARN"])
             .prop_map(|level| request("log_set_level", json!({"level": level}))),
         (0..2u8, any::<bool>()).prop_map(|(number, aio)| {

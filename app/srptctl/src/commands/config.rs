@@ -27,7 +27,7 @@ fn file(matches: &ArgMatches) -> &Path {
 }
 
 fn build_show(command: Command) -> Command {
-    let part = Arg::new("part").value_name("SUBSYSTEM").help("Only this part: bdev or srp");
+    let part = Arg::new("part").value_name("SUBSYSTEM").help("Only this part: bdev, scheduler or srp");
     command.about("Prints the configuration as it is now").arg(part)
 }
 

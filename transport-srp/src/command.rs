@@ -383,6 +383,13 @@ impl Command {
         }
     }
 
+    /// Whether that response is this one.
+    pub(crate) fn would_build(&self, delta: i32, response: &[u8]) -> bool {
+        let mut out = [0; crate::limits::MAX_TI_IU_BYTES];
+        let len = self.build_response(delta, &mut out);
+        &out[..len] == response && !self.failed()
+    }
+
     /// Whether the response, which says that the command `failed` or not, should raise a solicited event at the initiator.
     #[inline]
     pub(crate) fn solicited(&self, failed: bool) -> bool {

@@ -270,7 +270,9 @@ impl PollGroup {
         let (len, exactly, failed, solicited) = match command.ended_exactly() {
             Some(request) => {
                 let solicited = request.solicited.on_success;
-                (rsp::emit_good(request.tag, delta, solicited, buf.bytes_mut()), true, false, solicited)
+                let len = rsp::emit_good(request.tag, delta, solicited, buf.bytes_mut());
+                debug_assert!(command.would_build(delta, &buf.bytes()[..len]), "it says less than it has to");
+                (len, true, false, solicited)
             }
             None => {
                 let failed = command.failed();

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bdev::{Bdev, Registry};
-use reactor::{Instant, Poller, Progress, ReactorHandle};
+use reactor::{Instant, Poller, Progress, ReactorHandle, WakeSources};
 use scsi::UnitAttention;
 use serde_json::Value;
 use transport_srp::Controller;
@@ -30,6 +30,14 @@ const DELETE_PATIENCE: Duration = Duration::from_secs(5);
 /// the service manager kill a target that serves.
 pub(crate) const REQUESTS_PER_ROUND: usize = 4;
 
+/// How long after something happened the control thread still looks every [`BRISK_PERIOD`] for what follows, some of which wakes nobody.
+const CALM_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const BRISK_PERIOD: Duration = Duration::from_millis(1);
+
+/// The same when nothing happens. Where there is no core but those of reactors, each look is a pause of one, and one in a thousand
+/// commands of 10 µs would meet it were it much shorter.
+pub(crate) const CALM_PERIOD: Duration = Duration::from_millis(20);
+
 /// All that administrators act on.
 pub(crate) struct Appliance {
     pub(crate) controller: Controller,
@@ -43,6 +51,8 @@ pub(crate) struct Appliance {
     pub(crate) log: LogLevel,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) now: Instant,
+    /// When something happened last.
+    busy_at: Instant,
     control: ReactorHandle,
     requests: mpsc::Receiver<rpc::Pending>,
     asks: metrics::Asks,
@@ -131,6 +141,7 @@ impl Appliance {
             log,
             stop,
             now: Instant::default(),
+            busy_at: Instant::default(),
             control,
             requests,
             asks,
@@ -354,6 +365,7 @@ impl Poller for Appliance {
         self.watch_reactors();
         self.notify();
         if self.stop.load(Ordering::Relaxed) {
+            self.busy_at = now;
             self.notifier.stopping();
             if config_file::end(self) {
                 self.controller.start_drain();
@@ -363,6 +375,15 @@ impl Poller for Appliance {
                 self.control.stop();
             }
         }
+        if progress == Progress::Busy {
+            self.busy_at = now;
+        }
         progress
+    }
+
+    fn wake_sources<'a>(&'a self, sources: &mut WakeSources<'a>) {
+        if self.now.since(self.busy_at) < CALM_AFTER {
+            sources.deadline(self.now.plus(BRISK_PERIOD));
+        }
     }
 }

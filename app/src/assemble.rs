@@ -12,15 +12,12 @@ use mem::Region;
 use reactor::{Clock, IdleMode, Poller, Reactor, ReactorConfig, ReactorThread, SystemClock, Waker};
 use transport_srp::{Controller, ControllerOptions, MemoryOptions, limits};
 
-use crate::appliance::Appliance;
+use crate::appliance::{Appliance, BRISK_PERIOD, CALM_PERIOD};
 use crate::config::{ConfigFile, Entry, Transaction};
 use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state_dir::StateDir;
 use crate::{config, log, metrics, rpc, shutdown};
-
-/// How often the control thread looks for connection events when nothing wakes it.
-const CONTROL_PERIOD: Duration = Duration::from_millis(1);
 
 /// The adaptive mode polls so long without work before it sleeps, and no longer than this at a time where nothing tells of work.
 const ADAPTIVE: IdleMode =
@@ -44,10 +41,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     start_dpdk(options)?;
     let clock = SystemClock::new();
     let threads = start_reactors(options, clock)?;
+    // From here on, of this thread and of those that it starts.
+    reactor::keep_off(&options.mask);
     let control = ReactorConfig {
         core: None,
         name: "control".into(),
-        idle: IdleMode::Park { max_sleep: CONTROL_PERIOD },
+        idle: IdleMode::Park { max_sleep: CALM_PERIOD },
         stall_after: Duration::MAX,
     };
     let mut control = Reactor::new(control, clock);
@@ -113,7 +112,7 @@ fn load_config(appliance: &mut Appliance, entries: Vec<Entry>, clock: SystemCloc
             return outcome.map_err(|failure| anyhow::anyhow!("{failure}"));
         }
         appliance.poll(clock.now());
-        std::thread::sleep(CONTROL_PERIOD);
+        std::thread::sleep(BRISK_PERIOD);
     }
 }
 

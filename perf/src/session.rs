@@ -21,6 +21,8 @@ use crate::worker::{Executed, OneCommand, Order, Report, WorkerSeed};
 
 /// How often the connection manager is looked after.
 const CONTROL_PERIOD: Duration = Duration::from_millis(1);
+/// The same under load: on a machine without cores to spare each look is a pause of one that measures.
+const LOAD_PERIOD: Duration = Duration::from_millis(20);
 /// How long a login may take, and the first commands.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(20);
 /// How long channels may take to end.
@@ -311,7 +313,7 @@ impl Session {
         while running > 0 {
             let now = self.clock.now();
             tick(now, self.cores.iter().map(|core| core.completed.load(Ordering::Relaxed)).sum());
-            let Some(news) = self.next(now.plus(10 * CONTROL_PERIOD)) else { continue };
+            let Some(news) = self.next_within(now.plus(LOAD_PERIOD), LOAD_PERIOD) else { continue };
             broken.extend(self.breakage(&news));
             if let News::Report(Report::Finished { channel, tally }) = news {
                 tallies[self.options.target_number(channel)].add(&tally);
@@ -355,6 +357,11 @@ impl Session {
 
     /// The next thing that happens, or `None` when there is none until `deadline`.
     fn next(&mut self, deadline: Instant) -> Option<News> {
+        self.next_within(deadline, CONTROL_PERIOD)
+    }
+
+    /// The same; the connection manager is looked after every `period`.
+    fn next_within(&mut self, deadline: Instant, period: Duration) -> Option<News> {
         loop {
             if let Some(news) = self.news.pop_front() {
                 return Some(news);
@@ -365,7 +372,7 @@ impl Session {
             }
             let news = &mut self.news;
             self.connector.poll(now, &mut |event| news.push_back(News::Event(event)));
-            if let Ok(report) = self.reports.recv_timeout(CONTROL_PERIOD) {
+            if let Ok(report) = self.reports.recv_timeout(period) {
                 self.news.push_back(News::Report(report));
             }
         }

@@ -131,6 +131,18 @@ pub fn pin_current_thread(core: u32) -> Result<(), AffinityError> {
     Ok(())
 }
 
+/// Keeps the calling thread, and those that it starts from now on, off the cores of `mask`, if that leaves it any: who polls there is not to be
+/// interrupted. Threads that are pinned later are not held by it.
+pub fn keep_off(mask: &CoreMask) {
+    let Ok(mut set) = rustix::thread::sched_getaffinity(None) else { return };
+    mask.cores.iter().for_each(|&core| set.unset(core as usize));
+    if set.count() > 0
+        && let Err(error) = rustix::thread::sched_setaffinity(None, &set)
+    {
+        tracing::warn!(%error, "threads beside the reactors may run on the reactors' cores: the kernel does not let them be kept off");
+    }
+}
+
 /// The cores on which the calling thread may run, ascending.
 fn usable_cores() -> Result<Vec<u32>, AffinityError> {
     let ids = core_affinity::get_core_ids().ok_or(AffinityError::Unknown)?;

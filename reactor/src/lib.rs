@@ -47,7 +47,7 @@ mod thread;
 mod timer;
 mod waker;
 
-pub use affinity::{AffinityError, CoreMask, CoreMaskError, pin_current_thread};
+pub use affinity::{AffinityError, CoreMask, CoreMaskError, keep_off, pin_current_thread};
 pub use clock::{Clock, Instant, ManualClock, SystemClock};
 pub use handle::{PollerBuilder, ReactorHandle};
 pub use idle::IdleMode;

@@ -4,8 +4,8 @@ use std::sync::mpsc::{self, Receiver as Answers};
 use std::time::Duration;
 
 use reactor::{
-    IdleMode, Instant, Poller, Progress, ReactorConfig, ReactorError, ReactorThread, Receiver, Sender, SystemClock,
-    mailbox, spawn,
+    CoreMask, IdleMode, Instant, Poller, Progress, ReactorConfig, ReactorError, ReactorThread, Receiver, Sender,
+    SystemClock, keep_off, mailbox, spawn,
 };
 
 /// Long enough that only a lost wake-up lasts as long, on however busy a machine.
@@ -41,6 +41,28 @@ fn stop_and_join(thread: ReactorThread) {
         answer.send(()).unwrap();
     });
     wait_for(&answers);
+}
+
+#[test]
+fn other_threads_keep_off_the_reactors_cores_if_there_are_others() {
+    let here = rustix::thread::sched_getaffinity(None).unwrap();
+    let cores: Vec<u32> = (0..1024).filter(|&core| here.is_set(core as usize)).collect();
+    let list = |cores: &[u32]| format!("[{}]", cores.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
+    let kept_off = |cores: &[u32]| {
+        let mask: CoreMask = list(cores).parse().unwrap();
+        let started_by = move || {
+            keep_off(&mask);
+            std::thread::spawn(|| rustix::thread::sched_getaffinity(None).unwrap()).join().unwrap()
+        };
+        let set = std::thread::spawn(started_by).join().unwrap();
+        (0..1024).filter(|&core| set.is_set(core as usize)).collect::<Vec<u32>>()
+    };
+    assert_eq!(kept_off(&cores), cores, "all of them are reactors'");
+    if let [first, others @ ..] = &cores[..]
+        && !others.is_empty()
+    {
+        assert_eq!(kept_off(&[*first]), others);
+    }
 }
 
 #[test]

@@ -44,8 +44,8 @@ use slow::{End, Ended, Split, Threshold, Timing};
 
 pub(crate) use inspect::Traces;
 
-/// Slow commands of a reactor that are kept until the control thread looks, which it does every millisecond.
-const SLOW_SLOTS: usize = 128;
+/// Slow commands of a reactor that are kept until the control thread looks, which it does every 20 ms, or more often.
+const SLOW_SLOTS: usize = 1024;
 
 /// Events of the control thread are rare.
 const CONTROL_SLOTS: usize = 1024;

@@ -10,7 +10,7 @@ use mem::{Buf, IoBuf, Pool};
 use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
-use crate::command::express::Operation;
+use crate::command::express::{Operation, Way};
 use crate::command::{Abort, Action, Command, Event, Request, Stage};
 use crate::exclusion::Extent;
 use crate::memory::{DATA_SIZES, Memory};
@@ -56,7 +56,8 @@ impl PollGroup {
         let Some(command) = self.commands.get_mut(key) else { return };
         self.tracer.goes_on(self.now, key, command.stage);
         let performed = match command.express(|len| take_data(&self.memory, &self.data_waiters, len)) {
-            Some((unit, operation)) => self.hand_over(key, unit, None, operation),
+            Some(Way::Device(unit, operation)) => self.hand_over(key, unit, None, operation),
+            Some(Way::Fetch(data)) => self.fetch(key, data),
             None => {
                 let action = command.arrived();
                 self.perform(key, action)

@@ -32,6 +32,11 @@ pub fn write() -> Request {
     Request::write(lun(0), 8, BLOCK, vec![7; usize::from(BLOCKS) * BLOCK as usize]).form(Form::Immediate)
 }
 
+/// WRITE(10) whose data are fetched.
+pub fn fetched_write() -> Request {
+    Request::write(lun(0), 8, BLOCK, vec![7; usize::from(BLOCKS) * BLOCK as usize])
+}
+
 /// `depth` commands are sent, and answered.
 pub fn body(request: Request, depth: usize) -> Box<dyn FnMut()> {
     let mut scene = Scene::new(Scale::default());
@@ -46,8 +51,8 @@ pub fn body(request: Request, depth: usize) -> Box<dyn FnMut()> {
     })
 }
 
-/// Commands that are under way at once where there is much of something, whatever it is.
-pub const SCALED_DEPTH: usize = 32;
+/// Commands that are under way at once on each reactor where there is much of something, whatever it is.
+const SCALED_DEPTH: usize = 32;
 
 /// How much of everything there is.
 #[derive(Clone, Copy)]
@@ -58,11 +63,13 @@ pub struct Scale {
     pub channels: u16,
     /// Units, each with a device of its own; every session sees all of them.
     pub luns: u16,
+    /// Reactors, over which a session's channels are spread.
+    pub reactors: u16,
 }
 
 impl Default for Scale {
     fn default() -> Scale {
-        Scale { sessions: 1, channels: 1, luns: 1 }
+        Scale { sessions: 1, channels: 1, luns: 1, reactors: 1 }
     }
 }
 
@@ -70,11 +77,12 @@ impl Default for Scale {
 pub fn scaled(scale: Scale) -> Box<dyn FnMut()> {
     let mut scene = Scene::new(scale);
     let requests: Vec<Request> = (0..scale.luns).map(read_of).collect();
-    let mut handles = Vec::with_capacity(SCALED_DEPTH);
+    let depth = SCALED_DEPTH * usize::from(scale.reactors);
+    let mut handles = Vec::with_capacity(depth);
     let mut turn = 0;
     Box::new(move || {
         let Scene { target, sessions } = &mut scene;
-        for _ in 0..SCALED_DEPTH {
+        for _ in 0..depth {
             let number = turn % sessions.len();
             let Session { initiator, channels } = &mut sessions[number];
             let channel = channels[turn / usize::from(scale.sessions) % channels.len()];
@@ -107,7 +115,7 @@ struct Session {
 struct Target {
     network: Network,
     controller: Controller,
-    group: PollGroup,
+    groups: Vec<PollGroup>,
 }
 
 impl Scene {
@@ -115,19 +123,20 @@ impl Scene {
         let network = Network::new(1, SimOptions::default());
         let memory = MemoryOptions::for_channels(u32::from(scale.sessions * scale.channels), CREDITS);
         let request = AllocationRequest { lock: false, ..AllocationRequest::new(memory.region_bytes()) };
-        let region = Region::new(hugepage_setup::allocate(&request).expect("memory"));
+        let region = |_| (Waker::new(), Region::new(hugepage_setup::allocate(&request).expect("memory")));
+        let reactors = (0..scale.reactors).map(region).collect();
         let fabrics = vec![fabric::Control::Sim(network.control())];
         let trace_events = limits::TRACE_EVENTS_DEFAULT;
         let options = ControllerOptions { credits: CREDITS, memory, trace_events, slow_threshold: None };
-        let (mut controller, seeds) = Controller::new(options, fabrics, vec![(Waker::new(), region)], Waker::new());
-        let group = seeds.into_iter().map(|seed| seed.settle()).next().expect("one reactor");
+        let (mut controller, seeds) = Controller::new(options, fabrics, reactors, Waker::new());
+        let groups = seeds.into_iter().map(|seed| seed.settle()).collect();
         let address = SocketAddr::from(([192, 0, 2, 100], 5555));
         controller.create_target("tgt0", 1, 2).expect("a target");
         controller.create_listener("sim", address).expect("a listener");
         for number in 0..scale.luns {
             controller.add_lun("tgt0", &crate::null_io::device(number), &LunOptions::default()).expect("a LUN");
         }
-        let mut target = Target { network, controller, group };
+        let mut target = Target { network, controller, groups };
         let sessions = (0..scale.sessions).map(|number| target.log_in(number as u8, address, scale)).collect();
         Scene { target, sessions }
     }
@@ -152,6 +161,8 @@ impl Target {
         self.network.advance(ROUND);
         let now = Instant(u64::try_from(self.network.now().as_nanos()).expect("585 years"));
         self.controller.poll(now);
-        self.group.poll(now);
+        for group in &mut self.groups {
+            group.poll(now);
+        }
     }
 }

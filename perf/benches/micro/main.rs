@@ -80,9 +80,13 @@ const BODIES: &[Body] = &[
     Body::at_poll_group("command read depth 32", 32, || command::body(command::read(), 32)),
     Body::at_poll_group("command write depth 1", 1, || command::body(command::write(), 1)),
     Body::at_poll_group("command write depth 32", 32, || command::body(command::write(), 32)),
+    Body::at_poll_group("fetched write depth 32", 32, || command::body(command::fetched_write(), 32)),
     Body::at_poll_group("read 256 sessions", 32, || command::scaled(Scale { sessions: 256, ..Scale::default() })),
     Body::at_poll_group("read 64 channels", 32, || command::scaled(Scale { channels: 64, ..Scale::default() })),
     Body::at_poll_group("read 1024 luns", 32, || command::scaled(Scale { luns: 1024, ..Scale::default() })),
+    Body::at_poll_group("read 2 reactors", 64, || {
+        command::scaled(Scale { reactors: 2, channels: 2, ..Scale::default() })
+    }),
 ];
 
 /// Calls before the measured ones: memory is touched, queues have the room that they need.

@@ -1,4 +1,4 @@
-//! The short way of the plain READ or WRITE ([`scsi::Job::express`]) whose data come into one place, or with the IU: it goes to its device at
+//! The short way of the plain READ or WRITE ([`scsi::Job::express`]) whose data come into, or from, one place, or with the IU: it goes to its device at
 //! once. It stands then where the long way would have brought it, and everything after that is the same for both.
 
 use std::ops::Range;
@@ -11,7 +11,16 @@ use super::{Action, Command, Request, Stage};
 use crate::respond::Reply;
 use crate::session::UnitId;
 use crate::transfer::Cursor;
+use crate::wire::Descriptor;
 use crate::wire::cmd::{self, DataBuffer};
+
+/// Where the short way leads.
+pub(crate) enum Way {
+    /// To the device of the command's own unit.
+    Device(UnitId, Operation),
+    /// There by way of the initiator: its data are fetched into this before.
+    Fetch(IoBuf),
+}
 
 /// What the device is to do.
 pub(crate) struct Operation {
@@ -22,19 +31,21 @@ pub(crate) struct Operation {
 }
 
 impl Command {
-    /// Takes the short way if the command may, with a `buffer` of that many bytes if it needs one: to this operation of its own unit.
-    /// `None`: nothing has changed, it goes the long way.
+    /// Takes the short way if the command may, with a `buffer` of that many bytes if it needs one. `None`: nothing has changed, it goes the
+    /// long way.
     #[inline]
-    pub(crate) fn express(&mut self, buffer: impl FnOnce(usize) -> Option<Buf>) -> Option<(UnitId, Operation)> {
+    pub(crate) fn express(&mut self, buffer: impl FnOnce(usize) -> Option<Buf>) -> Option<Way> {
         let Request::Command(command) = &self.request else { return None };
         let (entry, receive) = (self.unit()?, self.receive.as_ref()?);
         let (unit, cdb) = (entry.unit, command.cdb(receive.bytes()));
         let express = Job::express(cdb, &entry.logical_unit, &entry.nexus, entry.read_only)?;
         let Express { op, lba, blocks, bytes, .. } = express;
         let bytes = bytes as usize;
+        let reaches =
+            |memory: &Descriptor| (memory.len as usize) >= bytes && memory.va.checked_add(memory.len.into()).is_some();
         let (data, buffer_len) = match (&command.data_out, &command.data_in) {
             (DataBuffer::None, DataBuffer::Direct(memory)) if op == Op::Read => {
-                if (memory.len as usize) < bytes || memory.va.checked_add(memory.len.into()).is_none() {
+                if !reaches(memory) {
                     return None;
                 }
                 (IoBuf::new(buffer(bytes)?, 0..bytes), memory.len)
@@ -49,12 +60,28 @@ impl Command {
                 self.in_place = Some(offset);
                 (IoBuf::new(self.receive.take()?, offset..offset + bytes), len)
             }
+            (DataBuffer::Direct(memory), DataBuffer::None) if op != Op::Read && reaches(memory) => {
+                let data = IoBuf::new(buffer(bytes)?, 0..bytes);
+                self.is_exact = memory.len as usize == bytes;
+                self.job = Some(express.job());
+                self.cursor = Cursor::new(bytes as u32);
+                self.fetches_for_device = true;
+                self.stage = Stage::FetchData;
+                return Some(Way::Fetch(data));
+            }
             _ => return None,
         };
         self.is_exact = buffer_len as usize == bytes;
         self.job = Some(express.job());
         self.stage = Stage::Execute;
-        Some((unit, Operation { op, lba, blocks, data: Some(data) }))
+        Some(Way::Device(unit, Operation { op, lba, blocks, data: Some(data) }))
+    }
+
+    /// All data of a WRITE of the short way are there.
+    pub(super) fn express_fetched(&mut self, data: IoBuf) -> Action {
+        let Some((op, lba, blocks)) = self.job.as_ref().and_then(Job::express_write) else { return self.refuse() };
+        self.stage = Stage::Execute;
+        Action::Submit { on: None, op, lba, blocks, data: Some(data) }
     }
 
     /// The request, if it is a command of the short way that ended with GOOD and left nothing over: its response says nothing more.
@@ -81,6 +108,8 @@ impl Command {
         self.reply = Some(Reply::Ended(Ending::Good { data_in }));
         if self.in_place.is_some() {
             self.receive = data.take().map(IoBuf::into_buf);
+        } else if self.cursor.remaining() == 0 {
+            *data = None;
         }
         true
     }

@@ -75,6 +75,15 @@ impl Job {
         Some(Express { op, lba: range.lba, blocks: range.blocks, bytes: bytes as u32, opcode: cdb[0] })
     }
 
+    /// The operation that a WRITE of [`Job::express`] waits for.
+    #[inline]
+    pub fn express_write(&self) -> Option<(Op, u64, u64)> {
+        match self.command {
+            Command::Write { range, fua } => Some((Op::Write { fua }, range.lba, range.blocks)),
+            _ => None,
+        }
+    }
+
     /// If it ends with GOOD now that its operation succeeded, whatever the unit says meanwhile: the part of the buffer that is for the
     /// initiator. `None`: [`Job::step`] tells how it goes on.
     #[inline]

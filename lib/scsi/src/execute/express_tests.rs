@@ -124,6 +124,9 @@ proptest! {
             let Express { op, lba, blocks, .. } = express;
             prop_assert_eq!(step, Step::Io { on: None, op, lba, blocks, data: 0..job.buffer_len() });
             prop_assert_eq!(&job, &express.job());
+            if op != Op::Read {
+                prop_assert_eq!(express.job().express_write(), Some((op, lba, blocks)));
+            }
             let data_in = job.ends_well().expect("it waits for its only operation");
             prop_assert_eq!(job.step(&context, Some(Ok(())), &mut buffer), Step::Done(Ending::Good { data_in }));
         }

@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-OURS = "srpt"
+OURS = ["srpt-poll", "srpt"]
 NAMES = {
     "randread": "random read",
     "randwrite": "random write",
@@ -23,11 +23,12 @@ def main():
     folder = Path(sys.argv[1])
     figures = read_figures(folder)
     peers = list(dict.fromkeys(peer for rounds in figures.values() for peer in rounds))
-    first = OURS if OURS in peers else peers[0]
-    rows = [["load", "target", "IOPS", "spread", f"{first} / it", "spread", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs per I/O"]]
+    firsts = [peer for peer in OURS if peer in peers] or peers[:1]
+    ratios = [heading for first in firsts for heading in (f"{first} / it", "spread")]
+    rows = [["load", "target", "IOPS", "spread", *ratios, "p50 µs", "p99 µs", "p99.9 µs", "CPU µs per I/O"]]
     for load, by_peer in figures.items():
         for peer, rounds in by_peer.items():
-            rows.append(row(load, peer, rounds, by_peer.get(first, {})))
+            rows.append(row(load, peer, rounds, [by_peer.get(first, {}) for first in firsts]))
     print_markdown(rows)
     notes = folder / "notes"
     if notes.exists():
@@ -70,18 +71,22 @@ def busy_ticks(file):
     return user, nice, system, irq, softirq, steal
 
 
-def row(load, peer, rounds, ours):
-    ratios = [ours[number]["iops"] / rounds[number]["iops"] for number in rounds if number in ours]
+def row(load, peer, rounds, firsts):
     mean = {name: median(figures[name] for figures in rounds.values()) for name in next(iter(rounds.values()))}
     return [
         name_of(load),
         peer,
         f"{mean['iops']:,.0f}",
         spread([figures["iops"] for figures in rounds.values()]),
-        f"{median(ratios):.2f}" if ratios else "",
-        spread(ratios) if ratios else "",
+        *(cell for first in firsts for cell in ratio(first, rounds)),
         *(f"{mean[name]:,.0f}" for name in ("p50", "p99", "p99.9", "cpu")),
     ]
+
+
+def ratio(first, rounds):
+    """What the IOPS of `first` are to those of another, and how far the rounds differ."""
+    ratios = [first[number]["iops"] / rounds[number]["iops"] for number in rounds if number in first]
+    return (f"{median(ratios):.2f}", spread(ratios)) if ratios else ("", "")
 
 
 def name_of(load):

@@ -26,6 +26,9 @@ const PORT: u16 = 18515;
 /// Longest message that we have room for.
 const MESSAGE_MAX: usize = 1 << 20;
 
+/// A client from which nothing has come for so long is told of, with what its connection counted.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// Messages that may be under way at once: the client has one, but its next one can overtake the acknowledgement of ours.
 const MESSAGES: u32 = 2;
 
@@ -105,7 +108,7 @@ impl Server {
         stream.write_all(to_text(&own).as_bytes())?;
         stream.read_exact(&mut [0; "done\0".len()])?;
         eprintln!("a client at {}", end.gid);
-        Ok(Client { peer, rounds: 0, iterations: self.iterations })
+        Ok(Client { peer, rounds: 0, iterations: self.iterations, heard: Instant::now(), is_told: false })
     }
 }
 
@@ -113,6 +116,8 @@ struct Client {
     peer: Peer,
     rounds: u64,
     iterations: u64,
+    heard: Instant,
+    is_told: bool,
 }
 
 impl Client {
@@ -121,6 +126,12 @@ impl Client {
         let mut completions = Vec::new();
         let packets = self.peer.poll(now_ns, device, &mut completions);
         completions.into_iter().try_for_each(|completion| self.on_completion(completion))?;
+        if packets > 0 {
+            self.heard = Instant::now();
+        } else if !self.is_told && self.rounds < self.iterations && self.heard.elapsed() > SILENCE {
+            self.is_told = true;
+            eprintln!("silence after {} rounds; {:?}", self.rounds, self.peer.endpoint.counters());
+        }
         Ok(packets)
     }
 

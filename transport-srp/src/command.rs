@@ -193,8 +193,6 @@ pub(crate) struct Command {
     in_place: Option<usize>,
     /// The CDB moves as much as the initiator's buffer holds, as far as known.
     is_exact: bool,
-    /// What is fetched goes to the device as it is.
-    fetches_for_device: bool,
     cursor: Cursor,
 }
 
@@ -480,9 +478,6 @@ impl Command {
     fn fetched(&mut self, data: IoBuf) -> Action {
         if self.cursor.remaining() > 0 {
             return Action::Fetch(data);
-        }
-        if self.fetches_for_device {
-            return self.express_fetched(data);
         }
         if self.stage == Stage::FetchData {
             return self.claim_and_step(Some(data.into_buf()));

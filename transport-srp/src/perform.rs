@@ -290,9 +290,7 @@ impl PollGroup {
         if command.watch.end(failed) {
             self.answered.push(key);
         }
-        if std::mem::take(&mut command.place.has_tag) {
-            channel.tags.remove(command.tag());
-        }
+        command.give_tag_back(channel);
         let has_place = command.place.holds() || !self.ordered.is_empty();
         #[cfg(test)]
         if !has_place {

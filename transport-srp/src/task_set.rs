@@ -17,6 +17,7 @@
 
 use scsi::{Ending, ScsiStatus, Sense};
 
+use crate::channel::Channel;
 use crate::command::{Action, Command, Event, Request, Stage};
 use crate::exclusion::{Claim, Extent, Kind, Noted};
 use crate::perform::{Performed, Queue};
@@ -193,10 +194,8 @@ impl PollGroup {
     #[inline]
     pub(crate) fn leave_task_set(&mut self, key: Key<Command>, as_orphan: bool) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        if std::mem::take(&mut command.place.has_tag)
-            && let Some(channel) = command.channel.and_then(|channel| self.channels.get_mut(channel))
-        {
-            channel.tags.remove(command.tag());
+        if let Some(channel) = command.channel.and_then(|channel| self.channels.get_mut(channel)) {
+            command.give_tag_back(channel);
         }
         if command.place.holds() || !self.ordered.is_empty() {
             self.give_up_place(key, as_orphan);
@@ -226,6 +225,14 @@ impl PollGroup {
 }
 
 impl Command {
+    /// Its tag may be used again on its channel.
+    #[inline]
+    pub(crate) fn give_tag_back(&mut self, channel: &mut Channel) {
+        if std::mem::take(&mut self.place.has_tag) {
+            channel.tags.remove(self.tag());
+        }
+    }
+
     /// Counts it in its unit's task set, once.
     fn enter_task_set(&mut self) -> Result<(), ScsiStatus> {
         if let Some(entry) = self.unit().filter(|_| !self.place.has_entered) {

@@ -79,10 +79,9 @@ impl Address {
     #[inline]
     pub fn from_wire(wire: &[u8; 8]) -> Address {
         // Peripheral device addressing, as nearly every initiator has it.
-        match u64::from_be_bytes(*wire) {
-            word if word & !(0xff << 48) == 0 => Address::Unit(Lun((word >> 48) as u16)),
-            _ => Address::of_unusual(wire),
-        }
+        let word = u64::from_be_bytes(*wire);
+        let is_peripheral = word & !(0xff << 48) == 0;
+        if is_peripheral { Address::Unit(Lun((word >> 48) as u16)) } else { Address::of_unusual(wire) }
     }
 
     #[inline(never)]

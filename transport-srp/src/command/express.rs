@@ -18,7 +18,7 @@ use crate::wire::cmd::{self, DataBuffer};
 pub(crate) enum Way {
     /// To the device of the command's own unit.
     Device(UnitId, Operation),
-    /// There by way of the initiator: its data are fetched into this before.
+    /// To the initiator, whose data are fetched into this. What comes then is the long way's: the unit may be another by that time.
     Fetch(IoBuf),
 }
 
@@ -44,10 +44,7 @@ impl Command {
         let reaches =
             |memory: &Descriptor| (memory.len as usize) >= bytes && memory.va.checked_add(memory.len.into()).is_some();
         let (data, buffer_len) = match (&command.data_out, &command.data_in) {
-            (DataBuffer::None, DataBuffer::Direct(memory)) if op == Op::Read => {
-                if !reaches(memory) {
-                    return None;
-                }
+            (DataBuffer::None, DataBuffer::Direct(memory)) if op == Op::Read && reaches(memory) => {
                 (IoBuf::new(buffer(bytes)?, 0..bytes), memory.len)
             }
             (DataBuffer::Immediate { offset, len }, DataBuffer::None) if op != Op::Read => {
@@ -63,9 +60,8 @@ impl Command {
             (DataBuffer::Direct(memory), DataBuffer::None) if op != Op::Read && reaches(memory) => {
                 let data = IoBuf::new(buffer(bytes)?, 0..bytes);
                 self.is_exact = memory.len as usize == bytes;
-                self.job = Some(express.job());
+                self.job = Some(express.unstarted());
                 self.cursor = Cursor::new(bytes as u32);
-                self.fetches_for_device = true;
                 self.stage = Stage::FetchData;
                 return Some(Way::Fetch(data));
             }
@@ -75,13 +71,6 @@ impl Command {
         self.job = Some(express.job());
         self.stage = Stage::Execute;
         Some(Way::Device(unit, Operation { op, lba, blocks, data: Some(data) }))
-    }
-
-    /// All data of a WRITE of the short way are there.
-    pub(super) fn express_fetched(&mut self, data: IoBuf) -> Action {
-        let Some((op, lba, blocks)) = self.job.as_ref().and_then(Job::express_write) else { return self.refuse() };
-        self.stage = Stage::Execute;
-        Action::Submit { on: None, op, lba, blocks, data: Some(data) }
     }
 
     /// The request, if it is a command of the short way that ended with GOOD and left nothing over: its response says nothing more.

@@ -59,7 +59,6 @@ impl Default for Command {
             aside: None,
             in_place: None,
             is_exact: false,
-            fetches_for_device: false,
             cursor: Cursor::new(0),
         }
     }
@@ -108,7 +107,6 @@ impl Command {
         self.watch = Watch::default();
         self.in_place = None;
         self.is_exact = false;
-        self.fetches_for_device = false;
         self.cursor = Cursor::new(0);
     }
 

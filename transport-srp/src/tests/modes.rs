@@ -7,6 +7,8 @@ use fabric::sim::SimOptions;
 use scsi::{Saved, Store, StoreError};
 
 use super::*;
+use crate::EventKind;
+use crate::testing::Form;
 
 /// Keeps things as long as the target lives.
 #[derive(Default)]
@@ -138,4 +140,42 @@ fn a_unit_is_stopped_and_started_for_all() {
     assert_eq!(two.put(1, &[0x1b, 0, 0, 0, 1, 0], &[]), None);
     assert_eq!((two.ready(0), two.ready(1)), (None, None));
     two.end();
+}
+
+/// A WRITE was fetched while another initiator switched the cache off. It took the short way to its device, with the operation as the unit would have had
+/// it when the WRITE arrived: through the cache, although nobody would flush that any more.
+#[test]
+fn a_write_whose_data_were_under_way_when_the_cache_went_off_is_through() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("disk.img");
+    std::fs::write(&file, [0; 65536]).expect("a file");
+    let options =
+        bdev::uring::UringOptions { name: "disk".into(), filename: file, direct: Some(false), ..Default::default() };
+    let fetch = Duration::from_secs(3);
+    let mut rig = Rig::new(75, 2, SimOptions { read_delay: fetch..=fetch, ..SimOptions::default() }, 16);
+    rig.controller.set_store(Box::<Memory>::default());
+    rig.export(&bdev::uring::create(options).expect("a device on a file"));
+    let mut initiators = [rig.initiator(1), rig.initiator(2)];
+    let channels = [0, 1].map(|index| rig.login(&mut initiators[index], MultiChannel::Single));
+    (0..2).for_each(|index| rig.clear_attention(&mut initiators[index], channels[index], 0));
+    let [writer, other] = &mut initiators;
+
+    let write = writer.start(channels[0], &Request::write(lun(0), 0, BLOCK, vec![7; 4096])).expect("a credit");
+    rig.run(20);
+    let sense = rig.execute(other, channels[1], &Request::new(lun(0), [0x1a, 8, 8, 0, 0xff, 0]).data_in(255)).good();
+    let mut page = sense.data[..24].to_vec();
+    assert_eq!((page[4] & 0x3f, page[6] & 4), (8, 4), "the caching page, with WCE");
+    (page[0], page[6]) = (0, page[6] & !4);
+    let select = Request::new(lun(0), [0x15, 0x10, 0, 0, 24, 0]).data_out(page).form(Form::Immediate);
+    rig.execute(other, channels[1], &select).good();
+    rig.network.advance(fetch);
+    writer.finish(write, &mut || rig.step()).good();
+
+    let submitted = rig.controller.trace_events(usize::MAX, None).into_iter().filter_map(|event| match event.kind {
+        EventKind::Submitted { operation, .. } => Some(operation),
+        _ => None,
+    });
+    assert_eq!(submitted.collect::<Vec<_>>(), ["flush", "write fua"]);
+    initiators.iter_mut().zip(channels).for_each(|(initiator, channel)| initiator.disconnect(channel));
+    rig.check_nothing_leaked();
 }

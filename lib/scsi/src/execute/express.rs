@@ -31,13 +31,19 @@ impl Express {
     /// The job, which waits for its operation, as after its first step.
     #[inline]
     pub fn job(self) -> Job {
+        Job { stage: Stage::Moving, ..self.unstarted() }
+    }
+
+    /// The job before its first step, for which the unit is looked at once more: time passes until then.
+    #[inline]
+    pub fn unstarted(self) -> Job {
         let range = BlockRange { lba: self.lba, blocks: self.blocks };
         let (command, data_out, data_in) = match self.op {
             Op::Write { fua } => (Command::Write { range, fua }, self.bytes, 0),
             _ => (Command::Read { range, fua: false }, 0, self.bytes),
         };
         let lengths = Lengths { data_out, data_in, buffer: self.bytes };
-        Job { command, cursor: 0, stage: Stage::Moving, opcode: self.opcode, lengths, copy: None }
+        Job { command, cursor: 0, stage: Stage::Start, opcode: self.opcode, lengths, copy: None }
     }
 }
 
@@ -73,15 +79,6 @@ impl Job {
             false => Op::Write { fua },
         };
         Some(Express { op, lba: range.lba, blocks: range.blocks, bytes: bytes as u32, opcode: cdb[0] })
-    }
-
-    /// The operation that a WRITE of [`Job::express`] waits for.
-    #[inline]
-    pub fn express_write(&self) -> Option<(Op, u64, u64)> {
-        match self.command {
-            Command::Write { range, fua } => Some((Op::Write { fua }, range.lba, range.blocks)),
-            _ => None,
-        }
     }
 
     /// If it ends with GOOD now that its operation succeeded, whatever the unit says meanwhile: the part of the buffer that is for the

@@ -68,7 +68,7 @@ impl OwnTarget {
         let trace_events = limits::TRACE_EVENTS_DEFAULT;
         let controller_options = ControllerOptions { credits, memory, trace_events, slow_threshold: None };
         let fabrics = vec![Control::Sim(network.control())];
-        // The main thread looks after it every millisecond.
+        // The main thread looks after it, every 20 ms at least; nothing need wake it.
         let (mut controller, seeds) = Controller::new(controller_options, fabrics, reactors, Waker::new());
         for (core, seed) in cores.iter().zip(seeds) {
             core.add_poller(Box::new(move || Box::new(seed.settle())));

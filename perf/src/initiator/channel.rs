@@ -76,7 +76,7 @@ fn logout_reason(reason: &Result<LogoutReason, u32>) -> String {
     reason.map_or_else(|code| format!("reason {code}"), |reason| format!("{reason:?}"))
 }
 
-/// One channel. It is used with the poll endpoint that adopted its queue pair, and with no other.
+/// One channel. It is used with the endpoint that adopted its queue pair, and with no other.
 #[derive(Debug)]
 pub struct Channel {
     qp: QpIndex,
@@ -169,7 +169,7 @@ impl Channel {
         self.form = form;
     }
 
-    /// Its queue pair, in the poll endpoint that adopted it.
+    /// Its queue pair, in the endpoint that adopted it.
     pub fn qp(&self) -> QpIndex {
         self.qp
     }

@@ -4,10 +4,12 @@
 
 read_at() { dd if="$1" of=/dev/null bs=4k skip="$2" count=1 iflag=direct; }
 write_at() { dd if=/dev/zero of="$1" bs=4k seek="$2" count=1 oflag=direct; }
-fails() { ! "$@" >/tmp/said 2>&1 && cat /tmp/said && grep -q "$FAILURE" /tmp/said; }
-# sense DEVICE KEY CODE: what the initiator's kernel says of a failed command.
+fails() { FAILED=("$@") && ! "$@" >/tmp/said 2>&1 && cat /tmp/said && grep -q "$FAILURE" /tmp/said; }
+# sense DEVICE KEY CODE: what the initiator's kernel says of the command that failed last. It says no more than ten such
+# things in five seconds, of all disks together: the command fails again until it is heard.
 sense() { until_true 15 has_sense "$@"; }
-has_sense() { kernel_log | grep "\[${1##*/}\]" | grep -A1 "Sense Key : $2" | grep "Add. Sense: $3"; }
+has_sense() { said_sense "$@" || { "${FAILED[@]}" >/dev/null 2>&1; said_sense "$@"; }; }
+said_sense() { kernel_log | grep "\[${1##*/}\]" | grep -A1 "Sense Key : $2" | grep "Add. Sense: $3"; }
 
 # The device mapper: 64 MiB on a loop device, but for 64 KiB at 16 MiB, which are an error.
 truncate -s 64M /srv/lab/{base,good}.img

@@ -195,6 +195,8 @@ impl PollGroup {
         if unit.is_none_or(|unit| on.is_some() && !unit.is(&entry.logical_unit)) {
             return Performed::Followed(Event::Executed(data, Err(IoError::Gone)));
         }
+        // The cache may have been switched off while it waited.
+        let op = entry.logical_unit.heeding_cache(op);
         self.hand_over(key, unit_id, on, Operation { op, lba, blocks, data })
     }
 

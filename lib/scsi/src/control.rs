@@ -248,10 +248,10 @@ pub fn perform(request: ControlRequest, parameters: &[u8], at: &Circumstances<'_
 
 impl ControlRequest {
     /// What is in a volatile cache must be on the medium before: the cache is to be switched off, or the medium to be taken out.
-    pub(crate) fn flushes_first(self, unit: &LogicalUnit) -> bool {
+    pub(crate) fn flushes_first(self, parameters: &[u8], unit: &LogicalUnit) -> bool {
         let cached = unit.facts().write_cache && unit.check_ready().is_ok();
         match self {
-            ControlRequest::ModeSelect { .. } => cached && !unit.is_write_through(),
+            ControlRequest::ModeSelect { ten, .. } => cached && mode_select::without_cache(ten, parameters, unit),
             ControlRequest::Eject { flush } => cached && flush,
             _ => false,
         }

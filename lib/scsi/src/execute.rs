@@ -290,6 +290,8 @@ impl Job {
             Command::Format { .. } | Command::Sanitize { .. } if self.stage != medium::Stage::Start => {
                 Some(0..u64::MAX)
             }
+            // Nobody writes while the cache is switched off.
+            Command::Control { .. } if self.stage == medium::Stage::Claiming => Some(0..u64::MAX),
             Command::CompareAndWrite { range, .. }
             | Command::OrWrite { range, .. }
             | Command::WriteAtomic { range, .. }
@@ -357,7 +359,7 @@ impl Job {
         }
         let step = self.step_on(context, last, buffer);
         match context.unit {
-            Some(unit) if unit.is_write_through() => step.through(),
+            Some(unit) if unit.is_write_through() => step.through(unit),
             _ => step,
         }
     }
@@ -454,9 +456,9 @@ impl Step {
     /// The same with nothing left in a volatile cache: WCE of the caching mode page is clear (SBC-3). What is unmapped has no data that
     /// could be lost. Copies see to that themselves, as they write to other units.
     #[cold]
-    fn through(mut self) -> Step {
-        if let Step::Io { on: None, op: Op::Write { fua } | Op::WriteZeroes { fua, .. }, .. } = &mut self {
-            *fua = true;
+    fn through(mut self, unit: &LogicalUnit) -> Step {
+        if let Step::Io { on: None, op, .. } = &mut self {
+            *op = unit.heeding_cache(*op);
         }
         self
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use bdev::uring::UringOptions;
 use fabric::sim::SimOptions;
 use scsi::{Saved, Store, StoreError};
 
@@ -142,40 +143,108 @@ fn a_unit_is_stopped_and_started_for_all() {
     two.end();
 }
 
+/// Two initiators at a file through the page cache, each on a core of its own.
+struct Cached {
+    rig: Rig,
+    initiators: [Initiator; 2],
+    channels: [usize; 2],
+    _folder: tempfile::TempDir,
+}
+
+impl Cached {
+    fn new(seed: u64, options: SimOptions) -> Cached {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("disk.img");
+        std::fs::write(&file, [0; 65536]).expect("a file");
+        let disk = UringOptions { name: "disk".into(), filename: file, direct: Some(false), ..Default::default() };
+        let mut rig = Rig::new(seed, 2, options, 16);
+        rig.controller.set_store(Box::<Memory>::default());
+        rig.export(&bdev::uring::create(disk).expect("a device on a file"));
+        let mut initiators = [rig.initiator(1), rig.initiator(2)];
+        let channels = [0, 1].map(|index| rig.login(&mut initiators[index], MultiChannel::Single));
+        (0..2).for_each(|index| rig.clear_attention(&mut initiators[index], channels[index], 0));
+        Cached { rig, initiators, channels, _folder: folder }
+    }
+
+    /// MODE SELECT by the second initiator that switches the cache off.
+    fn off(&mut self) -> Request {
+        let sense = Request::new(lun(0), [0x1a, 8, 8, 0, 0xff, 0]).data_in(255);
+        let sense = self.rig.execute(&mut self.initiators[1], self.channels[1], &sense).good();
+        let mut page = sense.data[..24].to_vec();
+        assert_eq!((page[4] & 0x3f, page[6] & 4), (8, 4), "the caching page, with WCE");
+        (page[0], page[6]) = (0, page[6] & !4);
+        Request::new(lun(0), [0x15, 0x10, 0, 0, 24, 0]).data_out(page).form(Form::Immediate)
+    }
+
+    fn start(&mut self, index: usize, request: &Request) -> crate::testing::Handle {
+        self.initiators[index].start(self.channels[index], request).expect("a credit")
+    }
+
+    fn finish(&mut self, index: usize, command: crate::testing::Handle) {
+        self.initiators[index].finish(command, &mut || self.rig.step()).good();
+    }
+
+    /// What its device was asked for and what it has done, in that order.
+    fn operations(&self) -> Vec<&'static str> {
+        let events = self.rig.controller.trace_events(usize::MAX, None).into_iter();
+        let named = events.filter_map(|event| match event.kind {
+            EventKind::Submitted { operation, .. } => Some(operation),
+            EventKind::Done { .. } => Some("done"),
+            _ => None,
+        });
+        named.collect()
+    }
+
+    fn end(mut self) {
+        self.initiators.iter_mut().zip(self.channels).for_each(|(initiator, channel)| initiator.disconnect(channel));
+        self.rig.check_nothing_leaked();
+    }
+}
+
+/// The cache was flushed and then switched off, and what was written in between stayed in it: a WRITE that the device was at during the flush, and one
+/// that was held back then and had its operation already. Nobody flushes a cache that is off.
+#[test]
+fn writes_under_way_when_the_cache_goes_off_are_flushed_or_through() {
+    let mut cached = Cached::new(76, SimOptions::default());
+    let off = cached.off();
+    let write = |lba| Request::write(lun(0), lba, BLOCK, vec![7; 4096]).form(Form::Immediate);
+
+    cached.rig.groups.iter_mut().for_each(|group| group.devices_held = true);
+    let at_device = cached.start(0, &write(0));
+    cached.rig.run(20);
+    let writing = cached.rig.groups.iter().position(|group| !group.busy_units.is_empty()).expect("one core");
+    cached.rig.groups[1 - writing].devices_held = false;
+    let select = cached.start(1, &off);
+    while cached.operations() != ["write", "flush", "done"] {
+        cached.rig.step();
+    }
+    cached.rig.run(20);
+    let held_back = cached.start(0, &write(1));
+    cached.rig.run(20);
+    assert_eq!(cached.operations(), ["write", "flush", "done"], "a WRITE is under way");
+
+    cached.rig.groups[writing].devices_held = false;
+    for (index, command) in [(0, at_device), (1, select), (0, held_back)] {
+        cached.finish(index, command);
+    }
+    let through = ["write", "flush", "done", "done", "flush", "done", "write fua", "done"];
+    assert_eq!(cached.operations(), through);
+    cached.end();
+}
+
 /// A WRITE was fetched while another initiator switched the cache off. It took the short way to its device, with the operation as the unit would have had
 /// it when the WRITE arrived: through the cache, although nobody would flush that any more.
 #[test]
 fn a_write_whose_data_were_under_way_when_the_cache_went_off_is_through() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("disk.img");
-    std::fs::write(&file, [0; 65536]).expect("a file");
-    let options =
-        bdev::uring::UringOptions { name: "disk".into(), filename: file, direct: Some(false), ..Default::default() };
     let fetch = Duration::from_secs(3);
-    let mut rig = Rig::new(75, 2, SimOptions { read_delay: fetch..=fetch, ..SimOptions::default() }, 16);
-    rig.controller.set_store(Box::<Memory>::default());
-    rig.export(&bdev::uring::create(options).expect("a device on a file"));
-    let mut initiators = [rig.initiator(1), rig.initiator(2)];
-    let channels = [0, 1].map(|index| rig.login(&mut initiators[index], MultiChannel::Single));
-    (0..2).for_each(|index| rig.clear_attention(&mut initiators[index], channels[index], 0));
-    let [writer, other] = &mut initiators;
-
-    let write = writer.start(channels[0], &Request::write(lun(0), 0, BLOCK, vec![7; 4096])).expect("a credit");
-    rig.run(20);
-    let sense = rig.execute(other, channels[1], &Request::new(lun(0), [0x1a, 8, 8, 0, 0xff, 0]).data_in(255)).good();
-    let mut page = sense.data[..24].to_vec();
-    assert_eq!((page[4] & 0x3f, page[6] & 4), (8, 4), "the caching page, with WCE");
-    (page[0], page[6]) = (0, page[6] & !4);
-    let select = Request::new(lun(0), [0x15, 0x10, 0, 0, 24, 0]).data_out(page).form(Form::Immediate);
-    rig.execute(other, channels[1], &select).good();
-    rig.network.advance(fetch);
-    writer.finish(write, &mut || rig.step()).good();
-
-    let submitted = rig.controller.trace_events(usize::MAX, None).into_iter().filter_map(|event| match event.kind {
-        EventKind::Submitted { operation, .. } => Some(operation),
-        _ => None,
-    });
-    assert_eq!(submitted.collect::<Vec<_>>(), ["flush", "write fua"]);
-    initiators.iter_mut().zip(channels).for_each(|(initiator, channel)| initiator.disconnect(channel));
-    rig.check_nothing_leaked();
+    let mut cached = Cached::new(75, SimOptions { read_delay: fetch..=fetch, ..SimOptions::default() });
+    let off = cached.off();
+    let write = cached.start(0, &Request::write(lun(0), 0, BLOCK, vec![7; 4096]));
+    cached.rig.run(20);
+    let select = cached.start(1, &off);
+    cached.finish(1, select);
+    cached.rig.network.advance(fetch);
+    cached.finish(0, write);
+    assert_eq!(cached.operations(), ["flush", "done", "flush", "done", "write fua", "done"]);
+    cached.end();
 }

@@ -32,6 +32,11 @@ pub(super) fn perform(ten: bool, save: bool, list: &[u8], unit: &LogicalUnit, ke
     Outcome { effects: vec![Effect::TellOthers(UnitAttention::ModeParametersChanged)], ..Outcome::good() }
 }
 
+/// Whether there is no write cache any more with that list, whatever there is now: that may change until it is carried out.
+pub(super) fn without_cache(ten: bool, list: &[u8], unit: &LogicalUnit) -> bool {
+    parse(ten, list, unit).is_ok_and(|mode| !mode.write_cache)
+}
+
 /// The mode parameters as the list wants them.
 fn parse(ten: bool, list: &[u8], unit: &LogicalUnit) -> Result<ModeParameters, Sense> {
     let mut mode = unit.mode();

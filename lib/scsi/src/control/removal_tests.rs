@@ -62,10 +62,10 @@ fn a_medium_is_taken_out_with_everything_written() {
     assert_eq!(start_stop(&mut host, 2), Err(Sense::WRITE_ERROR));
     assert_eq!(host.run(&TEST_UNIT_READY, &[]), GOOD, "it is still in");
     assert_eq!(start_stop(&mut host, 2), GOOD);
-    assert_eq!(host.disk.asked, [(Op::Flush, 0, 0); 2]);
+    assert_eq!(host.disk.asked, [(Op::Flush, 0, 0); 3]);
     assert_eq!(start_stop(&mut host, 3), GOOD);
     assert_eq!(start_stop(&mut host, 6), GOOD, "NO_FLUSH");
-    assert_eq!(host.disk.asked.len(), 2);
+    assert_eq!(host.disk.asked.len(), 3);
 }
 
 #[test]

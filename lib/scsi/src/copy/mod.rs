@@ -378,7 +378,7 @@ impl ExtendedCopy {
 
 /// The write of a piece; with nothing left in a volatile cache where WCE of the caching mode page is clear (SBC-3).
 fn write(destination: &End<'_>) -> Op {
-    Op::Write { fua: destination.unit.is_write_through() }
+    destination.unit.heeding_cache(Op::Write { fua: false })
 }
 
 /// Checks the list, and enters the copy under its identifier, if it has one.

@@ -27,11 +27,21 @@ pub(crate) fn flush(range: BlockRange, immediate: bool, unit: &LogicalUnit, turn
     }
 }
 
-/// A command for the control plane, after what is in the cache is on the medium if the command wants that.
+/// A command for the control plane, after what is in the cache is on the medium if the command wants that. What is written between the flush and
+/// the change would still be in the cache, and nobody might flush it any more: so there is a second flush with the unit to itself. The first is for
+/// what may take long, without holding up others.
 pub(crate) fn then_control(request: ControlRequest, list_bytes: u32, unit: &LogicalUnit, turn: Turn<'_>) -> Step {
+    let parameters = 0..list_bytes as usize;
     match (*turn.stage, turn.last) {
-        (Stage::Start, _) if request.flushes_first(unit) => turn.ask(Stage::Flushing, Op::Flush, EVERYTHING),
         (_, Some(Err(error))) => Step::refuse(Sense::of_io_error(error, Op::Flush, 0, 0)),
-        _ => Step::Control { request, parameters: 0..list_bytes as usize },
+        (Stage::Start, _) if request.flushes_first(&turn.buffer[parameters.clone()], unit) => {
+            turn.ask(Stage::Flushing, Op::Flush, EVERYTHING)
+        }
+        (Stage::Flushing, _) => {
+            *turn.stage = Stage::Claiming;
+            Step::Claim
+        }
+        (Stage::Claiming, _) => turn.ask(Stage::Moving, Op::Flush, EVERYTHING),
+        _ => Step::Control { request, parameters },
     }
 }

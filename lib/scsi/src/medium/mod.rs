@@ -38,7 +38,7 @@ use crate::wire::sense::Sense;
 /// | `Start` | nothing | any other, or done |
 /// | `Answered` | nothing: its initiator got GOOD | any later one |
 /// | `Claiming` | its blocks to be its own ([`crate::Job::exclusive`]) | `Native`, `Moving` |
-/// | `Flushing` | the cache to reach the medium | `Moving` |
+/// | `Flushing` | the cache to reach the medium | `Moving`; `Claiming` if nobody may write until it is done |
 /// | `Native` | the device's own form of the command | done; `Moving` if the device turns out not to have it |
 /// | `Moving` | a piece of data or one descriptor | itself for the next one, `Again`, `Writing`, `Flushing`, or done |
 /// | `Again` | the same piece, once more, as a check of it failed | as `Moving` |

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use bdev::Op;
+
 use super::LogicalUnit;
 use crate::execute::PortIds;
 use crate::mode::ModeParameters;
@@ -118,6 +120,15 @@ impl LogicalUnit {
     #[inline]
     pub(crate) fn is_write_through(&self) -> bool {
         self.state.is_write_through() && self.facts.write_cache
+    }
+
+    /// The operation as it goes to the device now, after it waited: a write leaves nothing in a volatile cache that is off (SBC-3, WCE).
+    #[inline]
+    pub fn heeding_cache(&self, mut op: Op) -> Op {
+        if let Op::Write { fua } | Op::WriteZeroes { fua, .. } = &mut op {
+            *fua |= self.is_write_through();
+        }
+        op
     }
 
     fn control(&self, bit: u8) -> bool {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What hostile clients of the socket do to the latency of I/O: verified load from srp-perf alone, while 200 clients do their worst
-# (hostile_clients.py), and alone again, in turns.
+# What hostile peers do to the latency of I/O: verified load from srp-perf alone, while they do their worst, and alone again, in turns.
 #
-#   hostile.sh [ROUNDS [SECONDS]]    5 rounds of 3 times 5 seconds
+#   hostile.sh [ROUNDS [SECONDS]]              5 rounds of 3 times 5 seconds; 200 clients of the socket (hostile_clients.py)
+#   hostile.sh initiator [ROUNDS [SECONDS]]    an initiator at a unit beside (srp-hostile, again and again)
 #
 # Core 0 has the reactor and nothing else of ours. Core 1 has the target's other threads, the clients, and srp-perf, which goes before them all (nice),
 # and sleeps when it has nothing to do. So what srp-perf sees has the waiting for core 1 in it, which on a machine of its own it would not have; what
@@ -13,11 +13,13 @@ set -euo pipefail
 ROOT=$(dirname "$(dirname "$(dirname "$(realpath "$0")")")")
 . "$ROOT/scripts/lab/host/packages.sh"
 
+WHO=clients CHANNELS=4
+[ "${1:-}" != initiator ] || { WHO=initiator CHANNELS=64 && shift; }
 ROUNDS=${1:-5}
 SECONDS_EACH=${2:-5}
 PHASES=(before hostile after)
 REACTOR_CORE=0 OTHER_CORE=1
-ADDRESS=127.79.1.1 INITIATOR=127.79.1.2
+ADDRESS=127.79.1.1 INITIATOR=127.79.1.2 OTHER_INITIATOR=127.79.1.3
 LOAD=(-w randrw -M 50 -o 4k -q 4 --verify)
 
 main() {
@@ -27,6 +29,7 @@ main() {
   need_packages python3 util-linux curl
   APP=$(build "$ROOT" bin srpt-app)
   SRP_PERF=$(build "$ROOT" bin srp-perf)
+  SRP_HOSTILE=$(build "$ROOT" bin srp-hostile)
   WORK=$(mktemp -d)
   trap clean_up EXIT
   say "load average before: $(cut -d ' ' -f 1 /proc/loadavg) (other load on the machine makes the spreads large)"
@@ -57,13 +60,15 @@ start_target() {
   cat >"$WORK/config.json" <<JSON
 {"subsystems": [
   {"subsystem": "bdev", "config": [
-    {"method": "bdev_malloc_create", "params": {"name": "ram0", "num_blocks": 16384, "block_size": 4096}}]},
+    {"method": "bdev_malloc_create", "params": {"name": "ram0", "num_blocks": 16384, "block_size": 4096}},
+    {"method": "bdev_malloc_create", "params": {"name": "ram1", "num_blocks": 16384, "block_size": 512}}]},
   {"subsystem": "srp", "config": [
     {"method": "srp_create_target", "params": {"name": "tgt0", "id_ext": "1", "ioc_guid": "2"}},
     {"method": "srp_target_add_lun", "params": {"target": "tgt0", "bdev_name": "ram0"}},
+    {"method": "srp_target_add_lun", "params": {"target": "tgt0", "bdev_name": "ram1"}},
     {"method": "srp_create_listener", "params": {"fabric": "roce", "address": "$ADDRESS", "port": 5555}}]}]}
 JSON
-  "$APP" -m "[$REACTOR_CORE]" -c "$WORK/config.json" -r "$WORK/socket" --state-dir "$WORK/state" --channels 4 --metrics-listen 127.0.0.1:5599 2>"$WORK/log" &
+  "$APP" -m "[$REACTOR_CORE]" -c "$WORK/config.json" -r "$WORK/socket" --state-dir "$WORK/state" --channels $CHANNELS --metrics-listen 127.0.0.1:5599 2>"$WORK/log" &
   TARGET=$!
   until [ -S "$WORK/socket" ]; do
     kill -0 $TARGET 2>/dev/null || die "the target does not start: $(cat "$WORK/log")"
@@ -101,7 +106,10 @@ others_ticks() {
 }
 
 start_clients() {
-  python3 "$ROOT/perf/compare/hostile_clients.py" "$WORK/socket" &
+  case $WHO in
+  clients) python3 "$ROOT/perf/compare/hostile_clients.py" "$WORK/socket" & ;;
+  initiator) "$SRP_HOSTILE" --local $OTHER_INITIATOR --target "$ADDRESS:5555,id_ext=1,ioc_guid=2,lun=1" --rounds 1000000 --logins 5000 >"$WORK/hostile" & ;;
+  esac
   CLIENTS=$!
   sleep 1
 }

@@ -1,4 +1,5 @@
-//! Load generators: `srp-perf` for SRP targets, [`bdevperf`] for a block device of ours alone; [`perf_report`] draws what they measured. `srp-perf` is an SRP initiator
+//! Load generators: `srp-perf` for SRP targets, [`bdevperf`] for a block device of ours alone; [`perf_report`] draws what they measured, and [`hostile`] does to a
+//! target what no initiator should. `srp-perf` is an SRP initiator
 //! in user space over the fabrics `verbs` and `roce`, or at a target in its own process ([`in_process`]): it logs in to targets as Linux' `ib_srp` does, keeps
 //! commands under way, and tells how many and how fast.
 //!
@@ -31,6 +32,7 @@ pub mod bdevperf;
 pub mod connector;
 pub mod endpoint;
 pub mod environment;
+pub mod hostile;
 pub mod in_process;
 pub mod initiator;
 pub mod load;

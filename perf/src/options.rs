@@ -394,28 +394,36 @@ impl Options {
     /// # Errors
     /// None was given and none can be found.
     pub fn local(&self, target: SocketAddr) -> anyhow::Result<IpAddr> {
-        if let Some(local) = self.local {
-            return Ok(local);
-        }
-        if self.fabric == FabricName::Sim {
-            return Ok(target.ip());
-        }
-        let local = match target.ip() {
-            IpAddr::V4(address) if address.is_loopback() && self.fabric == FabricName::Roce => {
-                let last = if address.octets() == [127, 0, 0, 2] { 3 } else { 2 };
-                IpAddr::from([127, 0, 0, last])
-            }
-            target => reached_from(target)
-                .with_context(|| format!("no way to {target}: check --target, or give our address with --local"))?,
-        };
-        if local == target.ip() && self.fabric == FabricName::Roce {
-            bail!(
-                "--target {target} is this machine's own address, and RoCE needs one for each end: add an address to an \
-                 interface (ip addr add) and give it with --local"
-            );
-        }
-        Ok(local)
+        local_address(self.local, self.fabric, target)
     }
+}
+
+/// Our own address for a target: the `given` one, else one from which it can be reached.
+///
+/// # Errors
+/// None was given and none can be found.
+pub(crate) fn local_address(given: Option<IpAddr>, fabric: FabricName, target: SocketAddr) -> anyhow::Result<IpAddr> {
+    if let Some(local) = given {
+        return Ok(local);
+    }
+    if fabric == FabricName::Sim {
+        return Ok(target.ip());
+    }
+    let local = match target.ip() {
+        IpAddr::V4(address) if address.is_loopback() && fabric == FabricName::Roce => {
+            let last = if address.octets() == [127, 0, 0, 2] { 3 } else { 2 };
+            IpAddr::from([127, 0, 0, last])
+        }
+        target => reached_from(target)
+            .with_context(|| format!("no way to {target}: check --target, or give our address with --local"))?,
+    };
+    if local == target.ip() && fabric == FabricName::Roce {
+        bail!(
+            "--target {target} is this machine's own address, and RoCE needs one for each end: add an address to an \
+             interface (ip addr add) and give it with --local"
+        );
+    }
+    Ok(local)
 }
 
 /// The address from which the system would send to `target`. Nothing is sent.

@@ -6,6 +6,7 @@ mod change;
 mod config;
 mod copy;
 mod engine;
+mod hostile_peers;
 mod hostile_rpc;
 mod kill;
 mod masking;
@@ -43,7 +44,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_srpt-app"));
     command.arg("-r").arg(folder.join("srpt.sock")).arg("--state-dir").arg(folder.join("state"));
-    command.args(["--adaptive", "--channels", "2"]).args(arguments);
+    command.arg("--adaptive").args(arguments);
+    if !arguments.contains(&"--channels") {
+        command.args(["--channels", "2"]);
+    }
     if !arguments.contains(&"--metrics-listen") {
         command.args(["--metrics-listen", "off"]);
     }

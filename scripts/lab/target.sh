@@ -6,7 +6,7 @@
 . "$LAB/ceph.sh"
 
 # What a scenario calls, and guest/on-host.sh passes on when the target is not in the guest.
-TARGET_HELPERS=(write_config start_target end_target stop_target kill_target target_is_gone rpc srptctl
+TARGET_HELPERS=(write_config start_target end_target stop_target kill_target signal_target target_is_gone rpc srptctl
   target_rss_kib target_open_files target_log_has start_example start_ceph rbd_sha256 compare_records clear_target)
 
 case $FABRIC in
@@ -70,6 +70,7 @@ end_target() {
 }
 stop_target() { end_target TERM; }
 kill_target() { end_target KILL || [ $? = 137 ]; }
+signal_target() { kill "-$1" "$TARGET_PID"; }
 
 # rpc METHOD [PARAMS-AS-JSON]
 rpc() { /usr/bin/python3 -S -E "$LAB/rpc.py" "$SOCKET" "$@"; }

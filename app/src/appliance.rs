@@ -22,6 +22,7 @@ use crate::rpc::Methods;
 use crate::rpc::bdev::change;
 use crate::scheduler::{self, Scheduler};
 use crate::thresholds::{Seen, Thresholds};
+use crate::watch::ReactorWatch;
 
 /// How long the deletion of a bdev waits for commands that are still under way on it.
 const DELETE_PATIENCE: Duration = Duration::from_secs(5);
@@ -69,6 +70,7 @@ pub(crate) struct Appliance {
     pub(crate) thresholds: Thresholds,
     pub(crate) scheduler: Scheduler,
     notifier: Notifier,
+    watch: Option<ReactorWatch>,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -155,6 +157,7 @@ impl Appliance {
             thresholds: Thresholds::default(),
             scheduler: Scheduler::default(),
             notifier: Notifier::default(),
+            watch: None,
             finished: Rc::default(),
         }
     }
@@ -171,6 +174,11 @@ impl Appliance {
     pub(crate) fn set_notifier(&mut self, notifier: Notifier) {
         notifier.ready();
         self.notifier = notifier;
+    }
+
+    /// From now on, reactors that stand still are reported.
+    pub(crate) fn set_watch(&mut self, watch: ReactorWatch) {
+        self.watch = Some(watch);
     }
 
     fn notify(&mut self) {
@@ -296,6 +304,7 @@ impl Appliance {
         if let Some(percents) = self.scheduler.look(self.now, || scheduler::spent(reactors)) {
             self.controller.set_busy_percents(&percents);
         }
+        self.watch.iter_mut().for_each(|watch| watch.look(self.now, reactors));
     }
 
     fn answer_requests(&mut self) -> bool {

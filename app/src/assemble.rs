@@ -17,7 +17,8 @@ use crate::config::{ConfigFile, Entry, Transaction};
 use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state_dir::StateDir;
-use crate::{config, log, metrics, rpc, shutdown};
+use crate::watch::ReactorWatch;
+use crate::{config, crash, log, metrics, rpc, shutdown};
 
 /// The adaptive mode polls so long without work before it sleeps, and no longer than this at a time where nothing tells of work.
 const ADAPTIVE: IdleMode =
@@ -55,6 +56,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     let (requests_in, requests) = mpsc::channel();
     let reactors: Vec<_> = threads.iter().map(ReactorThread::handle).collect();
+    let names = reactors.iter().map(|reactor| reactor.stats().name).collect();
     let (asker, asks) = metrics::asks(control.waker());
     let sources = metrics::Sources { reactors: reactors.clone(), control: control.handle(), asker };
     let metrics = metrics_listener.map(|listener| metrics::Server::start(listener, sources)).transpose()?;
@@ -78,6 +80,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     tracing::info!(reactors = %options.mask, rpc = %options.rpc_socket.display(), "srpt-app {} is up", env!("CARGO_PKG_VERSION"));
 
     appliance.set_notifier(Notifier::from_environment());
+    let reporter = crash::Reporter::new(&options.state_dir, appliance.controller.flight_recorder(), names);
+    crash::report_panics(reporter.clone());
+    appliance.set_watch(ReactorWatch::new(reporter));
     let finished = appliance.finished();
     control.add_poller(Box::new(appliance));
     control.run();

@@ -1,7 +1,8 @@
 //! srpt-app: the SRP target as a process.
 //!
 //! `options.rs` is the command line, `assemble.rs` puts the crates together, `appliance.rs` is what runs on the control thread, `rpc/` are its methods,
-//! `config/` reads, compares and writes configurations, `metrics/` tells Prometheus, `shutdown.rs` is the way out. The data plane runs on the reactors of the
+//! `config/` reads, compares and writes configurations, `metrics/` tells Prometheus, `shutdown.rs` is the way out; `watch.rs` finds reactors that stand still, and `crash.rs` tells
+//! what was under way then, or at a panic. The data plane runs on the reactors of the
 //! mask; everything here is control plane.
 
 #![forbid(unsafe_code)]
@@ -9,6 +10,7 @@
 mod appliance;
 mod assemble;
 mod config;
+mod crash;
 mod log;
 mod metrics;
 mod notify;
@@ -18,6 +20,7 @@ mod scheduler;
 mod shutdown;
 mod state_dir;
 mod thresholds;
+mod watch;
 
 use clap::Parser;
 

@@ -52,6 +52,11 @@ impl ReactorHandle {
         self.shared.stats()
     }
 
+    /// The name of the poller that runs at this moment; `None`: none does, or its name cannot be read without waiting.
+    pub fn running_poller(&self) -> Option<String> {
+        self.shared.running_poller()
+    }
+
     /// Makes the reactor run a round soon if it sleeps.
     pub fn wake(&self) {
         self.shared.waker.wake();
@@ -89,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) counters: CacheAligned<ReactorCounters>,
     /// Id of the poller that stalled last, or [`NO_POLLER`]. Written by the reactor.
     pub(crate) last_stalled: AtomicU64,
+    /// Id of the poller that runs now, or [`NO_POLLER`] between them and in a sleep. Written by the reactor.
+    pub(crate) running: AtomicU64,
     stopping: AtomicBool,
     commands: SegQueue<Command>,
     /// Locked to add or remove a poller and to read statistics, never in a round.
@@ -112,6 +119,7 @@ impl Shared {
             waker: Waker::new(),
             counters: CacheAligned::default(),
             last_stalled: AtomicU64::new(NO_POLLER),
+            running: AtomicU64::new(NO_POLLER),
             stopping: AtomicBool::new(false),
             commands: SegQueue::new(),
             roster: Mutex::default(),
@@ -157,6 +165,13 @@ impl Shared {
             longest_poll_ns: self.counters.longest_poll_ns.get(),
             pollers: roster.pollers.iter().map(|counters| counters.stats()).collect(),
         }
+    }
+
+    /// The name of the poller that runs now. Waits for nobody: `None` also where the names cannot be read at the moment.
+    fn running_poller(&self) -> Option<String> {
+        let running = self.running.load(Ordering::Relaxed);
+        let roster = self.roster.try_lock().ok()?;
+        roster.pollers.iter().find(|counters| counters.id == running).map(|counters| counters.name.clone())
     }
 
     /// A poisoned lock means that a poller's name could not be copied: the roster itself is whole.

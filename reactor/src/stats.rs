@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics::{CacheAligned, Counter};
 
 use crate::clock::{Clock, Instant, nanoseconds};
-use crate::handle::Shared;
+use crate::handle::{NO_POLLER, Shared};
 use crate::poller::{Progress, Registered};
 use crate::stall::StallLog;
 
@@ -38,7 +38,9 @@ impl<C: Clock> Meter<C> {
 
     /// Polls once, and charges the poller for the time.
     pub(crate) fn run(&mut self, registered: &mut Registered) -> Progress {
+        self.shared.running.store(registered.counters.id, Ordering::Relaxed);
         let progress = registered.poller.poll(self.now);
+        self.shared.running.store(NO_POLLER, Ordering::Relaxed);
         let elapsed_ns = self.charge(progress);
         let counts = &registered.counters.counts;
         counts.runs.increment();

@@ -113,6 +113,7 @@ pub use statistics::{
     Statistics, UnitReport,
 };
 pub use trace::event::{ChannelDeath, EventKind, TraceEvent};
+pub use trace::recorder::{FlightRecorder, UnderWay, requests_under_way};
 pub use trace::slow::{SlowCommand, WAITS, Wait};
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 
 pub(crate) mod event;
 mod inspect;
+pub(crate) mod recorder;
 mod ring;
 pub(crate) mod slow;
 

@@ -85,7 +85,7 @@ fn reactor_names(appliance: &Appliance) -> Vec<String> {
     appliance.reactors.iter().map(|reactor| reactor.stats().name).collect()
 }
 
-fn describe_event(event: &TraceEvent, reactors: &[String]) -> Value {
+pub(crate) fn describe_event(event: &TraceEvent, reactors: &[String]) -> Value {
     let reactor = event.reactor.map_or("control", |index| reactors.get(index).map_or("", String::as_str));
     let mut fields = json!({"time_ns": event.time_ns, "reactor": reactor, "session": event.session, "channel": event.channel,
         "tag": null, "event": ""});

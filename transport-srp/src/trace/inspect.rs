@@ -53,6 +53,11 @@ impl Traces {
         let log = LogLimit::new(10, Duration::from_secs(1));
         (Traces { control, threshold, rings, slow_rings, slow: VecDeque::new(), log }, tracers)
     }
+
+    /// Where all events are, and whose.
+    pub(crate) fn readers(&self) -> Vec<(Option<usize>, Reader<{ event::WORDS }>)> {
+        self.rings.iter().map(|ring| (ring.reactor, ring.events.clone())).collect()
+    }
 }
 
 impl Controller {

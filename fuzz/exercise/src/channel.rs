@@ -56,6 +56,9 @@ pub fn run(bytes: &[u8]) {
     hostile.take();
     witness.reads(&mut world);
     world.settle();
+    if hostile.has_vanished {
+        world.outwait_retries();
+    }
     hostile.take();
     // Whoever is still connected has been answered: the target has nothing left to do.
     assert_eq!(world.commands(), 0, "commands are under way for ever");
@@ -134,8 +137,12 @@ impl World {
         for session in self.controller.sessions() {
             self.controller.close_session(session.id).expect("it is there");
         }
-        // The device gives up when nobody has answered for a while.
-        (0..100).for_each(|_| self.step(Duration::from_millis(200)));
+        self.outwait_retries();
+    }
+
+    /// Long enough for devices to give up whom nobody answers for.
+    fn outwait_retries(&mut self) {
+        (0..50).for_each(|_| self.step(Duration::from_millis(200)));
         self.settle();
     }
 

@@ -37,7 +37,9 @@ fn in_iu(iu: &[u8], total: u32, local_base: u32, limits: [u8; 2]) {
         let (descriptors, total_len) = match buffer {
             DataBuffer::Direct(descriptor) => (vec![descriptor], descriptor.len),
             DataBuffer::Indirect(indirect) => {
-                let list = &iu[usize::from(indirect.inline_offset)..][..usize::from(indirect.inline_count) * 16];
+                // Some may stand behind the table's end: they describe nothing.
+                let count = usize::from(indirect.inline_count).min(indirect.table_count as usize);
+                let list = &iu[usize::from(indirect.inline_offset)..][..count * 16];
                 let parse = |bytes: &[u8]| Descriptor::parse(bytes.try_into().expect("16 bytes"));
                 (list.chunks_exact(16).map(parse).collect(), indirect.total_len)
             }

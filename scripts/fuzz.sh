@@ -2,6 +2,7 @@
 # Runs fuzz targets (fuzz/, docs/fuzzing.md) for some seconds each, as many at once as there are cores, and prints what each did. Needs a nightly
 # compiler; installs cargo-fuzz into the cache folder if it is not here.
 #   ./scripts/fuzz.sh [SECONDS] [TARGET...]     default: 20 seconds, all targets
+#   ./scripts/fuzz.sh light [SECONDS]           the targets without srpt-app and srptctl, which are half of what is to be compiled
 #   ./scripts/fuzz.sh list                      the targets
 #   ./scripts/fuzz.sh minimise [TARGET...]      leaves in fuzz/corpus only inputs that reach something that no smaller one does
 # New inputs go to target/fuzz/corpus and are where the next run begins; `minimise` takes them over. An input that makes a target panic is printed, with
@@ -14,15 +15,25 @@ INPUTS_MAX=300 # of a committed corpus
 FOUND=$ROOT/target/fuzz/corpus
 cd "$ROOT"
 
-targets() { (cd fuzz/fuzz_targets && basename -s .rs -- *.rs); }
+# targets [light]: the names.
+targets() {
+  awk -v light="${1:-}" -F '"' '
+    function tell() { if (name != "" && !(light && heavy)) print name; name = ""; heavy = 0 }
+    /^\[\[bin\]\]/ { tell(); bin = 1 }
+    bin && /^name = / { name = $2 }
+    /^required-features/ { heavy = 1 }
+    END { tell() }' fuzz/Cargo.toml
+}
 
-[ "${1:-}" != list ] || { targets; exit; }
-MINIMISE='' SECONDS_EACH=20
+MODE=run SECONDS_EACH=20 FEATURES=()
 case ${1:-} in
-  minimise) MINIMISE=yes; shift ;;
-  [0-9]*) SECONDS_EACH=$1; shift ;;
+  list) targets; exit ;;
+  minimise) MODE=minimise; shift ;;
+  light) FEATURES=(--no-default-features); shift ;;
 esac
-(($#)) || set -- $(targets)
+[[ "${1:-}" != [0-9]* ]] || { SECONDS_EACH=$1; shift; }
+TARGETS=("$@")
+(($#)) || mapfile -t TARGETS < <(targets ${FEATURES:+light})
 
 need_toolchain
 cargo +nightly --version >/dev/null 2>&1 || die "fuzzing needs a nightly compiler: rustup toolchain install nightly"
@@ -34,7 +45,7 @@ fi
 HOST=$(rustc +nightly -vV | sed -n 's/^host: //p')
 export CARGO_TARGET_DIR=$ROOT/target/fuzz
 # All at once: the crates beneath are compiled once. (cargo fuzz takes one target or all.)
-cargo +nightly fuzz build >&2
+cargo +nightly fuzz build "${FEATURES[@]}" >&2
 binary() { printf '%s\n' "$CARGO_TARGET_DIR/$HOST/release/$1"; }
 
 minimise() {
@@ -43,10 +54,10 @@ minimise() {
   mkdir -p "$FOUND/$target"
   # Smaller files first: of two that reach the same, the smaller is kept.
   "$(binary "$target")" -merge=1 -timeout=10 "$kept" "$corpus" "$FOUND/$target" >"$kept.log" 2>&1 || { cat "$kept.log" >&2; die "$target: not minimised"; }
-  # Of many, the smallest.
+  # Of many, the smallest. What has a name was written by hand, or has a story.
   find "$kept" -type f -printf '%s %p\n' | sort -n | tail -n +$((INPUTS_MAX + 1)) | cut -d ' ' -f 2- | xargs -r -d '\n' rm
-  find "$corpus" -type f ! -name 'seed-*' ! -name 'found-*' -delete
-  cp -n "$kept"/* "$corpus"
+  find "$corpus" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
+  find "$kept" -type f -exec cp -n {} "$corpus" \;
   rm -r "$kept" "$kept.log"
   printf '%-18s %4d inputs, %s\n' "$target" "$(find "$corpus" -type f | wc -l)" "$(du -sh --apparent-size "$corpus" | cut -f 1)"
 }
@@ -57,7 +68,7 @@ fuzz() {
   rm -rf "$artifacts"
   mkdir -p "$artifacts" "$FOUND/$target"
   "$(binary "$target")" "$FOUND/$target" "fuzz/corpus/$target" -artifact_prefix="$artifacts/" -max_total_time="$SECONDS_EACH" -timeout=10 \
-    -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || failed=yes
+    -rss_limit_mb=2048 -print_funcs=0 -print_final_stats=1 >"$log" 2>&1 || failed=yes
   awk -v target="$target" '
     $2 ~ /^(DONE|REDUCE|NEW|pulse|INITED)$/ { for (i = 3; i < NF; i++) { if ($i == "ft:") ft = $(i + 1); if ($i == "corp:") corpus = $(i + 1) } }
     /stat::number_of_executed_units/ { executions = $2 }
@@ -72,10 +83,10 @@ fuzz() {
   return 1
 }
 
-if [ -n "$MINIMISE" ]; then
-  for target; do minimise "$target"; done
+if [ "$MODE" = minimise ]; then
+  for target in "${TARGETS[@]}"; do minimise "$target"; done
   exit
 fi
 export -f fuzz binary
 export ROOT HOST FOUND SECONDS_EACH
-printf '%s\n' "$@" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}' || die "a target fails: see above"
+printf '%s\n' "${TARGETS[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}' || die "a target fails: see above"

@@ -7,8 +7,11 @@
 
 pub mod channel;
 pub mod commands;
+#[cfg(feature = "app")]
 pub mod configuration;
+#[cfg(feature = "app")]
 pub mod import_lio;
+#[cfg(feature = "app")]
 pub mod import_scst;
 pub mod login;
 pub mod parse_iu;
@@ -18,6 +21,7 @@ pub mod roce_mad;
 pub mod roce_packet;
 pub mod roce_rc;
 pub mod rpc_conversation;
+#[cfg(feature = "app")]
 pub mod rpc_parameters;
 mod script;
 pub mod transfer;
@@ -29,8 +33,11 @@ pub type Exercise = fn(&[u8]);
 pub const TARGETS: &[(&str, Exercise)] = &[
     ("channel", channel::run),
     ("commands", commands::run),
+    #[cfg(feature = "app")]
     ("configuration", configuration::run),
+    #[cfg(feature = "app")]
     ("import_lio", import_lio::run),
+    #[cfg(feature = "app")]
     ("import_scst", import_scst::run),
     ("login", login::run),
     ("parse_iu", parse_iu::run),
@@ -40,6 +47,7 @@ pub const TARGETS: &[(&str, Exercise)] = &[
     ("roce_packet", roce_packet::run),
     ("roce_rc", roce_rc::run),
     ("rpc_conversation", rpc_conversation::run),
+    #[cfg(feature = "app")]
     ("rpc_parameters", rpc_parameters::run),
     ("transfer", transfer::run),
 ];

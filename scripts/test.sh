@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs every check of the project: format, lints, structure and tests (cargo xtask check), the instructions of the micro-benchmarks, what the
-# features dpdk and rbd add, the Debian package and the container, the dashboards in a browser, the demonstration, and the lab with a real
-# Linux initiator under both fabrics. The lab waits a lot, so its first part runs beside all others. Installs what is missing. Half an hour on
-# two idle cores.
+# Runs every check of the project: format, lints, structure and tests (cargo xtask check), fuzz targets for some seconds and unsafe code under
+# AddressSanitizer if there is a nightly compiler, the instructions of the micro-benchmarks, what the features dpdk and rbd add, the Debian package and the
+# container, the dashboards in a browser, the demonstration, and the lab with a real Linux initiator under both fabrics. The lab waits a lot, so its
+# first part runs beside all others. Installs what is missing. Half an hour on two idle cores.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 . "$ROOT/scripts/lab/host/packages.sh"
@@ -20,6 +20,12 @@ end_verbs() { ! kill "$VERBS_PID" 2>/dev/null || wait "$VERBS_PID" || true; }
 trap 'end_verbs; rm -f "$VERBS_LOG"' EXIT
 
 cargo run --quiet --locked --package xtask -- check
+if cargo +nightly --version >/dev/null 2>&1; then
+  ./scripts/fuzz.sh light 6
+  ./scripts/sanitize.sh hugepage-setup mem rdma-core-sys
+else
+  echo "no nightly compiler: fuzz targets ran without a fuzzer (cargo test -p exercise), and nothing runs under AddressSanitizer"
+fi
 ./perf/compare/counts.sh
 ./scripts/dpdk-check.sh
 ./scripts/ceph-check.sh

@@ -111,10 +111,16 @@ fn cause(info: &PanicHookInfo<'_>) -> Value {
     json!({
         "kind": "panic",
         "thread": std::thread::current().name(),
-        "message": info.payload_as_str(),
+        "message": message(info),
         "location": info.location().map(ToString::to_string),
         "backtrace": std::backtrace::Backtrace::force_capture().to_string(),
     })
+}
+
+/// What `panic!` was given.
+fn message<'a>(info: &'a PanicHookInfo<'_>) -> Option<&'a str> {
+    let payload = info.payload();
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 #[cfg(test)]

@@ -1,36 +1,7 @@
-//! srpt-app: the SRP target as a process.
-//!
-//! `options.rs` is the command line, `assemble.rs` puts the crates together, `appliance.rs` is what runs on the control thread, `rpc/` are its methods,
-//! `config/` reads, compares and writes configurations, `metrics/` tells Prometheus, `shutdown.rs` is the way out; `watch.rs` finds reactors that stand still, and `crash.rs` tells
-//! what was under way then, or at a panic. The data plane runs on the reactors of the
-//! mask; everything here is control plane.
+//! See `lib.rs`.
 
 #![forbid(unsafe_code)]
 
-mod appliance;
-mod assemble;
-mod config;
-mod crash;
-mod log;
-mod metrics;
-mod notify;
-mod options;
-mod rpc;
-mod scheduler;
-mod shutdown;
-mod state_dir;
-mod thresholds;
-mod watch;
-
-use clap::Parser;
-
 fn main() -> std::process::ExitCode {
-    let options = options::Options::parse();
-    match assemble::run(&options) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("srpt-app: {error:#}");
-            std::process::ExitCode::FAILURE
-        }
-    }
+    srpt_app::main()
 }

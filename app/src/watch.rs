@@ -20,7 +20,7 @@ pub(crate) struct ReactorWatch {
     seen: Vec<Seen>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Seen {
     rounds: u64,
     since: Instant,
@@ -39,7 +39,7 @@ impl ReactorWatch {
             return;
         }
         self.next = now.plus(PERIOD);
-        self.seen.resize(reactors.len(), Seen::default());
+        self.seen.resize(reactors.len(), Seen { rounds: 0, since: now, reported: false });
         for (seen, handle) in self.seen.iter_mut().zip(reactors) {
             let stats = handle.stats();
             // Between pollers it sleeps.

@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod affinity;
+mod announcement;
 mod clock;
 mod handle;
 mod idle;
@@ -43,6 +44,7 @@ mod reactor;
 mod sources;
 mod stall;
 mod stats;
+mod sync;
 mod thread;
 mod timer;
 mod waker;

@@ -21,7 +21,7 @@
 //! it sleeps. The two fences have one order. If the sender's is first, what it published before its fence is seen by the
 //! look that comes after the reactor's fence. If the reactor's is first, the sender's load cannot miss the store of
 //! Asleep, and it wakes. Without the fences both sides could read the old value of what the other wrote (store
-//! buffering), and the message would lie there until the sleep runs out.
+//! buffering), and the message would lie there until the sleep runs out. `announcement.rs` has this part, and `fuzz/models` tries it in every order.
 //!
 //! The sleep is a ppoll(2) of the waker's file (an eventfd) and of the files of the reactor's pollers. A wake that comes before the
 //! sleep leaves the file readable, so the sleep ends at once; one that comes late leaves it readable for the next sleep, which
@@ -30,7 +30,6 @@
 //! Files of pollers are armed between `announce` and that last look, so what comes before they are armed is seen by the look, and what
 //! comes after makes them readable.
 
-use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -38,11 +37,8 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::announcement::Announcement;
 use crate::sources::WakeSources;
-
-const AWAKE: u8 = 0;
-const ASLEEP: u8 = 1;
-const WOKEN: u8 = 2;
 
 /// Wakes one reactor from any thread. Cheap to clone; all clones wake the same reactor.
 #[derive(Clone, Debug)]
@@ -52,7 +48,7 @@ pub struct Waker {
 
 #[derive(Debug)]
 struct Shared {
-    state: AtomicU8,
+    announcement: Announcement,
     thread: OnceLock<ThreadId>,
     /// Readable when the thread is to wake.
     file: OwnedFd,
@@ -66,27 +62,22 @@ impl Waker {
     pub fn new() -> Waker {
         let file = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let file = file.expect("no eventfd to wake a thread by: raise the limit on open files (ulimit -n)");
-        Waker { shared: Arc::new(Shared { state: AtomicU8::new(ASLEEP), thread: OnceLock::new(), file }) }
+        let announcement = Announcement::awake();
+        announcement.announce();
+        Waker { shared: Arc::new(Shared { announcement, thread: OnceLock::new(), file }) }
     }
 
     /// Makes the reactor look at its pollers and mailboxes soon. Publish the work first, then call this: a fence, a
     /// load, and only if the reactor sleeps a system call.
     #[inline]
     pub fn wake(&self) {
-        fence(Ordering::SeqCst); // orders the caller's work before the load: see the top of this file
-        if self.shared.state.load(Ordering::Relaxed) == ASLEEP {
-            self.wake_sleeper();
+        if self.shared.announcement.wake() {
+            self.end_sleep();
         }
     }
 
     #[cold]
-    fn wake_sleeper(&self) {
-        // Release pairs with the acquire of `announce`, which may overwrite Woken and must then see the work. Of
-        // several callers one makes the system call.
-        let state = self.shared.state.compare_exchange(ASLEEP, WOKEN, Ordering::Release, Ordering::Relaxed);
-        if state.is_err() {
-            return;
-        }
+    fn end_sleep(&self) {
         // It fails only when the file is readable already.
         let _ = rustix::io::write(&self.shared.file, &1_u64.to_ne_bytes());
     }
@@ -104,13 +95,12 @@ impl Waker {
 
     /// Says that the thread will sleep unless it finds work: it must look at everything after this and before `sleep`.
     pub(crate) fn announce(&self) {
-        self.shared.state.swap(ASLEEP, Ordering::AcqRel);
-        fence(Ordering::SeqCst); // orders the store before the look that follows: see the top of this file
+        self.shared.announcement.announce();
     }
 
     /// Takes the announcement back. A sender that still sees it makes one system call too many, no harm.
     pub(crate) fn cancel(&self) {
-        self.shared.state.store(AWAKE, Ordering::Relaxed);
+        self.shared.announcement.cancel();
     }
 
     /// Sleeps until woken, until a file of `sources` is readable, or until `at_most` has passed; whether a file was. A wake since
@@ -118,7 +108,7 @@ impl Waker {
     /// caller looks and may sleep again.
     pub(crate) fn sleep(&self, sources: &mut WakeSources<'_>, at_most: Duration) -> bool {
         let mut work = false;
-        if self.shared.state.load(Ordering::Relaxed) == ASLEEP {
+        if self.shared.announcement.stands() {
             let timeout = Timespec::try_from(at_most).ok(); // none: longer than the system can count
             let files = sources.files();
             // An error is an interruption by a signal.
@@ -129,7 +119,7 @@ impl Waker {
                 }
             }
         }
-        if self.shared.state.load(Ordering::Relaxed) != ASLEEP {
+        if !self.shared.announcement.stands() {
             self.announce();
         }
         work
@@ -151,9 +141,10 @@ impl Default for Waker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::announcement::{ASLEEP, AWAKE, WOKEN};
 
     fn state(waker: &Waker) -> u8 {
-        waker.shared.state.load(Ordering::Relaxed)
+        waker.shared.announcement.state()
     }
 
     fn sleep(waker: &Waker, at_most: Duration) {

@@ -44,14 +44,15 @@
 //!
 //! What others pay: a load of a word that changes only with claims, once per round, and per command a look at a list of their
 //! own core, which is empty while there are no claims.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::*};
+//!
+//! `fuzz/models` tries what is claimed above in many orders of steps.
 
 use arrayvec::ArrayVec;
 use reactor::Waker;
 
 use crate::session::UnitId;
+use crate::sync::Ordering::*;
+use crate::sync::{Arc, AtomicU64};
 
 /// Claims that can be on the board at once, of all units together: a bit each in one word.
 pub(crate) const CLAIMS_MAX: usize = 64;
@@ -104,7 +105,7 @@ pub(crate) struct Board {
     tickets: AtomicU64,
     /// A bit for each slot that is in use, or about to be.
     taken: AtomicU64,
-    slots: [Slot; CLAIMS_MAX],
+    slots: Box<[Slot]>,
     /// The reactors of all groups: one that sleeps must look, too.
     reactors: Vec<Waker>,
 }
@@ -127,7 +128,7 @@ impl Board {
             generation: AtomicU64::new(0),
             tickets: AtomicU64::new(0),
             taken: AtomicU64::new(0),
-            slots: std::array::from_fn(|_| Slot::default()),
+            slots: (0..CLAIMS_MAX).map(|_| Slot::default()).collect(),
             reactors,
         })
     }

@@ -89,6 +89,7 @@ mod session;
 mod slab;
 mod slots;
 mod statistics;
+mod sync;
 mod tags;
 mod target;
 mod task_set;

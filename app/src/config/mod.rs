@@ -20,6 +20,8 @@
 
 pub(crate) mod config_file;
 mod entry;
+#[cfg(any(test, feature = "test-utils"))]
+pub mod exercise;
 mod file;
 mod model;
 mod params;

@@ -14,12 +14,12 @@ pub(super) mod targets;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-#[cfg(test)]
+#[cfg(any(test, feature = "test-utils"))]
 use serde_json::json;
 
 use self::bdevs::{Bdev, Making};
 use self::groups::{Group, PortGroup};
-#[cfg(test)]
+#[cfg(any(test, feature = "test-utils"))]
 use self::targets::Lun;
 use self::targets::{Listener, Owner, Target, Unit};
 use super::entry::Entry;
@@ -71,7 +71,7 @@ pub(crate) enum Key {
     Target(String),
     Lun(Owner, u16),
     /// By bdev. No request is about it alone: the first LUN decides.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-utils"))]
     Unit(String),
     /// Whether the disc of a CD drive is out.
     Disc(String),
@@ -205,7 +205,7 @@ impl Model {
     }
 
     /// Everything by what it is, each in one form. The order of groups is not in it.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-utils"))]
     pub(super) fn objects(&self) -> BTreeMap<Key, Value> {
         let mut objects = BTreeMap::new();
         let mut put = |key: Key, value: Value| drop(objects.insert(key, value));
@@ -254,7 +254,7 @@ impl Model {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "test-utils"))]
 fn put_luns(put: &mut impl FnMut(Key, Value), owner: &Owner, luns: &BTreeMap<u16, Lun>) {
     for (&number, lun) in luns {
         put(Key::Lun(owner.clone(), number), json!([format!("{:?}", lun.source), lun.read_only]));

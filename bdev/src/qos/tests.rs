@@ -215,6 +215,45 @@ fn all_cores_together_keep_the_limit() {
     assert!((due..=most).contains(&total), "{total} of {due} to {most}: {ended:?}");
 }
 
+proptest! {
+    /// Whatever comes and whenever: over no span of time goes more than the rate and what idle time is worth, but for the last operation, which may be large;
+    /// and what is stopped goes once its debt is paid.
+    #[test]
+    fn no_span_of_time_has_more_than_its_share(
+        per_sec in 1000_u64..1_000_000,
+        steps in proptest::collection::vec((prop_oneof![3 => 0_u64..20_000, 1 => 0..20 * MILLISECOND], 0_u64..1000), 1..200),
+    ) {
+        let limit = Limit { per_sec: AtomicU64::new(per_sec), next_ns: AtomicU64::new(0) };
+        let (mut now_ns, mut went) = (1 << 40, Vec::new());
+        for (pause_ns, cost) in steps {
+            now_ns += pause_ns;
+            if limit.is_open(now_ns) {
+                limit.charge(cost, now_ns);
+                went.push((now_ns, cost));
+            }
+        }
+        for (first, (from_ns, _)) in went.iter().enumerate() {
+            let mut sum = 0_u128;
+            for (to_ns, cost) in &went[first..] {
+                // Before this one went, all others of the span had been paid for.
+                let due = u128::from(per_sec) * u128::from(to_ns - from_ns + BURST_NS) / u128::from(SECOND);
+                prop_assert!(sum <= due, "{sum} in {} ns, where {due} are due", to_ns - from_ns);
+                sum += u128::from(*cost);
+            }
+        }
+        let paid_ns = limit.next_ns.load(Ordering::Relaxed);
+        prop_assert!(limit.is_open(paid_ns));
+    }
+
+    /// No cost, time or rate is too large to be counted.
+    #[test]
+    fn no_numbers_overflow(per_sec: u64, cost: u64, now_ns: u64, next_ns: u64) {
+        let limit = Limit { per_sec: AtomicU64::new(per_sec), next_ns: AtomicU64::new(next_ns) };
+        limit.charge(cost, now_ns);
+        prop_assert!(limit.next_ns.load(Ordering::Relaxed) >= next_ns);
+    }
+}
+
 #[test]
 fn no_charge_is_lost_between_cores() {
     const THREADS: u64 = 4;

@@ -39,6 +39,8 @@ pub mod client;
 mod connection;
 pub mod error;
 mod event_loop;
+#[cfg(any(test, feature = "test-utils"))]
+pub mod exercise;
 pub mod frame;
 mod json;
 pub mod message;

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::facts::physical_exponent;
@@ -165,4 +166,36 @@ fn a_threshold_follows_the_space_beneath() {
 #[test]
 fn a_unit_has_no_threshold_without_one_of_the_device() {
     assert_eq!(LogicalUnit::new(options()).expect("a unit").provisioning_threshold(), None);
+}
+
+proptest! {
+    /// Against numbers of 128 bits.
+    #[test]
+    fn a_range_is_within_the_capacity_or_refused(
+        edge in prop::sample::select(vec![0, 1000, 1 << 32, u64::MAX]), near in -3_i64..4, blocks in prop_oneof![0_u64..5, any::<u64>()],
+    ) {
+        let device = bdev::null::NullOptions { name: "n".into(), num_blocks: 1000, ..Default::default() };
+        let unit = LogicalUnit::new(UnitOptions::new(bdev::null::create(device).expect("a device"))).expect("a unit");
+        let lba = edge.wrapping_add_signed(near);
+        let within = u128::from(lba) + u128::from(blocks) <= 1000;
+        prop_assert_eq!(unit.check_range(BlockRange { lba, blocks }).is_ok(), within, "{} + {}", lba, blocks);
+    }
+
+    /// Pieces of a range follow each other, cover it, and end.
+    #[test]
+    fn pieces_cover_their_range(lba in 0_u64..1 << 40, blocks in 0_u64..100_000) {
+        let device = bdev::null::NullOptions { name: "n".into(), num_blocks: 8, ..Default::default() };
+        let unit = LogicalUnit::new(UnitOptions::new(bdev::null::create(device).expect("a device"))).expect("a unit");
+        let (range, mut done) = (BlockRange { lba, blocks }, 0);
+        loop {
+            let piece = crate::medium::piece(range, done, unit.facts());
+            prop_assert_eq!(piece.lba, lba + done);
+            prop_assert!(piece.blocks <= crate::medium::piece_blocks_max(unit.facts()));
+            done += piece.blocks;
+            if piece.blocks == 0 {
+                break;
+            }
+        }
+        prop_assert_eq!(done, blocks);
+    }
 }

@@ -14,9 +14,10 @@
 //!
 //! On x86-64 all of this is plain stores: the fences hold the compiler back and are no instructions. A slot is not a cache line: nobody
 //! writes its neighbour, and a record that takes less of the cache is worth more.
+//!
+//! `fuzz/models` tries it in every order of steps.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sync::{Arc, AtomicU64, Ordering, fence};
 
 /// A ring for `slots` records of `WORDS` words: how to write it and how to read it. `slots` is rounded up to a power of two.
 pub(crate) fn ring<const WORDS: usize>(slots: usize) -> (Writer<WORDS>, Reader<WORDS>) {

@@ -10,6 +10,8 @@
 //! Every line is accounted for (`notes.rs`): it becomes part of a request, or something is said about it. Nothing here knows the running target or reads
 //! anything but the text that it is given.
 
+#[cfg(any(test, feature = "test-utils"))]
+pub mod exercise;
 pub(crate) mod initiator;
 pub(crate) mod lio;
 pub(crate) mod notes;

@@ -60,7 +60,6 @@ impl Notes {
         self.list.iter().filter(|note| note.weight == Weight::Warning).count()
     }
 
-    #[cfg(test)]
     pub(crate) fn is_accounted(&self, line: usize) -> bool {
         self.accounted.contains(&line)
     }

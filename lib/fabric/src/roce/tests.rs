@@ -352,6 +352,7 @@ fn counters(machine: &mut Machine) -> Counters {
 }
 
 /// Rubbish, forgeries and floods are dropped and counted by reason, and the connection beside them notices nothing.
+/// On a slow machine (AddressSanitizer) it failed: every two requests had the same communication id, so that 493 of them were 247, fewer than are too many.
 #[test]
 fn strangers_do_not_reach_a_connection() {
     let mut pair = connected("127.12.6.1", "127.12.6.2");
@@ -397,7 +398,7 @@ fn strangers_do_not_reach_a_connection() {
 
 /// A request for a connection as the kernel sends it, from queue pair `number`.
 fn request_mad(number: u32, to: IpAddr) -> [u8; 256] {
-    let options = CmOptions { node_guid: 1, seed: u64::from(number) | 1, half_open_max: 1 };
+    let options = CmOptions { node_guid: 1, seed: 2 * u64::from(number) + 1, half_open_max: 1 };
     let mut cm = Cm::new(options);
     let path = Path { local: "127.12.6.3:4791".parse().expect("an address"), peer: SocketAddr::new(to, UDP_PORT) };
     let request = CmRequest {

@@ -71,16 +71,3 @@ fn scripts_of_nothing_end() {
     run(&[0]);
     run(&[0; 2000]);
 }
-
-/// Inputs that the fuzzer found worth keeping: see ../../fuzz.
-#[test]
-fn the_corpus_is_replayed() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/commands");
-    let inputs =
-        std::fs::read_dir(folder).expect("the corpus is committed").map(|entry| entry.expect("readable").path());
-    let count = inputs
-        .inspect(|path| println!("{}", path.display()))
-        .map(|path| run(&std::fs::read(path).expect("readable")))
-        .count();
-    assert!(count >= 10, "the corpus holds only {count} inputs");
-}

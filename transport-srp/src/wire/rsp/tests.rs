@@ -120,6 +120,18 @@ fn residual() -> impl Strategy<Value = Residual> {
 }
 
 proptest! {
+    /// What moved, and what the count says beside the buffer, are what was wanted, as far as 32 bits can say.
+    #[test]
+    fn residuals_add_up(buffer_len: u32, wanted in prop_oneof![any::<u64>(), 0_u64..1 << 33]) {
+        let moved = wanted.min(buffer_len.into());
+        match Residual::of(buffer_len, wanted) {
+            Residual::None => prop_assert_eq!(wanted, u64::from(buffer_len)),
+            Residual::Under(left) => prop_assert_eq!(moved + u64::from(left), u64::from(buffer_len)),
+            Residual::Over(u32::MAX) => prop_assert!(wanted >= moved + u64::from(u32::MAX)),
+            Residual::Over(missing) => prop_assert_eq!(moved + u64::from(missing), wanted),
+        }
+    }
+
     #[test]
     fn status_round_trip(
         tag: [u8; 8], request_limit_delta: i32, solicited: bool, status: u8,

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::import::exercise::assert_sound;
 use crate::import::notes::Weight;
-use crate::methods;
 
 const SAMPLE: &str = include_str!("../../../tests/samples/saveconfig.json");
 const TARGET: &str = "ib.fe800000000000000002c9030005f34b";
@@ -18,21 +18,10 @@ fn params(imported: &Imported, method: &str) -> Vec<Value> {
     of_method.map(|request| request.params.clone().into()).collect()
 }
 
-/// The target knows the methods and their parameters.
-fn assert_known(imported: &Imported) {
-    for request in &imported.requests {
-        let method = methods::find(&request.method).expect("there is such a method");
-        for (name, value) in &request.params {
-            let param = method.param(name).unwrap_or_else(|| panic!("{} has no parameter {name}", request.method));
-            assert_eq!(param.check(value), Ok(()), "{}", request.method);
-        }
-    }
-}
-
 #[test]
 fn storage_objects_become_bdevs() {
     let imported = imported(SAMPLE);
-    assert_known(&imported);
+    assert_sound(&imported);
     assert_eq!(
         params(&imported, "bdev_uring_create"),
         [
@@ -180,7 +169,7 @@ proptest! {
     #[test]
     fn no_json_makes_it_panic(objects in prop::collection::vec(node(), 0..4), targets in prop::collection::vec(node(), 0..4)) {
         let text = format!("{:#}", json!({"storage_objects": objects, "targets": targets}));
-        assert_known(&imported(&text));
+        assert_sound(&imported(&text));
     }
 
     #[test]

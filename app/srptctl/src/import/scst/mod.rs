@@ -81,6 +81,7 @@ impl Conversion<'_> {
         }
         self.add_devices_that_need_no_handler();
         alua::convert(&groups, &self.explicit, &mut self.setup, &mut self.notes);
+        self.leave_out_the_rest(statements);
         if self
             .setup
             .devices
@@ -88,6 +89,17 @@ impl Conversion<'_> {
             .any(|device| !device.unit.contains_key("naa") && device.method != "bdev_scsi_create")
         {
             self.notes.remark(None, "units without naa_id or eui64_id have other identifiers (VPD 83h) than they had: names in /dev/disk/by-id and WWIDs of multipath change at the initiators");
+        }
+    }
+
+    /// What stands in the braces of something that has none.
+    fn leave_out_the_rest(&mut self, statements: &[Statement]) {
+        for statement in statements {
+            if !self.notes.is_accounted(statement.line) {
+                let text = format!("{}: it stands where nothing is looked for; it is left out", statement.name());
+                self.notes.warn(statement.line, text);
+            }
+            self.leave_out_the_rest(&statement.block);
         }
     }
 

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::import::exercise::{assert_sound, unaccounted};
 use crate::import::notes::Weight;
-use crate::methods;
 
 fn imported(text: &str) -> Imported {
     import(text, &Options::default()).expect("it can be read")
@@ -25,19 +25,6 @@ fn assert_begin(said: &[String], expected: &[&str]) {
     assert_eq!(said.len(), expected.len(), "{said:#?}");
     for (said, begin) in said.iter().zip(expected) {
         assert!(said.starts_with(begin), "{said:?} does not begin with {begin:?}");
-    }
-}
-
-/// The target takes each request, as far as can be told without it.
-fn assert_sound(imported: &Imported) {
-    for request in &imported.requests {
-        let method = methods::find(&request.method).expect("there is such a method");
-        for (name, value) in &request.params {
-            let param = method.param(name).unwrap_or_else(|| panic!("{} has no parameter {name}", request.method));
-            assert_eq!(param.check(value), Ok(()), "{}", request.method);
-        }
-        let missing = method.params.iter().find(|param| param.required && !request.params.contains_key(&param.name));
-        assert!(missing.is_none(), "{} lacks {:?}", request.method, missing.map(|param| &param.name));
     }
 }
 
@@ -341,18 +328,6 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![random, changed].prop_map(|lines| lines.join("\n"))
 }
 
-/// There is no line of which nothing became and nothing was said.
-fn unaccounted(text: &str, imported: &Imported) -> Option<String> {
-    let lines = text.lines().enumerate().find(|(index, line)| {
-        // A comment takes the character before it along, and a lone backslash is no word.
-        let (before, comment) = line.split_once('#').map_or((*line, false), |(before, _)| (before, true));
-        let before = before.trim_start();
-        let nothing = before.trim() == "\\" || before.chars().count() <= usize::from(comment);
-        !nothing && !imported.notes.is_accounted(index + 1)
-    });
-    lines.map(|(index, line)| format!("line {}: {line:?} of\n{text}", index + 1))
-}
-
 #[test]
 fn every_line_of_the_samples_is_accounted_for() {
     let samples = [
@@ -362,6 +337,22 @@ fn every_line_of_the_samples_is_accounted_for() {
     ];
     for text in samples {
         assert_eq!(unaccounted(text, &imported(text)), None);
+    }
+}
+
+/// An attribute with braces, which none has, took a whole target along, and not a word was said. The fuzzer found it.
+#[test]
+fn what_stands_in_braces_that_do_not_belong_there_is_left_out_with_a_warning() {
+    for attribute in ["enabled 1", "rel_tgt_id 3", "addr_method flat"] {
+        let text =
+            format!("TARGET_DRIVER ib_srpt {{\n\tTARGET t {{\n\t\t{attribute} {{\n\t\t\tLUN 0 d\n\t\t}}\n\t}}\n}}\n");
+        let imported = imported(&text);
+        let said = warnings(&imported);
+        assert!(
+            said.iter().any(|said| said.starts_with("4: warning: LUN: it stands where nothing is looked for")),
+            "{said:#?}"
+        );
+        assert_eq!(unaccounted(&text, &imported), None);
     }
 }
 

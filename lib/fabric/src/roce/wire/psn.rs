@@ -59,7 +59,31 @@ impl fmt::Debug for Psn {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Against numbers that do not wrap.
+        #[test]
+        fn differences_are_those_of_the_numbers_behind(from in any::<u32>(), by in -(1_i64 << 23)..1 << 23) {
+            let later = Psn::new((i64::from(from) + by).rem_euclid(1 << 24) as u32);
+            let first = Psn::new(from);
+            prop_assert_eq!(i64::from(later.since(first)), by);
+            prop_assert_eq!(later.is_before(first), by < 0);
+            if by >= 0 {
+                prop_assert_eq!(first.plus(by as u32), later);
+            }
+        }
+
+        #[test]
+        fn steps_add_up(start: u32, one: u32, other: u32) {
+            let start = Psn::new(start);
+            prop_assert_eq!(start.plus(one).plus(other), start.plus(one.wrapping_add(other)));
+            prop_assert_eq!(start.plus(1).previous(), start);
+            prop_assert!(start.plus(one).get() < 1 << 24);
+        }
+    }
 
     #[test]
     fn it_wraps_at_24_bits() {

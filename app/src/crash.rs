@@ -153,27 +153,21 @@ mod tests {
         assert!(left[REPORTS_MAX].ends_with("unit-0000000000000001.json"), "what is no report stays: {left:?}");
     }
 
-    /// The process of the test below.
-    #[test]
-    #[ignore = "it panics: the test below runs it"]
-    fn panics() {
-        let folder = std::env::var("SRPT_TEST_CRASH").expect("a folder");
-        report_panics(Reporter::new(Path::new(&folder), FlightRecorder::default(), Vec::new()));
-        std::thread::Builder::new()
-            .name("reactor_7".into())
-            .spawn(|| panic!("a bug of ours"))
-            .expect("a thread")
-            .join()
-            .expect_err("it panics");
-    }
-
+    /// It runs itself again as the process that panics.
     #[test]
     fn a_panic_leaves_a_report() {
+        const FOLDER: &str = "SRPT_TEST_CRASH";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            report_panics(Reporter::new(Path::new(&folder), FlightRecorder::default(), Vec::new()));
+            let thread = std::thread::Builder::new().name("reactor_7".into()).spawn(|| panic!("a bug of ours"));
+            thread.expect("a thread").join().expect_err("it panics");
+            return;
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let test = std::env::current_exe().expect("this test");
         let output = Command::new(test)
-            .args(["--exact", "crash::tests::panics", "--ignored", "--nocapture"])
-            .env("SRPT_TEST_CRASH", folder.path())
+            .args(["--exact", "crash::tests::a_panic_leaves_a_report", "--nocapture"])
+            .env(FOLDER, folder.path())
             .output()
             .expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);

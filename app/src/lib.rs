@@ -22,7 +22,7 @@ mod state_dir;
 mod thresholds;
 mod watch;
 
-#[cfg(feature = "test-utils")]
+#[cfg(any(test, feature = "test-utils"))]
 pub use config::exercise;
 
 use clap::Parser;

@@ -27,7 +27,7 @@ mod target;
 mod top;
 mod verbs;
 
-#[cfg(feature = "test-utils")]
+#[cfg(any(test, feature = "test-utils"))]
 pub use import::exercise;
 
 use std::process::ExitCode;

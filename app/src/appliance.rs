@@ -15,6 +15,7 @@ use serde_json::Value;
 use transport_srp::Controller;
 
 use crate::config::{self, ConfigFile, Transaction, config_file};
+use crate::exposure::Exposure;
 use crate::log::LogLevel;
 use crate::metrics;
 use crate::notify::Notifier;
@@ -71,6 +72,7 @@ pub(crate) struct Appliance {
     pub(crate) scheduler: Scheduler,
     notifier: Notifier,
     watch: Option<ReactorWatch>,
+    exposure: Exposure,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -158,6 +160,7 @@ impl Appliance {
             scheduler: Scheduler::default(),
             notifier: Notifier::default(),
             watch: None,
+            exposure: Exposure::default(),
             finished: Rc::default(),
         }
     }
@@ -307,6 +310,13 @@ impl Appliance {
         self.watch.iter_mut().for_each(|watch| watch.look(self.now, reactors));
     }
 
+    /// Not while a configuration is half there.
+    fn watch_exposure(&mut self) {
+        if !self.is_changing() {
+            self.exposure.look(&self.controller, self.now);
+        }
+    }
+
     fn answer_requests(&mut self) -> bool {
         let Some(methods) = self.methods() else { return false };
         let mut worked = false;
@@ -372,6 +382,7 @@ impl Poller for Appliance {
         config_file::poll(self);
         self.watch_space();
         self.watch_reactors();
+        self.watch_exposure();
         self.notify();
         if self.stop.load(Ordering::Relaxed) {
             self.busy_at = now;

@@ -18,7 +18,7 @@ use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state_dir::StateDir;
 use crate::watch::ReactorWatch;
-use crate::{config, crash, log, metrics, rpc, shutdown};
+use crate::{config, crash, log, metrics, privilege, rpc, shutdown};
 
 /// The adaptive mode polls so long without work before it sleeps, and no longer than this at a time where nothing tells of work.
 const ADAPTIVE: IdleMode =
@@ -27,6 +27,7 @@ const ADAPTIVE: IdleMode =
 /// Starts everything, serves until told to stop, and ends in good order.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let log = log::start(options.log_level, options.log_format);
+    privilege::gain_none();
     options.mask.check_usable().context("-m")?;
     let metrics_listener = metrics::bind(options.metrics_listen)?;
     let entries = read_config(options)?;

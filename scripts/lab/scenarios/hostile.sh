@@ -2,6 +2,7 @@
 # seconds: 900
 # fabrics: verbs roce
 # programs: srp-hostile
+# all: verbs
 
 hostile() { # hostile SECONDS ARGUMENT...
   timeout "$1" "$SHARED/srp-hostile" --fabric verbs --local "$INITIATOR_ADDRESS" --target "$ADDRESS:$PORT,id_ext=$ID_EXT,ioc_guid=$IOC_GUID,lun=0" --patience 60 "${@:2}"

@@ -52,7 +52,7 @@ rpc save_config >"$CONFIG" # for the restarts below
 must "the initiator loads with never_register=1" load_initiator never_register=1
 # I/O waits for a path however long that takes, as those who lose their jobs with a byte have it.
 mkdir -p /etc/multipath/conf.d
-echo 'overrides { no_path_retry queue }' >/etc/multipath/conf.d/faults.conf
+printf '%s\n' 'overrides {' '  no_path_retry queue' '}' >/etc/multipath/conf.d/faults.conf
 must "multipathd starts" start_multipath
 must "a login over IPv4" login
 must "a login over IPv6" over_ipv6 login_as "id_ext=$RIGHT_EXT,ioc_guid=$IOC_GUID"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every check of the project: format, lints, structure and tests (cargo xtask check), fuzz targets for some seconds and unsafe code under
+# Runs every check of the project: format, lints, structure and tests (cargo xtask check), simulations of the whole target, fuzz targets for some seconds and unsafe code under
 # AddressSanitizer if there is a nightly compiler, the instructions of the micro-benchmarks, what the features dpdk and rbd add, the Debian package and the
 # container, the dashboards in a browser, the demonstration, and the lab with a real Linux initiator under both fabrics. The lab waits a lot, so its
 # first part runs beside all others. Installs what is missing. Half an hour on two idle cores.
@@ -20,6 +20,7 @@ end_verbs() { ! kill "$VERBS_PID" 2>/dev/null || wait "$VERBS_PID" || true; }
 trap 'end_verbs; rm -f "$VERBS_LOG"' EXIT
 
 cargo run --quiet --locked --package xtask -- check
+./scripts/simulate.sh
 if cargo +nightly --version >/dev/null 2>&1; then
   ./scripts/fuzz.sh light 6
   ./scripts/sanitize.sh hugepage-setup mem rdma-core-sys

@@ -5,7 +5,7 @@
 //! blocks that it has for itself, raises no fence (its unit says itself that it is not ready), and its end is told to nobody but the initiator
 //! that has to know of a failure. An initiator has as many of them as it may have orphans; what is more is answered when it is done.
 
-use crate::command::{Command, Event};
+use crate::command::{Abort, Command, Debt, Event};
 use crate::limits;
 use crate::perform::Performed;
 use crate::poll_group::PollGroup;
@@ -23,7 +23,7 @@ impl PollGroup {
         let receive = self.orphan(key).or_else(|| self.memory.receives.get());
         let Some(command) = self.commands.get_mut(key) else { return Performed::Started };
         if receive.is_none() {
-            command.owes_credit = Some(channel);
+            command.debt = Some(Debt { channel, abort: Abort::Silent });
         }
         let parts = command.early_answer();
         let answer = self.add_command(channel, |answer| answer.arrive_as_answer(channel, parts, receive));

@@ -83,6 +83,8 @@ pub(crate) struct Channel {
     immediate_offset: Option<u16>,
     /// The initiator has sent something, so it has posted receives: Linux does so only after the handshake.
     heard_from: bool,
+    /// The fabric says that the handshake is over. The initiator may not have posted receives yet.
+    is_connected: bool,
     /// An SRP_CRED_REQ is unanswered; there may be only one.
     credit_request_open: bool,
     failure: Option<ChannelFailure>,
@@ -91,7 +93,7 @@ pub(crate) struct Channel {
 impl Channel {
     /// Whether the handshake is surely over, and the channel serves.
     pub(crate) fn is_established(&self) -> bool {
-        self.heard_from && self.state == ChannelState::Live
+        (self.heard_from || self.is_connected) && self.state == ChannelState::Live
     }
 
     /// Enters a command in the list.
@@ -135,6 +137,7 @@ impl PollGroup {
             statistics: start.statistics,
             immediate_offset: start.immediate_offset,
             heard_from: false,
+            is_connected: false,
             credit_request_open: false,
             failure: None,
         };
@@ -206,7 +209,8 @@ impl PollGroup {
             }
             Ok(Iu::Logout { .. }) => self.fail_channel(key, ChannelFailure::LoggedOut),
             Err(IuError::Refuse { tag, .. }) => {
-                if let Some((command, _)) = self.enter(key, Request::Answer(tag), buf, Watch::default())
+                if let Some((command, _)) =
+                    self.enter(key, Request::Answer { tag, solicited: false }, buf, Watch::default())
                     && let Some(action) = self.commands.get_mut(command).map(Command::refuse)
                 {
                     self.carry_out(command, action);
@@ -232,7 +236,7 @@ impl PollGroup {
         let (command, entry) = self.commands.take();
         let tag_is_free = match &request {
             Request::Command(command) => Some(channel.tags.add(command.tag)),
-            Request::Management(_) | Request::Answer(_) => None,
+            Request::Management(_) | Request::Answer { .. } => None,
         };
         entry.arrive(key, request, Some(buf), Rc::clone(&channel.view));
         entry.place.has_tag = tag_is_free.is_some();
@@ -319,6 +323,13 @@ impl PollGroup {
         let id = channel.id;
         self.leave_commands(key);
         self.send(ToControl::ChannelFailed { channel: id, reason });
+    }
+
+    /// The handshake is over: from now on it is noticed if the initiator is gone, even if it never sends anything.
+    pub(crate) fn channel_established(&mut self, key: Key<Channel>) {
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.is_connected = true;
+        }
     }
 
     pub(crate) fn drain_channel(&mut self, key: Key<Channel>) {

@@ -77,7 +77,7 @@ pub(crate) enum Request {
     /// SRP_TSK_MGMT.
     Management(tmf::TaskManagement),
     /// Only an answer is left: an SRP_CMD that could not be decoded beyond its tag, or one whose work became an orphan.
-    Answer(Tag),
+    Answer { tag: Tag, solicited: bool },
 }
 
 /// Where a command stands; see the table above.
@@ -144,6 +144,15 @@ pub(crate) enum Abort {
     WithStatus,
 }
 
+/// What an initiator gets when the device is done with a command that was aborted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Debt {
+    /// The channel that owes it.
+    pub(crate) channel: Key<Channel>,
+    /// How the command was aborted: the credit goes by itself, or with TASK ABORTED status.
+    pub(crate) abort: Abort,
+}
+
 /// One request of an initiator and everything that is held for it; at rest in its slot between two of them.
 pub(crate) struct Command {
     /// Its channel; `None` once it is an orphan.
@@ -161,11 +170,11 @@ pub(crate) struct Command {
     pub(crate) has_cleared: bool,
     pub(crate) abort: Option<Abort>,
     /// Orders of task management that wait for this command.
-    pub(crate) orders: ArrayVec<Key<Order>, 4>,
+    pub(crate) orders: Vec<Key<Order>>,
     /// The orphan raised its unit's fence.
     pub(crate) fenced: bool,
-    /// The orphan's channel still owes its credit to the initiator.
-    pub(crate) owes_credit: Option<Key<Channel>>,
+    /// What the orphan's channel still owes to the initiator.
+    pub(crate) debt: Option<Debt>,
     /// The channel that counts this orphan.
     pub(crate) orphan_of: Option<Key<Channel>>,
     /// The IU, until its buffer is posted again.
@@ -317,7 +326,7 @@ impl Command {
     pub(crate) fn attribute(&self) -> Option<TaskAttribute> {
         match &self.request {
             Request::Command(command) => Some(command.task_attribute),
-            Request::Management(_) | Request::Answer(_) => None,
+            Request::Management(_) | Request::Answer { .. } => None,
         }
     }
 
@@ -325,7 +334,7 @@ impl Command {
         match &self.request {
             Request::Command(command) => command.tag,
             Request::Management(management) => management.tag,
-            Request::Answer(tag) => *tag,
+            Request::Answer { tag, .. } => *tag,
         }
     }
 
@@ -379,7 +388,7 @@ impl Command {
                 let Reply::Management(status) = reply else { unreachable!("task management is answered as such") };
                 respond::management(*status, management.tag, management.solicited.on_success, delta, out)
             }
-            Request::Answer(tag) => respond::bare(reply, *tag, delta, out),
+            Request::Answer { tag, solicited } => respond::bare(reply, *tag, *solicited, delta, out),
         }
     }
 
@@ -396,7 +405,7 @@ impl Command {
         let wish = match &self.request {
             Request::Command(command) => command.solicited,
             Request::Management(management) => management.solicited,
-            Request::Answer(_) => return false,
+            Request::Answer { solicited, .. } => return *solicited,
         };
         if failed { wish.on_failure } else { wish.on_success }
     }

@@ -9,7 +9,7 @@
 //!
 //! Any state but `Stopping` leads to `Stopping` when the connection ends, fails, is closed, or takes too long.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ pub(crate) struct Session {
     pub(crate) peer: SocketAddr,
     pub(crate) channels: Vec<ChannelId>,
     /// What the nexus is to be told per unit; kept while LUNs come and go.
-    units: HashMap<UnitId, Arc<UnitNexus>>,
+    units: BTreeMap<UnitId, Arc<UnitNexus>>,
     pub(crate) luns: Arc<LunMap>,
     /// What its channels did that are gone.
     pub(crate) ended: SessionTotals,
@@ -181,6 +181,8 @@ impl Controller {
             && entry.state == ConnectionState::Accepted
         {
             entry.state = ConnectionState::Live;
+            let (channel, group) = (*channel, entry.group);
+            self.tell(group, ToGroup::Established { channel });
         }
     }
 
@@ -392,7 +394,7 @@ impl Controller {
                     group: group.map(|group| group.name.clone()),
                     peer,
                     channels: Vec::new(),
-                    units: HashMap::new(),
+                    units: BTreeMap::new(),
                     luns: Arc::default(),
                     ended: SessionTotals::default(),
                 };
@@ -448,7 +450,7 @@ impl Controller {
                 statistics,
             });
         }
-        let seen: HashSet<UnitId> = entries.iter().map(|entry| entry.unit).collect();
+        let seen: BTreeSet<UnitId> = entries.iter().map(|entry| entry.unit).collect();
         let lost = session.units.keys().copied().filter(|unit| !seen.contains(unit)).collect::<Vec<UnitId>>();
         session.units.retain(|unit, _| seen.contains(unit));
         let new = LunMap::new(entries);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use fabric::{ConnectionId, ControlEvent, GroupId, ListenerId};
 use mem::Region;
 use reactor::{Instant, Progress, Receiver, Sender, Waker};
-use scsi::{ControlReply, Store, UnitAttention};
+use scsi::{Address, ControlReply, Store, UnitAttention};
 
 use crate::connection::Connection;
 use crate::exchange::Exchange;
@@ -297,8 +297,8 @@ impl Controller {
             ToControl::ChannelStopped { channel, queue_pair } => self.on_channel_stopped(channel, queue_pair),
             ToControl::UnitRemoved { unit } => self.units.closed(unit),
             ToControl::UnitReopened { unit, opened } => self.on_unit_reopened(unit, opened),
-            ToControl::ManagementRequest { channel, request, function, unit, tag } => {
-                self.on_management_request(channel, request, function, unit, tag);
+            ToControl::ManagementRequest { channel, request, function, unit, address, tag } => {
+                self.on_management_request(channel, request, function, unit, address, tag);
             }
             ToControl::Control { channel, command, unit, request, parameters } => {
                 self.on_control(channel, command, unit, request, &parameters);
@@ -342,27 +342,31 @@ impl Controller {
         channel: ChannelId,
         request: u64,
         function: TmfFunction,
-        unit: UnitId,
+        unit: Option<UnitId>,
+        address: Address,
         tag: Tag,
     ) {
         let Some(connection) = self.connections.get(&channel) else { return };
         let (group, Some(session)) = (connection.group, connection.session) else { return };
-        let scope = match function {
-            TmfFunction::AbortTask => AbortScope::Task { session, unit, tag },
-            TmfFunction::AbortTaskSet => AbortScope::TaskSet { session, unit },
-            TmfFunction::ClearTaskSet => AbortScope::Cleared { session, unit },
-            TmfFunction::LunReset => {
+        let scope = match (function, unit) {
+            (TmfFunction::AbortTask, _) => AbortScope::Task { session, channel, address, tag },
+            (TmfFunction::AbortTaskSet, Some(unit)) => AbortScope::TaskSet { session, unit, address },
+            (TmfFunction::ClearTaskSet, Some(unit)) => AbortScope::Cleared { session, unit, address },
+            (TmfFunction::LunReset, Some(unit)) => {
                 let told = self.units.get(unit).is_some_and(|unit| unit.logical_unit.task_aborted_status());
-                AbortScope::Unit { session, unit, told }
+                AbortScope::Unit { session, unit, address, told }
             }
-            TmfFunction::ClearAca => {
+            (TmfFunction::AbortTaskSet | TmfFunction::ClearTaskSet | TmfFunction::LunReset, None) => {
+                return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::Failed });
+            }
+            (TmfFunction::ClearAca, _) => {
                 return self.tell(group, ToGroup::ManagementDone { request, status: TmfStatus::NotSupported });
             }
         };
         let id = self.next_order;
         self.next_order += 1;
         let mut resetting = None;
-        if function == TmfFunction::LunReset {
+        if let (TmfFunction::LunReset, Some(unit)) = (function, unit) {
             // SAM-5 6.3.3: mode parameters go back, and every nexus is told, the one that asked included.
             if let Some(unit) = self.units.get(unit) {
                 unit.logical_unit.reset();

@@ -5,11 +5,11 @@
 //! does not wait for a device: a command that a device works on becomes an orphan. It waits only for RDMA that is
 //! under way, because the initiator reuses the memory and the tag as soon as it has the answer.
 
-use arrayvec::ArrayVec;
-use scsi::UnitAttention;
+use mem::Buf;
+use scsi::{Address, UnitAttention};
 
 use crate::channel::Channel;
-use crate::command::{Abort, Command, Request, Stage};
+use crate::command::{Abort, Command, Debt, Request, Stage};
 use crate::limits;
 use crate::messages::{AbortScope, ToControl};
 use crate::poll_group::PollGroup;
@@ -17,6 +17,7 @@ use crate::respond::Reply;
 use crate::session::{SessionId, UnitId};
 use crate::slab::Key;
 use crate::statistics::{count_abort, count_task_aborted, management_index};
+use crate::trace::slow::Timing;
 use crate::wire::Tag;
 use crate::wire::tmf::{TaskManagement, TmfFunction, TmfStatus};
 
@@ -43,11 +44,12 @@ impl PollGroup {
         if function == TmfFunction::ClearAca {
             return self.answer_management(request, TmfStatus::NotSupported);
         }
-        let Some(unit) = self.commands.get(request).and_then(Command::unit_id) else {
-            return self.answer_management(request, TmfStatus::Failed);
+        let Some((address, unit)) = self.commands.get(request).map(|command| (command.address(), command.unit_id()))
+        else {
+            return;
         };
         if function == TmfFunction::AbortTask {
-            if let Some(task) = self.find_task(channel, unit, management.task_tag) {
+            if let Some(task) = self.find_task(channel, address, management.task_tag) {
                 let order = self.orders.insert(Order { remaining: 1, notify: Notify::Request(request) });
                 self.abort(task, order, Abort::Silent, true);
                 return self.order_progressed(order);
@@ -56,6 +58,8 @@ impl PollGroup {
                 // Not there: it was answered before, which is what the initiator needs to know (SAM-5 7.2).
                 return self.answer_management(request, TmfStatus::Complete);
             }
+        } else if unit.is_none() {
+            return self.answer_management(request, TmfStatus::Failed);
         }
         let Some(id) = self.channels.get(channel).map(|channel| channel.id) else { return };
         let message = ToControl::ManagementRequest {
@@ -63,6 +67,7 @@ impl PollGroup {
             request: request.to_bits(),
             function,
             unit,
+            address,
             tag: management.task_tag,
         };
         self.send(message);
@@ -80,8 +85,10 @@ impl PollGroup {
     pub(crate) fn take_order(&mut self, id: u64, scope: AbortScope) {
         // One is held by this function, so that the order cannot end while it is still being handed out.
         let order = self.orders.insert(Order { remaining: 1, notify: Notify::Control(id) });
+        let spared = self.spared(&scope);
+        let commands = self.commands.iter().filter(|(_, command)| spared.is_none() || command.channel != spared);
         let matching: Vec<(Key<Command>, Abort)> =
-            self.commands.iter().filter_map(|(key, command)| Some((key, matches(&scope, command)?))).collect();
+            commands.filter_map(|(key, command)| Some((key, matches(&scope, command)?))).collect();
         for (key, abort) in matching {
             if let Some(command) = self.commands.get(key).filter(|_| abort == Abort::Silent) {
                 tell_of_clearing(&scope, command);
@@ -89,6 +96,12 @@ impl PollGroup {
             self.abort(key, order, abort, false);
         }
         self.order_progressed(order);
+    }
+
+    /// The channel of an ABORT TASK, where nothing had the tag when it came: what has it now came later.
+    fn spared(&self, scope: &AbortScope) -> Option<Key<Channel>> {
+        let AbortScope::Task { channel: asked, .. } = *scope else { return None };
+        self.channels.iter().find(|(_, channel)| channel.id == asked).map(|(key, _)| key)
     }
 
     /// One command fewer that an order waits for.
@@ -114,14 +127,15 @@ impl PollGroup {
         }
     }
 
-    fn find_task(&self, channel: Key<Channel>, unit: UnitId, tag: Tag) -> Option<Key<Command>> {
-        self.channels.get(channel)?.commands.iter().copied().find(|&key| {
-            self.commands.get(key).is_some_and(|command| {
-                command.tag() == tag
-                    && command.unit_id() == Some(unit)
-                    && matches!(command.request, Request::Command(_))
-            })
-        })
+    /// The command with a tag, for whatever unit was under the LUN when it came. One whose response is posted is the one that is meant only if there is no other: the initiator may have the
+    /// response, and use the tag again, before the fabric says that it was sent.
+    fn find_task(&self, channel: Key<Channel>, address: Address, tag: Tag) -> Option<Key<Command>> {
+        let has_tag = |command: &&Command| {
+            command.tag() == tag && command.address() == address && matches!(command.request, Request::Command(_))
+        };
+        let commands = self.channels.get(channel)?.commands.iter().copied();
+        let found = commands.filter_map(|key| Some((key, self.commands.get(key).filter(has_tag)?.stage)));
+        found.min_by_key(|(_, stage)| *stage == Stage::Responding).map(|(key, _)| key)
     }
 
     /// Aborts one command. The order is charged with it only if it has to be waited for. `same_channel`: the answer will follow
@@ -154,9 +168,8 @@ impl PollGroup {
     }
 
     fn charge(&mut self, key: Key<Command>, order: Key<Order>) {
-        if let (Some(command), Some(order_entry)) = (self.commands.get_mut(key), self.orders.get_mut(order))
-            && command.orders.try_push(order).is_ok()
-        {
+        if let (Some(command), Some(order_entry)) = (self.commands.get_mut(key), self.orders.get_mut(order)) {
+            command.orders.push(order);
             order_entry.remaining += 1;
         }
     }
@@ -164,31 +177,50 @@ impl PollGroup {
     /// The device keeps the command, or it goes on in the background; its initiator gets the credit, and the status if one is due.
     fn abort_executing(&mut self, key: Key<Command>, channel: Key<Channel>, abort: Abort) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        let (tag, timing) = (command.tag(), command.timing);
+        let (tag, solicited, timing) = (command.tag(), command.solicited(true), command.timing);
         let receive = self.orphan(key).or_else(|| self.memory.receives.get());
         let Some(entry) = self.channels.get(channel) else { return };
         let within = entry.orphans <= limits::orphans(entry.credits);
         match (receive, abort) {
-            (Some(receive), Abort::Silent) if within => self.earn_credit(channel, receive),
+            (Some(receive), Abort::Silent) if within => {
+                self.earn_credit(channel, receive);
+                // Whoever has it aborted may be elsewhere: then no response on this channel would take the credit along.
+                self.return_credits(channel);
+            }
             (Some(receive), Abort::WithStatus) if within => {
-                let view = PollGroup::view(entry);
                 if let Some(command) = self.commands.get(key) {
                     count_task_aborted(command, self.number);
                 }
-                let answer = self.add_command(channel, |answer| {
-                    answer.arrive(channel, Request::Answer(tag), Some(receive), view);
-                    answer.timing = timing;
-                });
-                if let Some(action) = self.commands.get_mut(answer).map(|command| command.answer(Reply::TaskAborted)) {
-                    self.carry_out(answer, action);
-                }
+                self.answer_aborted(channel, tag, solicited, timing, Some(receive));
             }
-            // Too many orphans, or no buffer: the initiator gets the credit when the device is done.
+            // Too many orphans, or no buffer: the initiator gets the credit, or the status, when the device is done.
             _ => {
                 if let Some(command) = self.commands.get_mut(key) {
-                    command.owes_credit = Some(channel);
+                    command.debt = Some(Debt { channel, abort });
                 }
             }
+        }
+    }
+
+    /// Answers TASK ABORTED for a command that is not on its channel any more.
+    pub(crate) fn answer_aborted(
+        &mut self,
+        channel: Key<Channel>,
+        tag: Tag,
+        solicited: bool,
+        timing: Timing,
+        receive: Option<Buf>,
+    ) {
+        if !self.is_serving(channel) {
+            return;
+        }
+        let Some(view) = self.channels.get(channel).map(PollGroup::view) else { return };
+        let answer = self.add_command(channel, |answer| {
+            answer.arrive(channel, Request::Answer { tag, solicited }, receive, view);
+            answer.timing = timing;
+        });
+        if let Some(action) = self.commands.get_mut(answer).map(|command| command.answer(Reply::TaskAborted)) {
+            self.carry_out(answer, action);
         }
     }
 
@@ -204,21 +236,27 @@ fn matches(scope: &AbortScope, command: &Command) -> Option<Abort> {
     if !matches!(command.request, Request::Command(_)) || command.channel.is_none() {
         return None;
     }
-    let (unit, nexus) = (command.unit_id()?, command.nexus().session);
+    let (unit, nexus) = (command.unit_id(), command.nexus().session);
+    let is_for = |of: UnitId| unit == Some(of);
+    // What the initiator takes for ended by the answer: it knows LUNs and not what was behind them.
+    let is_own = |session, address| nexus == session && command.address() == address;
     match *scope {
-        AbortScope::Task { session, unit: of, tag } => {
-            (unit == of && nexus == session && command.tag() == tag).then_some(Abort::Silent)
+        AbortScope::Task { session, address, tag, .. } => {
+            (is_own(session, address) && command.tag() == tag).then_some(Abort::Silent)
         }
-        AbortScope::TaskSet { session, unit: of } => (unit == of && nexus == session).then_some(Abort::Silent),
-        AbortScope::Unit { session, unit: of, told } => {
-            (unit == of).then_some(if told && nexus != session { Abort::WithStatus } else { Abort::Silent })
+        AbortScope::TaskSet { session, unit: of, address } => {
+            (is_for(of) && nexus == session || is_own(session, address)).then_some(Abort::Silent)
         }
+        AbortScope::Unit { session, unit: of, address, told } => (is_for(of) || is_own(session, address))
+            .then_some(if told && nexus != session { Abort::WithStatus } else { Abort::Silent }),
         AbortScope::Preempted { session, unit: of } => {
             (command.is_using(of) && nexus == session).then(|| by_another(command))
         }
-        AbortScope::Cleared { session, unit: of } => (unit == of).then(|| abort_by(session, command)),
+        AbortScope::Cleared { session, unit: of, address } => {
+            (is_for(of) || is_own(session, address)).then(|| abort_by(session, command))
+        }
         AbortScope::Others { session, unit: of, everybody } => {
-            let concerned = unit == of && (everybody || nexus == session) && command.stage != Stage::Clearing;
+            let concerned = is_for(of) && (everybody || nexus == session) && command.stage != Stage::Clearing;
             concerned.then(|| abort_by(session, command))
         }
     }
@@ -249,6 +287,3 @@ fn tell_of_clearing(scope: &AbortScope, command: &Command) {
         entry.nexus.establish(UnitAttention::CommandsCleared);
     }
 }
-
-/// Orders of one command: more than this many at once are not waited for.
-const _: fn(&Command) -> &ArrayVec<Key<Order>, 4> = |command| &command.orders;

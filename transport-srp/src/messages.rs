@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fabric::WorkError;
-use scsi::{ControlReply, ControlRequest, LogicalUnit, ProtectionType, UnitAttention};
+use scsi::{Address, ControlReply, ControlRequest, LogicalUnit, ProtectionType, UnitAttention};
 
 use crate::fence::Fence;
 use crate::session::{ChannelId, LunMap, Nexus, SessionId, UnitId};
@@ -22,6 +22,8 @@ pub(crate) enum ToGroup {
     ReopenUnit { unit: UnitId },
     /// A queue pair to serve; answered by `ChannelReady` or `ChannelRefused`.
     StartChannel(Box<ChannelStart>),
+    /// The handshake is over. The group may have heard from the initiator before.
+    Established { channel: ChannelId },
     /// Finish what is under way, answer nothing new; answered by `ChannelDrained`.
     DrainChannel { channel: ChannelId },
     /// The queue pair is in error: collect its buffers, leave its commands; answered by `ChannelStopped`.
@@ -39,15 +41,16 @@ pub(crate) enum ToGroup {
 /// Which commands a task management function, or a PREEMPT AND ABORT, is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AbortScope {
-    /// ABORT TASK that was not found on its own channel: one tag of one session.
-    Task { session: SessionId, unit: UnitId, tag: Tag },
-    /// ABORT TASK SET: all of one session's commands for a unit.
-    TaskSet { session: SessionId, unit: UnitId },
+    /// ABORT TASK that was not found on its own `channel`: one tag of one session, on other channels.
+    Task { session: SessionId, channel: ChannelId, address: Address, tag: Tag },
+    /// ABORT TASK SET: all of one session's commands for a unit. The `address` of task management is its LUN: the session's older commands may be
+    /// for another unit that was there before.
+    TaskSet { session: SessionId, unit: UnitId, address: Address },
     /// LUN RESET: everybody's commands for a unit. Commands of other sessions end with TASK ABORTED status if they are `told`: if the TAS bit
     /// of the control mode page was set before the reset.
-    Unit { session: SessionId, unit: UnitId, told: bool },
+    Unit { session: SessionId, unit: UnitId, address: Address, told: bool },
     /// CLEAR TASK SET: likewise, as the TAS bit says; and where it is clear, other sessions are told by a unit attention.
-    Cleared { session: SessionId, unit: UnitId },
+    Cleared { session: SessionId, unit: UnitId, address: Address },
     /// A command of the session ended that takes others with it: as `TaskSet`, or as `Cleared` if it takes `everybody`'s; but not those that
     /// ended in the same way (`clearing.rs`).
     Others { session: SessionId, unit: UnitId, everybody: bool },
@@ -85,7 +88,15 @@ pub(crate) enum ToControl {
     /// The unit's device is open anew on this core, if `opened`; or the unit is not there any more.
     UnitReopened { unit: UnitId, opened: bool },
     /// Task management that concerns other cores too; answered by `ManagementDone`.
-    ManagementRequest { channel: ChannelId, request: u64, function: TmfFunction, unit: UnitId, tag: Tag },
+    ManagementRequest {
+        channel: ChannelId,
+        request: u64,
+        function: TmfFunction,
+        /// There may be none any more under the LUN of an ABORT TASK.
+        unit: Option<UnitId>,
+        address: Address,
+        tag: Tag,
+    },
     /// A SCSI command that the control plane carries out; answered by `ControlDone`.
     Control { channel: ChannelId, command: u64, unit: UnitId, request: ControlRequest, parameters: Box<[u8]> },
     /// A FORMAT UNIT has written all blocks of a unit that is to have another type of protection; answered by `ControlDone` if anybody waits

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 
-use arrayvec::ArrayVec;
 use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
 use mem::{Buf, IoBuf, Pool};
@@ -11,7 +10,7 @@ use scsi::{ControlReply, ControlRequest, Peer, Sense};
 
 use crate::channel::{Channel, ChannelState};
 use crate::command::express::{Operation, Way};
-use crate::command::{Abort, Action, Command, Event, Request, Stage};
+use crate::command::{Abort, Action, Command, Debt, Event, Request, Stage};
 use crate::exclusion::Extent;
 use crate::memory::{DATA_SIZES, Memory};
 use crate::messages::{ChannelFailure, ToControl};
@@ -490,7 +489,7 @@ impl PollGroup {
         let (channel, position) = (command.channel, command.position);
         let unit = if self.removing > 0 { command.unit_id() } else { None };
         let some_wait = !command.orders.is_empty();
-        let orders = if some_wait { std::mem::take(&mut command.orders) } else { ArrayVec::new() };
+        let orders = if some_wait { std::mem::take(&mut command.orders) } else { Vec::new() };
         self.commands.free(key);
         let due = channel.is_some_and(|channel| self.unlist_command(channel, position));
         if some_wait {
@@ -563,16 +562,20 @@ impl PollGroup {
         {
             unit.fence.lower();
         }
-        let (owner, owed) = (command.orphan_of, command.owes_credit);
+        let (owner, debt) = (command.orphan_of, command.debt.take());
+        let (tag, solicited, timing) = (command.tag(), command.solicited(true), command.timing);
         if let Some(channel) = owner.and_then(|owner| self.channels.get_mut(owner)) {
             channel.orphans -= 1;
         }
         self.finish(key);
-        if let Some(channel) = owed
-            && let Some(receive) = self.memory.receives.get()
-        {
-            self.earn_credit(channel, receive);
-            self.return_credits(channel);
+        let Some(Debt { channel, abort }) = debt else { return };
+        match (abort, self.memory.receives.get()) {
+            (Abort::WithStatus, receive) => self.answer_aborted(channel, tag, solicited, timing, receive),
+            (Abort::Silent, Some(receive)) => {
+                self.earn_credit(channel, receive);
+                self.return_credits(channel);
+            }
+            (Abort::Silent, None) => {}
         }
     }
 

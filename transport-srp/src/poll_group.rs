@@ -217,6 +217,7 @@ impl PollGroup {
             ToGroup::RemoveUnit { unit } => self.remove_unit(unit),
             ToGroup::ReopenUnit { unit } => self.reopening.push(unit),
             ToGroup::StartChannel(start) => self.start_channel(*start),
+            ToGroup::Established { channel } => self.with_channel(channel, PollGroup::channel_established),
             ToGroup::DrainChannel { channel } => self.with_channel(channel, PollGroup::drain_channel),
             ToGroup::StopChannel { channel } => self.with_channel(channel, PollGroup::stop_channel),
             ToGroup::SetLuns { channel, luns } => self.set_luns(channel, luns),

@@ -56,8 +56,8 @@ pub(crate) fn command(
     Response { tag: command.tag, request_limit_delta: delta, solicited, body }.emit(out)
 }
 
-/// Writes a response that knows nothing of its command but the tag, and returns its length.
-pub(crate) fn bare(reply: &Reply, tag: Tag, delta: i32, out: &mut [u8]) -> usize {
+/// Writes a response that knows of its command only the tag and what notification it wished for; returns its length.
+pub(crate) fn bare(reply: &Reply, tag: Tag, solicited: bool, delta: i32, out: &mut [u8]) -> usize {
     let (mut sense, mut sense_len) = ([0; scsi::limits::SENSE_BYTES_MAX], 0);
     let status = match reply {
         Reply::Ended(Ending::CheckCondition(found)) => {
@@ -67,7 +67,7 @@ pub(crate) fn bare(reply: &Reply, tag: Tag, delta: i32, out: &mut [u8]) -> usize
         _ => ScsiStatus::TaskAborted,
     } as u8;
     let body = ResponseBody::Status { status, residuals: Residuals::default(), sense: &sense[..sense_len] };
-    Response { tag, request_limit_delta: delta, solicited: false, body }.emit(out)
+    Response { tag, request_limit_delta: delta, solicited, body }.emit(out)
 }
 
 /// Writes the response of a task management function into `out` and returns its length.

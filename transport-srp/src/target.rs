@@ -57,7 +57,7 @@ pub(crate) struct ExportedUnit {
 /// All exported units. A number is used again only after every poll group has let go of it.
 #[derive(Default)]
 pub(crate) struct Units {
-    units: HashMap<u32, ExportedUnit>,
+    units: BTreeMap<u32, ExportedUnit>,
     /// Numbers below the number of entries that were made which are free.
     free: Vec<u32>,
     /// Live units: LUNs refer to them.

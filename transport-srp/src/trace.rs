@@ -116,7 +116,7 @@ impl Tracer {
                 let words = words::task_management(lun_of(command.address()), function, management.task_tag);
                 self.write(now, whose, tag, words);
             }
-            Request::Answer(_) => {}
+            Request::Answer { .. } => {}
         }
     }
 

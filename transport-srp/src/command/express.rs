@@ -109,7 +109,7 @@ impl Command {
         self.stage = Stage::Deliver;
         let wanted = match &self.request {
             Request::Command(command) => command.data_in.len() as usize,
-            Request::Management(_) | Request::Answer(_) => 0,
+            Request::Management(_) | Request::Answer { .. } => 0,
         };
         let moved = data_in.len().min(wanted);
         self.reply = Some(Reply::Ended(Ending::Good { data_in: data_in.clone() }));

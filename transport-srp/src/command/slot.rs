@@ -32,7 +32,7 @@ impl Default for Command {
         Command {
             channel: None,
             position: 0,
-            request: Request::Answer(Tag::default()),
+            request: Request::Answer { tag: Tag::default(), solicited: false },
             stage: Stage::Arrived,
             parked: None,
             place: Place::default(),
@@ -40,9 +40,9 @@ impl Default for Command {
             reply: None,
             has_cleared: false,
             abort: None,
-            orders: ArrayVec::new(),
+            orders: Vec::new(),
             fenced: false,
-            owes_credit: None,
+            debt: None,
             orphan_of: None,
             receive: None,
             executing: None,
@@ -86,7 +86,7 @@ impl Command {
         self.address = match &request {
             Request::Command(command) => Address::from_wire(&command.lun),
             Request::Management(management) => Address::from_wire(&management.lun),
-            Request::Answer(_) => Address::Unknown,
+            Request::Answer { .. } => Address::Unknown,
         };
         self.entry = view.luns.find(self.address);
         self.view = Some(view);
@@ -98,7 +98,7 @@ impl Command {
         self.has_cleared = false;
         self.abort = None;
         self.fenced = false;
-        self.owes_credit = None;
+        self.debt = None;
         self.orphan_of = None;
         self.receive = receive;
         self.executing = None;

@@ -16,12 +16,14 @@
 //!
 //! Reading order: `wire.rs` (bytes), `request.rs` (what can be asked), `memory.rs` (where its data lie), `channel.rs`
 //! (credits, tags and the checks), `initiator.rs` (a session of several channels; what tests call). `parts.rs` is for benchmarks.
+//! [`simulation`] has everything at once happen to a target, from a seed.
 
 mod channel;
 mod initiator;
 mod memory;
 pub mod parts;
 mod request;
+pub mod simulation;
 #[cfg(test)]
 mod tests;
 pub mod wire;

@@ -18,6 +18,7 @@ mod passthrough;
 mod protection;
 mod queue_depth;
 mod queue_error;
+mod races;
 mod random;
 mod reservations;
 mod scene;

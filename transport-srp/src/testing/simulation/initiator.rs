@@ -1,0 +1,76 @@
+//! One initiator of the world: what it has asked for and not heard of, and which of its channels it uses.
+
+use std::collections::BTreeMap;
+
+use super::model::Stamp;
+use crate::testing::wire::Function;
+use crate::testing::{Handle, Initiator, Login, MultiChannel};
+
+/// A request without an outcome.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) channel: usize,
+    pub(super) what: What,
+    /// The moment it was sent.
+    pub(super) start: u64,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    Read { unit: usize, lba: u64, blocks: u64 },
+    Write { unit: usize, lba: u64, blocks: u64, stamp: Stamp },
+    Manage(Function),
+    Reserve { unit: usize, makes: Option<u8> },
+    Other,
+}
+
+/// A login that is not answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coming {
+    pub(super) channel: usize,
+    pub(super) action: MultiChannel,
+    pub(super) start: u64,
+}
+
+/// What was lost with its channel, and may be carried out still.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    pub(super) what: What,
+    pub(super) start: u64,
+}
+
+pub(super) struct Player {
+    pub(super) initiator: Initiator,
+    pub(super) pending: BTreeMap<Handle, Pending>,
+    /// The latest commands, over or not.
+    pub(super) recent: Vec<(Handle, usize, u16)>,
+    pub(super) live: Vec<usize>,
+    pub(super) coming: Vec<Coming>,
+    pub(super) lost: Vec<Lost>,
+}
+
+impl Player {
+    pub(super) fn new(initiator: Initiator) -> Player {
+        let (pending, recent) = (BTreeMap::new(), Vec::new());
+        Player { initiator, pending, recent, live: Vec::new(), coming: Vec::new(), lost: Vec::new() }
+    }
+
+    /// Logins that were accepted since the last call.
+    pub(super) fn arrivals(&mut self) -> Vec<Coming> {
+        let initiator = &self.initiator;
+        let (over, coming): (Vec<_>, Vec<_>) =
+            self.coming.iter().partition(|coming| initiator.login_state(coming.channel) != Login::Pending);
+        self.coming = coming;
+        let accepted = |coming: &Coming| matches!(initiator.login_state(coming.channel), Login::Accepted(_));
+        let accepted: Vec<Coming> = over.into_iter().filter(accepted).collect();
+        self.live.extend(accepted.iter().map(|coming| coming.channel));
+        self.live.retain(|&channel| matches!(initiator.login_state(channel), Login::Accepted(_)));
+        accepted
+    }
+
+    /// The moment of the oldest request that is not answered.
+    pub(super) fn oldest(&self) -> u64 {
+        self.pending.values().map(|pending| pending.start).min().unwrap_or(u64::MAX)
+    }
+}

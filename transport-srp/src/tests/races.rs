@@ -192,6 +192,33 @@ fn commands_that_a_device_keeps_are_answered_when_it_is_done_at_the_latest() {
     assert_eq!(other.credits(others), (4, 4));
 }
 
+/// As above; and before the device was done the commands' own initiator aborted them as well. It got TASK ABORTED after the answer to that.
+#[test]
+fn commands_that_a_device_keeps_are_not_answered_after_their_own_initiator_aborted_them() {
+    for function in [Function::AbortTask, Function::AbortTaskSet] {
+        let (mut rig, mut one, channel) = rig(SimOptions::default(), 1, 4);
+        let (mut other, others) = ready(&mut rig, 2);
+        hold(&mut rig, true);
+        let mut last = None;
+        for _ in 0..2 {
+            while let Ok(read) = other.start(others, &Request::read(lun(0), 0, 8, BLOCK)) {
+                last = Some(read);
+            }
+            rig.run(10);
+            assert_eq!(manage(&mut rig, &mut one, channel, Function::LunReset, None), 0);
+            run(&mut rig, &mut other, 50);
+            let ready = other.start(others, &Request::test_unit_ready(lun(0)));
+            ready.into_iter().for_each(|ready| drop(other.finish(ready, &mut || rig.step())));
+        }
+        let last = last.expect("a read");
+        assert_eq!(other.take(last), None, "it is owed");
+        assert_eq!(manage(&mut rig, &mut other, others, function, Some(last)), 0);
+        assert_eq!(other.take(last), Some(Outcome::Aborted));
+        hold(&mut rig, false);
+        run(&mut rig, &mut other, 100);
+    }
+}
+
 /// An initiator asked for solicited notification of failures, and TASK ABORTED came without: it was sent when nothing was left of the command but
 /// its tag.
 #[test]

@@ -133,16 +133,26 @@ impl PollGroup {
         let has_tag = |command: &&Command| {
             command.tag() == tag && command.address() == address && matches!(command.request, Request::Command(_))
         };
+        let owed = || {
+            let is_owed = |command: &&Command| command.debt.is_some_and(|debt| debt.channel == channel);
+            self.commands.iter().find(|(_, command)| is_owed(command) && has_tag(command)).map(|(key, _)| key)
+        };
         let commands = self.channels.get(channel)?.commands.iter().copied();
         let found = commands.filter_map(|key| Some((key, self.commands.get(key).filter(has_tag)?.stage)));
-        found.min_by_key(|(_, stage)| *stage == Stage::Responding).map(|(key, _)| key)
+        found.min_by_key(|(_, stage)| *stage == Stage::Responding).map(|(key, _)| key).or_else(owed)
     }
 
     /// Aborts one command. The order is charged with it only if it has to be waited for. `same_channel`: the answer will follow
     /// on the command's own channel, behind whatever is posted there already.
     fn abort(&mut self, key: Key<Command>, order: Key<Order>, abort: Abort, same_channel: bool) {
         let Some(command) = self.commands.get_mut(key) else { return };
-        let Some(channel) = command.channel else { return };
+        let Some(channel) = command.channel else {
+            // Somebody else aborted it before: its own initiator does not wait for the status any more.
+            if let (Some(debt), Abort::Silent) = (&mut command.debt, abort) {
+                debt.abort = Abort::Silent;
+            }
+            return;
+        };
         self.tracer.aborted(self.now, command, abort == Abort::WithStatus);
         count_abort(command, self.channels.get(channel), self.number);
         if command.stage == Stage::Responding {
@@ -233,7 +243,7 @@ impl PollGroup {
 
 /// Whether an order is about a command, and how it ends then.
 fn matches(scope: &AbortScope, command: &Command) -> Option<Abort> {
-    if !matches!(command.request, Request::Command(_)) || command.channel.is_none() {
+    if !matches!(command.request, Request::Command(_)) || command.channel.is_none() && command.debt.is_none() {
         return None;
     }
     let (unit, nexus) = (command.unit_id(), command.nexus().session);

@@ -108,7 +108,11 @@ impl Units {
         self.by_naa.insert(logical_unit.naa(), UnitId(id));
         let logical_unit = Arc::new(logical_unit);
         let reservations = Reservations::from(&saved.reservations);
-        let (fence, access_states) = Default::default();
+        // One over the same bdev may be closing, and what its device still does for aborted commands must not land behind what comes now.
+        let name = &logical_unit.bdev().info().name;
+        let closing = self.units.values().find(|unit| unit.logical_unit.bdev().info().name == *name);
+        let fence = closing.map(|unit| Arc::clone(&unit.fence)).unwrap_or_default();
+        let access_states = BTreeMap::new();
         let statistics = UnitStatistics::new(groups);
         let (references, closing) = (0, 0);
         let unit =

@@ -192,6 +192,60 @@ fn commands_that_a_device_keeps_are_answered_when_it_is_done_at_the_latest() {
     assert_eq!(other.credits(others), (4, 4));
 }
 
+/// As above; and before the device was done the commands' own initiator aborted them as well. It got TASK ABORTED after the answer to that.
+#[test]
+fn commands_that_a_device_keeps_are_not_answered_after_their_own_initiator_aborted_them() {
+    for function in [Function::AbortTask, Function::AbortTaskSet] {
+        let (mut rig, mut one, channel) = rig(SimOptions::default(), 1, 4);
+        let (mut other, others) = ready(&mut rig, 2);
+        hold(&mut rig, true);
+        let mut last = None;
+        for _ in 0..2 {
+            while let Ok(read) = other.start(others, &Request::read(lun(0), 0, 8, BLOCK)) {
+                last = Some(read);
+            }
+            rig.run(10);
+            assert_eq!(manage(&mut rig, &mut one, channel, Function::LunReset, None), 0);
+            run(&mut rig, &mut other, 50);
+            let ready = other.start(others, &Request::test_unit_ready(lun(0)));
+            ready.into_iter().for_each(|ready| drop(other.finish(ready, &mut || rig.step())));
+        }
+        let last = last.expect("a read");
+        assert_eq!(other.take(last), None, "it is owed");
+        assert_eq!(manage(&mut rig, &mut other, others, function, Some(last)), 0);
+        assert_eq!(other.take(last), Some(Outcome::Aborted));
+        hold(&mut rig, false);
+        run(&mut rig, &mut other, 100);
+    }
+}
+
+/// An aborted write was stuck at its device while the LUN was removed and the bdev exported anew. The fence that holds later commands back was the
+/// removed unit's: a new write was answered, and then the old one landed on it.
+#[test]
+fn a_late_write_does_not_land_on_a_newer_one_of_a_unit_that_was_exported_anew() {
+    let mut rig = Rig::new(61, 1, SimOptions::default(), 32);
+    let disk = bdev::error::create(&malloc("ram0", 4096), None).expect("a faulty disk");
+    rig.export(&disk);
+    let (mut initiator, channel) = ready(&mut rig, 1);
+    let stuck = bdev::error::Injection { error: bdev::error::ErrorType::Pending, num: 1, queue_depth: 0 };
+    bdev::error::inject(&disk, bdev::error::IoType::Write, stuck);
+    let old = initiator.start(channel, &write()).expect("a credit");
+    rig.run(10);
+    assert_eq!(manage(&mut rig, &mut initiator, channel, Function::AbortTask, Some(old)), 0);
+    rig.controller.remove_lun("tgt0", 0).expect("it is there");
+    rig.run(10);
+    rig.export(&disk);
+    rig.clear_attention(&mut initiator, channel, 0);
+    let newer = Request::write(lun(0), 0, BLOCK, pattern(4096, 9));
+    let new = initiator.start(channel, &newer).expect("a credit");
+    run(&mut rig, &mut initiator, 50);
+    assert_eq!(initiator.take(new), None, "the fence holds it back");
+    bdev::error::clear(&disk);
+    initiator.finish(new, &mut || rig.step()).good();
+    let read = rig.execute(&mut initiator, channel, &Request::read(lun(0), 0, 8, BLOCK)).good();
+    assert_eq!(read.data, pattern(4096, 9));
+}
+
 /// An initiator asked for solicited notification of failures, and TASK ABORTED came without: it was sent when nothing was left of the command but
 /// its tag.
 #[test]

@@ -88,6 +88,7 @@ impl Simulation {
             assert!(rounds < 100, "the medium cannot be read");
             let Ok(number) = reader.open(MultiChannel::Single, &mut || self.round(20_000)) else { continue };
             for unit in 0..self.disks.len() {
+                self.disks[unit].holder.forget();
                 for request in clear_reservation(unit as u16) {
                     let Ok(handle) = reader.start(number, &request) else { continue 'again };
                     drop(reader.finish(handle, &mut || self.round(20_000)));

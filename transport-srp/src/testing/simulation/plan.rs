@@ -117,7 +117,7 @@ const WEIGHTS: [(Action, u64); 22] = [
     (Action::DeviceResume, 8),
     (Action::DeviceLatency, 6),
     (Action::Sleep, 10),
-    (Action::Reserve, 25),
+    (Action::Reserve, 60),
     (Action::ToggleLun, 3),
     (Action::ToggleReadOnly, 3),
     (Action::CloseSession, 2),
@@ -180,7 +180,7 @@ impl Plan {
             units: random.within(1..=2) as u16,
             blocks: random.pick(&[16, 48, 512]),
             depth: random.pick(&[2, 4, 8, 32]),
-            step: random.pick(&[2_000, 10_000, 40_000]),
+            step: random.pick(&[4_000, 20_000, 80_000]),
             network,
             weights,
         }

@@ -17,7 +17,7 @@ use crate::config::{ConfigFile, Entry, Transaction};
 use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state_dir::StateDir;
-use crate::{config, log, metrics, rpc, shutdown};
+use crate::{config, log, metrics, privilege, rpc, shutdown};
 
 /// The adaptive mode polls so long without work before it sleeps, and no longer than this at a time where nothing tells of work.
 const ADAPTIVE: IdleMode =
@@ -27,6 +27,8 @@ const ADAPTIVE: IdleMode =
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let log = log::start(options.log_level, options.log_format);
     options.mask.check_usable().context("-m")?;
+    // Before there are other threads.
+    privilege::reduce(options)?;
     let metrics_listener = metrics::bind(options.metrics_listen)?;
     let entries = read_config(options)?;
 

@@ -1,7 +1,7 @@
 //! srpt-app: the SRP target as a process.
 //!
 //! `options.rs` is the command line, `assemble.rs` puts the crates together, `appliance.rs` is what runs on the control thread, `rpc/` are its methods,
-//! `config/` reads, compares and writes configurations, `metrics/` tells Prometheus, `shutdown.rs` is the way out. The data plane runs on the reactors of the
+//! `config/` reads, compares and writes configurations, `metrics/` tells Prometheus, `privilege.rs` gives up rights, `shutdown.rs` is the way out. The data plane runs on the reactors of the
 //! mask; everything here is control plane.
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ mod log;
 mod metrics;
 mod notify;
 mod options;
+mod privilege;
 mod rpc;
 mod scheduler;
 mod shutdown;

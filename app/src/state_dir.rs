@@ -1,7 +1,8 @@
 //! The state directory: what units keep over restarts, a JSON file each, named after the unit's NAA designator.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use scsi::{Saved, Store, StoreError};
@@ -20,7 +21,8 @@ impl StateDir {
     /// # Errors
     /// It cannot be made or written.
     pub(crate) fn open(path: &Path) -> io::Result<StateDir> {
-        fs::create_dir_all(path)?;
+        // What is there keeps its mode.
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let probe = path.join(format!(".probe-{}", std::process::id()));
         File::create(&probe)?;
         fs::remove_file(&probe)?;
@@ -34,7 +36,12 @@ impl StateDir {
     /// Written beside, made durable, and put in place: the old file or the new one is there at any time.
     fn replace(&self, file: &Path, text: &[u8]) -> io::Result<()> {
         let beside = file.with_extension("json.new");
-        let mut new = File::create(&beside)?;
+        // Begun anew, lest one that was left behind be anyone else's.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
+        let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         new.write_all(text)?;
         new.sync_all()?;
         fs::rename(&beside, file)?;
@@ -69,6 +76,8 @@ impl Store for StateDir {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -78,6 +87,8 @@ mod tests {
         assert_eq!(state.load(7).expect("nothing yet"), Saved::default());
         state.save(7, &Saved::default()).expect("room");
         assert_eq!(state.load(7).expect("the same"), Saved::default());
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!((mode(&folder.join("a/b")), mode(&state.file(7))), (0o700, 0o600), "nobody else's");
         fs::write(state.file(7), "{").expect("written");
         let error = state.load(7).expect_err("damaged").to_string();
         assert!(error.contains("unit-0000000000000007.json"), "{error}");

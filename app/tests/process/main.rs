@@ -11,6 +11,7 @@ mod kill;
 mod masking;
 mod metrics;
 mod metrics_prometheus;
+mod privilege;
 mod protection;
 #[cfg(feature = "rbd")]
 mod rbd;

@@ -27,8 +27,9 @@ const ADAPTIVE: IdleMode =
 /// Starts everything, serves until told to stop, and ends in good order.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let log = log::start(options.log_level, options.log_format);
-    privilege::gain_none();
     options.mask.check_usable().context("-m")?;
+    // Before there are other threads.
+    privilege::reduce(options)?;
     let metrics_listener = metrics::bind(options.metrics_listen)?;
     let entries = read_config(options)?;
 

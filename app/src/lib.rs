@@ -1,7 +1,7 @@
 //! srpt-app: the SRP target as a process.
 //!
 //! `options.rs` is the command line, `assemble.rs` puts the crates together, `appliance.rs` is what runs on the control thread, `rpc/` are its methods,
-//! `config/` reads, compares and writes configurations, `metrics/` tells Prometheus, `shutdown.rs` is the way out; `watch.rs` finds reactors that stand still, and `crash.rs` tells
+//! `config/` reads, compares and writes configurations, `metrics/` tells Prometheus, `privilege.rs` gives up rights, `shutdown.rs` is the way out; `watch.rs` finds reactors that stand still, and `crash.rs` tells
 //! what was under way then, or at a panic. The data plane runs on the reactors of the mask; everything here is control plane. It is a library so that the fuzz targets
 //! reach it; `main.rs` only calls it.
 

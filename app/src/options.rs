@@ -6,6 +6,7 @@ use clap::{Parser, ValueEnum};
 use fabric::roce::packet_io::Way;
 
 use crate::log::LogFormat;
+use crate::privilege::{Keep, Seccomp};
 
 /// An SRP (SCSI RDMA Protocol) storage target in user space.
 #[derive(Parser, Debug)]
@@ -68,6 +69,14 @@ pub(crate) struct Options {
     #[cfg(feature = "dpdk")]
     #[arg(long, default_value = "", value_name = "ARGUMENTS", allow_hyphen_values = true)]
     pub(crate) dpdk_eal: String,
+
+    /// What becomes of system calls that the target has no business with
+    #[arg(long, default_value = "on", value_name = "MODE")]
+    pub(crate) seccomp: Seccomp,
+
+    /// Capabilities to keep of those that it is started with: names with commas between, or none [default: those that exports may need]
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) capabilities: Option<Keep>,
 
     /// A poller that runs longer than this is counted and logged by name
     #[arg(long, default_value_t = 20_000, value_name = "MICROSECONDS")]

@@ -29,7 +29,7 @@
 //!
 //! Reading order: `io.rs` (operations and errors), `bdev.rs` (the shared part), `channel.rs` (the per-core part),
 //! `metadata.rs`, `null.rs`, `malloc.rs`, `uring/`, `rbd/`, `passthrough/`, those that stand on others (`wrapper.rs`, `delay.rs`, `error.rs`, `split.rs`), `qos.rs`
-//! (rate limits of any device), then `registry.rs`, `create.rs` (what all constructors check), `stats.rs` and `histogram.rs`.
+//! (rate limits of any device), then `registry.rs`, `create.rs` (what all constructors check), `links.rs` (which symbolic links are followed), `stats.rs` and `histogram.rs`.
 
 #![deny(unsafe_code)]
 
@@ -40,6 +40,7 @@ pub mod delay;
 pub mod error;
 mod histogram;
 mod io;
+mod links;
 pub mod malloc;
 mod metadata;
 pub mod null;

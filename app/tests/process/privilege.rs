@@ -1,4 +1,4 @@
-//! What the process may do, what it leaves for others to read, and what it says of targets that let everybody in.
+//! What the process may still do once it is up, as the kernel tells it; what it leaves for others to read; what it says of targets that let everybody in.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -6,21 +6,73 @@ use std::path::Path;
 use serde_json::json;
 
 use super::roce::wait_until;
-use super::{Target, folder};
+use super::{Target, failure, folder};
+
+/// A field of /proc/PID/status, of every thread: what one thread has kept is everybody's.
+fn of_threads(target: &Target, field: &str) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", target.child.id())).expect("threads");
+    let value = |status: String| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::trim));
+        line.unwrap_or_else(|| panic!("no {field}: {status}")).to_owned()
+    };
+    let mut values: Vec<String> = threads
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("status")).ok())
+        .map(value)
+        .collect();
+    assert!(values.len() > 1, "the control thread and a reactor");
+    values.dedup();
+    values
+}
+
+fn capabilities(target: &Target, field: &str) -> u64 {
+    let values = of_threads(target, field);
+    assert_eq!(values.len(), 1, "the same in all threads: {values:?}");
+    u64::from_str_radix(&values[0], 16).expect("hex digits")
+}
+
+#[test]
+fn rights_that_are_not_needed_are_given_up_by_all_threads() {
+    const CHOWN: u64 = 1 << 0;
+    const DAC_OVERRIDE: u64 = 1 << 1;
+    const FOWNER: u64 = 1 << 3;
+    const NET_BIND_SERVICE: u64 = 1 << 10;
+    const IPC_LOCK: u64 = 1 << 14;
+    const SYS_RAWIO: u64 = 1 << 17;
+    const SYS_ADMIN: u64 = 1 << 21;
+    let folder = folder();
+    let target = Target::start(folder.path(), &["--roce-io", "udp"]);
+    assert_eq!(of_threads(&target, "NoNewPrivs"), ["1"]);
+    assert_eq!(of_threads(&target, "Seccomp"), ["2"]);
+    let kept = CHOWN | DAC_OVERRIDE | FOWNER | NET_BIND_SERVICE | IPC_LOCK | SYS_RAWIO | SYS_ADMIN;
+    for field in ["CapEff", "CapPrm"] {
+        assert_eq!(capabilities(&target, field) & !kept, 0, "{field}");
+    }
+    assert_eq!(capabilities(&target, "CapInh"), 0);
+    assert_eq!(capabilities(&target, "CapAmb"), 0);
+}
+
+#[test]
+fn options_tell_what_is_kept() {
+    let folder = folder();
+    let target = Target::start(folder.path(), &["--seccomp", "off", "--capabilities", "none"]);
+    let own = std::fs::read_to_string("/proc/self/status").expect("our own");
+    let mode = of_threads(&target, "Seccomp").concat();
+    assert!(own.contains(&format!("Seccomp:\t{mode}\n")), "as it was started: {mode}");
+    assert_eq!(of_threads(&target, "NoNewPrivs"), ["1"], "whatever the filter");
+    assert_eq!(capabilities(&target, "CapEff"), 0);
+    target.call("bdev_null_create", json!({"name": "null0", "num_blocks": 8, "block_size": 512}));
+    let said = failure(folder.path(), &["--capabilities", "CAP_FLY"]);
+    assert!(said.contains("CAP_FLY"), "{said}");
+}
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
 
 #[test]
-fn no_thread_can_gain_privileges_and_nobody_else_reads_what_it_keeps() {
+fn nobody_else_reads_what_it_keeps() {
     let folder = folder();
     let target = Target::start(folder.path(), &[]);
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", target.child.id())).expect("a process");
-    for task in tasks {
-        let status = std::fs::read_to_string(task.expect("a thread").path().join("status")).expect("a thread");
-        assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-    }
     assert_eq!(mode(&folder.path().join("state")), 0o700);
     assert_eq!(mode(&target.socket()), 0o600);
 }

@@ -13,6 +13,7 @@ use super::options::{Allocate, UringOptions};
 use super::polling::{self, Polling};
 use super::{direct, lock};
 use crate::create::{self, CreateError};
+use crate::links;
 
 /// A file that is ours, and what is to be known of it.
 #[derive(Debug)]
@@ -133,7 +134,9 @@ fn open_existing(path: &Path, found: FileType, read_only: bool) -> Result<OwnedF
         // The kernel's own claim on a block device: mounts, LVM, md and other targets hold it, too.
         flags |= OFlags::EXCL;
     }
-    let outcome = lock::retry(lock::WAIT_MAX, Errno::BUSY, || rustix::fs::open(path, flags, Mode::empty()));
+    let file = links::follow(path)?;
+    flags |= OFlags::NOFOLLOW;
+    let outcome = lock::retry(lock::WAIT_MAX, Errno::BUSY, || rustix::fs::open(&file, flags, Mode::empty()));
     let fd = outcome.map_err(|errno| match errno {
         Errno::BUSY => CreateError::InUse {
             path: path.to_owned(),

@@ -9,6 +9,7 @@
 //! | `cargo.rs` | what cargo itself can say: format, lints, documentation, tests |
 //! | `crate_order.rs` | which crate may use which |
 //! | `manifests.rs` | reasons of dependencies, none unused, shared lints |
+//! | `origins.rs` | where crates of others come from, and their licences |
 //! | `unsafe_code.rs` | where `unsafe` may stand, and that each use is argued for |
 //! | `tidy.rs` | marks of unfinished work, files that grew too long |
 //! | `leaks.rs` | paths and hosts of the machine something was written on |
@@ -26,6 +27,7 @@ mod documents;
 mod leaks;
 mod links;
 mod manifests;
+mod origins;
 mod project;
 mod quotes;
 mod rust_source;
@@ -61,6 +63,7 @@ const CHECKS: &[Check] = &[
         about: "dependencies have reasons and are used; lints are shared",
         run: manifests::check,
     },
+    Check { name: "origins", about: "crates of others: from crates.io, licences that fit", run: origins::check },
     Check { name: "unsafe", about: "unsafe only in unsafe-files.txt, each with its SAFETY", run: unsafe_code::check },
     Check { name: "tidy", about: "no marks of unfinished work, no overlong files", run: tidy::check },
     Check { name: "leaks", about: "no paths of one machine, no hosts but hosts.txt", run: leaks::check },

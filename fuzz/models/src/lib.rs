@@ -1,7 +1,7 @@
 //! Our own lock-free structures under loom: it runs a model again and again, each time with another order of the threads' steps and with other values
 //! that a relaxed load may see.
 //!
-//! The files are the ones that run in production, included here; what they share by comes from [`sync`], which is loom's here and `std`'s there. What
+//! The files are the ones that run in production, included here; what they share by comes from `sync`, which is loom's here and `std`'s there. What
 //! has a system call in it is split off so that the rest can be here.
 //!
 //! | file | what must not happen |

@@ -1,7 +1,7 @@
 //! Commands of several initiators at units of many kinds, driven by a string of bytes: a fuzzer's, or random ones.
 //!
 //! Everything happens twice, in worlds that differ only in what buffers hold of other commands: an answer that is not the same
-//! in both has let some of that out, or hangs on what it should not. What must hold besides is in [`check`].
+//! in both has let some of that out, or hangs on what it should not. What must hold besides is in `check.rs`.
 
 mod check;
 mod draw;

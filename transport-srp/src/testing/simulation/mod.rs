@@ -1,6 +1,6 @@
 //! The whole target and several initiators in one process, over the simulated fabric, in virtual time, from one seed.
 //!
-//! A seed draws a world ([`plan`]): how many initiators, channels, cores, credits, units and blocks, how the network behaves, and what may happen
+//! A seed draws a world (`plan.rs`): how many initiators, channels, cores, credits, units and blocks, how the network behaves, and what may happen
 //! with which weight. In each step some of that happens, a little time passes, those threads of the target that do not
 //! stand still have a turn, and initiators take what came. What must hold is checked at once:
 //!

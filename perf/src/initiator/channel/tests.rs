@@ -56,12 +56,13 @@ fn credits_are_used_up_and_come_back() {
 #[test]
 fn requests_of_the_target_are_answered_and_their_credits_count() {
     let mut rig = Rig::new(Form::Direct);
-    let before = rig.channel.credits;
+    let (before, messages) = (rig.channel.credits, rig.channel.messages.len());
     let request = CredReq { tag: Tag(*b"request!"), request_limit_delta: 3, solicited: false };
     assert_eq!(rig.say(|out| request.emit(out)), Event::Nothing);
     assert_eq!(rig.channel.credits, before + 3);
     assert_eq!(parse(&rig.at_target(), None), Ok(Iu::CredRsp { tag: request.tag }));
 
+    rig.wait_for_messages(messages);
     rig.channel.messages.clear();
     assert_eq!(rig.say(|out| request.emit(out)), Event::Nothing);
     assert_eq!(rig.say(|out| request.emit(out)), Event::Fault(Fault::SecondRequest));
@@ -255,6 +256,17 @@ impl Rig {
             self.take_at_target();
             self.messages.pop_front()
         })
+    }
+
+    /// Until so many message buffers are here: a message's comes back when it is acknowledged, and that may be after its answer.
+    fn wait_for_messages(&mut self, count: usize) {
+        wait_for(|| {
+            self.step();
+            while let Some(completion) = self.initiator.completions.pop_front() {
+                assert_eq!(self.take(completion), Event::Nothing);
+            }
+            (self.channel.messages.len() == count).then_some(())
+        });
     }
 
     /// Keeps the messages; returns how an operation of the target ended, with its data.

@@ -4,5 +4,5 @@
 #   simulate.sh [--seeds N] [--first SEED] [--fresh N] [--seed SEED] [--trace] [--steps N]
 set -euo pipefail
 cd "$(dirname "$(dirname "$(realpath "$0")")")"
-[ $# -gt 0 ] || set -- --seeds 2000 --fresh 500
+[ $# -gt 0 ] || set -- --seeds 2000 --fresh 100
 exec cargo run --release --quiet --locked --package transport-srp --example simulate -- "$@"

@@ -59,6 +59,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (requests_in, requests) = mpsc::channel();
     let reactors: Vec<_> = threads.iter().map(ReactorThread::handle).collect();
     let names = reactors.iter().map(|reactor| reactor.stats().name).collect();
+    let reporter = crash::Reporter::new(&options.state_dir, controller.flight_recorder(), names);
+    crash::report_panics(reporter.clone());
     let (asker, asks) = metrics::asks(control.waker());
     let sources = metrics::Sources { reactors: reactors.clone(), control: control.handle(), asker };
     let metrics = metrics_listener.map(|listener| metrics::Server::start(listener, sources)).transpose()?;
@@ -82,8 +84,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     tracing::info!(reactors = %options.mask, rpc = %options.rpc_socket.display(), "srpt-app {} is up", env!("CARGO_PKG_VERSION"));
 
     appliance.set_notifier(Notifier::from_environment());
-    let reporter = crash::Reporter::new(&options.state_dir, appliance.controller.flight_recorder(), names);
-    crash::report_panics(reporter.clone());
     appliance.set_watch(ReactorWatch::new(reporter));
     let finished = appliance.finished();
     control.add_poller(Box::new(appliance));

@@ -40,7 +40,12 @@ impl Reporter {
     pub(crate) fn report(&self, cause: Value) -> io::Result<PathBuf> {
         self.make_room()?;
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let path = self.folder.join(format!("crash-{:010}-{}.json", unix.as_secs(), std::process::id()));
+        let path = self.folder.join(format!(
+            "crash-{:010}.{:09}-{}.json",
+            unix.as_secs(),
+            unix.subsec_nanos(),
+            std::process::id()
+        ));
         let mut text = serde_json::to_vec_pretty(&self.text(cause, unix.as_secs()))?;
         text.push(b'\n');
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;

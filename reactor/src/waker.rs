@@ -21,7 +21,7 @@
 //! it sleeps. The two fences have one order. If the sender's is first, what it published before its fence is seen by the
 //! look that comes after the reactor's fence. If the reactor's is first, the sender's load cannot miss the store of
 //! Asleep, and it wakes. Without the fences both sides could read the old value of what the other wrote (store
-//! buffering), and the message would lie there until the sleep runs out. `announcement.rs` has this part, and `fuzz/models` tries it in every order.
+//! buffering), and the message would lie there until the sleep runs out. `announcement.rs` has this part, and `fuzz/models` tries it in many orders.
 //!
 //! The sleep is a ppoll(2) of the waker's file (an eventfd) and of the files of the reactor's pollers. A wake that comes before the
 //! sleep leaves the file readable, so the sleep ends at once; one that comes late leaves it readable for the next sleep, which

@@ -186,17 +186,21 @@ impl Bench {
     /// # Errors
     /// It is not let in.
     pub fn log_in_as(&mut self, request: &LoginRequest, reads: bool) -> Result<Wire, String> {
+        self.accepted(request, reads).map(|(wire, _)| wire)
+    }
+
+    /// The same with what the target says.
+    fn accepted(&mut self, request: &LoginRequest, reads: bool) -> Result<(Wire, LoginResponse), String> {
         let wire = self.connect(&request.emit_rdma_cm(), reads)?;
-        match self.peer.answer(wire) {
-            Answer::Accepted(private_data) => {
-                LoginResponse::parse(&private_data).map_err(|error| format!("SRP_LOGIN_RSP: {error}"))?;
-                Ok(wire)
-            }
-            answer => {
-                self.peer.close(wire);
-                Err(format!("a login as it should be is not accepted: {}", said(&answer)))
-            }
-        }
+        let refused = match self.peer.answer(wire) {
+            Answer::Accepted(private_data) => match LoginResponse::parse(&private_data) {
+                Ok(response) => return Ok((wire, response)),
+                Err(error) => format!("SRP_LOGIN_RSP: {error}"),
+            },
+            answer => format!("a login as it should be is not accepted: {}", said(&answer)),
+        };
+        self.peer.close(wire);
+        Err(refused)
     }
 
     /// Asks for a connection with any private data.
@@ -234,28 +238,16 @@ impl Bench {
         if self.channel.as_ref().is_some_and(|channel| channel.credits < CREDITS_LOW) {
             self.settle()?;
         }
-        if self.channel.is_none() {
-            let request = self.request();
-            let wire = self.connect(&request.emit_rdma_cm(), true)?;
-            let answer = self.peer.answer(wire);
-            let credits = match &answer {
-                Answer::Accepted(private_data) => LoginResponse::parse(private_data).ok(),
-                _ => None,
-            };
-            let Some(response) = credits else {
-                self.peer.close(wire);
-                return Err(format!("a login as it should be is not accepted: {}", said(&answer)));
-            };
-            let memory = self.peer.expose(wire);
-            self.channel = Some(Channel {
-                wire,
-                credits: response.request_limit_delta.into(),
-                memory,
-                asked: HashMap::new(),
-                aborts: false,
-            });
-        }
-        self.channel.as_mut().ok_or_else(|| unreachable!("it was made"))
+        let channel = match self.channel.take() {
+            Some(channel) => channel,
+            None => {
+                let request = self.request();
+                let (wire, response) = self.accepted(&request, true)?;
+                let (credits, memory) = (response.request_limit_delta.into(), self.peer.expose(wire));
+                Channel { wire, credits, memory, asked: HashMap::new(), aborts: false }
+            }
+        };
+        Ok(self.channel.insert(channel))
     }
 
     /// The wire of the channel in use.

@@ -2,27 +2,14 @@
 //! what cargo has; `cargo deny check` with deny.toml knows advisories, too.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context;
 use cargo_metadata::{Metadata, MetadataCommand};
+use serde::Deserialize;
+use spdx::{Expression, Licensee, ParseMode};
 
 use crate::project::{Findings, Project};
-
-/// Terms that ask for no more than that a notice is kept.
-const LICENSES: &[&str] = &[
-    "0BSD",
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "BSL-1.0",
-    "ISC",
-    "MIT",
-    "MIT-0",
-    "Unicode-3.0",
-    "Unlicense",
-    "Zlib",
-];
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -34,10 +21,10 @@ pub fn check(project: &Project) -> anyhow::Result<Findings> {
     let mut command = MetadataCommand::new();
     command.current_dir(&project.root).other_options(["--offline".to_owned(), "--locked".to_owned()]);
     let metadata = command.exec().context("cargo metadata --offline --locked: run `cargo fetch` first")?;
-    Ok(findings(&metadata))
+    Ok(findings(&metadata, &allowed(&project.root)?))
 }
 
-fn findings(metadata: &Metadata) -> Findings {
+fn findings(metadata: &Metadata, allowed: &[Licensee]) -> Findings {
     let mut problems = Vec::new();
     let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
     for package in &metadata.packages {
@@ -54,9 +41,9 @@ fn findings(metadata: &Metadata) -> Findings {
             problems.push(format!("{name} comes from {source}: use a version from crates.io"));
         }
         let license = package.license.as_deref().unwrap_or_default();
-        if !is_allowed(license) {
+        if !is_allowed(license, allowed) {
             problems
-                .push(format!("{name}: its licence {license:?} is not among those of origins.rs: use another crate"));
+                .push(format!("{name}: its licence {license:?} is not among those of deny.toml: use another crate"));
         }
     }
     let twice: Vec<&str> = versions.iter().filter(|(_, count)| **count > 1).map(|(name, _)| *name).collect();
@@ -67,56 +54,34 @@ fn findings(metadata: &Metadata) -> Findings {
     Findings { summary, problems, ..Findings::default() }
 }
 
-/// Whether an SPDX expression can be met by allowed licences alone. The old form with a slash means OR.
-fn is_allowed(expression: &str) -> bool {
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
-    let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut rest = words.as_slice();
-    either(&mut rest) == Some(true) && rest.is_empty()
+/// The licences of deny.toml: terms that ask for no more than that a notice is kept.
+fn allowed(root: &Path) -> anyhow::Result<Vec<Licensee>> {
+    #[derive(Deserialize)]
+    struct Deny {
+        licenses: Licenses,
+    }
+    #[derive(Deserialize)]
+    struct Licenses {
+        allow: Vec<String>,
+    }
+    let text = std::fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
+    let deny: Deny = toml::from_str(&text).context("deny.toml")?;
+    deny.licenses.allow.iter().map(|name| Licensee::parse(name).with_context(|| format!("deny.toml: {name}"))).collect()
 }
 
-fn either(words: &mut &[&str]) -> Option<bool> {
-    let mut allowed = both(words)?;
-    while let ["OR", rest @ ..] = *words {
-        *words = rest;
-        allowed |= both(words)?;
-    }
-    Some(allowed)
-}
-
-fn both(words: &mut &[&str]) -> Option<bool> {
-    let mut allowed = one(words)?;
-    while let ["AND", rest @ ..] = *words {
-        *words = rest;
-        allowed &= one(words)?;
-    }
-    Some(allowed)
-}
-
-/// A licence, or an expression in brackets; `None` if it is neither.
-fn one(words: &mut &[&str]) -> Option<bool> {
-    match *words {
-        ["(", rest @ ..] => {
-            *words = rest;
-            let allowed = either(words)?;
-            *words = words.strip_prefix(&[")"])?;
-            Some(allowed)
-        }
-        [license, "WITH", exception, rest @ ..] => {
-            *words = rest;
-            Some(LICENSES.contains(&format!("{license} WITH {exception}").as_str()))
-        }
-        [license, rest @ ..] => {
-            *words = rest;
-            Some(LICENSES.contains(license))
-        }
-        [] => None,
-    }
+/// Whether an SPDX expression can be met by these licences alone. The old form with a slash means OR.
+fn is_allowed(expression: &str, allowed: &[Licensee]) -> bool {
+    let parsed = Expression::parse_mode(expression, ParseMode::LAX);
+    parsed.is_ok_and(|parsed| parsed.evaluate(|asked| allowed.iter().any(|licence| licence.satisfies(asked))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ours() -> Vec<Licensee> {
+        allowed(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).expect("a list")
+    }
 
     #[test]
     fn licences_are_read_as_expressions() {
@@ -128,7 +93,7 @@ mod tests {
             "(MIT OR Apache-2.0) AND Unicode-3.0",
             "Apache-2.0 WITH LLVM-exception OR GPL-2.0-only",
         ] {
-            assert!(is_allowed(good), "{good}");
+            assert!(is_allowed(good, &ours()), "{good}");
         }
         for bad in [
             "",
@@ -139,7 +104,7 @@ mod tests {
             "MIT OR",
             "GPL-2.0-only WITH LLVM-exception",
         ] {
-            assert!(!is_allowed(bad), "{bad}");
+            assert!(!is_allowed(bad, &ours()), "{bad}");
         }
     }
 
@@ -166,7 +131,7 @@ mod tests {
             r#"{{"packages": [{}], "workspace_members": [], "resolve": null, "workspace_root": "/", "target_directory": "/t", "version": 1}}"#,
             packages.join(", ")
         );
-        let problems = findings(&MetadataCommand::parse(text).expect("metadata")).problems;
+        let problems = findings(&MetadataCommand::parse(text).expect("metadata"), &ours()).problems;
         let starts = ["mine: open", "forked comes from", "strict: ", "silent: "];
         assert_eq!(problems.len(), starts.len(), "{problems:?}");
         assert!(problems.iter().zip(starts).all(|(problem, start)| problem.starts_with(start)), "{problems:?}");

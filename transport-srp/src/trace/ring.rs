@@ -15,7 +15,7 @@
 //! On x86-64 all of this is plain stores: the fences hold the compiler back and are no instructions. A slot is not a cache line: nobody
 //! writes its neighbour, and a record that takes less of the cache is worth more.
 //!
-//! `fuzz/models` tries it in every order of steps.
+//! `fuzz/models` tries it in many orders of steps.
 
 use crate::sync::{Arc, AtomicU64, Ordering, fence};
 

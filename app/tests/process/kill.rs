@@ -73,7 +73,7 @@ fn guard(data: &[u8]) -> u16 {
     })
 }
 
-fn fresh_seed() -> u64 {
+pub(super) fn fresh_seed() -> u64 {
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     scramble(time.as_nanos() as u64) >> 16
 }

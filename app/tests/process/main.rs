@@ -20,6 +20,7 @@ mod reservations;
 mod roce;
 mod saved;
 mod service;
+mod soak;
 mod spdk_client;
 mod statistics;
 mod trace;

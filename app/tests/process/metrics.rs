@@ -11,9 +11,9 @@ use super::roce::{options, run, serve, wait_until};
 use super::{PATIENCE, Target, command, failure, folder};
 
 /// A target that serves metrics at a port of its own, and where.
-pub(super) fn start(folder: &std::path::Path) -> (Target, SocketAddr) {
+pub(super) fn start(folder: &std::path::Path, arguments: &[&str]) -> (Target, SocketAddr) {
     let log = folder.join("log");
-    let mut command = command(folder, &["--metrics-listen", "127.0.0.1:0"]);
+    let mut command = command(folder, &[&["--metrics-listen", "127.0.0.1:0"], arguments].concat());
     command.stderr(File::create(&log).expect("a file"));
     let target = Target { child: command.spawn().expect("the binary starts"), folder: folder.into() };
     let mut at = None;
@@ -51,7 +51,7 @@ pub(super) fn get(at: SocketAddr, path: &str, headers: &str) -> Reply {
 
 /// The samples of Prometheus' text form, by name and labels.
 #[derive(Debug)]
-struct Samples(BTreeMap<(String, BTreeMap<String, String>), f64>);
+pub(super) struct Samples(pub(super) BTreeMap<(String, BTreeMap<String, String>), f64>);
 
 impl Samples {
     fn of(at: SocketAddr) -> Samples {
@@ -61,7 +61,7 @@ impl Samples {
         Samples::parse(&reply.body)
     }
 
-    fn parse(text: &str) -> Samples {
+    pub(super) fn parse(text: &str) -> Samples {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let mut samples = BTreeMap::new();
         for line in lines {
@@ -80,7 +80,7 @@ impl Samples {
     }
 
     /// The sum of the samples of a name that have these labels; `None`: there is none.
-    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    pub(super) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let fits = |(of, with): &&(String, BTreeMap<String, String>)| {
             of == name && labels.iter().all(|(key, value)| with.get(*key).is_some_and(|it| it == value))
         };
@@ -92,7 +92,7 @@ impl Samples {
 #[test]
 fn what_is_told_agrees_with_what_was_done() {
     let folder = folder();
-    let (target, metrics) = start(folder.path());
+    let (target, metrics) = start(folder.path(), &[]);
     let at = serve(&target);
     let results = run(at, &["-w", "randrw", "-o", "4k", "-q", "8", "-d", "400"]);
     assert!(results.is_good(), "{}", results.table());
@@ -137,7 +137,7 @@ fn documented() -> BTreeMap<String, String> {
 #[test]
 fn the_reference_has_what_is_told_and_all_of_that_is_told() {
     let folder = folder();
-    let (target, metrics) = start(folder.path());
+    let (target, metrics) = start(folder.path(), &[]);
     let file = folder.path().join("thin.img");
     target.call("bdev_aio_create", json!({"name": "thin", "filename": file, "size": 1 << 20, "threshold_percent": 99}));
     let at = serve(&target);
@@ -174,7 +174,7 @@ fn the_reference_has_what_is_told_and_all_of_that_is_told() {
 #[test]
 fn series_go_with_what_they_are_about() {
     let folder = folder();
-    let (target, metrics) = start(folder.path());
+    let (target, metrics) = start(folder.path(), &[]);
     let at = serve(&target);
     let mut session =
         srpt_perf::session::Session::start(srpt_perf::run::session_options(&options(at, &[])).expect("options"))
@@ -197,7 +197,7 @@ fn series_go_with_what_they_are_about() {
 #[test]
 fn pages_forms_and_methods() {
     let folder = folder();
-    let (target, metrics) = start(folder.path());
+    let (target, metrics) = start(folder.path(), &[]);
     let open_metrics = get(metrics, "/metrics", "Accept: application/openmetrics-text; version=1.0.0\r\n");
     assert_eq!(open_metrics.status, 200);
     assert!(open_metrics.head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"));
@@ -236,7 +236,7 @@ fn a_place_that_is_taken_is_an_error_if_it_was_asked_for() {
 #[test]
 fn hostile_clients_hold_up_nobody() {
     let folder = folder();
-    let (target, metrics) = start(folder.path());
+    let (target, metrics) = start(folder.path(), &[]);
     let at = serve(&target);
     let descriptors = || Samples::of(metrics).sum("process_open_fds", &[]).expect("it is told");
     let before = descriptors();

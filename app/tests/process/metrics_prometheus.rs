@@ -98,7 +98,7 @@ fn what_prometheus_saw_is_what_the_load_generator_did() {
         return;
     }
     let folder = folder();
-    let (target, metrics) = start(folder.path());
+    let (target, metrics) = start(folder.path(), &[]);
     let at = serve(&target);
     let prometheus = Prometheus::start(folder.path(), metrics);
     // A counter's increase is known from the first sample on.
@@ -149,7 +149,7 @@ fn rules_dashboards_and_consoles_work_in_prometheus() {
         return;
     }
     let folder = folder();
-    let (target, metrics) = start(folder.path());
+    let (target, metrics) = start(folder.path(), &[]);
     let at = serve(&target);
     let prometheus = Prometheus::start(folder.path(), metrics);
     let options = session_options(&options(at, &[])).expect("options");
@@ -207,7 +207,7 @@ fn promtool_has_nothing_to_say() {
         return;
     }
     let folder = folder();
-    let (target, metrics) = start(folder.path());
+    let (target, metrics) = start(folder.path(), &[]);
     let at = serve(&target);
     assert!(run(at, &["-w", "randrw", "-d", "50"]).is_good());
     let text = get(metrics, "/metrics", "").body;

@@ -1,6 +1,6 @@
 //! Puts the crates together and runs them: the only file that names them all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -53,8 +53,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         stall_after: Duration::MAX,
     };
     let mut control = Reactor::new(control, clock);
-    let mut controller = start_target(options, &threads, control.waker())?;
-    open_state_dir(&options.state_dir, &mut controller);
+    let state_dir = open_state_dir(&options.state_dir);
+    let ledger = state_dir.as_ref().map(|_| options.state_dir.join("roce-connections"));
+    let mut controller = start_target(options, &threads, control.waker(), ledger)?;
+    if let Some(store) = state_dir {
+        controller.set_store(Box::new(store));
+    }
 
     let (requests_in, requests) = mpsc::channel();
     let reactors: Vec<_> = threads.iter().map(ReactorThread::handle).collect();
@@ -152,7 +156,12 @@ fn start_reactors(options: &Options, clock: SystemClock) -> anyhow::Result<Vec<R
 }
 
 /// Gives every reactor its memory and its poll group.
-fn start_target(options: &Options, threads: &[ReactorThread], waker: Waker) -> anyhow::Result<Controller> {
+fn start_target(
+    options: &Options,
+    threads: &[ReactorThread],
+    waker: Waker,
+    ledger: Option<PathBuf>,
+) -> anyhow::Result<Controller> {
     let memory = MemoryOptions::for_channels(options.channels, options.credits);
     let mut reactors = Vec::new();
     for thread in threads {
@@ -162,9 +171,10 @@ fn start_target(options: &Options, threads: &[ReactorThread], waker: Waker) -> a
         tracing::info!(bytes = mapping.len(), pages = %mapping.page_kind(), locked = mapping.locked(), "buffers of a reactor");
         reactors.push((thread.handle().waker(), Region::new(mapping)));
     }
+    let roce = fabric::roce::Options { way: options.roce_io.into(), ledger };
     let fabrics = vec![
         fabric::Control::Verbs(fabric::verbs::Control::default()),
-        fabric::Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: options.roce_io.into() })),
+        fabric::Control::Roce(fabric::roce::Control::new(roce)),
     ];
     let options = ControllerOptions {
         credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX),
@@ -180,14 +190,12 @@ fn start_target(options: &Options, threads: &[ReactorThread], waker: Waker) -> a
 }
 
 /// Without the directory nothing is kept over restarts, and initiators that want it are refused; all else works.
-fn open_state_dir(path: &Path, controller: &mut Controller) {
-    match StateDir::open(path) {
-        Ok(store) => controller.set_store(Box::new(store)),
-        Err(error) => {
-            let path = path.display();
-            tracing::warn!(%path, %error, "cannot keep state there, so reservations will not survive a restart: make it writable, or see --state-dir");
-        }
-    }
+fn open_state_dir(path: &Path) -> Option<StateDir> {
+    let complain = |error| {
+        let path = path.display();
+        tracing::warn!(%path, %error, "cannot keep state there, so reservations will not survive a restart: make it writable, or see --state-dir");
+    };
+    StateDir::open(path).map_err(complain).ok()
 }
 
 /// The NUMA node that a core belongs to, where the machine has nodes.

@@ -36,7 +36,10 @@ impl Connector {
         match options {
             FabricOptions::Verbs => Connector::Fabric(Control::Verbs(fabric::verbs::Control::new())),
             FabricOptions::Roce(way) => {
-                Connector::Fabric(Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: *way })))
+                Connector::Fabric(Control::Roce(fabric::roce::Control::new(fabric::roce::Options {
+                    way: *way,
+                    ledger: None,
+                })))
             }
             FabricOptions::InProcess(options) => Connector::InProcess(InProcess::new(options.clone())),
         }

@@ -10,7 +10,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fabric::roce::packet_io::Way;
 use fabric::{Completion, Connect, Control, ControlEvent, GroupId, QueuePairSizes};
 use hugepage_setup::AllocationRequest;
 use reactor::{Clock, SystemClock};
@@ -220,7 +219,7 @@ impl Initiator {
         let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize, form: Form::Direct };
         let [exposed, own] = [layout.exposed_bytes(), layout.own_bytes()]
             .map(|bytes| mem::Region::new(hugepage_setup::allocate(&AllocationRequest::new(bytes)).expect("memory")));
-        let mut control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options { way: Way::default() }));
+        let mut control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options::default()));
         let mut endpoint = Endpoint::Fabric(control.create_poll_group(GroupId(0)));
         let login =
             Login { initiator_port: PortId::new(0, number), target_port: PortId::new(0x11, 0x22), immediate: true };

@@ -1,16 +1,19 @@
 //! The control side: listeners, connections and devices, and the order in which they are looked at.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mem::Region;
 
-use super::cm::{Cm, CmEvent, CmId, CmOptions, CmReply, CmRequest};
+use super::cm::{Cm, CmEvent, CmId, CmOptions, CmReply, CmRequest, Remains};
 use super::connection::{Connection, Made, State};
 use super::devices::{DEVICES_MAX, DeviceIndex, Devices, READS_MAX};
 use super::gsi::Gsi;
+use super::ledger::Ledger;
 use super::listener::Listener;
 use super::numbers::Numbers;
 use super::packet_io::{PacketCounters, Path, QUEUES_MAX, Way};
@@ -50,6 +53,8 @@ const RNR_RETRY: u8 = 7;
 pub struct Options {
     /// Which way packets take.
     pub way: Way,
+    /// The file in which the next process finds the connections of this one, if this one ends without a word; the folder is there.
+    pub ledger: Option<PathBuf>,
 }
 
 /// Control side of the RoCE fabric.
@@ -67,6 +72,9 @@ pub struct Control {
     connections: HashMap<ConnectionId, Connection>,
     by_cm: HashMap<CmId, ConnectionId>,
     gsi: Gsi,
+    ledger: Option<Ledger>,
+    /// Of the process before this one, at addresses for which there is no device yet.
+    remains: Vec<Remains>,
     /// To be reported.
     events: VecDeque<ControlEvent>,
     next_number: u64,
@@ -84,6 +92,14 @@ impl Control {
     /// A control side that has opened nothing yet.
     pub fn new(options: Options) -> Control {
         let cm = CmOptions { node_guid: random::next(), seed: random::next(), half_open_max: HALF_OPEN_MAX };
+        let opened = options.ledger.and_then(|path| {
+            let cannot = |error| {
+                let path = path.display();
+                tracing::warn!(%path, %error, "no list of connections: should this process be killed, initiators will take their time to notice");
+            };
+            Ledger::open(&path).map_err(cannot).ok()
+        });
+        let (ledger, remains) = opened.map_or_else(Default::default, |(ledger, remains)| (Some(ledger), remains));
         Control {
             devices: Devices::new(options.way),
             groups: Vec::new(),
@@ -95,6 +111,8 @@ impl Control {
             connections: HashMap::new(),
             by_cm: HashMap::new(),
             gsi: Gsi::new(Cm::new(cm)),
+            ledger,
+            remains,
             events: VecDeque::new(),
             next_number: 1,
             now_ns: 0,
@@ -268,6 +286,9 @@ impl Control {
         accepted.state = State::Accepted;
         let cm = accepted.cm;
         if self.gsi.cm.accept(self.now_ns, cm, reply) {
+            // Before the peer can hear of it.
+            let remains = self.gsi.cm.remains(cm);
+            self.note(|ledger| remains.map_or(Ok(()), |remains| ledger.enter(remains)));
             self.gsi.send(self.now_ns, &mut self.devices);
             Ok(())
         } else {
@@ -304,6 +325,7 @@ impl Control {
         }
         destroyed.end();
         self.by_cm.remove(&destroyed.cm);
+        self.note(|ledger| ledger.strike(destroyed.cm));
         self.gsi.cm.destroy(self.now_ns, destroyed.cm);
         if let Some(made) = destroyed.queue_pair {
             self.numbers[made.group].give_back(self.now_ns, made.qpn);
@@ -375,6 +397,27 @@ impl Control {
         }
     }
 
+    /// Writes to the ledger, if there is one; one that cannot be written is given up.
+    fn note(&mut self, write: impl FnOnce(&mut Ledger) -> io::Result<()>) {
+        if let Some(Err(error)) = self.ledger.as_mut().map(write) {
+            tracing::warn!(%error, "the list of connections cannot be written: should this process be killed, initiators will take their time to notice");
+            self.ledger = None;
+        }
+    }
+
+    /// Ends the connections of the process before this one, where there is a device to say so.
+    fn end_remains(&mut self) {
+        for remains in std::mem::take(&mut self.remains) {
+            if self.devices.find(remains.path.local.ip()).is_none() {
+                self.remains.push(remains);
+                continue;
+            }
+            tracing::info!(peer = %remains.path.peer.ip(), "a connection of the process before this one is ended");
+            self.gsi.cm.end_remains(self.now_ns, &remains);
+            self.note(|ledger| ledger.strike(CmId(remains.local_id)));
+        }
+    }
+
     /// Looks at the interfaces, and opens the devices that listeners want.
     fn look(&mut self) {
         self.next_look_ns = self.now_ns.saturating_add(LOOK_INTERVAL_NS);
@@ -394,6 +437,7 @@ impl Control {
             }
             listener.opened(results);
         }
+        self.end_remains();
     }
 
     /// Looks at what the poll groups noticed.

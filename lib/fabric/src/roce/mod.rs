@@ -7,7 +7,7 @@
 //! - `cm/`: the connection manager on queue pair 1, sans-IO
 //! - `packet_io/`: packets in and out, with the ICRC
 //! - `control.rs`: [`Control`]: what the connection manager says becomes connections; `gsi.rs` carries its messages;
-//!   `devices.rs`, `listener.rs`, `connection.rs`, `numbers.rs` are what it remembers
+//!   `devices.rs`, `listener.rs`, `connection.rs`, `numbers.rs` are what it remembers, `ledger.rs` is for the process after it
 //! - `poll_group.rs`: [`PollGroup`]: which packet is for which endpoint, which endpoint has something to send
 //! - `queue_pair.rs`: what the two share
 //!
@@ -27,6 +27,7 @@ mod control;
 mod devices;
 pub mod exposed;
 mod gsi;
+mod ledger;
 mod listener;
 mod numbers;
 pub mod packet_io;

@@ -32,7 +32,11 @@ struct Machine {
 
 impl Machine {
     fn new(address: &str) -> Machine {
-        let mut control = crate::Control::Roce(Control::new(Options::default()));
+        Machine::with(address, Options::default())
+    }
+
+    fn with(address: &str, options: Options) -> Machine {
+        let mut control = crate::Control::Roce(Control::new(options));
         let group = control.create_poll_group(GroupId(0));
         let address = address.parse().expect("an address");
         let pool = mem::testing::pool(16384, 64);
@@ -123,7 +127,10 @@ struct Pair {
 }
 
 fn connected(target: &str, initiator: &str) -> Pair {
-    let (mut target, mut initiator) = (Machine::new(target), Machine::new(initiator));
+    connect_machines(Machine::new(target), Machine::new(initiator))
+}
+
+fn connect_machines(mut target: Machine, mut initiator: Machine) -> Pair {
     let to = target.listen(5555);
     let asked = initiator.connect(to, b"let me in");
     let (connection, request) = run(&mut target, &mut initiator, |target, _| take(&mut target.events, request));
@@ -417,4 +424,29 @@ fn request_mad(number: u32, to: IpAddr) -> [u8; 256] {
     };
     cm.connect(0, &path, request);
     cm.next_mad(0).expect("a request").1
+}
+
+/// A target that was killed said nothing to its initiators, and Linux' soft-RoCE would repeat its packets until the commands of the SCSI layer time out,
+/// which took 75 s, while the target was there again after one.
+#[test]
+fn the_next_process_ends_the_connections_of_one_that_ended_without_a_word() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = || Options { ledger: Some(folder.path().join("connections")), ..Options::default() };
+    let (here, there) = ("127.77.15.1", "127.77.15.2");
+    let Pair { target, mut initiator, asked, .. } =
+        connect_machines(Machine::with(here, options()), Machine::new(there));
+    drop(target);
+    let mut next = Machine::with(here, options());
+    next.listen(5555);
+    let disconnected =
+        |event: &ControlEvent| matches!(event, ControlEvent::Disconnected { .. }).then(|| event.connection());
+    let ended = run(&mut next, &mut initiator, |_, initiator| take(&mut initiator.events, disconnected));
+    assert_eq!(ended, Some(asked.0));
+    assert!(next.events.iter().all(|event| event.connection().is_none()), "{:?}", next.events);
+    // One that was ended is of no interest to the process after that.
+    drop(next);
+    let text = std::fs::read_to_string(folder.path().join("connections")).expect("a file");
+    assert!(text.starts_with("+ ") && text.contains("\n- "), "{text}");
+    let (_, remains) = super::ledger::Ledger::open(&folder.path().join("connections")).expect("a file");
+    assert_eq!(remains, []);
 }

@@ -1,14 +1,55 @@
 //! How connections and attempts end: DREQ and DREP, REJ, and connections that their peer has forgotten (IBTA vol. 1,
 //! 12.9.8.3 and 12.9.9).
 
-use super::connection::{Connection, Ends, State};
+use super::connection::{Connection, Consumer, Ends, State};
 use super::messages::encode;
 use super::timers::{self, Exchange};
 use super::{Cm, CmEvent, CmId};
 use crate::roce::packet_io::Path;
 use crate::roce::wire::cm::{Drep, Dreq, Message, Rej, private_data};
 
+/// What has to be known of a connection to end it from outside: what remains of it when its process is no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Remains {
+    /// Its ends.
+    pub path: Path,
+    /// The communication id that its process had for it.
+    pub local_id: u32,
+    /// The peer's communication id.
+    pub remote_id: u32,
+    /// The peer's queue pair.
+    pub remote_qpn: u32,
+}
+
 impl Cm {
+    /// What would remain of a connection; `None`: it is not known.
+    pub fn remains(&self, id: CmId) -> Option<Remains> {
+        let Connection { path, remote_id, remote_qpn, .. } = *self.table.get(id)?;
+        Some(Remains { path, local_id: id.0, remote_id, remote_qpn })
+    }
+
+    /// Ends a connection of a process that was here before us and ended without a word, as the kernel does it for processes
+    /// that use its connection manager. The peer would go on repeating packets to a queue pair that nobody has; soft-RoCE does so
+    /// for ever with a retry count of 7.
+    pub fn end_remains(&mut self, now: u64, remains: &Remains) {
+        let id = CmId(remains.local_id);
+        if self.table.get(id).is_some() {
+            return; // ours by chance
+        }
+        let mad = encode(self.ids.transaction(), disconnect_request(id, remains.remote_id, remains.remote_qpn));
+        self.table.insert(Connection {
+            id,
+            path: remains.path,
+            passive: false, // no REQ of it will be repeated
+            remote_id: remains.remote_id,
+            local_qpn: 0,
+            remote_qpn: remains.remote_qpn,
+            state: State::Disconnecting(Exchange::disconnect(now, mad)),
+            consumer: Consumer::Gone,
+        });
+        self.queue(remains.path, mad);
+    }
+
     /// Ends a connection: DREQ, repeated until DREP. An `Ended` event follows at once unless one was reported before. What
     /// is not accepted yet is rejected, or withdrawn.
     pub fn disconnect(&mut self, now: u64, id: CmId) {
@@ -24,13 +65,7 @@ impl Cm {
     fn send_disconnect_request(&mut self, now: u64, id: CmId) {
         let transaction_id = self.ids.transaction();
         let sent = self.table.update(id, |connection| {
-            let dreq = Dreq {
-                local_comm_id: id.0,
-                remote_comm_id: connection.remote_id,
-                remote_qpn: connection.remote_qpn,
-                private_data: private_data(&[]),
-            };
-            let mad = encode(transaction_id, Message::Dreq(dreq));
+            let mad = encode(transaction_id, disconnect_request(id, connection.remote_id, connection.remote_qpn));
             connection.state = State::Disconnecting(Exchange::disconnect(now, mad));
             (connection.path, mad)
         });
@@ -129,4 +164,8 @@ impl Cm {
             self.events.push_back(CmEvent::Ended { id, why });
         }
     }
+}
+
+fn disconnect_request(id: CmId, remote_comm_id: u32, remote_qpn: u32) -> Message {
+    Message::Dreq(Dreq { local_comm_id: id.0, remote_comm_id, remote_qpn, private_data: private_data(&[]) })
 }

@@ -22,6 +22,7 @@ mod timers;
 use std::collections::VecDeque;
 
 use self::connection::{Consumer, State};
+pub use self::ending::Remains;
 use self::ids::Ids;
 use self::messages::{OF_REPLY, OF_REQUEST, encode};
 use self::table::Table;

@@ -222,3 +222,22 @@ fn ended_connection_stays_known_until_it_is_destroyed() {
     bench.cm.destroy(bench.now, id);
     assert_eq!(bench.cm.table.len(), 0);
 }
+
+/// Of a process that was killed: the next one knows the numbers, and says what that one could not.
+#[test]
+fn what_remains_of_a_connection_is_ended_like_one_of_ours_and_nobody_hears_of_it() {
+    let mut before = Bench::new();
+    let id = before.established();
+    let remains = before.cm.remains(id).expect("it is known");
+    assert_eq!((remains.local_id, remains.remote_id, remains.remote_qpn), (id.0, THEIR_ID, THEIR_QPN));
+    let mut bench = Bench::new();
+    bench.cm.end_remains(bench.now, &remains);
+    bench.cm.end_remains(bench.now, &remains);
+    let Message::Dreq(said) = bench.says_one() else { panic!("no DREQ") };
+    assert_eq!((said.local_comm_id, said.remote_comm_id, said.remote_qpn), (id.0, THEIR_ID, THEIR_QPN));
+    assert!(!bench.waits(SECOND).is_empty(), "it is repeated");
+    bench.hears(drep(id));
+    assert!(bench.waits(SECOND).is_empty(), "it was answered");
+    assert!(bench.events().is_empty());
+    bench.forgets_everything();
+}

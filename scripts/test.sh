@@ -19,23 +19,29 @@ VERBS_PID=$!
 end_verbs() { ! kill "$VERBS_PID" 2>/dev/null || wait "$VERBS_PID" || true; }
 trap 'end_verbs; rm -f "$VERBS_LOG"' EXIT
 
-cargo run --quiet --locked --package xtask -- check
-./scripts/simulate.sh
+# step COMMAND...: runs it, and says how long it took.
+step() {
+  local since=$SECONDS
+  "$@"
+  echo "($((SECONDS - since)) s: $*)"
+}
+step cargo run --quiet --locked --package xtask -- check
+step ./scripts/simulate.sh
 if cargo +nightly --version >/dev/null 2>&1; then
-  ./scripts/fuzz.sh light 6
-  ./scripts/sanitize.sh hugepage-setup mem rdma-core-sys
+  step ./scripts/fuzz.sh light 6
+  step ./scripts/sanitize.sh hugepage-setup mem rdma-core-sys
 else
   echo "no nightly compiler: fuzz targets ran without a fuzzer (cargo test -p exercise), and nothing runs under AddressSanitizer"
 fi
-./perf/compare/counts.sh
-./scripts/dpdk-check.sh
-./scripts/ceph-check.sh
+step ./perf/compare/counts.sh
+step ./scripts/dpdk-check.sh
+step ./scripts/ceph-check.sh
 PACKAGE=$(./scripts/package.sh)
-./scripts/package-check.sh "$PACKAGE"
-./scripts/container-check.sh "$PACKAGE"
-./scripts/dashboards-check.sh
-./scripts/run.sh --once
-./scripts/lab.sh --fabric roce all
+step ./scripts/package-check.sh "$PACKAGE"
+step ./scripts/container-check.sh "$PACKAGE"
+step ./scripts/dashboards-check.sh
+step ./scripts/run.sh --once
+step ./scripts/lab.sh --fabric roce all
 echo "the lab under verbs, which began with all this:"
 tail -n +1 --pid="$VERBS_PID" -f "$VERBS_LOG"
 wait "$VERBS_PID"

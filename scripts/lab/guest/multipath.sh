@@ -24,7 +24,8 @@ CONF
 }
 
 # stop_multipath: all of it ends, and no map is left.
-stop_multipath() { multipathd shutdown && until_true 30 no_maps && udevadm control --exit; }
+# (The daemon may be gone before it has answered.)
+stop_multipath() { multipathd shutdown || true; until_true 30 no_maps && udevadm control --exit; }
 no_maps() { multipath -F; [ -z "$(dmsetup ls --target multipath | grep -v "No devices")" ]; }
 
 # path NAME ID_EXT: the device node of the disk that INQUIRY names so, through the target with that id_ext.

@@ -31,11 +31,11 @@ must "login" login_disks
 files=$(target_open_files)
 latency /tmp/quiet.json 10 >/dev/null
 FIO_OPTIONS=(--rate=,1m)
-verify_with_fio 64M "$RAM" "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
+verify_with_fio 32M "$RAM" "$FILE" >/run/lab/$SCENARIO.fio.log 2>&1 &
 verify=$!
-latency /tmp/hostile.json 60 >/dev/null &
+latency /tmp/hostile.json 30 >/dev/null &
 reads=$!
-check "everything that can be wrong with logins, messages, descriptors, tags and credits" hostile 600 --rounds 100 --logins 200
+check "everything that can be wrong with logins, messages, descriptors, tags and credits" hostile 600 --rounds "${LAB_HOSTILE_ROUNDS:-20}" --logins 100
 rss=$(target_rss_kib) # what there is once, is there by now
 for case in login_storm message_mutated leaves_in_the_middle; do
   check "killed in the middle of $case" killed $case

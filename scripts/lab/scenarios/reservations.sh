@@ -35,8 +35,6 @@ write_to() { dd if=/dev/urandom of="$1" bs=4k count=1 oflag=direct; }
 read_from() { dd if="$1" of=/dev/null bs=4k count=1 iflag=direct; }
 
 must "the target starts" start_target 0x3
-# As in kill-restart: registrations do not survive the death of a target on another machine.
-[ "$FABRIC" = verbs ] || must "the initiator loads with never_register=1" load_initiator never_register=1
 must "two initiators log in" log_in_both
 note "       the first has $ONE, the second $TWO"
 

@@ -278,18 +278,21 @@ struct Footprint {
 }
 
 impl Footprint {
-    /// Once no session is left, and what was counted last is told. `like`: waits some time for this one; what still differs then is for
+    /// Once no session is left and what is told no longer changes. `like`: waits some time for this one; what still differs then is for
     /// [`Footprint::compare`].
     fn when_quiet(target: &Target, metrics: SocketAddr, like: Option<&Footprint>) -> Footprint {
         wait_until("no session is left", || target.call("srp_get_sessions", json!({})) == json!([]));
         let end = Instant::now() + Duration::from_secs(20);
+        let mut before = Footprint::take(metrics);
         loop {
+            // Reactors tell several times a second.
+            thread::sleep(Duration::from_secs(1));
             let now = Footprint::take(metrics);
-            let is_quiet = now.sum("srpt_channels") == 0.0 && now.sum("srpt_commands_in_flight") == 0.0;
+            let is_quiet = now.gauges == before.gauges && now.sum("srpt_channels") == 0.0;
             if Instant::now() >= end || is_quiet && like.is_none_or(|like| like.gauges == now.gauges) {
                 return now;
             }
-            thread::sleep(Duration::from_millis(100));
+            before = now;
         }
     }
 

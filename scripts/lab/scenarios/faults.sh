@@ -36,10 +36,12 @@ end_load() {
 soon() { login_as "id_ext=$1,ioc_guid=$IOC_GUID,tl_retry_count=2"; }
 is_loaded() { takes_io "$L" || takes_io "$R"; }
 
-# cut FAMILY: nothing of it passes between guest and host, in either direction; mend: everything does.
+# cut FAMILY: nothing of it passes between guest and host, in either direction; mend: everything does. What is sent vanishes without an error: after one, soft-RoCE
+# would try to send it for ever, and count no time.
 cut() {
-  modprobe -a sch_ingress cls_matchall act_gact && tc qdisc add dev eth0 clsact || return
-  tc filter add dev eth0 ingress protocol "$1" matchall action drop && tc filter add dev eth0 egress protocol "$1" matchall action drop
+  modprobe -a sch_ingress cls_matchall act_gact act_mirred dummy && tc qdisc add dev eth0 clsact || return
+  [ -e /sys/class/net/hole0 ] || { ip link add hole0 type dummy && ip link set hole0 up; } || return
+  tc filter add dev eth0 ingress protocol "$1" matchall action drop && tc filter add dev eth0 egress protocol "$1" matchall action mirred egress redirect dev hole0
 }
 mend() { tc qdisc del dev eth0 clsact; }
 # The target's port: its interface loses its IPv6 address with it.

@@ -10,11 +10,13 @@ use fabric::sim::{Fault, FaultAction, OperationKind, When};
 use super::initiator::{Coming, Pending, What};
 use super::model::fill;
 use super::plan::Action;
-use super::reservations::{EXCLUSIVE_ACCESS, WRITE_EXCLUSIVE};
+use super::reservations::{KINDS, Out, Service};
 use super::world::{BLOCK, Simulation, TARGET};
 use crate::LunOptions;
-use crate::testing::wire::Function;
-use crate::testing::{Form, Handle, MultiChannel, Request, lun};
+use crate::testing::{Form, MultiChannel, Request, lun};
+
+/// PERSISTENT RESERVE OUT without an end at most: the model follows all orders that they may be carried out in.
+const OPEN_MAX: usize = 4;
 
 impl Simulation {
     pub(super) fn act(&mut self, action: Action) {
@@ -52,12 +54,12 @@ impl Simulation {
         }
     }
 
-    fn note(&mut self, line: std::fmt::Arguments<'_>) {
+    pub(super) fn note(&mut self, line: std::fmt::Arguments<'_>) {
         self.trace.note(self.network.now(), line);
     }
 
     /// A live channel of an initiator.
-    fn channel(&mut self, number: usize) -> Option<usize> {
+    pub(super) fn channel(&mut self, number: usize) -> Option<usize> {
         let live = &self.players[number].live;
         (!live.is_empty()).then(|| live[self.random.index(live.len())])
     }
@@ -70,7 +72,7 @@ impl Simulation {
         let unit = self.random.index(self.disks.len());
         let (request, what) = match action {
             Action::Read | Action::Write => self.transfer(unit, action),
-            Action::Reserve => self.reserve(number, unit),
+            Action::Reserve if self.disks[unit].reservations.open() < OPEN_MAX => self.reserve(number, unit),
             _ => {
                 let request = match self.random.below(4) {
                     0 => Request::synchronize_cache(lun(unit as u16)),
@@ -92,12 +94,15 @@ impl Simulation {
             What::Write { unit, lba, blocks, stamp } => {
                 self.disks[unit].medium.write_starts(lba, blocks, stamp, start);
             }
-            What::Reserve { unit, .. } => self.disks[unit].holder.asked(start),
+            What::Reserve { unit, out } => self.disks[unit].reservations.asked(start, number, out),
             What::Read { .. } | What::Manage(_) | What::Other => {}
+        }
+        if let Some((unit, writes)) = what.access() {
+            self.disks[unit].reservations.access_starts(start, number, writes);
         }
         self.note(format_args!("i{number} c{channel} @{start} {what:?}"));
         let player = &mut self.players[number];
-        player.pending.insert(handle, Pending { channel, what, start });
+        player.pending.insert(handle, Pending { channel, lun: request.lun, what, start });
         if player.recent.len() >= 16 {
             player.recent.remove(0);
         }
@@ -129,56 +134,46 @@ impl Simulation {
         (request, What::Write { unit, lba, blocks, stamp: self.stamp })
     }
 
+    /// Mostly what makes sense in the state that the unit seems to have.
     fn reserve(&mut self, number: usize, unit: usize) -> (Request, What) {
-        let key = |number: usize| (number as u64 + 1).to_be_bytes();
+        let state = self.disks[unit].reservations.state();
         let other = self.random.index(self.players.len());
-        // REGISTER AND IGNORE EXISTING KEY, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT AND ABORT.
-        let service = self.random.pick(&[6, 6, 6, 1, 1, 2, 2, 3, 4, 5]);
-        let kind = self.random.pick(&[WRITE_EXCLUSIVE, EXCLUSIVE_ACCESS]);
-        let mut parameters = [0; 24];
-        if service != 6 {
-            parameters[..8].copy_from_slice(&key(number));
-        }
-        match service {
-            6 => parameters[8..16].copy_from_slice(&key(number)),
-            4 | 5 => parameters[8..16].copy_from_slice(&key(other)),
-            _ => {}
-        }
-        let kind_of = if matches!(service, 3 | 6) { 0 } else { kind };
-        let cdb = [0x5f, service, kind_of, 0, 0, 0, 0, 0, 24, 0];
-        let request = Request::new(lun(unit as u16), cdb).data_out(parameters);
-        (request, What::Reserve { unit, makes: (service == 1).then_some(kind) })
-    }
-
-    /// Aborts a command; `late`: one that may have ended.
-    fn abort(&mut self, number: usize, late: bool) {
-        let player = &self.players[number];
-        let may = |&(handle, channel, _): &(Handle, usize, u16)| {
-            player.live.contains(&channel) && (late || player.pending.contains_key(&handle))
+        let own_key = number as u8 + 1;
+        let sensible: &[Service] = match state.held {
+            _ if state.keys[number] == 0 => &[Service::Register, Service::RegisterAndIgnore],
+            None => &[Service::Reserve, Service::Reserve, Service::Reserve, Service::Preempt],
+            Some(_) if state.is_holder(number) => {
+                &[Service::Reserve, Service::Release, Service::Clear, Service::Register, Service::Preempt]
+            }
+            Some(_) => &[Service::Preempt, Service::PreemptAndAbort, Service::Reserve, Service::Release],
         };
-        let candidates: Vec<_> = player.recent.iter().copied().filter(may).collect();
-        if candidates.is_empty() {
-            return;
-        }
-        let (task, channel, unit) = self.random.pick(&candidates);
-        self.manage(number, channel, Function::AbortTask, unit, Some(task));
-    }
-
-    fn reset(&mut self, number: usize) {
-        let Some(channel) = self.channel(number) else { return };
-        let function = self.random.pick(&[Function::LunReset, Function::AbortTaskSet, Function::ClearTaskSet]);
-        let unit = self.random.index(self.disks.len()) as u16;
-        self.manage(number, channel, function, unit, None);
-    }
-
-    fn manage(&mut self, number: usize, channel: usize, function: Function, unit: u16, task: Option<Handle>) {
-        let player = &mut self.players[number];
-        let Ok(handle) = player.initiator.manage(channel, function, lun(unit), task) else { return };
-        self.moment += 1;
-        let start = self.moment;
-        player.pending.insert(handle, Pending { channel, what: What::Manage(function), start });
-        self.note(format_args!("i{number} c{channel} @{start} {function:?} of unit {unit}, task {task:?}"));
-        self.report.management += 1;
+        let any = [
+            Service::Register,
+            Service::Reserve,
+            Service::Release,
+            Service::Clear,
+            Service::Preempt,
+            Service::PreemptAndAbort,
+            Service::RegisterAndIgnore,
+        ];
+        let service = if self.random.one_in(6) { self.random.pick(&any) } else { self.random.pick(sensible) };
+        let kind = match state.held {
+            Some((kind, _)) if self.random.one_in(2) => kind,
+            _ => self.random.pick(&KINDS),
+        };
+        let key = if self.random.one_in(12) { own_key } else { state.keys[number] };
+        let action_key = match service {
+            Service::Register | Service::RegisterAndIgnore if key == 0 => own_key,
+            Service::Register | Service::RegisterAndIgnore => self.random.pick(&[0, own_key, other as u8 + 1]),
+            _ if self.random.one_in(4) => 0,
+            _ => state.keys[other],
+        };
+        let out = Out { service, kind, key, action_key };
+        let mut parameters = [0; 24];
+        (parameters[7], parameters[15]) = (key, action_key);
+        let cdb = [0x5f, service as u8, kind, 0, 0, 0, 0, 0, 24, 0];
+        let request = Request::new(lun(unit as u16), cdb).data_out(parameters);
+        (request, What::Reserve { unit, out })
     }
 
     pub(super) fn log_in(&mut self, number: usize, action: MultiChannel) {
@@ -209,6 +204,7 @@ impl Simulation {
         player.initiator.vanish();
         player.live.clear();
         player.coming.clear();
+        player.ends.clear();
         let pending = std::mem::take(&mut player.pending);
         pending.values().for_each(|pending| self.lost(number, pending));
     }
@@ -282,7 +278,7 @@ impl Simulation {
         let disk = &mut self.disks[unit];
         match action {
             Action::ToggleLun if disk.exported => {
-                disk.holder.forget();
+                disk.reservations.reset();
                 self.controller.remove_lun(TARGET, number).expect("it is there");
                 disk.exported = false;
             }
@@ -305,7 +301,7 @@ impl Simulation {
     pub(super) fn export(&mut self, unit: usize) {
         let disk = &mut self.disks[unit];
         let options = LunOptions { lun: Some(unit as u16), read_only: disk.read_only, ..LunOptions::default() };
-        disk.holder.forget();
+        disk.reservations.reset();
         self.controller.add_lun(TARGET, &disk.faulty, &options).expect("its number is free");
         disk.exported = true;
     }

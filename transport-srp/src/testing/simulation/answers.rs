@@ -3,6 +3,7 @@
 use super::initiator::{Pending, What};
 use super::model::stamp_of;
 use super::plan::Action;
+use super::reservations::{Out, Service, Verdict};
 use super::world::{BLOCK, Simulation};
 use crate::testing::Answer;
 
@@ -12,20 +13,21 @@ const BUSY: u8 = 0x08;
 const RESERVATION_CONFLICT: u8 = 0x18;
 const TASK_SET_FULL: u8 = 0x28;
 const TASK_ABORTED: u8 = 0x40;
+/// Additional sense code.
+const LUN_NOT_SUPPORTED: u8 = 0x25;
 
 impl Simulation {
     pub(super) fn answered(&mut self, number: usize, pending: &Pending, answer: &Answer, now: u64) {
         self.check_status(pending, answer);
+        self.check_reservations(number, pending, answer);
         let good = answer.status == GOOD;
         let (oldest, start) = (self.oldest().min(pending.start), pending.start);
         match pending.what {
             What::Read { unit, lba, blocks } if good => {
-                self.check_holder(number, unit, false, pending);
                 self.check_data(unit, lba, blocks, pending, answer);
             }
             What::Write { unit, lba, blocks, stamp } => {
                 if good {
-                    self.check_holder(number, unit, true, pending);
                     self.report.bytes_written += blocks * u64::from(BLOCK);
                 }
                 let medium = &mut self.disks[unit].medium;
@@ -34,14 +36,7 @@ impl Simulation {
                     false => medium.write_ends(lba, blocks, stamp, good, now, oldest),
                 }
             }
-            What::Reserve { unit, makes } => {
-                let holder = &mut self.disks[unit].holder;
-                holder.closed(start);
-                if let (true, Some(kind)) = (good, makes) {
-                    holder.holds(number, kind, now);
-                    self.report.reservations += 1;
-                }
-            }
+            What::Reserve { unit, out } => self.reserved(unit, out, start, answer),
             What::Read { .. } | What::Manage(_) | What::Other => {}
         }
     }
@@ -70,15 +65,43 @@ impl Simulation {
         of.into_iter().any(|action| self.plan.has(action)) || self.plan.network.faults.fail_operation > 0
     }
 
-    fn check_holder(&self, number: usize, unit: usize, writes: bool, pending: &Pending) {
-        let holder = &self.disks[unit].holder;
-        assert!(
-            !holder.is_broken_by(number, writes, pending.start),
-            "initiator {number}: {pending:?} was carried out against {holder:?}"
-        );
+    /// A PERSISTENT RESERVE OUT was answered.
+    fn reserved(&mut self, unit: usize, out: Out, start: u64, answer: &Answer) {
+        let reservations = &mut self.disks[unit].reservations;
+        match (answer.status, answer.key_and_code()) {
+            (GOOD, _) => {
+                reservations.answered(start, Verdict::Good);
+                self.report.reservations += u64::from(out.service == Service::Reserve);
+            }
+            (RESERVATION_CONFLICT, _) => reservations.answered(start, Verdict::Conflict),
+            (_, Some((0x05, code, _))) if code != LUN_NOT_SUPPORTED => reservations.answered(start, Verdict::Refused),
+            _ if is_refusal(answer) => reservations.not_carried_out(start),
+            _ => reservations.ended(start),
+        }
     }
 
-    fn check_data(&mut self, unit: usize, lba: u64, blocks: u64, pending: &Pending, answer: &Answer) {
+    /// Whether reservations allowed what a read or write did, or forbade what it did not.
+    fn check_reservations(&mut self, number: usize, pending: &Pending, answer: &Answer) {
+        let Some((unit, _)) = pending.what.access() else { return };
+        let reservations = &mut self.disks[unit].reservations;
+        let Some(access) = reservations.access_ends(pending.start) else { return };
+        match answer.status {
+            GOOD => assert!(
+                access.allowed,
+                "initiator {number}: {pending:?} was carried out against the reservation of {reservations:?}"
+            ),
+            RESERVATION_CONFLICT => {
+                assert!(
+                    access.forbidden,
+                    "initiator {number}: {pending:?}: no reservation forbids it: {reservations:?}"
+                );
+                self.report.conflicts += 1;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn check_data(&mut self, unit: usize, lba: u64, blocks: u64, pending: &Pending, answer: &Answer) {
         let len = blocks as usize * BLOCK as usize;
         assert_eq!(answer.used().len(), len, "length of the data of {pending:?}");
         for (block, lba) in answer.data.chunks_exact(BLOCK as usize).zip(lba..) {

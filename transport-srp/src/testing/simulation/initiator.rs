@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::Stamp;
+use super::reservations::Out;
 use crate::testing::wire::Function;
 use crate::testing::{Handle, Initiator, Login, MultiChannel};
 
@@ -10,6 +11,7 @@ use crate::testing::{Handle, Initiator, Login, MultiChannel};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) channel: usize,
+    pub(super) lun: [u8; 8],
     pub(super) what: What,
     /// The moment it was sent.
     pub(super) start: u64,
@@ -21,8 +23,19 @@ pub(super) enum What {
     Read { unit: usize, lba: u64, blocks: u64 },
     Write { unit: usize, lba: u64, blocks: u64, stamp: Stamp },
     Manage(Function),
-    Reserve { unit: usize, makes: Option<u8> },
+    Reserve { unit: usize, out: Out },
     Other,
+}
+
+impl What {
+    /// The unit of a read or write, and whether it writes.
+    pub(super) fn access(self) -> Option<(usize, bool)> {
+        match self {
+            What::Read { unit, .. } => Some((unit, false)),
+            What::Write { unit, .. } => Some((unit, true)),
+            What::Manage(_) | What::Reserve { .. } | What::Other => None,
+        }
+    }
 }
 
 /// A login that is not answered.
@@ -43,6 +56,8 @@ pub(super) struct Lost {
 pub(super) struct Player {
     pub(super) initiator: Initiator,
     pub(super) pending: BTreeMap<Handle, Pending>,
+    /// Commands of other channels that end with the answer to task management.
+    pub(super) ends: BTreeMap<Handle, Vec<Handle>>,
     /// The latest commands, over or not.
     pub(super) recent: Vec<(Handle, usize, u16)>,
     pub(super) live: Vec<usize>,
@@ -52,8 +67,8 @@ pub(super) struct Player {
 
 impl Player {
     pub(super) fn new(initiator: Initiator) -> Player {
-        let (pending, recent) = (BTreeMap::new(), Vec::new());
-        Player { initiator, pending, recent, live: Vec::new(), coming: Vec::new(), lost: Vec::new() }
+        let (pending, ends, recent) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Player { initiator, pending, ends, recent, live: Vec::new(), coming: Vec::new(), lost: Vec::new() }
     }
 
     /// Logins that were accepted since the last call.

@@ -6,14 +6,16 @@ use bdev::delay::LatencyType;
 use bdev::error::{ErrorType, Injection, IoType};
 use fabric::WorkError;
 use fabric::sim::{Fault, FaultAction, OperationKind, When};
+use scsi::alua::AccessState;
 
 use super::initiator::{Coming, Pending, What};
 use super::model::fill;
+use super::paths::{GROUP, STATES};
 use super::plan::Action;
 use super::reservations::{KINDS, Out, Service};
 use super::world::{BLOCK, Simulation, TARGET};
-use crate::LunOptions;
 use crate::testing::{Form, MultiChannel, Request, lun};
+use crate::{LunOptions, StateChange};
 
 /// PERSISTENT RESERVE OUT without an end at most: the model follows all orders that they may be carried out in.
 const OPEN_MAX: usize = 4;
@@ -51,6 +53,7 @@ impl Simulation {
                 self.report.sleeps += 1;
             }
             Action::ToggleLun | Action::ToggleReadOnly | Action::CloseSession => self.configure(action),
+            Action::SetState => self.set_state(),
         }
     }
 
@@ -99,6 +102,9 @@ impl Simulation {
         }
         if let Some((unit, writes)) = what.access() {
             self.disks[unit].reservations.access_starts(start, number, writes);
+        }
+        if let Some((unit, _)) = what.path() {
+            self.paths.starts(start, unit);
         }
         self.note(format_args!("i{number} c{channel} @{start} {what:?}"));
         let player = &mut self.players[number];
@@ -281,6 +287,7 @@ impl Simulation {
                 disk.reservations.reset();
                 self.controller.remove_lun(TARGET, number).expect("it is there");
                 disk.exported = false;
+                self.paths.forget(unit);
             }
             Action::ToggleLun => self.export(unit),
             Action::ToggleReadOnly if disk.exported => {
@@ -296,6 +303,25 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    /// Mostly back to active, so that something can be done in between.
+    fn set_state(&mut self) {
+        let unit = self.random.index(self.disks.len());
+        let unit = (self.disks[unit].exported && self.random.one_in(2)).then_some(unit);
+        let state = if self.random.one_in(2) { AccessState::Optimized } else { self.random.pick(&STATES) };
+        let micros = if self.random.one_in(2) { 0 } else { self.random.within(1..=300) };
+        self.put_state(unit, state, Duration::from_micros(micros));
+    }
+
+    pub(super) fn put_state(&mut self, unit: Option<usize>, state: AccessState, transition: Duration) {
+        self.note(format_args!("administrator: state of {unit:?} is {state:?}, after {transition:?}"));
+        self.report.changes += 1;
+        let bdev = unit.map(|unit| self.disks[unit].faulty.info().name.clone());
+        let change = StateChange { state: Some(state), bdev: bdev.as_deref(), preferred: None, transition };
+        self.controller.set_port_group_state(GROUP, &change).expect("a group, and a unit");
+        let until = (!transition.is_zero()).then(|| self.controlled.plus(transition).0);
+        self.paths.set(unit, state, until);
     }
 
     pub(super) fn export(&mut self, unit: usize) {

@@ -2,6 +2,7 @@
 
 use super::initiator::{Pending, What};
 use super::model::stamp_of;
+use super::paths::told;
 use super::plan::Action;
 use super::reservations::{Out, Service, Verdict};
 use super::world::{BLOCK, Simulation};
@@ -20,6 +21,7 @@ impl Simulation {
     pub(super) fn answered(&mut self, number: usize, pending: &Pending, answer: &Answer, now: u64) {
         self.check_status(pending, answer);
         self.check_reservations(number, pending, answer);
+        self.check_path(pending, answer);
         let good = answer.status == GOOD;
         let (oldest, start) = (self.oldest().min(pending.start), pending.start);
         match pending.what {
@@ -48,6 +50,7 @@ impl Simulation {
             GOOD | BUSY | TASK_SET_FULL => true,
             RESERVATION_CONFLICT => plan.has(Action::Reserve),
             TASK_ABORTED => plan.initiators > 1 && (resets || plan.has(Action::Reserve)),
+            CHECK_CONDITION if told(answer.key_and_code()).is_some() => plan.has(Action::SetState),
             CHECK_CONDITION => match answer.key_and_code().map(|(key, ..)| key) {
                 Some(0x06) => true,
                 Some(0x02..=0x04 | 0x0b) => self.errors_can_happen(),
@@ -101,6 +104,23 @@ impl Simulation {
         }
     }
 
+    /// Whether the path was in a state that goes with the answer.
+    fn check_path(&mut self, pending: &Pending, answer: &Answer) {
+        let met = self.paths.ends(pending.start);
+        let Some((_, active)) = pending.what.path() else { return };
+        if answer.status == GOOD {
+            assert_ne!(met & active, 0, "{pending:?} was carried out in a state that forbids it: {:?}", self.paths);
+        } else if let Some(state) = told(answer.key_and_code()) {
+            assert_ne!(
+                met & 1 << state as u8,
+                0,
+                "{pending:?} tells of {state:?}, which it did not meet: {:?}",
+                self.paths
+            );
+            self.report.inaccessible += 1;
+        }
+    }
+
     pub(super) fn check_data(&mut self, unit: usize, lba: u64, blocks: u64, pending: &Pending, answer: &Answer) {
         let len = blocks as usize * BLOCK as usize;
         assert_eq!(answer.used().len(), len, "length of the data of {pending:?}");
@@ -128,7 +148,10 @@ impl Simulation {
 fn is_refusal(answer: &Answer) -> bool {
     match answer.status {
         BUSY | RESERVATION_CONFLICT | TASK_SET_FULL => true,
-        CHECK_CONDITION => matches!(answer.key_and_code(), Some((0x05..=0x07, ..))),
+        CHECK_CONDITION => {
+            let sense = answer.key_and_code();
+            matches!(sense, Some((0x05..=0x07, ..))) || told(sense).is_some()
+        }
         _ => false,
     }
 }

@@ -1,10 +1,14 @@
 //! The end of a run: nothing goes wrong any more, everything is answered, what was written is there, and all resources are back.
 
+use std::time::Duration;
+
 use bdev::delay::LatencyType;
 use fabric::sim::FaultRates;
+use scsi::alua::AccessState;
 use scsi::reservations::NexusId;
 
 use super::initiator::{Pending, What};
+use super::plan::Action;
 use super::reservations::State;
 use super::world::{BLOCK, Disk, Simulation, initiator};
 use crate::testing::{Login, MultiChannel, Outcome, Request, lun};
@@ -27,6 +31,9 @@ impl Simulation {
             if !self.disks[unit].exported {
                 self.export(unit);
             }
+        }
+        if self.plan.has(Action::SetState) {
+            self.put_state(None, AccessState::Optimized, Duration::ZERO);
         }
         self.rounds(600, 20_000);
         self.check_all_answered();

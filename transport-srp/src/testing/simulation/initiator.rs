@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::Stamp;
+use super::paths::{ACTIVE, MANAGEABLE, States};
 use super::reservations::Out;
 use crate::testing::wire::Function;
 use crate::testing::{Handle, Initiator, Login, MultiChannel};
@@ -34,6 +35,15 @@ impl What {
             What::Read { unit, .. } => Some((unit, false)),
             What::Write { unit, .. } => Some((unit, true)),
             What::Manage(_) | What::Reserve { .. } | What::Other => None,
+        }
+    }
+
+    /// Its unit, and the states of the path in which it is carried out.
+    pub(super) fn path(self) -> Option<(usize, States)> {
+        match self {
+            What::Read { unit, .. } | What::Write { unit, .. } => Some((unit, ACTIVE)),
+            What::Reserve { unit, .. } => Some((unit, MANAGEABLE)),
+            What::Manage(_) | What::Other => None,
         }
     }
 }

@@ -8,7 +8,8 @@
 //!   more credits than the login granted; solicited notification as asked for; residual counts and buffers agree;
 //! - by the simulated fabric: no transfer to memory that was taken back, no queue overflow, no READ too many;
 //! - by the model: a read returns what an acknowledged write left, or one that was under way; what was refused is never on the
-//!   medium; PERSISTENT RESERVE OUT is linearizable, and nobody writes, or reads, past a reservation; a status or sense key is one that this world can have.
+//!   medium; PERSISTENT RESERVE OUT is linearizable, and nobody writes, or reads, past a reservation,
+//!   or in a state of the target port group that forbids it; a status or sense key is one that this world can have.
 //!
 //! At the end nothing goes wrong any more: every request whose channel lives is answered, all credits are back, a fresh initiator
 //! reads every block, and then all channels, commands, orders and buffers are gone.
@@ -16,7 +17,7 @@
 //! The same seed gives the same run, bit for bit: [`Report::hash`] is made of every line of the trace and of every event of the fabric.
 //!
 //! Reading order: `plan` (what a seed draws), `world` (a step), `actions` and `management` (what happens), `initiator` (who asked for what), `answers`,
-//! `model`, `reservations` (what must hold), `end`.
+//! `model`, `reservations`, `paths` (what must hold), `end`.
 
 mod actions;
 mod answers;
@@ -24,6 +25,7 @@ mod end;
 mod initiator;
 mod management;
 mod model;
+mod paths;
 mod plan;
 mod reservations;
 #[cfg(test)]
@@ -75,6 +77,8 @@ pub struct Report {
     pub reservations: u64,
     /// Reads and writes that were answered RESERVATION CONFLICT.
     pub conflicts: u64,
+    /// Commands that the state of a target port group forbade.
+    pub inaccessible: u64,
     /// Bytes of acknowledged writes.
     pub bytes_written: u64,
     /// Bytes that were read and held against the model.
@@ -100,6 +104,7 @@ impl Report {
             (&mut self.changes, other.changes),
             (&mut self.reservations, other.reservations),
             (&mut self.conflicts, other.conflicts),
+            (&mut self.inaccessible, other.inaccessible),
             (&mut self.bytes_written, other.bytes_written),
             (&mut self.bytes_verified, other.bytes_verified),
         ] {

@@ -95,10 +95,12 @@ pub enum Action {
     ToggleReadOnly,
     /// The administrator ends a session.
     CloseSession,
+    /// The administrator sets a state of the target port group.
+    SetState,
 }
 
 /// Every action with its usual weight.
-const WEIGHTS: [(Action, u64); 22] = [
+const WEIGHTS: [(Action, u64); 23] = [
     (Action::Read, 300),
     (Action::Write, 300),
     (Action::Other, 60),
@@ -121,6 +123,7 @@ const WEIGHTS: [(Action, u64); 22] = [
     (Action::ToggleLun, 3),
     (Action::ToggleReadOnly, 3),
     (Action::CloseSession, 2),
+    (Action::SetState, 20),
 ];
 
 /// What a seed draws before the first step.
@@ -159,7 +162,7 @@ impl Plan {
                 Action::Read | Action::Write => *weight = random.within(50..=400),
                 Action::LoginMulti | Action::DeviceResume => {}
                 Action::Reserve if random.one_in(2) => *weight = 0,
-                Action::ToggleLun | Action::ToggleReadOnly if !random.one_in(3) => *weight = 0,
+                Action::ToggleLun | Action::ToggleReadOnly | Action::SetState if !random.one_in(3) => *weight = 0,
                 _ if random.one_in(3) => *weight = 0,
                 _ => *weight *= random.within(1..=3),
             }

@@ -11,15 +11,17 @@ use fabric::sim::Network;
 use hugepage_setup::{AllocationRequest, PageKind};
 use mem::Region;
 use reactor::{Instant, Poller, Waker};
+use scsi::alua::AccessModes;
 
 use super::initiator::{Coming, Lost, Pending, Player, What};
 use super::model::Medium;
-use super::plan::{Plan, Random};
+use super::paths::{GROUP, Paths};
+use super::plan::{Action, Plan, Random};
 use super::reservations::Reservations;
 use super::trace::Trace;
 use super::{Options, Report};
 use crate::testing::{Handle, Initiator, InitiatorOptions, MultiChannel, Outcome};
-use crate::{Controller, ControllerOptions, LunOptions, MemoryOptions, PollGroup};
+use crate::{Controller, ControllerOptions, LunOptions, MemoryOptions, PollGroup, PortGroupOptions};
 
 pub(super) const BLOCK: u32 = 512;
 pub(super) const TARGET: &str = "tgt0";
@@ -46,6 +48,9 @@ pub(super) struct Simulation {
     /// Rounds that each reactor, and behind them the control plane, still stands still.
     pub(super) asleep: Vec<u64>,
     pub(super) disks: Vec<Disk>,
+    pub(super) paths: Paths,
+    /// When the control plane had its last turn.
+    pub(super) controlled: Instant,
     pub(super) players: Vec<Player>,
     pub(super) moment: u64,
     pub(super) stamp: u64,
@@ -92,6 +97,12 @@ impl Simulation {
         for disk in &disks {
             controller.add_lun(TARGET, &disk.faulty, &LunOptions::default()).expect("a LUN");
         }
+        if plan.has(Action::SetState) {
+            let modes = AccessModes { implicit: true, explicit: false };
+            let options = PortGroupOptions { modes, ..PortGroupOptions::default() };
+            controller.create_port_group(GROUP, &options).expect("a target port group");
+            controller.port_group_add_target(GROUP, TARGET).expect("a member");
+        }
         let groups: Vec<PollGroup> = seeds.into_iter().map(|seed| seed.settle()).collect();
         let player = |number| Player::new(initiator(&network, number as u8 + 1, plan.shares_tags));
         let players = (0..plan.initiators).map(player).collect();
@@ -107,6 +118,8 @@ impl Simulation {
             groups,
             asleep,
             disks,
+            paths: Paths::default(),
+            controlled: Instant(0),
             players,
             moment,
             stamp,
@@ -151,7 +164,11 @@ impl Simulation {
                 continue;
             }
             match number == last {
-                true => drop(self.controller.poll(now)),
+                true => {
+                    self.controller.poll(now);
+                    self.controlled = now;
+                    self.paths.pass(now.0);
+                }
                 false => drop(self.groups[number].poll(now)),
             }
         }
@@ -258,6 +275,7 @@ impl Simulation {
 
     /// It is over without an answer.
     fn forget_access(&mut self, pending: &Pending) {
+        self.paths.ends(pending.start);
         if let Some((unit, _)) = pending.what.access() {
             self.disks[unit].reservations.access_ends(pending.start);
         }

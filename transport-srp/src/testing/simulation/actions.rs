@@ -10,6 +10,7 @@ use scsi::alua::AccessState;
 
 use super::initiator::{Coming, Pending, What};
 use super::model::fill;
+use super::order::{HEAD_OF_QUEUE, ORDERED, Place, SIMPLE};
 use super::paths::{GROUP, STATES};
 use super::plan::Action;
 use super::reservations::{KINDS, Out, Service};
@@ -87,15 +88,25 @@ impl Simulation {
             }
         };
         let solicit = self.random.pick(&[0, 0, 2, 4, 6]);
-        self.start(number, channel, unit, &Request { solicit, ..request }, what);
+        let task_attribute = match (action, self.plan.attributes) {
+            (Action::Read | Action::Write, of @ 1..) => match self.random.below(of) {
+                0 => ORDERED,
+                1 => HEAD_OF_QUEUE,
+                _ => SIMPLE,
+            },
+            _ => SIMPLE,
+        };
+        self.start(number, channel, unit, &Request { solicit, task_attribute, ..request }, what);
     }
 
     pub(super) fn start(&mut self, number: usize, channel: usize, unit: usize, request: &Request, what: What) {
         let Ok(handle) = self.players[number].initiator.start(channel, request) else { return };
         let start = self.now();
+        let (attribute, exports) = (request.task_attribute, self.disks[unit].medium.barriers.exports);
+        let place = Place { sender: (number, channel), attribute, start, exports };
         match what {
             What::Write { unit, lba, blocks, stamp } => {
-                self.disks[unit].medium.write_starts(lba, blocks, stamp, start);
+                self.disks[unit].medium.write_starts(lba, blocks, stamp, place);
             }
             What::Reserve { unit, out } => self.disks[unit].reservations.asked(start, number, out),
             What::Read { .. } | What::Manage(_) | What::Other => {}
@@ -106,9 +117,9 @@ impl Simulation {
         if let Some((unit, _)) = what.path() {
             self.paths.starts(start, unit);
         }
-        self.note(format_args!("i{number} c{channel} @{start} {what:?}"));
+        self.note(format_args!("i{number} c{channel} @{start} {what:?}, attribute {attribute}"));
         let player = &mut self.players[number];
-        player.pending.insert(handle, Pending { channel, lun: request.lun, what, start });
+        player.pending.insert(handle, Pending { channel, lun: request.lun, what, start, place, overtaken: None });
         if player.recent.len() >= 16 {
             player.recent.remove(0);
         }
@@ -287,6 +298,7 @@ impl Simulation {
                 disk.reservations.reset();
                 self.controller.remove_lun(TARGET, number).expect("it is there");
                 disk.exported = false;
+                disk.medium.barriers.end();
                 self.paths.forget(unit);
             }
             Action::ToggleLun => self.export(unit),

@@ -2,6 +2,7 @@
 
 use super::initiator::{Pending, What};
 use super::model::stamp_of;
+use super::order::ORDERED;
 use super::paths::told;
 use super::plan::Action;
 use super::reservations::{Out, Service, Verdict};
@@ -22,6 +23,9 @@ impl Simulation {
         self.check_status(pending, answer);
         self.check_reservations(number, pending, answer);
         self.check_path(pending, answer);
+        if answer.status == GOOD {
+            self.check_order(number, pending);
+        }
         let good = answer.status == GOOD;
         let (oldest, start) = (self.oldest().min(pending.start), pending.start);
         match pending.what {
@@ -101,6 +105,25 @@ impl Simulation {
                 self.report.conflicts += 1;
             }
             _ => {}
+        }
+    }
+
+    /// Whether it was carried out ahead of what it had to come behind.
+    fn check_order(&mut self, number: usize, pending: &Pending) {
+        let Some((unit, _)) = pending.what.access() else { return };
+        let Pending { place, overtaken, .. } = pending;
+        assert_eq!(*overtaken, None, "{pending:?} was carried out behind one that had to come behind it");
+        let barriers = &mut self.disks[unit].medium.barriers;
+        if place.exports != barriers.exports {
+            return;
+        }
+        barriers.add(place);
+        self.report.ordered += u64::from(place.attribute == ORDERED);
+        let is_of_unit = |of: &What| of.access().is_some_and(|(other, _)| other == unit);
+        for older in self.players[number].pending.values_mut() {
+            if older.place.is_ahead_of(place) && is_of_unit(&older.what) {
+                older.overtaken = Some(*place);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use scsi::alua::AccessState;
 use scsi::reservations::NexusId;
 
 use super::initiator::{Pending, What};
+use super::order::Place;
 use super::plan::Action;
 use super::reservations::State;
 use super::world::{BLOCK, Disk, Simulation, initiator};
@@ -127,7 +128,14 @@ impl Simulation {
                     match reader.finish(handle, &mut || self.round(20_000)) {
                         Outcome::Answered(answer) if answer.status == 0 => {
                             let what = What::Read { unit, lba, blocks };
-                            let pending = Pending { channel: number, lun: lun(unit as u16), what, start };
+                            let pending = Pending {
+                                channel: number,
+                                lun: lun(unit as u16),
+                                what,
+                                start,
+                                place: Place::NONE,
+                                overtaken: None,
+                            };
                             self.check_data(unit, lba, blocks, &pending, &answer);
                             lba += blocks;
                         }

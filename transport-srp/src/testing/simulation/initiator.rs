@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::Stamp;
+use super::order::Place;
 use super::paths::{ACTIVE, MANAGEABLE, States};
 use super::reservations::Out;
 use crate::testing::wire::Function;
@@ -16,6 +17,9 @@ pub(super) struct Pending {
     pub(super) what: What,
     /// The moment it was sent.
     pub(super) start: u64,
+    pub(super) place: Place,
+    /// One that was to come behind it was answered GOOD first.
+    pub(super) overtaken: Option<Place>,
 }
 
 /// What was asked for.

@@ -5,6 +5,7 @@
 //! and was not answered when task management was sent has ended with its answer, whichever channel it came on.
 
 use super::initiator::{Pending, What};
+use super::order::Place;
 use super::world::Simulation;
 use crate::command::{Request, Stage};
 use crate::testing::wire::Function;
@@ -40,7 +41,14 @@ impl Simulation {
         let Ok(handle) = player.initiator.manage(channel, function, lun(unit), task) else { return };
         self.moment += 1;
         let start = self.moment;
-        let pending = Pending { channel, lun: lun(unit), what: What::Manage(function), start };
+        let pending = Pending {
+            channel,
+            lun: lun(unit),
+            what: What::Manage(function),
+            start,
+            place: Place::NONE,
+            overtaken: None,
+        };
         player.pending.insert(handle, pending);
         player.ends.insert(handle, ends);
         self.note(format_args!("i{number} c{channel} @{start} {function:?} of unit {unit}, task {task:?}"));

@@ -17,7 +17,7 @@
 //! The same seed gives the same run, bit for bit: [`Report::hash`] is made of every line of the trace and of every event of the fabric.
 //!
 //! Reading order: `plan` (what a seed draws), `world` (a step), `actions` and `management` (what happens), `initiator` (who asked for what), `answers`,
-//! `model`, `reservations`, `paths` (what must hold), `end`.
+//! `model`, `order`, `reservations`, `paths` (what must hold), `end`.
 
 mod actions;
 mod answers;
@@ -25,6 +25,7 @@ mod end;
 mod initiator;
 mod management;
 mod model;
+mod order;
 mod paths;
 mod plan;
 mod reservations;
@@ -79,6 +80,8 @@ pub struct Report {
     pub conflicts: u64,
     /// Commands that the state of a target port group forbade.
     pub inaccessible: u64,
+    /// ORDERED commands that were answered GOOD.
+    pub ordered: u64,
     /// Bytes of acknowledged writes.
     pub bytes_written: u64,
     /// Bytes that were read and held against the model.
@@ -105,6 +108,7 @@ impl Report {
             (&mut self.reservations, other.reservations),
             (&mut self.conflicts, other.conflicts),
             (&mut self.inaccessible, other.inaccessible),
+            (&mut self.ordered, other.ordered),
             (&mut self.bytes_written, other.bytes_written),
             (&mut self.bytes_verified, other.bytes_verified),
         ] {

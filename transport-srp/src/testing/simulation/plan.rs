@@ -145,6 +145,8 @@ pub struct Plan {
     pub depth: usize,
     /// Longest time of a step in nanoseconds.
     pub step: u64,
+    /// Of so many reads and writes, one each is ORDERED and HEAD OF QUEUE; 0: all are SIMPLE.
+    pub attributes: u64,
     /// Whether channels use tags without regard to each other.
     pub shares_tags: bool,
     /// How the network behaves.
@@ -187,6 +189,7 @@ impl Plan {
             blocks: random.pick(&[16, 48, 512]),
             depth: random.pick(&[2, 4, 8, 32]),
             step: random.pick(&[4_000, 20_000, 80_000]),
+            attributes: random.pick(&[0, 0, 3, 8]),
             shares_tags: random.one_in(3),
             network,
             weights,

@@ -127,8 +127,8 @@ pub(super) struct Channel {
     /// The answer to the target's request that waits to be sent.
     pub(super) owed: Option<Vec<u8>>,
     pub(super) number: usize,
-    /// Units whose reset was under way when the channel ended: it may still end commands of other channels.
-    pub(super) lost_resets: Vec<[u8; 8]>,
+    /// Task management that was under way when the channel ended: it may still end commands of other channels.
+    pub(super) lost_management: Vec<Scope>,
     sent_anything: bool,
 }
 
@@ -186,7 +186,7 @@ impl Channel {
             events: Vec::new(),
             owed: None,
             number,
-            lost_resets: Vec::new(),
+            lost_management: Vec::new(),
             sent_anything: false,
         }
     }
@@ -207,8 +207,7 @@ impl Channel {
                 InitiatorEvent::Disconnected { reason } => {
                     self.messages(finished, managed);
                     self.login = Login::Ended(reason);
-                    let resets = self.outstanding.values().filter_map(|request| request.kind.resets());
-                    self.lost_resets = resets.collect();
+                    self.lost_management = self.management().copied().collect();
                     for (_, outstanding) in std::mem::take(&mut self.outstanding) {
                         self.abandon(outstanding, Outcome::Lost, finished);
                     }
@@ -379,10 +378,28 @@ impl Channel {
         }
     }
 
-    /// Whether task management was sent here, and not answered, that may end commands of any channel for this unit.
-    pub(super) fn resets(&self, lun: [u8; 8]) -> bool {
-        let under_way = self.outstanding.values().any(|request| request.kind.resets() == Some(lun));
-        under_way || self.lost_resets.contains(&lun)
+    /// Whether task management was sent here, and not answered, that may end a command which another channel sends now under `tag`. ABORT TASK
+    /// ends nothing that its own channel sends later.
+    pub(super) fn may_end(&self, tag: &[u8; 8], lun: [u8; 8], channel: usize) -> bool {
+        self.management().chain(&self.lost_management).any(|scope| match scope.function {
+            Function::AbortTask => channel != self.number && scope.task == *tag && scope.lun == lun,
+            _ => scope.lun == lun,
+        })
+    }
+
+    fn management(&self) -> impl Iterator<Item = &Scope> {
+        self.outstanding.values().filter_map(|request| match &request.kind {
+            Kind::Management { scope } => Some(scope),
+            Kind::Command { .. } | Kind::Raw => None,
+        })
+    }
+
+    /// Ends a command that task management of another channel has surely ended.
+    pub(super) fn end_command(&mut self, tag: &[u8; 8], handle: Handle, finished: &mut Finished) {
+        if self.outstanding.get(tag).is_some_and(|request| request.handle == handle) {
+            let request = self.outstanding.remove(tag).expect("it was just there");
+            self.abandon(request, Outcome::Aborted, finished);
+        }
     }
 
     /// Ends the commands that task management may have ended.
@@ -493,16 +510,6 @@ impl Channel {
         self.credits -= 1;
         self.outstanding.insert(tag, request);
         Ok(())
-    }
-}
-
-impl Kind {
-    /// The unit whose commands on any channel this request may end.
-    fn resets(&self) -> Option<[u8; 8]> {
-        match self {
-            Kind::Management { scope } if scope.function != Function::AbortTask => Some(scope.lun),
-            Kind::Management { .. } | Kind::Command { .. } | Kind::Raw => None,
-        }
     }
 }
 

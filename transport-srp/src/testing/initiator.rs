@@ -41,6 +41,8 @@ pub struct InitiatorOptions {
     /// `ib_srp` does. A test that lets commands of one channel race with a reset on another says no, and only commands of the
     /// reset's own channel are taken for ended.
     pub resets_end_all_channels: bool,
+    /// Each channel names its requests without regard to the others, as SRP allows: a tag may be in use on several of them. `ib_srp` never does.
+    pub shares_tags: bool,
 }
 
 impl InitiatorOptions {
@@ -61,6 +63,7 @@ impl InitiatorOptions {
             queue_size: 62,
             answers_requests: true,
             resets_end_all_channels: true,
+            shares_tags: false,
         }
     }
 
@@ -116,7 +119,7 @@ impl Initiator {
     pub fn login(&mut self, action: MultiChannel) -> usize {
         let request = self.options.login_request(action);
         if action == MultiChannel::Single {
-            self.channels.iter_mut().for_each(|channel| channel.lost_resets.clear());
+            self.channels.iter_mut().for_each(|channel| channel.lost_management.clear());
         }
         self.login_with(request, request.encode(self.options.form))
     }
@@ -196,7 +199,7 @@ impl Initiator {
     /// It was not sent: no credit, no slot, no channel.
     pub fn start(&mut self, channel: usize, request: &Request) -> Result<Handle, NotSent> {
         let (tag, handle) = self.name_request(channel, 0);
-        let doubtful = self.channels.iter().any(|channel| channel.resets(request.lun));
+        let doubtful = self.channels.iter().any(|other| other.may_end(&tag, request.lun, channel));
         self.channels[channel].send_command(tag, handle, request, doubtful)?;
         self.requests.push((channel, tag));
         Ok(handle)
@@ -217,9 +220,7 @@ impl Initiator {
         let (tag, handle) = self.name_request(channel, 0x8000_0000);
         let task = task.map_or(0xffff_ffff_u64.to_le_bytes(), |task| self.requests[task.0].1);
         let scope = self.channels[channel].send_management(tag, handle, lun, function, task)?;
-        if function != Function::AbortTask {
-            self.channels.iter_mut().for_each(|channel| channel.doubt_covered(&scope));
-        }
+        self.channels.iter_mut().for_each(|channel| channel.doubt_covered(&scope));
         self.requests.push((channel, tag));
         Ok(handle)
     }
@@ -294,6 +295,11 @@ impl Initiator {
         self.channels.iter_mut().for_each(|channel| channel.end.vanish());
     }
 
+    /// The fabric's name of a channel.
+    pub fn connection(&self, channel: usize) -> fabric::ConnectionId {
+        self.channels[channel].end.connection()
+    }
+
     /// The fabric's end of a channel, for faults and for what this type does not do.
     pub fn end(&mut self, channel: usize) -> &mut fabric::sim::Initiator {
         &mut self.channels[channel].end
@@ -310,6 +316,15 @@ impl Initiator {
         if let Some(request) = self.channels[channel].outstanding.get_mut(&tag) {
             request.doubtful = true;
         }
+    }
+
+    /// Ends, as aborted, a command that task management of another channel has surely ended: it had arrived at the target before. It must not be
+    /// answered from now on. Nothing happens if it has ended already.
+    pub fn end_command(&mut self, handle: Handle) {
+        let (channel, tag) = self.requests[handle.0];
+        let mut finished = Finished::new();
+        self.channels[channel].end_command(&tag, handle, &mut finished);
+        self.outcomes.extend(finished);
     }
 
     /// Ends, as aborted, the commands of all channels that task management may have ended, and those of [`Initiator::doubt`]. For a test with
@@ -359,7 +374,8 @@ impl Initiator {
     /// The smallest tag that is free on a channel: used again as soon as it is, as by `ib_srp`. The upper half differs in every
     /// byte, so that a target which takes tags for numbers is found out.
     fn name_request(&self, channel: usize, mark: u64) -> ([u8; 8], Handle) {
-        let base = 0x0a1b_2c3d_0000_0000 | (channel as u64) << 16 | mark;
+        let place = if self.options.shares_tags { 0 } else { (channel as u64) << 16 };
+        let base = 0x0a1b_2c3d_0000_0000 | place | mark;
         let outstanding = &self.channels[channel].outstanding;
         let tag = (0_u64..).map(|number| (base | number).to_le_bytes()).find(|tag| !outstanding.contains_key(tag));
         (tag.expect("a free tag"), Handle(self.requests.len()))

@@ -6,15 +6,20 @@ use bdev::delay::LatencyType;
 use bdev::error::{ErrorType, Injection, IoType};
 use fabric::WorkError;
 use fabric::sim::{Fault, FaultAction, OperationKind, When};
+use scsi::alua::AccessState;
 
 use super::initiator::{Coming, Pending, What};
 use super::model::fill;
+use super::order::{HEAD_OF_QUEUE, ORDERED, Place, SIMPLE};
+use super::paths::{GROUP, STATES};
 use super::plan::Action;
-use super::reservations::{EXCLUSIVE_ACCESS, WRITE_EXCLUSIVE};
+use super::reservations::{KINDS, Out, Service};
 use super::world::{BLOCK, Simulation, TARGET};
-use crate::LunOptions;
-use crate::testing::wire::Function;
-use crate::testing::{Form, Handle, MultiChannel, Request, lun};
+use crate::testing::{Form, MultiChannel, Request, lun};
+use crate::{LunOptions, StateChange};
+
+/// PERSISTENT RESERVE OUT without an end at most: the model follows all orders that they may be carried out in.
+const OPEN_MAX: usize = 4;
 
 impl Simulation {
     pub(super) fn act(&mut self, action: Action) {
@@ -49,15 +54,16 @@ impl Simulation {
                 self.report.sleeps += 1;
             }
             Action::ToggleLun | Action::ToggleReadOnly | Action::CloseSession => self.configure(action),
+            Action::SetState => self.set_state(),
         }
     }
 
-    fn note(&mut self, line: std::fmt::Arguments<'_>) {
+    pub(super) fn note(&mut self, line: std::fmt::Arguments<'_>) {
         self.trace.note(self.network.now(), line);
     }
 
     /// A live channel of an initiator.
-    fn channel(&mut self, number: usize) -> Option<usize> {
+    pub(super) fn channel(&mut self, number: usize) -> Option<usize> {
         let live = &self.players[number].live;
         (!live.is_empty()).then(|| live[self.random.index(live.len())])
     }
@@ -70,7 +76,7 @@ impl Simulation {
         let unit = self.random.index(self.disks.len());
         let (request, what) = match action {
             Action::Read | Action::Write => self.transfer(unit, action),
-            Action::Reserve => self.reserve(number, unit),
+            Action::Reserve if self.disks[unit].reservations.open() < OPEN_MAX => self.reserve(number, unit),
             _ => {
                 let request = match self.random.below(4) {
                     0 => Request::synchronize_cache(lun(unit as u16)),
@@ -82,22 +88,38 @@ impl Simulation {
             }
         };
         let solicit = self.random.pick(&[0, 0, 2, 4, 6]);
-        self.start(number, channel, unit, &Request { solicit, ..request }, what);
+        let task_attribute = match (action, self.plan.attributes) {
+            (Action::Read | Action::Write, of @ 1..) => match self.random.below(of) {
+                0 => ORDERED,
+                1 => HEAD_OF_QUEUE,
+                _ => SIMPLE,
+            },
+            _ => SIMPLE,
+        };
+        self.start(number, channel, unit, &Request { solicit, task_attribute, ..request }, what);
     }
 
     pub(super) fn start(&mut self, number: usize, channel: usize, unit: usize, request: &Request, what: What) {
         let Ok(handle) = self.players[number].initiator.start(channel, request) else { return };
         let start = self.now();
+        let (attribute, exports) = (request.task_attribute, self.disks[unit].medium.barriers.exports);
+        let place = Place { sender: (number, channel), attribute, start, exports };
         match what {
             What::Write { unit, lba, blocks, stamp } => {
-                self.disks[unit].medium.write_starts(lba, blocks, stamp, start);
+                self.disks[unit].medium.write_starts(lba, blocks, stamp, place);
             }
-            What::Reserve { unit, .. } => self.disks[unit].holder.asked(start),
+            What::Reserve { unit, out } => self.disks[unit].reservations.asked(start, number, out),
             What::Read { .. } | What::Manage(_) | What::Other => {}
         }
-        self.note(format_args!("i{number} c{channel} @{start} {what:?}"));
+        if let Some((unit, writes)) = what.access() {
+            self.disks[unit].reservations.access_starts(start, number, writes);
+        }
+        if let Some((unit, _)) = what.path() {
+            self.paths.starts(start, unit);
+        }
+        self.note(format_args!("i{number} c{channel} @{start} {what:?}, attribute {attribute}"));
         let player = &mut self.players[number];
-        player.pending.insert(handle, Pending { channel, what, start });
+        player.pending.insert(handle, Pending { channel, lun: request.lun, what, start, place, overtaken: None });
         if player.recent.len() >= 16 {
             player.recent.remove(0);
         }
@@ -129,56 +151,46 @@ impl Simulation {
         (request, What::Write { unit, lba, blocks, stamp: self.stamp })
     }
 
+    /// Mostly what makes sense in the state that the unit seems to have.
     fn reserve(&mut self, number: usize, unit: usize) -> (Request, What) {
-        let key = |number: usize| (number as u64 + 1).to_be_bytes();
+        let state = self.disks[unit].reservations.state();
         let other = self.random.index(self.players.len());
-        // REGISTER AND IGNORE EXISTING KEY, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT AND ABORT.
-        let service = self.random.pick(&[6, 6, 6, 1, 1, 2, 2, 3, 4, 5]);
-        let kind = self.random.pick(&[WRITE_EXCLUSIVE, EXCLUSIVE_ACCESS]);
-        let mut parameters = [0; 24];
-        if service != 6 {
-            parameters[..8].copy_from_slice(&key(number));
-        }
-        match service {
-            6 => parameters[8..16].copy_from_slice(&key(number)),
-            4 | 5 => parameters[8..16].copy_from_slice(&key(other)),
-            _ => {}
-        }
-        let kind_of = if matches!(service, 3 | 6) { 0 } else { kind };
-        let cdb = [0x5f, service, kind_of, 0, 0, 0, 0, 0, 24, 0];
-        let request = Request::new(lun(unit as u16), cdb).data_out(parameters);
-        (request, What::Reserve { unit, makes: (service == 1).then_some(kind) })
-    }
-
-    /// Aborts a command; `late`: one that may have ended.
-    fn abort(&mut self, number: usize, late: bool) {
-        let player = &self.players[number];
-        let may = |&(handle, channel, _): &(Handle, usize, u16)| {
-            player.live.contains(&channel) && (late || player.pending.contains_key(&handle))
+        let own_key = number as u8 + 1;
+        let sensible: &[Service] = match state.held {
+            _ if state.keys[number] == 0 => &[Service::Register, Service::RegisterAndIgnore],
+            None => &[Service::Reserve, Service::Reserve, Service::Reserve, Service::Preempt],
+            Some(_) if state.is_holder(number) => {
+                &[Service::Reserve, Service::Release, Service::Clear, Service::Register, Service::Preempt]
+            }
+            Some(_) => &[Service::Preempt, Service::PreemptAndAbort, Service::Reserve, Service::Release],
         };
-        let candidates: Vec<_> = player.recent.iter().copied().filter(may).collect();
-        if candidates.is_empty() {
-            return;
-        }
-        let (task, channel, unit) = self.random.pick(&candidates);
-        self.manage(number, channel, Function::AbortTask, unit, Some(task));
-    }
-
-    fn reset(&mut self, number: usize) {
-        let Some(channel) = self.channel(number) else { return };
-        let function = self.random.pick(&[Function::LunReset, Function::AbortTaskSet, Function::ClearTaskSet]);
-        let unit = self.random.index(self.disks.len()) as u16;
-        self.manage(number, channel, function, unit, None);
-    }
-
-    fn manage(&mut self, number: usize, channel: usize, function: Function, unit: u16, task: Option<Handle>) {
-        let player = &mut self.players[number];
-        let Ok(handle) = player.initiator.manage(channel, function, lun(unit), task) else { return };
-        self.moment += 1;
-        let start = self.moment;
-        player.pending.insert(handle, Pending { channel, what: What::Manage(function), start });
-        self.note(format_args!("i{number} c{channel} @{start} {function:?} of unit {unit}, task {task:?}"));
-        self.report.management += 1;
+        let any = [
+            Service::Register,
+            Service::Reserve,
+            Service::Release,
+            Service::Clear,
+            Service::Preempt,
+            Service::PreemptAndAbort,
+            Service::RegisterAndIgnore,
+        ];
+        let service = if self.random.one_in(6) { self.random.pick(&any) } else { self.random.pick(sensible) };
+        let kind = match state.held {
+            Some((kind, _)) if self.random.one_in(2) => kind,
+            _ => self.random.pick(&KINDS),
+        };
+        let key = if self.random.one_in(12) { own_key } else { state.keys[number] };
+        let action_key = match service {
+            Service::Register | Service::RegisterAndIgnore if key == 0 => own_key,
+            Service::Register | Service::RegisterAndIgnore => self.random.pick(&[0, own_key, other as u8 + 1]),
+            _ if self.random.one_in(4) => 0,
+            _ => state.keys[other],
+        };
+        let out = Out { service, kind, key, action_key };
+        let mut parameters = [0; 24];
+        (parameters[7], parameters[15]) = (key, action_key);
+        let cdb = [0x5f, service as u8, kind, 0, 0, 0, 0, 0, 24, 0];
+        let request = Request::new(lun(unit as u16), cdb).data_out(parameters);
+        (request, What::Reserve { unit, out })
     }
 
     pub(super) fn log_in(&mut self, number: usize, action: MultiChannel) {
@@ -209,6 +221,7 @@ impl Simulation {
         player.initiator.vanish();
         player.live.clear();
         player.coming.clear();
+        player.ends.clear();
         let pending = std::mem::take(&mut player.pending);
         pending.values().for_each(|pending| self.lost(number, pending));
     }
@@ -282,9 +295,11 @@ impl Simulation {
         let disk = &mut self.disks[unit];
         match action {
             Action::ToggleLun if disk.exported => {
-                disk.holder.forget();
+                disk.reservations.reset();
                 self.controller.remove_lun(TARGET, number).expect("it is there");
                 disk.exported = false;
+                disk.medium.barriers.end();
+                self.paths.forget(unit);
             }
             Action::ToggleLun => self.export(unit),
             Action::ToggleReadOnly if disk.exported => {
@@ -302,10 +317,29 @@ impl Simulation {
         }
     }
 
+    /// Mostly back to active, so that something can be done in between.
+    fn set_state(&mut self) {
+        let unit = self.random.index(self.disks.len());
+        let unit = (self.disks[unit].exported && self.random.one_in(2)).then_some(unit);
+        let state = if self.random.one_in(2) { AccessState::Optimized } else { self.random.pick(&STATES) };
+        let micros = if self.random.one_in(2) { 0 } else { self.random.within(1..=300) };
+        self.put_state(unit, state, Duration::from_micros(micros));
+    }
+
+    pub(super) fn put_state(&mut self, unit: Option<usize>, state: AccessState, transition: Duration) {
+        self.note(format_args!("administrator: state of {unit:?} is {state:?}, after {transition:?}"));
+        self.report.changes += 1;
+        let bdev = unit.map(|unit| self.disks[unit].faulty.info().name.clone());
+        let change = StateChange { state: Some(state), bdev: bdev.as_deref(), preferred: None, transition };
+        self.controller.set_port_group_state(GROUP, &change).expect("a group, and a unit");
+        let until = (!transition.is_zero()).then(|| self.controlled.plus(transition).0);
+        self.paths.set(unit, state, until);
+    }
+
     pub(super) fn export(&mut self, unit: usize) {
         let disk = &mut self.disks[unit];
         let options = LunOptions { lun: Some(unit as u16), read_only: disk.read_only, ..LunOptions::default() };
-        disk.holder.forget();
+        disk.reservations.reset();
         self.controller.add_lun(TARGET, &disk.faulty, &options).expect("its number is free");
         disk.exported = true;
     }

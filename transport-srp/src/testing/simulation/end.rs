@@ -1,10 +1,17 @@
 //! The end of a run: nothing goes wrong any more, everything is answered, what was written is there, and all resources are back.
 
+use std::time::Duration;
+
 use bdev::delay::LatencyType;
 use fabric::sim::FaultRates;
+use scsi::alua::AccessState;
+use scsi::reservations::NexusId;
 
 use super::initiator::{Pending, What};
-use super::world::{BLOCK, Simulation, initiator};
+use super::order::Place;
+use super::plan::Action;
+use super::reservations::State;
+use super::world::{BLOCK, Disk, Simulation, initiator};
 use crate::testing::{Login, MultiChannel, Outcome, Request, lun};
 
 /// Rounds that an end may take.
@@ -26,8 +33,12 @@ impl Simulation {
                 self.export(unit);
             }
         }
+        if self.plan.has(Action::SetState) {
+            self.put_state(None, AccessState::Optimized, Duration::ZERO);
+        }
         self.rounds(600, 20_000);
         self.check_all_answered();
+        self.check_reservations_left();
         self.check_credits();
         self.check_media();
         self.check_resources();
@@ -46,6 +57,22 @@ impl Simulation {
                 std::mem::take(&mut player.pending).into_values().partition(|pending| gone.contains(&pending.channel));
             lost.iter().for_each(|pending: &Pending| self.lost(number, pending));
             assert!(left.is_empty(), "initiator {number}: never answered: {left:?}");
+        }
+    }
+
+    /// The reservations of each unit are what the answers said.
+    fn check_reservations_left(&self) {
+        for info in self.controller.reservations() {
+            let at = |disk: &&Disk| disk.faulty.info().name == info.bdev_name;
+            let disk = self.disks.iter().find(at).expect("a disk of ours");
+            let number = |nexus: NexusId| nexus.initiator_port_id[15] as usize - 1;
+            let mut state = State::default();
+            for registration in info.reservations.registrations() {
+                state.keys[number(registration.nexus)] = registration.key as u8;
+            }
+            let held = info.reservations.reservation();
+            state.held = held.map(|held| (held.kind as u8, held.holder.map(number)));
+            assert!(disk.reservations.may_be(&state), "{state:?} is left of {:?}", disk.reservations);
         }
     }
 
@@ -80,7 +107,7 @@ impl Simulation {
 
     /// One that was not there before reads everything.
     fn check_media(&mut self) {
-        let mut reader = initiator(&self.network, 200);
+        let mut reader = initiator(&self.network, 200, false);
         let mut rounds = 0;
         // Faults that were injected and did not happen yet happen to it.
         let channel = 'again: loop {
@@ -88,7 +115,6 @@ impl Simulation {
             assert!(rounds < 100, "the medium cannot be read");
             let Ok(number) = reader.open(MultiChannel::Single, &mut || self.round(20_000)) else { continue };
             for unit in 0..self.disks.len() {
-                self.disks[unit].holder.forget();
                 for request in clear_reservation(unit as u16) {
                     let Ok(handle) = reader.start(number, &request) else { continue 'again };
                     drop(reader.finish(handle, &mut || self.round(20_000)));
@@ -102,7 +128,15 @@ impl Simulation {
                     match reader.finish(handle, &mut || self.round(20_000)) {
                         Outcome::Answered(answer) if answer.status == 0 => {
                             let what = What::Read { unit, lba, blocks };
-                            self.answered(usize::MAX, &Pending { channel: number, what, start }, &answer, start);
+                            let pending = Pending {
+                                channel: number,
+                                lun: lun(unit as u16),
+                                what,
+                                start,
+                                place: Place::NONE,
+                                overtaken: None,
+                            };
+                            self.check_data(unit, lba, blocks, &pending, &answer);
                             lba += blocks;
                         }
                         Outcome::Answered(answer) => {

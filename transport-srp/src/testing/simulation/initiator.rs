@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::model::Stamp;
+use super::order::Place;
+use super::paths::{ACTIVE, MANAGEABLE, States};
+use super::reservations::Out;
 use crate::testing::wire::Function;
 use crate::testing::{Handle, Initiator, Login, MultiChannel};
 
@@ -10,9 +13,13 @@ use crate::testing::{Handle, Initiator, Login, MultiChannel};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) channel: usize,
+    pub(super) lun: [u8; 8],
     pub(super) what: What,
     /// The moment it was sent.
     pub(super) start: u64,
+    pub(super) place: Place,
+    /// One that was to come behind it was answered GOOD first.
+    pub(super) overtaken: Option<Place>,
 }
 
 /// What was asked for.
@@ -21,8 +28,28 @@ pub(super) enum What {
     Read { unit: usize, lba: u64, blocks: u64 },
     Write { unit: usize, lba: u64, blocks: u64, stamp: Stamp },
     Manage(Function),
-    Reserve { unit: usize, makes: Option<u8> },
+    Reserve { unit: usize, out: Out },
     Other,
+}
+
+impl What {
+    /// The unit of a read or write, and whether it writes.
+    pub(super) fn access(self) -> Option<(usize, bool)> {
+        match self {
+            What::Read { unit, .. } => Some((unit, false)),
+            What::Write { unit, .. } => Some((unit, true)),
+            What::Manage(_) | What::Reserve { .. } | What::Other => None,
+        }
+    }
+
+    /// Its unit, and the states of the path in which it is carried out.
+    pub(super) fn path(self) -> Option<(usize, States)> {
+        match self {
+            What::Read { unit, .. } | What::Write { unit, .. } => Some((unit, ACTIVE)),
+            What::Reserve { unit, .. } => Some((unit, MANAGEABLE)),
+            What::Manage(_) | What::Other => None,
+        }
+    }
 }
 
 /// A login that is not answered.
@@ -43,6 +70,8 @@ pub(super) struct Lost {
 pub(super) struct Player {
     pub(super) initiator: Initiator,
     pub(super) pending: BTreeMap<Handle, Pending>,
+    /// Commands of other channels that end with the answer to task management.
+    pub(super) ends: BTreeMap<Handle, Vec<Handle>>,
     /// The latest commands, over or not.
     pub(super) recent: Vec<(Handle, usize, u16)>,
     pub(super) live: Vec<usize>,
@@ -52,8 +81,8 @@ pub(super) struct Player {
 
 impl Player {
     pub(super) fn new(initiator: Initiator) -> Player {
-        let (pending, recent) = (BTreeMap::new(), Vec::new());
-        Player { initiator, pending, recent, live: Vec::new(), coming: Vec::new(), lost: Vec::new() }
+        let (pending, ends, recent) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Player { initiator, pending, ends, recent, live: Vec::new(), coming: Vec::new(), lost: Vec::new() }
     }
 
     /// Logins that were accepted since the last call.

@@ -8,21 +8,25 @@
 //!   more credits than the login granted; solicited notification as asked for; residual counts and buffers agree;
 //! - by the simulated fabric: no transfer to memory that was taken back, no queue overflow, no READ too many;
 //! - by the model: a read returns what an acknowledged write left, or one that was under way; what was refused is never on the
-//!   medium; nobody writes, or reads, past a reservation that is certain; a status or sense key is one that this world can have.
+//!   medium; PERSISTENT RESERVE OUT is linearizable, and nobody writes, or reads, past a reservation,
+//!   or in a state of the target port group that forbids it; a status or sense key is one that this world can have.
 //!
 //! At the end nothing goes wrong any more: every request whose channel lives is answered, all credits are back, a fresh initiator
 //! reads every block, and then all channels, commands, orders and buffers are gone.
 //!
 //! The same seed gives the same run, bit for bit: [`Report::hash`] is made of every line of the trace and of every event of the fabric.
 //!
-//! Reading order: `plan` (what a seed draws), `world` (a step), `actions` (what happens), `initiator` (who asked for what), `answers`,
-//! `model`, `reservations` (what must hold), `end`.
+//! Reading order: `plan` (what a seed draws), `world` (a step), `actions` and `management` (what happens), `initiator` (who asked for what), `answers`,
+//! `model`, `order`, `reservations`, `paths` (what must hold), `end`.
 
 mod actions;
 mod answers;
 mod end;
 mod initiator;
+mod management;
 mod model;
+mod order;
+mod paths;
 mod plan;
 mod reservations;
 #[cfg(test)]
@@ -54,6 +58,8 @@ pub struct Report {
     pub answered: u64,
     /// Requests that task management ended.
     pub aborted: u64,
+    /// Of them, those that task management of another channel ended at once.
+    pub ended_elsewhere: u64,
     /// Requests whose channel was gone first.
     pub lost: u64,
     /// Logins that were accepted.
@@ -70,6 +76,12 @@ pub struct Report {
     pub changes: u64,
     /// RESERVE that was answered GOOD.
     pub reservations: u64,
+    /// Reads and writes that were answered RESERVATION CONFLICT.
+    pub conflicts: u64,
+    /// Commands that the state of a target port group forbade.
+    pub inaccessible: u64,
+    /// ORDERED commands that were answered GOOD.
+    pub ordered: u64,
     /// Bytes of acknowledged writes.
     pub bytes_written: u64,
     /// Bytes that were read and held against the model.
@@ -85,6 +97,7 @@ impl Report {
             (&mut self.management, other.management),
             (&mut self.answered, other.answered),
             (&mut self.aborted, other.aborted),
+            (&mut self.ended_elsewhere, other.ended_elsewhere),
             (&mut self.lost, other.lost),
             (&mut self.logins, other.logins),
             (&mut self.departures, other.departures),
@@ -93,6 +106,9 @@ impl Report {
             (&mut self.sleeps, other.sleeps),
             (&mut self.changes, other.changes),
             (&mut self.reservations, other.reservations),
+            (&mut self.conflicts, other.conflicts),
+            (&mut self.inaccessible, other.inaccessible),
+            (&mut self.ordered, other.ordered),
             (&mut self.bytes_written, other.bytes_written),
             (&mut self.bytes_verified, other.bytes_verified),
         ] {

@@ -2,8 +2,10 @@
 //!
 //! Every event of an initiator has a number, its moment. A write begins at the moment it is sent and ends at the moment from which nothing of it
 //! can reach the medium any more ahead of what is sent later: it was answered, its abort was, or the login was accepted that
-//! replaced its channel. A write that begins after another has ended, and is answered GOOD, replaces it. A read may return every write that
+//! replaced its channel. A write that begins after another has ended, or is ordered behind it by task attributes, and is answered GOOD, replaces it. A read may return every write that
 //! began before the read ended and was not replaced before the read began.
+
+use super::order::{Barriers, Place};
 
 /// The moment of a write's end while that is not known.
 const OPEN: u64 = u64::MAX;
@@ -14,8 +16,10 @@ pub(super) type Stamp = u64;
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     stamp: Stamp,
-    start: u64,
+    place: Place,
     end: u64,
+    /// It was answered GOOD.
+    good: bool,
     /// From when on it cannot be read any more.
     replaced: u64,
 }
@@ -23,29 +27,35 @@ struct Candidate {
 /// One unit's medium.
 #[derive(Debug)]
 pub(super) struct Medium {
+    pub(super) barriers: Barriers,
     blocks: Vec<Vec<Candidate>>,
 }
 
 impl Medium {
     pub(super) fn new(blocks: u64) -> Medium {
-        let made = Candidate { stamp: 0, start: 0, end: 0, replaced: OPEN };
-        Medium { blocks: vec![vec![made]; blocks as usize] }
+        let made = Candidate { stamp: 0, place: Place::NONE, end: 0, good: true, replaced: OPEN };
+        Medium { barriers: Barriers::default(), blocks: vec![vec![made]; blocks as usize] }
     }
 
-    pub(super) fn write_starts(&mut self, lba: u64, blocks: u64, stamp: Stamp, now: u64) {
+    pub(super) fn write_starts(&mut self, lba: u64, blocks: u64, stamp: Stamp, place: Place) {
         for block in self.range(lba, blocks) {
-            block.push(Candidate { stamp, start: now, end: OPEN, replaced: OPEN });
+            block.push(Candidate { stamp, place, end: OPEN, good: false, replaced: OPEN });
         }
     }
 
     /// The write is over; `good`: it is on the medium. Nothing reads that began before `oldest`.
     pub(super) fn write_ends(&mut self, lba: u64, blocks: u64, stamp: Stamp, good: bool, now: u64, oldest: u64) {
-        for block in self.range(lba, blocks) {
+        let barriers = &self.barriers;
+        for block in &mut self.blocks[lba as usize..(lba + blocks) as usize] {
             let Some(own) = block.iter_mut().find(|candidate| candidate.stamp == stamp) else { continue };
             own.end = own.end.min(now);
-            let start = own.start;
+            own.good = good;
+            let place = own.place;
             if good {
-                for other in block.iter_mut().filter(|other| other.end < start) {
+                let is_older = |other: &Candidate| {
+                    other.end < place.start || other.good && barriers.are_in_order(&other.place, &place)
+                };
+                for other in block.iter_mut().filter(|other| is_older(other)) {
                     other.replaced = other.replaced.min(now);
                 }
                 block.retain(|candidate| candidate.replaced > oldest);
@@ -102,17 +112,18 @@ mod tests {
 
     #[test]
     fn a_write_is_read_until_a_later_one_is_acknowledged() {
+        let at = |start| Place { start, ..Place::NONE };
         let mut medium = Medium::new(1);
-        medium.write_starts(0, 1, 1, 10);
+        medium.write_starts(0, 1, 1, at(10));
         assert!(medium.may_hold(0, 0, 11) && medium.may_hold(0, 1, 11), "either, while it is under way");
         medium.write_ends(0, 1, 1, true, 12, 0);
         assert!(medium.may_hold(0, 0, 11), "a read that began before may have found the old");
         assert!(!medium.may_hold(0, 0, 13), "a lost write");
-        medium.write_starts(0, 1, 2, 20);
+        medium.write_starts(0, 1, 2, at(20));
         medium.write_ends(0, 1, 2, false, 21, 0);
         assert!(medium.may_hold(0, 1, 22) && medium.may_hold(0, 2, 22), "one that failed may be there or not");
-        medium.write_starts(0, 1, 3, 30);
-        medium.write_starts(0, 1, 4, 31);
+        medium.write_starts(0, 1, 3, at(30));
+        medium.write_starts(0, 1, 4, at(31));
         medium.write_ends(0, 1, 3, true, 32, 0);
         medium.write_ends(0, 1, 4, true, 33, 0);
         assert!(medium.may_hold(0, 3, 34) && medium.may_hold(0, 4, 34), "of two at once either may be the last");

@@ -95,10 +95,12 @@ pub enum Action {
     ToggleReadOnly,
     /// The administrator ends a session.
     CloseSession,
+    /// The administrator sets a state of the target port group.
+    SetState,
 }
 
 /// Every action with its usual weight.
-const WEIGHTS: [(Action, u64); 22] = [
+const WEIGHTS: [(Action, u64); 23] = [
     (Action::Read, 300),
     (Action::Write, 300),
     (Action::Other, 60),
@@ -117,10 +119,11 @@ const WEIGHTS: [(Action, u64); 22] = [
     (Action::DeviceResume, 8),
     (Action::DeviceLatency, 6),
     (Action::Sleep, 10),
-    (Action::Reserve, 60),
+    (Action::Reserve, 120),
     (Action::ToggleLun, 3),
     (Action::ToggleReadOnly, 3),
     (Action::CloseSession, 2),
+    (Action::SetState, 20),
 ];
 
 /// What a seed draws before the first step.
@@ -142,6 +145,10 @@ pub struct Plan {
     pub depth: usize,
     /// Longest time of a step in nanoseconds.
     pub step: u64,
+    /// Of so many reads and writes, one each is ORDERED and HEAD OF QUEUE; 0: all are SIMPLE.
+    pub attributes: u64,
+    /// Whether channels use tags without regard to each other.
+    pub shares_tags: bool,
     /// How the network behaves.
     pub network: SimOptions,
     /// Weight of each action; 0: it does not happen in this world.
@@ -156,7 +163,8 @@ impl Plan {
             match action {
                 Action::Read | Action::Write => *weight = random.within(50..=400),
                 Action::LoginMulti | Action::DeviceResume => {}
-                Action::Reserve | Action::ToggleLun | Action::ToggleReadOnly if !random.one_in(3) => *weight = 0,
+                Action::Reserve if random.one_in(2) => *weight = 0,
+                Action::ToggleLun | Action::ToggleReadOnly | Action::SetState if !random.one_in(3) => *weight = 0,
                 _ if random.one_in(3) => *weight = 0,
                 _ => *weight *= random.within(1..=3),
             }
@@ -181,6 +189,8 @@ impl Plan {
             blocks: random.pick(&[16, 48, 512]),
             depth: random.pick(&[2, 4, 8, 32]),
             step: random.pick(&[4_000, 20_000, 80_000]),
+            attributes: random.pick(&[0, 0, 3, 8]),
+            shares_tags: random.one_in(3),
             network,
             weights,
         }

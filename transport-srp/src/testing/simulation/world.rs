@@ -11,15 +11,17 @@ use fabric::sim::Network;
 use hugepage_setup::{AllocationRequest, PageKind};
 use mem::Region;
 use reactor::{Instant, Poller, Waker};
+use scsi::alua::AccessModes;
 
 use super::initiator::{Coming, Lost, Pending, Player, What};
 use super::model::Medium;
-use super::plan::{Plan, Random};
-use super::reservations::Holder;
+use super::paths::{GROUP, Paths};
+use super::plan::{Action, Plan, Random};
+use super::reservations::Reservations;
 use super::trace::Trace;
 use super::{Options, Report};
 use crate::testing::{Handle, Initiator, InitiatorOptions, MultiChannel, Outcome};
-use crate::{Controller, ControllerOptions, LunOptions, MemoryOptions, PollGroup};
+use crate::{Controller, ControllerOptions, LunOptions, MemoryOptions, PollGroup, PortGroupOptions};
 
 pub(super) const BLOCK: u32 = 512;
 pub(super) const TARGET: &str = "tgt0";
@@ -31,7 +33,7 @@ pub(super) struct Disk {
     pub(super) faulty: Arc<Bdev>,
     pub(super) slow: Arc<Bdev>,
     pub(super) medium: Medium,
-    pub(super) holder: Holder,
+    pub(super) reservations: Reservations,
     pub(super) exported: bool,
     pub(super) read_only: bool,
 }
@@ -46,6 +48,9 @@ pub(super) struct Simulation {
     /// Rounds that each reactor, and behind them the control plane, still stands still.
     pub(super) asleep: Vec<u64>,
     pub(super) disks: Vec<Disk>,
+    pub(super) paths: Paths,
+    /// When the control plane had its last turn.
+    pub(super) controlled: Instant,
     pub(super) players: Vec<Player>,
     pub(super) moment: u64,
     pub(super) stamp: u64,
@@ -61,8 +66,8 @@ fn disk(number: u16, blocks: u64) -> Disk {
     let options = DelayOptions { name: format!("slow{number}"), uuid: None, latencies: Latencies::default() };
     let slow = bdev::delay::create(&ram, options).expect("a slow disk");
     let faulty = bdev::error::create(&slow, None).expect("a faulty disk");
-    let (medium, holder) = (Medium::new(blocks), Holder::default());
-    Disk { faulty, slow, medium, holder, exported: true, read_only: false }
+    let (medium, reservations) = (Medium::new(blocks), Reservations::new());
+    Disk { faulty, slow, medium, reservations, exported: true, read_only: false }
 }
 
 pub(super) fn address() -> SocketAddr {
@@ -92,8 +97,15 @@ impl Simulation {
         for disk in &disks {
             controller.add_lun(TARGET, &disk.faulty, &LunOptions::default()).expect("a LUN");
         }
+        if plan.has(Action::SetState) {
+            let modes = AccessModes { implicit: true, explicit: false };
+            let options = PortGroupOptions { modes, ..PortGroupOptions::default() };
+            controller.create_port_group(GROUP, &options).expect("a target port group");
+            controller.port_group_add_target(GROUP, TARGET).expect("a member");
+        }
         let groups: Vec<PollGroup> = seeds.into_iter().map(|seed| seed.settle()).collect();
-        let players = (0..plan.initiators).map(|number| Player::new(initiator(&network, number as u8 + 1))).collect();
+        let player = |number| Player::new(initiator(&network, number as u8 + 1, plan.shares_tags));
+        let players = (0..plan.initiators).map(player).collect();
         let asleep = vec![0; groups.len() + 1];
         let mut trace = Trace::new(options.trace);
         trace.note(Duration::ZERO, format_args!("{plan:?}"));
@@ -106,6 +118,8 @@ impl Simulation {
             groups,
             asleep,
             disks,
+            paths: Paths::default(),
+            controlled: Instant(0),
             players,
             moment,
             stamp,
@@ -150,7 +164,11 @@ impl Simulation {
                 continue;
             }
             match number == last {
-                true => drop(self.controller.poll(now)),
+                true => {
+                    self.controller.poll(now);
+                    self.controlled = now;
+                    self.paths.pass(now.0);
+                }
                 false => drop(self.groups[number].poll(now)),
             }
         }
@@ -181,13 +199,20 @@ impl Simulation {
     }
 
     pub(super) fn take_outcomes(&mut self, number: usize) {
-        let player = &mut self.players[number];
-        let initiator = &mut player.initiator;
-        let over: Vec<(Handle, Outcome)> =
-            player.pending.keys().filter_map(|&handle| Some((handle, initiator.take(handle)?))).collect();
-        for (handle, outcome) in over {
-            let pending = self.players[number].pending.remove(&handle).expect("it was pending");
-            self.ended(number, &pending, outcome);
+        loop {
+            let player = &mut self.players[number];
+            let initiator = &mut player.initiator;
+            let over: Vec<(Handle, Outcome)> =
+                player.pending.keys().filter_map(|&handle| Some((handle, initiator.take(handle)?))).collect();
+            if over.is_empty() {
+                return;
+            }
+            for (handle, outcome) in over {
+                let pending = self.players[number].pending.remove(&handle).expect("it was pending");
+                self.ended(number, &pending, &outcome);
+                // Which may end others.
+                self.managed(number, handle, &outcome);
+            }
         }
     }
 
@@ -212,7 +237,7 @@ impl Simulation {
             What::Write { unit, lba, blocks, stamp } => {
                 self.disks[unit].medium.write_ends(lba, blocks, stamp, false, now, oldest);
             }
-            What::Reserve { unit, .. } => self.disks[unit].holder.closed(start),
+            What::Reserve { unit, .. } => self.disks[unit].reservations.ended(start),
             What::Read { .. } | What::Manage(_) | What::Other => {}
         }
     }
@@ -222,10 +247,10 @@ impl Simulation {
     }
 
     /// A request is over.
-    fn ended(&mut self, number: usize, pending: &Pending, outcome: Outcome) {
+    fn ended(&mut self, number: usize, pending: &Pending, outcome: &Outcome) {
         let now = self.now();
-        let Pending { channel, what, start } = *pending;
-        match &outcome {
+        let Pending { channel, what, start, .. } = *pending;
+        match outcome {
             Outcome::Answered(answer) => {
                 self.trace.note(
                     self.network.now(),
@@ -241,29 +266,40 @@ impl Simulation {
             Outcome::Aborted => {
                 self.trace.note(self.network.now(), format_args!("i{number} c{channel} @{start} {what:?}: aborted"));
                 self.report.aborted += 1;
+                self.forget_access(pending);
                 self.settle(what, now, start);
             }
             Outcome::Lost => self.lost(number, pending),
         }
     }
 
+    /// It is over without an answer.
+    fn forget_access(&mut self, pending: &Pending) {
+        self.paths.ends(pending.start);
+        if let Some((unit, _)) = pending.what.access() {
+            self.disks[unit].reservations.access_ends(pending.start);
+        }
+    }
+
     /// Its channel is gone.
     pub(super) fn lost(&mut self, number: usize, pending: &Pending) {
-        let Pending { channel, what, start } = *pending;
+        let Pending { channel, what, start, .. } = *pending;
         self.trace.note(self.network.now(), format_args!("i{number} c{channel} @{start} {what:?}: lost"));
         self.report.lost += 1;
+        self.forget_access(pending);
         if matches!(what, What::Write { .. } | What::Reserve { .. }) {
             self.players[number].lost.push(Lost { what, start });
         }
     }
 }
 
-pub(super) fn initiator(network: &Network, number: u8) -> Initiator {
+pub(super) fn initiator(network: &Network, number: u8, shares_tags: bool) -> Initiator {
     let mut port = [0; 16];
     port[..8].copy_from_slice(&ID_EXT.to_be_bytes());
     port[8..].copy_from_slice(&IOC_GUID.to_be_bytes());
     let mut options = InitiatorOptions::new(number, address(), port);
     // Commands of one channel race with resets on another.
     options.resets_end_all_channels = false;
+    options.shares_tags = shares_tags;
     Initiator::new(network, options)
 }

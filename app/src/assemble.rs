@@ -176,13 +176,15 @@ fn start_target(
         fabric::Control::Verbs(fabric::verbs::Control::default()),
         fabric::Control::Roce(fabric::roce::Control::new(roce)),
     ];
+    let channels_per_initiator = options.channels_per_initiator();
     let options = ControllerOptions {
         credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX),
         memory,
         trace_events: options.trace_events,
         slow_threshold: Some(options.slow_us).filter(|&us| us > 0).map(Duration::from_micros),
     };
-    let (controller, seeds) = Controller::new(options, fabrics, reactors, waker);
+    let (mut controller, seeds) = Controller::new(options, fabrics, reactors, waker);
+    controller.set_channels_per_initiator(channels_per_initiator);
     for (thread, seed) in threads.iter().zip(seeds) {
         thread.handle().add_poller(Box::new(move || Box::new(seed.settle())));
     }

@@ -56,6 +56,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 32, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) channels: u32,
 
+    /// Channels that one initiator may have, counted by its port id and by its address [default: three quarters of all]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) channels_per_initiator: Option<u32>,
+
     /// How packets of the fabric roce pass
     #[arg(long, default_value = "best", value_name = "WAY")]
     pub(crate) roce_io: RoceIo,
@@ -99,6 +103,14 @@ pub(crate) struct Options {
     pub(crate) log_format: Option<LogFormat>,
 }
 
+impl Options {
+    /// Most channels of one initiator: what was asked for, or what leaves a quarter of all to others.
+    pub(crate) fn channels_per_initiator(&self) -> usize {
+        let all = self.channels as usize * self.mask.cores().len();
+        self.channels_per_initiator.map_or((all * 3).div_ceil(4), |most| most as usize)
+    }
+}
+
 fn parse_group(text: &str) -> Result<u32, String> {
     if let Ok(number) = text.parse::<u32>() {
         return Ok(number);
@@ -136,5 +148,21 @@ impl From<RoceIo> for Way {
             RoceIo::Udp => Way::Udp,
             RoceIo::Xdp => Way::Xdp,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_initiator_may_have_three_quarters_of_all_channels_unless_told_otherwise() {
+        let most =
+            |arguments: &[&str]| Options::parse_from([&["srpt-app"], arguments].concat()).channels_per_initiator();
+        assert_eq!(most(&[]), 24);
+        assert_eq!(most(&["-m", "0xf", "--channels", "8"]), 24);
+        assert_eq!([1, 2, 3, 4, 5].map(|all: u32| most(&["--channels", &all.to_string()])), [1, 2, 3, 3, 4]);
+        assert_eq!(most(&["--channels-per-initiator", "100"]), 100);
+        assert!(Options::try_parse_from(["srpt-app", "--channels-per-initiator", "0"]).is_err());
     }
 }

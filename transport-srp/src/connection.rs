@@ -10,7 +10,7 @@
 //! Any state but `Stopping` leads to `Stopping` when the connection ends, fails, is closed, or takes too long.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use fabric::{AcceptParameters, ConnectRequest, ConnectionId, GroupId, PrivateData, QueuePair, QueuePairSizes};
@@ -140,7 +140,13 @@ impl Controller {
         let session = self.find_session(&login);
         let others = session.and_then(|id| self.sessions.get(&id)).map_or(0, |session| session.channels.len());
         let counted = if login.multi_channel == MultiChannelAction::Multi { others } else { 0 };
-        let policy = Policy { targets: &self.targets, groups: &self.initiator_groups, channels: counted };
+        let policy = Policy {
+            targets: &self.targets,
+            groups: &self.initiator_groups,
+            channels: counted,
+            initiator_channels: self.initiator_channels(&login, request.peer.ip()),
+            channels_per_initiator: self.channels_per_initiator,
+        };
         let grant = match login::decide(&login, request.peer.ip(), &policy) {
             Ok(grant) => grant,
             Err(refusal) => return self.refuse(fabric, connection, &request, Some(&login), &refusal),
@@ -465,6 +471,24 @@ impl Controller {
         // Those too that it has lost: a reservation of SPC-2 goes with the LUN.
         new_units.into_iter().chain(lost).for_each(|unit| self.restrict(unit));
         change
+    }
+
+    /// Channels of whoever logs in, by its port id or by its address, whichever are more: port ids are claimed by the initiator itself,
+    /// and it can have several addresses. Those that end, or that this login replaces, are not its any more.
+    fn initiator_channels(&self, login: &LoginRequest, address: IpAddr) -> usize {
+        let is_replaced = |entry: &Connection| {
+            login.multi_channel == MultiChannelAction::Single
+                && entry.login.initiator_port_id == login.initiator_port_id
+                && entry.login.target_port_id == login.target_port_id
+        };
+        let (mut by_port, mut by_address) = (0, 0);
+        for entry in self.connections.values() {
+            if entry.state != ConnectionState::Stopping && !is_replaced(entry) {
+                by_port += usize::from(entry.login.initiator_port_id == login.initiator_port_id);
+                by_address += usize::from(entry.peer.ip().to_canonical() == address.to_canonical());
+            }
+        }
+        by_port.max(by_address)
     }
 
     fn find_session(&self, login: &LoginRequest) -> Option<SessionId> {

@@ -55,6 +55,8 @@ impl Default for ControllerOptions {
 /// The control plane of the target.
 pub struct Controller {
     pub(crate) credits: u32,
+    /// Most channels of one initiator.
+    pub(crate) channels_per_initiator: usize,
     pub(crate) fabrics: Vec<fabric::Control>,
     pub(crate) groups: Vec<GroupLink>,
     pub(crate) targets: Vec<Target>,
@@ -203,6 +205,7 @@ impl Controller {
         }
         let controller = Controller {
             credits: options.credits.clamp(limits::CREDITS_MIN, limits::CREDITS_MAX),
+            channels_per_initiator: usize::MAX,
             fabrics,
             groups,
             targets: Vec::new(),
@@ -236,6 +239,12 @@ impl Controller {
     /// Says where units keep what is to survive a restart; without it nothing does. To be called before the first LUN is added.
     pub fn set_store(&mut self, store: Box<dyn Store>) {
         self.store = Some(store);
+    }
+
+    /// Says how many channels one initiator may have, at all targets together; without it as many as there are buffers for. Channels that
+    /// are there stay.
+    pub fn set_channels_per_initiator(&mut self, most: usize) {
+        self.channels_per_initiator = most;
     }
 
     /// Says how busy each reactor was lately, in percent and in their order. A new channel comes to none that is clearly busier than

@@ -43,6 +43,8 @@ pub(crate) enum Cause {
     NotAllowed,
     /// The session has as many channels as one may have.
     ChannelLimit,
+    /// The initiator has as many channels as one may have.
+    InitiatorLimit,
     /// It wants to send requests that are too long or too short.
     IuLength,
     /// It asks for buffer formats that do not exist.
@@ -59,12 +61,13 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All names, for metrics, each at the place of its number.
-    pub(crate) const NAMES: [&str; 11] = [
+    pub(crate) const NAMES: [&str; 12] = [
         "malformed",
         "shutting_down",
         "no_such_target",
         "not_allowed",
         "channel_limit",
+        "initiator_limit",
         "iu_length",
         "buffer_format",
         "multi_channel_action",
@@ -78,7 +81,7 @@ impl Cause {
         match self {
             Cause::Malformed => RejectReason::UnableToEstablish,
             Cause::NoSuchTarget => RejectReason::NoSuchTarget,
-            Cause::NotAllowed | Cause::ChannelLimit => RejectReason::ChannelLimit,
+            Cause::NotAllowed | Cause::ChannelLimit | Cause::InitiatorLimit => RejectReason::ChannelLimit,
             Cause::IuLength => RejectReason::IuTooLarge,
             Cause::BufferFormat => RejectReason::UnsupportedFormat,
             Cause::MultiChannelAction => RejectReason::MultiChannelUnsupported,
@@ -95,6 +98,10 @@ pub(crate) struct Policy<'a> {
     pub(crate) groups: &'a [InitiatorGroup],
     /// Channels that the session of a MULTI login has already.
     pub(crate) channels: usize,
+    /// Channels that the initiator has already, but for those that the login replaces.
+    pub(crate) initiator_channels: usize,
+    /// Most channels of one initiator.
+    pub(crate) channels_per_initiator: usize,
 }
 
 /// The form a request is in: RDMA/CM leaves 56 bytes of private data, IB/CM 92, and only the latter's layout needs 64.
@@ -120,6 +127,13 @@ pub(crate) fn decide(request: &LoginRequest, peer: IpAddr, policy: &Policy) -> R
             policy.channels
         );
         return Err(Refusal { cause: Cause::ChannelLimit, why });
+    }
+    if policy.initiator_channels >= policy.channels_per_initiator {
+        let why = format!(
+            "its port id or its address has {} channels already, and one initiator may have {}: raise --channels-per-initiator, or log in with a smaller ch_count",
+            policy.initiator_channels, policy.channels_per_initiator
+        );
+        return Err(Refusal { cause: Cause::InitiatorLimit, why });
     }
     Ok(Grant { target, group, immediate_offset: immediate_offset(request) })
 }
@@ -246,7 +260,9 @@ mod tests {
     }
 
     fn ask(request: &LoginRequest, groups: &[InitiatorGroup], channels: usize) -> Result<Grant, RejectReason> {
-        let policy = Policy { targets: &[target()], groups, channels };
+        let targets = &[target()];
+        let policy =
+            Policy { targets, groups, channels, initiator_channels: channels, channels_per_initiator: usize::MAX };
         decide(request, "10.0.0.9".parse().expect("an address"), &policy).map_err(|refusal| refusal.cause.reason())
     }
 

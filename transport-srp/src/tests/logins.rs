@@ -181,3 +181,90 @@ fn a_drain_answers_what_was_accepted_and_closes_every_channel() {
     }
     rig.check_nothing_leaked();
 }
+
+/// Two channels for each initiator.
+fn limited_rig() -> Rig {
+    let mut rig = rig();
+    rig.controller.set_channels_per_initiator(2);
+    rig
+}
+
+impl Rig {
+    /// Logs in, and returns the reason of the refusal, if it is one.
+    fn try_login(&mut self, initiator: &mut Initiator, action: MultiChannel) -> Option<u32> {
+        match initiator.open(action, &mut || self.step()) {
+            Ok(_) => None,
+            Err(Login::Refused(Some(refusal))) => Some(refusal.reason),
+            Err(other) => panic!("neither accepted nor refused: {other:?}"),
+        }
+    }
+
+    /// Logins that were refused because of the limit.
+    fn refused_by_limit(&mut self) -> u64 {
+        let refusals = self.controller.statistics().refusals;
+        refusals.into_iter().find(|(cause, _)| *cause == "initiator_limit").expect("it is counted").1
+    }
+
+    fn channels(&self) -> Vec<usize> {
+        self.controller.sessions().iter().map(|session| session.channels.len()).collect()
+    }
+}
+
+#[test]
+fn an_initiator_at_its_limit_gets_no_other_channel_and_others_do() {
+    let mut rig = limited_rig();
+    let (mut greedy, mut other) = (rig.initiator(1), rig.initiator(2));
+    let first = rig.login(&mut greedy, MultiChannel::Single);
+    rig.login(&mut greedy, MultiChannel::Multi);
+    assert_eq!(rig.try_login(&mut greedy, MultiChannel::Multi), Some(0x0001_0006));
+    // By the same port id at another address, and at a target of another name.
+    let elsewhere = InitiatorOptions { peer: initiator_options(3).peer, ..initiator_options(1) };
+    let mut elsewhere = Initiator::new(&rig.network, elsewhere);
+    assert_eq!(rig.try_login(&mut elsewhere, MultiChannel::Multi), Some(0x0001_0006));
+    rig.controller.create_target("tgt1", ID_EXT, IOC_GUID + 1).expect("another target");
+    let mut second_target = initiator_options(1);
+    second_target.target_port[8..].copy_from_slice(&(IOC_GUID + 1).to_be_bytes());
+    let mut second_target = Initiator::new(&rig.network, second_target);
+    assert_eq!(rig.try_login(&mut second_target, MultiChannel::Single), Some(0x0001_0006));
+    assert_eq!(rig.refused_by_limit(), 3);
+    assert_eq!(rig.try_login(&mut other, MultiChannel::Single), None);
+    assert_eq!(rig.channels(), [2, 1], "those that were there have stayed");
+    // A channel that ends makes room at once, before its last buffer is back.
+    greedy.disconnect(first);
+    assert_eq!(rig.try_login(&mut greedy, MultiChannel::Multi), None);
+    assert_eq!(rig.refused_by_limit(), 3);
+}
+
+#[test]
+fn new_port_ids_at_the_same_address_do_not_get_around_the_limit() {
+    let mut rig = limited_rig();
+    let mut initiators: Vec<Initiator> = (1..=3)
+        .map(|number| {
+            let mut peer = initiator_options(1).peer;
+            peer.set_port(40_000 + u16::from(number));
+            Initiator::new(&rig.network, InitiatorOptions { peer, ..initiator_options(number) })
+        })
+        .collect();
+    let answers: Vec<_> =
+        initiators.iter_mut().map(|initiator| rig.try_login(initiator, MultiChannel::Single)).collect();
+    assert_eq!(answers, [None, None, Some(0x0001_0006)]);
+    let mut other = rig.initiator(4);
+    assert_eq!(rig.try_login(&mut other, MultiChannel::Single), None);
+    assert_eq!((rig.channels(), rig.refused_by_limit()), (vec![1, 1, 1], 1));
+}
+
+#[test]
+fn at_its_limit_an_initiator_can_still_log_in_anew() {
+    let mut rig = limited_rig();
+    let mut initiator = rig.initiator(1);
+    for _ in 0..3 {
+        assert_eq!(rig.try_login(&mut initiator, MultiChannel::Single), None);
+        assert_eq!(rig.try_login(&mut initiator, MultiChannel::Multi), None);
+        rig.run(50);
+        assert_eq!((rig.channels(), rig.refused_by_limit()), (vec![2], 0));
+    }
+    // Only what the login replaces: another port's channels at the same address still count.
+    let mut neighbour =
+        Initiator::new(&rig.network, InitiatorOptions { peer: initiator_options(1).peer, ..initiator_options(2) });
+    assert_eq!(rig.try_login(&mut neighbour, MultiChannel::Single), Some(0x0001_0006));
+}

@@ -1,6 +1,7 @@
 //! What holds whatever is sent: each request is answered or its channel ends, nothing is answered that was not asked, and whoever comes next is let in.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use fabric::{PrivateData, RemoteMemory};
 use scsi::{Addressing, Lun};
@@ -13,6 +14,8 @@ use transport_srp::wire::{
 use super::cases::Case;
 use super::options::Options;
 use super::peer::{Answer, Heard, Peer, Wire};
+use super::stranger::Stranger;
+use crate::connector::FabricOptions;
 use crate::initiator::login::MESSAGE_BYTES_MAX;
 use crate::random::Xorshift;
 
@@ -51,6 +54,9 @@ pub struct Bench {
     lun: [u8; 8],
     next: u64,
     channel: Option<Channel>,
+    /// Where a stranger can be, if anywhere.
+    strangers: Option<IpAddr>,
+    target: SocketAddr,
 }
 
 /// A channel that was let in.
@@ -94,7 +100,15 @@ impl Bench {
     /// # Errors
     /// The options do not say enough, or there is no memory.
     pub fn new(options: &Options, seed: u64) -> anyhow::Result<Bench> {
-        let peer = Peer::new(&options.fabric()?, options.local()?, options.target.address, options.patience)?;
+        let (fabric, local) = (options.fabric()?, options.local()?);
+        let peer = Peer::new(&fabric, local, options.target.address, options.patience)?;
+        let strangers = match (fabric, local) {
+            (FabricOptions::Roce(_), IpAddr::V4(local)) if local.is_loopback() => {
+                let [first, second, third, fourth] = local.octets();
+                Some(Ipv4Addr::new(first, second, third ^ 1 << 7, fourth).into())
+            }
+            _ => None,
+        };
         Ok(Bench {
             peer,
             random: Xorshift::new(seed),
@@ -105,6 +119,8 @@ impl Bench {
             lun: Lun(options.target.lun.unwrap_or(0)).to_wire(Addressing::Peripheral),
             next: seed,
             channel: None,
+            strangers,
+            target: options.target.address,
         })
     }
 
@@ -144,6 +160,11 @@ impl Bench {
         });
         self.peer.close(wire);
         if served { Ok(()) } else { Err("a new initiator is let in but TEST UNIT READY does not end well".into()) }
+    }
+
+    /// Somebody at another address of this machine, where there are any.
+    pub fn stranger(&self) -> Option<Stranger> {
+        Stranger::new(self.strangers?, self.target).ok()
     }
 
     /// A login request as it should be, of an initiator that nobody knows.

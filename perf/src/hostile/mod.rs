@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cases;
 pub mod options;
 pub mod peer;
+pub mod stranger;
 
 use std::process::ExitCode;
 

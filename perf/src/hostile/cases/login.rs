@@ -64,6 +64,9 @@ pub fn random(bench: &mut Bench) -> Outcome {
     Ok(())
 }
 
+/// More than four times as many as a target remembers.
+const REQUESTS_NEVER_COMPLETED: u32 = 1200;
+
 /// A login that may be good or not must be answered.
 fn any_answer(bench: &mut Bench, request: &[u8]) -> Outcome {
     bench.tally.inputs += 1;
@@ -144,4 +147,20 @@ pub fn half_open(bench: &mut Bench) -> Outcome {
         bench.peer.close(wire);
     }
     Ok(())
+}
+
+/// Requests that are not completed, more than a target can wait for, of somebody who hears nothing. While they are open, another is let in.
+pub fn never_completed(bench: &mut Bench) -> Outcome {
+    let Some(mut stranger) = bench.stranger() else {
+        bench.tally.note = "over RoCE on loopback alone: it takes an address of its own".into();
+        return Ok(());
+    };
+    for _ in 0..REQUESTS_NEVER_COMPLETED {
+        let request = bench.request().emit_rdma_cm();
+        stranger.ask(&request);
+        bench.tally.inputs += 1;
+    }
+    let outcome = bench.witness();
+    stranger.withdraw();
+    outcome
 }

@@ -40,6 +40,7 @@ pub const ALL: &[Case] = &[
     Case { name: "credit_overrun", run: behaviour::credit_overrun },
     Case { name: "stops_reading", run: behaviour::stops_reading },
     Case { name: "leaves_in_the_middle", run: behaviour::leaves_in_the_middle },
+    Case { name: "never_completed", run: login::never_completed },
 ];
 
 /// The name of a case.

@@ -4,7 +4,7 @@
 //! Read `connection.rs` first: the states. Then what moves a connection through them: `passive.rs`, `active.rs`, and for
 //! both sides `ending.rs`. `table.rs` finds connections and their deadlines.
 //!
-//! Whatever peers send, memory and time stay bounded: half-open connections by [`CmOptions::half_open_max`] and a minute,
+//! Whatever peers send, memory and time stay bounded: half-open connections by [`CmOptions::half_open_max`] (a quarter for each peer) and a minute,
 //! ended ones by a number and ten seconds, answers by the length of a queue. What does not fit is dropped, as if the
 //! network had lost it.
 
@@ -132,7 +132,7 @@ pub struct CmOptions {
     pub node_guid: u64,
     /// Seed of communication and transaction ids; unpredictable.
     pub seed: u64,
-    /// Most connections that are neither established nor over, of all peers; more requests are dropped.
+    /// Most connections that are neither established nor over, of all peers, of which one may have a quarter; more requests are dropped.
     pub half_open_max: usize,
 }
 

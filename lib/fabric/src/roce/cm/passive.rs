@@ -49,7 +49,8 @@ impl Cm {
         if self.end_stale(now, ends, req.local_qpn) {
             return self.refuse(path, transaction_id, req, RejectReason::STALE_CONNECTION, &[]);
         }
-        if self.table.half_open() >= self.half_open_max || self.events.len() >= EVENTS_MAX {
+        let (max, of_peer) = (self.half_open_max, self.table.half_open_of(ends.peer));
+        if self.table.half_open() >= max || of_peer >= of_one_peer(max) || self.events.len() >= EVENTS_MAX {
             self.counters.overload += 1;
             return;
         }
@@ -219,6 +220,11 @@ impl Cm {
         self.events.push_back(CmEvent::Established { id });
         true
     }
+}
+
+/// Half-open connections that one peer may have, where all may have `max`: it cannot keep the others out.
+pub(super) fn of_one_peer(max: usize) -> usize {
+    (max / 4).max(1)
 }
 
 /// What a REQ asks, if it is one that can be accepted.

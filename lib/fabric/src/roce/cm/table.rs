@@ -1,6 +1,7 @@
 //! All connections, by everything that they are looked up by.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use super::CmId;
 use super::connection::{Connection, Ends, State};
@@ -19,6 +20,8 @@ pub(super) struct Table {
     deadlines: BTreeSet<(u64, CmId)>,
     time_wait: BTreeSet<(u64, CmId)>,
     half_open: usize,
+    /// Of each peer that has any.
+    half_open_of: HashMap<IpAddr, usize>,
 }
 
 /// What the indices say of a connection.
@@ -28,7 +31,7 @@ struct Indexed {
     queue_pair: Option<(Ends, u32)>,
     deadline: Option<u64>,
     time_wait: Option<u64>,
-    half_open: bool,
+    half_open: Option<IpAddr>,
 }
 
 impl Indexed {
@@ -43,7 +46,7 @@ impl Indexed {
                 State::TimeWait { until, .. } => Some(until),
                 _ => None,
             },
-            half_open: connection.is_half_open(),
+            half_open: connection.is_half_open().then_some(ends.peer),
         }
     }
 }
@@ -76,7 +79,19 @@ impl Table {
         reindex_key(&mut self.by_queue_pair, id, before.queue_pair, after.queue_pair);
         reindex_time(&mut self.deadlines, id, before.deadline, after.deadline);
         reindex_time(&mut self.time_wait, id, before.time_wait, after.time_wait);
-        self.half_open = self.half_open - usize::from(before.half_open) + usize::from(after.half_open);
+        if before.half_open != after.half_open {
+            before.half_open.inspect(|&peer| self.count_half_open(peer, false));
+            after.half_open.inspect(|&peer| self.count_half_open(peer, true));
+        }
+    }
+
+    fn count_half_open(&mut self, peer: IpAddr, more: bool) {
+        let of_peer = self.half_open_of.entry(peer).or_default();
+        let step = |count: usize| if more { count + 1 } else { count - 1 };
+        (self.half_open, *of_peer) = (step(self.half_open), step(*of_peer));
+        if *of_peer == 0 {
+            self.half_open_of.remove(&peer);
+        }
     }
 
     fn bound_time_wait(&mut self) {
@@ -119,6 +134,11 @@ impl Table {
     pub(super) fn half_open(&self) -> usize {
         self.half_open
     }
+
+    /// Those of them that this peer made.
+    pub(super) fn half_open_of(&self, peer: IpAddr) -> usize {
+        self.half_open_of.get(&peer).copied().unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +151,8 @@ impl Table {
     /// No index holds anything either.
     pub(super) fn assert_empty(&self) {
         assert!(self.connections.is_empty() && self.deadlines.is_empty() && self.time_wait.is_empty(), "{self:?}");
-        assert!(self.by_remote_id.is_empty() && self.by_queue_pair.is_empty() && self.half_open == 0, "{self:?}");
+        assert!(self.by_remote_id.is_empty() && self.by_queue_pair.is_empty(), "{self:?}");
+        assert!(self.half_open == 0 && self.half_open_of.is_empty(), "{self:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::passive::of_one_peer;
 use super::*;
 
 /// Every kind of message about one connection.
@@ -74,10 +75,24 @@ fn flood_of_requests_stays_bounded_and_leaves_connections_alone() {
     assert_eq!(bench.ended(), id);
 }
 
+/// Requests that are never completed took all the room there was for a minute, and nobody else could log in.
+#[test]
+fn one_peer_cannot_keep_others_out_with_requests_that_it_does_not_complete() {
+    let mut bench = Bench::new();
+    let max = options(1).half_open_max;
+    for number in 1..=max as u32 {
+        bench.hears(Message::Req(Req { local_comm_id: number, local_qpn: 0x100 + number, ..req() }));
+    }
+    assert_eq!(bench.events().len(), of_one_peer(max));
+    assert!(max > 2 * of_one_peer(max), "a test of nothing");
+    bench.hears_from(&path_to(3), Message::Req(Req { local_comm_id: 1, ..req() }));
+    assert!(matches!(bench.one_event(), CmEvent::Requested { .. }), "another is heard");
+}
+
 #[test]
 fn accepted_connections_are_half_open_until_the_peer_completes_them() {
     let mut bench = Bench::new();
-    for number in 1..=options(1).half_open_max as u32 {
+    for number in 1..=of_one_peer(options(1).half_open_max) as u32 {
         bench.hears(Message::Req(Req { local_comm_id: number, local_qpn: 0x100 + number, ..req() }));
         let CmEvent::Requested { id, .. } = bench.one_event() else { panic!("not asked") };
         assert!(bench.cm.accept(bench.now, id, reply(b"")));

@@ -1,4 +1,5 @@
-//! Targets that let everybody in, on listeners that others than this host can reach: somebody should have meant that, so it is said aloud.
+//! Targets that let everybody in, on listeners that others than this host can reach: somebody should have meant that, so it is said aloud, in
+//! the log, in `srp_get_targets` and in the metrics. A group of which everybody is a member says that it is meant.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,8 +35,8 @@ impl Exposure {
 }
 
 /// Targets with LUNs that no initiator group is about, if a listener can be reached from other hosts.
-fn open_targets(controller: &Controller) -> BTreeSet<String> {
-    if controller.listeners().iter().all(|listener| listener.address.ip().is_loopback()) {
+pub(crate) fn open_targets(controller: &Controller) -> BTreeSet<String> {
+    if controller.listeners().iter().all(|listener| listener.address.ip().to_canonical().is_loopback()) {
         return BTreeSet::new();
     }
     let groups = controller.initiator_groups();

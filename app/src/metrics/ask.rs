@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use transport_srp::{ListenerInfo, Statistics};
 
 use crate::appliance::Appliance;
+use crate::exposure::open_targets;
 
 /// How long the control thread may take for an answer before it counts as stuck.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,6 +25,8 @@ pub(crate) struct Snapshot {
     pub(crate) transport: Statistics,
     pub(crate) bdevs: Vec<BdevSnapshot>,
     pub(crate) listeners: Vec<ListenerInfo>,
+    /// Names of all targets, and whether each is open to all.
+    pub(crate) targets: Vec<(String, bool)>,
     pub(crate) roce: Option<fabric::roce::Counters>,
 }
 
@@ -106,7 +109,10 @@ fn snapshot(appliance: &mut Appliance) -> Snapshot {
         threshold_percent: bdev.info().thin_threshold_percent,
         space: appliance.thresholds.space(&bdev.info().name),
     };
+    let open = open_targets(&appliance.controller);
+    let targets = appliance.controller.targets().into_iter();
     Snapshot {
+        targets: targets.map(|target| (target.name.clone(), open.contains(&target.name))).collect(),
         bdevs: appliance.bdevs.iter().map(|it| bdev(it)).collect(),
         listeners: appliance.controller.listeners(),
         roce: appliance.controller.roce_counters(),

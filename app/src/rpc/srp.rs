@@ -19,6 +19,7 @@ use lun::{TargetLun, exported_bdev};
 
 use super::{Methods, admin_error};
 use crate::appliance::Appliance;
+use crate::exposure::open_targets;
 
 pub(super) fn add(methods: &mut Methods) {
     methods.add("srp_create_target", "Makes a target, which initiators address by id_ext and ioc_guid", create_target);
@@ -38,7 +39,7 @@ pub(super) fn add(methods: &mut Methods) {
     methods.add("srp_delete_listener", "Stops listening at an address; sessions stay", delete_listener);
     initiator_groups::add(methods);
     target_port_groups::add(methods);
-    methods.add("srp_get_targets", "Lists the targets, with their LUNs", get_targets);
+    methods.add("srp_get_targets", "Lists the targets, with their LUNs; open_to_all: no initiator group guards its LUNs, and other hosts can reach a listener", get_targets);
     methods.add("srp_get_listeners", "Lists where logins are taken, and what keeps a listener from it", get_listeners);
     methods.add("srp_get_sessions", "Lists the sessions, with their channels and counts", get_sessions);
     methods.add("srp_get_devices", "Lists the RDMA devices in use", get_devices);
@@ -195,6 +196,7 @@ fn delete_listener(appliance: &mut Appliance, params: Listener) -> Result<bool, 
 }
 
 fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
+    let open = open_targets(&appliance.controller);
     let targets = appliance.controller.targets().into_iter().map(|target| {
         let luns = target.luns.iter().map(|lun| {
             json!({"lun": lun.lun, "bdev_name": lun.bdev_name, "read_only": lun.read_only, "product": lun.unit.name(),
@@ -205,7 +207,7 @@ fn get_targets(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, Rpc
         });
         json!({"name": target.name, "id_ext": format!("{:#018x}", target.id_ext), "ioc_guid": format!("{:#018x}", target.ioc_guid),
             "relative_target_port_id": target.relative_port, "lun_addressing": addressing_name(target.addressing),
-            "sessions": target.sessions, "luns": luns.collect::<Vec<_>>()})
+            "open_to_all": open.contains(&target.name), "sessions": target.sessions, "luns": luns.collect::<Vec<_>>()})
     });
     Ok(targets.collect())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::roce::wait_until;
-use super::{Target, failure, folder};
+use super::{Target, failure, folder, metrics};
 
 /// A field of /proc/PID/status, of every thread: what one thread has kept is everybody's.
 fn of_threads(target: &Target, field: &str) -> Vec<String> {
@@ -78,11 +78,12 @@ fn nobody_else_reads_what_it_keeps() {
 }
 
 #[test]
-fn a_target_that_lets_everybody_in_is_told_of() {
+fn a_target_that_lets_everybody_in_is_told_of_and_listed() {
     const OPEN: &str = "everybody who reaches this target's listeners";
     let folder = folder();
-    let target = Target::start(folder.path(), &[]);
-    let said = || std::fs::read_to_string(folder.path().join("start.log")).expect("a log");
+    let (target, metrics) = metrics::start(folder.path());
+    let log = folder.path().join("log");
+    let said = || std::fs::read_to_string(&log).expect("a log");
     let listen = |address: &str| {
         target.call("srp_create_listener", json!({"fabric": "verbs", "address": address, "port": 5555}));
     };
@@ -91,6 +92,18 @@ fn a_target_that_lets_everybody_in_is_told_of() {
         target.call("srp_create_target", json!({"name": name, "id_ext": id_ext, "ioc_guid": "22"}));
         target.call("srp_target_add_lun", json!({"target": name, "bdev_name": name}));
     };
+    let listed = || {
+        let targets = target.call("srp_get_targets", json!({}));
+        let of = |name: &str, flag: bool| {
+            let sample = format!("srpt_target_open{{target=\"{name}\"}} {}\n", u8::from(flag));
+            // A scrape is told again until it is old.
+            wait_until(&sample, || metrics::get(metrics, "/metrics", "").body.contains(&sample));
+            (name.to_string(), flag)
+        };
+        let targets = targets.as_array().expect("a list").iter();
+        targets.map(|it| of(it["name"].as_str().expect("a name"), it["open_to_all"] == true)).collect::<Vec<_>>()
+    };
+    let [guarded, open] = ["guarded", "open"].map(|name| move |is_open: bool| (name.to_string(), is_open));
     listen("127.0.0.1");
     let group = json!({"name": "hosts", "target": "guarded", "initiators": ["192.0.2.7"]});
     export("guarded", "33");
@@ -98,7 +111,12 @@ fn a_target_that_lets_everybody_in_is_told_of() {
     export("open", "11");
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert!(!said().contains(OPEN), "on loopback, it is this host's own affair: {}", said());
+    assert_eq!(listed(), [guarded(false), open(false)]);
     listen("192.0.2.1");
     wait_until("it is told", || said().contains(OPEN));
     assert!(said().contains("open") && !said().contains("target=guarded"), "{}", said());
+    assert_eq!(listed(), [guarded(false), open(true)]);
+    // Who lets everybody in by a group has said that it is meant.
+    target.call("srp_create_initiator_group", json!({"name": "all", "target": "open", "initiators": ["*"]}));
+    assert_eq!(listed(), [guarded(false), open(false)]);
 }

@@ -15,6 +15,11 @@ static DRAINING: Family =
     Family::gauge("srpt_draining", &[], "Whether the target is about to end and takes no logins.");
 static LISTENER: Family =
     Family::gauge("srpt_listener_up", &["fabric", "address"], "Whether the listener takes logins now.");
+static OPEN: Family = Family::gauge(
+    "srpt_target_open",
+    &["target"],
+    "Whether no initiator group guards the target's LUNs, and other hosts can reach a listener.",
+);
 static LOGINS: Family = Family::counter("srpt_logins_accepted_total", &[], "Logins accepted, one for each channel.");
 static REFUSALS: Family = Family::counter("srpt_logins_rejected_total", &["reason"], "Logins refused, by the reason.");
 static FAILURES: Family = Family::counter(
@@ -62,6 +67,7 @@ pub(super) const FAMILIES: &[&Family] = &[
     &CONTROL_RESPONDING,
     &DRAINING,
     &LISTENER,
+    &OPEN,
     &LOGINS,
     &REFUSALS,
     &FAILURES,
@@ -88,6 +94,7 @@ pub(in crate::metrics) fn add(scrape: &mut Scrape, snapshot: &Snapshot, reactors
         let listens = matches!(listener.state, ListenerState::Listening);
         scrape.gauge(&LISTENER, &[listener.fabric, &listener.address.to_string()], flag(listens));
     }
+    snapshot.targets.iter().for_each(|(target, open)| scrape.gauge(&OPEN, &[target], flag(*open)));
     scrape.counter(&LOGINS, &[], transport.logins);
     transport.refusals.iter().for_each(|&(reason, count)| scrape.counter(&REFUSALS, &[reason], count));
     transport.failures.iter().for_each(|&(reason, count)| scrape.counter(&FAILURES, &[reason], count));

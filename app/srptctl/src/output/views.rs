@@ -130,8 +130,15 @@ fn iostat(answer: &Value) -> Table {
 }
 
 fn targets(answer: &Value) -> Table {
-    let mut table =
-        Table::new([left("NAME"), left("ID_EXT"), left("IOC_GUID"), right("PORT"), right("LUNS"), right("SESSIONS")]);
+    let mut table = Table::new([
+        left("NAME"),
+        left("ID_EXT"),
+        left("IOC_GUID"),
+        right("PORT"),
+        right("LUNS"),
+        right("SESSIONS"),
+        left("OPEN TO ALL"),
+    ]);
     for target in list(answer) {
         table.row([
             text(&target["name"]).into(),
@@ -140,6 +147,7 @@ fn targets(answer: &Value) -> Table {
             text(&target["relative_target_port_id"]).into(),
             list(&target["luns"]).count().to_string().into(),
             text(&target["sessions"]).into(),
+            if is(&target["open_to_all"]) { Cell::doubtful("yes") } else { "no".into() },
         ]);
     }
     table

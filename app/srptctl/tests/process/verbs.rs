@@ -19,7 +19,7 @@ fn everything_can_be_looked_at() {
         ("bdev list", "ram0  Malloc disk  8 MiB    512  ready  yes"),
         ("bdev show ram0", "product_name: Malloc disk"),
         ("bdev stats", "ram0"),
-        ("target list", "tgt0  0x0000000000000001  0x0002c90300001234     1     1         0"),
+        ("target list", "tgt0  0x0000000000000001  0x0002c90300001234     1     1         0  no"),
         ("target show tgt0", "bdev_name: ram0"),
         ("lun list", "tgt0      0  ram0  rw"),
         ("group list", "INITIATORS"),

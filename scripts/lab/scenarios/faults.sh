@@ -1,5 +1,5 @@
 # faults: dm-multipath over two paths, one of IPv4 and one of IPv6: cables cut, ports that flap for a minute, kill -9 in a loop, a target that stands still
-# seconds: 1800
+# seconds: 1200
 # fabrics: roce
 # packages: multipath-tools dmsetup
 # all: none
@@ -109,4 +109,5 @@ check "both paths are there" until_true 240 both_work
 check "fio saw nothing of all this: every byte as written" end_load
 check "verified data" verify_with_fio 4M "$MAP"
 check "multipathd ends" stop_multipath
+check "logout" logout # first: who tries to reconnect to a target that is no more is busy with that for two minutes
 check "SIGTERM ends the target with status 0" stop_target

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bdev::Bdev;
+use fabric::Service;
 use scsi::{Addressing, DeviceType, Eui64, LogicalUnit, Lun, Saved, UnitAttention, UnitError, UnitOptions};
 
 use crate::connection::{Connection, ConnectionState, LunsChange, Session};
-use crate::controller::{Controller, Listener};
+use crate::controller::{Controller, Listener, NATIVE_INFINIBAND};
 use crate::initiator_group::InitiatorGroup;
 use crate::limits;
 use crate::messages::ToGroup;
@@ -199,21 +200,30 @@ impl Controller {
         closing.then(|| "commands that are still under way".to_string())
     }
 
-    /// Takes logins at an address. `fabric` is a name as in `fabric::Control::fabric_name`.
+    /// Takes logins at an address. `fabric` is a name as in `fabric::Control::fabric_name`, or `ib` for verbs by IB/CM: the address is a GID
+    /// then.
     pub fn create_listener(&mut self, fabric: &str, address: SocketAddr) -> Result<(), AdminError> {
-        let index = self.fabric_index(fabric)?;
-        if self.listeners.iter().any(|listener| (listener.fabric, listener.address) == (index, address)) {
+        let (index, service) = self.fabric_index(fabric)?;
+        if self.listeners.iter().any(|listener| listener.is_at(index, service, address)) {
             return Err(AdminError::Exists(format!("address, port: {fabric} listens on {address} already")));
         }
-        let id = self.fabrics[index].listen(address)?;
-        self.listeners.push(Listener { fabric: index, id, address });
+        let id = match (service, address) {
+            (Service::Ip, address) => self.fabrics[index].listen(address)?,
+            (Service::Ib, SocketAddr::V6(gid)) => self.fabrics[index].listen_ib(*gid.ip(), gid.port())?,
+            (Service::Ib, SocketAddr::V4(_)) => {
+                let what =
+                    "address: InfiniBand has GIDs, which are written like IPv6 addresses; :: stands for every port";
+                return Err(AdminError::Invalid(what.into()));
+            }
+        };
+        self.listeners.push(Listener { fabric: index, service, id, address });
         Ok(())
     }
 
     /// Takes no more logins there; sessions stay.
     pub fn delete_listener(&mut self, fabric: &str, address: SocketAddr) -> Result<(), AdminError> {
-        let index = self.fabric_index(fabric)?;
-        let found = self.listeners.iter().position(|listener| (listener.fabric, listener.address) == (index, address));
+        let (index, service) = self.fabric_index(fabric)?;
+        let found = self.listeners.iter().position(|listener| listener.is_at(index, service, address));
         let found = found
             .ok_or_else(|| AdminError::NotFound(format!("address, port: {fabric} does not listen on {address}")))?;
         let listener = self.listeners.remove(found);
@@ -333,10 +343,12 @@ impl Controller {
         found.ok_or_else(|| AdminError::NotFound(format!("target: there is no target {name}")))
     }
 
-    fn fabric_index(&self, name: &str) -> Result<usize, AdminError> {
-        self.fabrics.iter().position(|fabric| fabric.fabric_name() == name).ok_or_else(|| {
+    fn fabric_index(&self, name: &str) -> Result<(usize, Service), AdminError> {
+        let (fabric, service) = if name == NATIVE_INFINIBAND { ("verbs", Service::Ib) } else { (name, Service::Ip) };
+        let found = self.fabrics.iter().position(|known| known.fabric_name() == fabric);
+        found.map(|index| (index, service)).ok_or_else(|| {
             let known: Vec<&str> = self.fabrics.iter().map(fabric::Control::fabric_name).collect();
-            AdminError::Invalid(format!("fabric: {name} is not one of {}", known.join(", ")))
+            AdminError::Invalid(format!("fabric: {name} is not one of {}, {NATIVE_INFINIBAND}", known.join(", ")))
         })
     }
 

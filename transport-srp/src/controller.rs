@@ -108,8 +108,18 @@ pub(crate) struct GroupLink {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) fabric: usize,
+    pub(crate) service: fabric::Service,
     pub(crate) id: ListenerId,
     pub(crate) address: std::net::SocketAddr,
+}
+
+/// Name of the fabric for listeners by IB/CM.
+pub const NATIVE_INFINIBAND: &str = "ib";
+
+impl Listener {
+    pub(crate) fn is_at(&self, fabric: usize, service: fabric::Service, address: std::net::SocketAddr) -> bool {
+        (self.fabric, self.service, self.address) == (fabric, service, address)
+    }
 }
 
 /// Logins since the start, by outcome, and how channels failed.

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fabric::ListenerState;
+use fabric::{ListenerState, Service};
 use scsi::{Addressing, LogicalUnit};
 
 use crate::connection::ConnectionState;
-use crate::controller::{Controller, Listener, LoginCounts};
+use crate::controller::{Controller, Listener, LoginCounts, NATIVE_INFINIBAND};
 use crate::initiator_group::{GroupLun, GroupLunSource, GroupLuns, InitiatorGroup};
 use crate::session::ChannelId;
 use crate::target::{Target, TargetLun};
@@ -75,7 +75,7 @@ pub struct MappedLunInfo {
 /// A listener, for display.
 #[derive(Clone, Debug)]
 pub struct ListenerInfo {
-    /// The fabric's name.
+    /// The fabric's name; of one by IB/CM [`NATIVE_INFINIBAND`].
     pub fabric: &'static str,
     /// Its address and port.
     pub address: SocketAddr,
@@ -157,7 +157,10 @@ impl Controller {
     /// All listeners, in the order of their creation.
     pub fn listeners(&self) -> Vec<ListenerInfo> {
         let info = |listener: &Listener| ListenerInfo {
-            fabric: self.fabrics[listener.fabric].fabric_name(),
+            fabric: match listener.service {
+                Service::Ip => self.fabrics[listener.fabric].fabric_name(),
+                Service::Ib => NATIVE_INFINIBAND,
+            },
             address: listener.address,
             state: self.fabrics[listener.fabric].listener_state(listener.id),
         };

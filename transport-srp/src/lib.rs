@@ -102,7 +102,7 @@ pub mod testing;
 
 pub use administration::{AdminError, LunOptions, QUEUE_DEPTH_MAX, TargetOptions};
 pub use alua::{PortGroupInfo, PortGroupOptions, StateChange, UnitStateInfo};
-pub use controller::{Controller, ControllerOptions, LoginCounts};
+pub use controller::{Controller, ControllerOptions, LoginCounts, NATIVE_INFINIBAND};
 pub use exchange::ExchangeState;
 pub use initiator_group::{InitiatorGroup, Pattern, PatternError};
 pub use inspection::{ChannelInfo, InitiatorGroupInfo, ListenerInfo, LunInfo, MappedLunInfo, SessionInfo, TargetInfo};

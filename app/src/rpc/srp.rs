@@ -167,12 +167,12 @@ fn remove_lun(appliance: &mut Appliance, params: RemoveLun) -> Result<bool, RpcE
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Listener {
-    /// verbs (RDMA devices) or roce (our own RoCEv2).
+    /// verbs (RDMA devices, by IP address), ib (native InfiniBand, by GID and service id) or roce (our own RoCEv2).
     #[serde(default = "verbs")]
     fabric: String,
-    /// Address to listen at; 0.0.0.0 or ::: all.
+    /// Address to listen at, for ib a port's GID; 0.0.0.0 or ::: all.
     address: IpAddr,
-    /// Port of the connection manager; 5555 is usual.
+    /// Port of the connection manager, for ib the end of the service id 0x00000000013Fpppp; 5555 is usual.
     port: u16,
 }
 

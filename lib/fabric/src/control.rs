@@ -1,13 +1,13 @@
 //! The control side, dispatched over the closed set of back ends.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use mem::Region;
 
 use crate::{
     AcceptParameters, Connect, ConnectionId, ControlEvent, DeviceInfo, FabricError, GroupId, ListenerId, ListenerState,
-    PollGroup, QueuePair, QueuePairSizes, roce, sim, verbs,
+    PollGroup, QueuePair, QueuePairSizes, Service, roce, sim, verbs,
 };
 
 /// Connections, listeners and devices of one fabric. Belongs to the control thread; no call blocks for long.
@@ -69,9 +69,21 @@ impl Control {
     /// [`FabricError::AddressInUse`] at once; whatever may heal by itself is a state instead.
     pub fn listen(&mut self, address: SocketAddr) -> Result<ListenerId, FabricError> {
         match self {
-            Control::Verbs(control) => control.listen(address),
+            Control::Verbs(control) => control.listen(address, Service::Ip),
             Control::Roce(control) => control.listen(address),
             Control::Sim(control) => control.listen(address),
+        }
+    }
+
+    /// The same for connections by IB/CM: at a port's GID (`::` stands for every port) and the service id [`crate::ib_service_id`] of
+    /// `port`.
+    ///
+    /// # Errors
+    /// As of [`Control::listen`], and [`FabricError::NoInfiniBand`] of fabrics that know nothing of it.
+    pub fn listen_ib(&mut self, gid: Ipv6Addr, port: u16) -> Result<ListenerId, FabricError> {
+        match self {
+            Control::Verbs(control) => control.listen(SocketAddr::from((gid, port)), Service::Ib),
+            Control::Roce(_) | Control::Sim(_) => Err(FabricError::NoInfiniBand { fabric: self.fabric_name() }),
         }
     }
 

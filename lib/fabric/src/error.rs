@@ -61,6 +61,12 @@ pub enum FabricError {
         /// What fits, in bytes.
         most: usize,
     },
+    /// A listener for native InfiniBand was asked of another fabric.
+    #[error("{fabric} knows nothing of InfiniBand: listen there through verbs")]
+    NoInfiniBand {
+        /// The fabric's name.
+        fabric: &'static str,
+    },
     /// The kernel did not let the device pin our memory.
     #[error(
         "device {device} may not pin {bytes} bytes: the locked-memory limit of this process is {limit} bytes; \

@@ -44,3 +44,19 @@ pub struct DeviceInfo {
     /// Most RDMA READs outstanding on one queue pair as their requester.
     pub reads_max: u8,
 }
+
+/// By what initiators ask for a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Service {
+    /// By an IP address and a port of RDMA/CM: RoCE, iWARP, IP over InfiniBand.
+    #[default]
+    Ip,
+    /// By a port's GID, which stands where the address is, and a service id of IB/CM ([`ib_service_id`]): native InfiniBand, with no IP
+    /// address anywhere.
+    Ib,
+}
+
+/// The service id of a port, in the only range where the kernel lets a process listen by IB/CM (RDMA_PS_IB of `rdma/rdma_cm.h`).
+pub const fn ib_service_id(port: u16) -> u64 {
+    0x0000_0000_013f_0000 | port as u64
+}

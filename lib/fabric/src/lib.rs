@@ -57,7 +57,7 @@ mod work;
 pub use control::Control;
 pub use error::FabricError;
 pub use home::{Homebound, Seed};
-pub use info::{DeviceInfo, GroupId, LinkLayer, ListenerState};
+pub use info::{DeviceInfo, GroupId, LinkLayer, ListenerState, Service, ib_service_id};
 pub use poll_group::{PollGroup, QueuePair};
 pub use work::*;
 

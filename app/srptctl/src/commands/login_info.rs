@@ -1,7 +1,7 @@
 //! `login-info`: what an initiator writes to `add_target`, for each target and listener.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ const TUNED: &[(&str, &str)] = &[
 
 /// Shown where the target listens at every address.
 const ANY_ADDRESS: &str = "ADDRESS";
+/// Shown where it listens at every InfiniBand port.
+const ANY_GID: &str = "DGID";
 
 fn build(command: Command) -> Command {
     let address = Arg::new("address").long("address").value_name("ADDRESS").value_parser(value_parser!(IpAddr));
@@ -70,6 +72,7 @@ struct Login {
     id_ext: String,
     ioc_guid: String,
     fabric: String,
+    /// `dest=` of a login by IP address, `dgid=` and what goes with it of one by InfiniBand's own means.
     destination: String,
     /// What keeps the listener from taking logins.
     waits: Option<String>,
@@ -99,10 +102,13 @@ fn logins(targets: &Value, listeners: &Value, addresses: &[IpAddr]) -> Vec<Login
 
 /// `dest=` of a listener: the kernel wants IPv6 addresses in brackets.
 fn destinations(listener: &Value, addresses: &[IpAddr]) -> Vec<String> {
+    if listener["fabric"] == "ib" {
+        return infiniband_destinations(listener, addresses);
+    }
     let port = &listener["port"];
     let with_port = |address: &IpAddr| match address {
-        IpAddr::V4(address) => format!("{address}:{port}"),
-        IpAddr::V6(address) => format!("[{address}]:{port}"),
+        IpAddr::V4(address) => format!("dest={address}:{port}"),
+        IpAddr::V6(address) => format!("dest=[{address}]:{port}"),
     };
     let listening: Option<IpAddr> = listener["address"].as_str().and_then(|text| text.parse().ok());
     match listening {
@@ -111,14 +117,33 @@ fn destinations(listener: &Value, addresses: &[IpAddr]) -> Vec<String> {
             addresses.iter().filter(|address| address.is_ipv4()).map(with_port).collect()
         }
         Some(IpAddr::V6(_)) if !addresses.is_empty() => addresses.iter().map(with_port).collect(),
-        Some(IpAddr::V6(_)) => vec![format!("[{ANY_ADDRESS}]:{port}")],
-        _ => vec![format!("{ANY_ADDRESS}:{port}")],
+        Some(IpAddr::V6(_)) => vec![format!("dest=[{ANY_ADDRESS}]:{port}")],
+        _ => vec![format!("dest={ANY_ADDRESS}:{port}")],
+    }
+}
+
+/// `dgid=`, `pkey=` and `service_id=` of a listener by GID: the GID in 32 digits, the default partition, and the service id that the kernel
+/// has for a port of its port space RDMA_PS_IB.
+fn infiniband_destinations(listener: &Value, addresses: &[IpAddr]) -> Vec<String> {
+    const SERVICE_ID: u64 = 0x0000_0000_013f_0000;
+    let service_id = SERVICE_ID | listener["port"].as_u64().unwrap_or_default();
+    let at = |gid: &str| format!("dgid={gid},pkey=ffff,service_id={service_id:016x}");
+    let digits = |gid: Ipv6Addr| format!("{:032x}", gid.to_bits());
+    let listening: Option<Ipv6Addr> = listener["address"].as_str().and_then(|text| text.parse().ok());
+    let given = addresses.iter().filter_map(|address| match address {
+        IpAddr::V6(gid) => Some(*gid),
+        IpAddr::V4(_) => None,
+    });
+    match listening {
+        Some(gid) if !gid.is_unspecified() => vec![at(&digits(gid))],
+        _ if addresses.iter().any(IpAddr::is_ipv6) => given.map(|gid| at(&digits(gid))).collect(),
+        _ => vec![at(ANY_GID)],
     }
 }
 
 impl Login {
     fn plain(&self) -> String {
-        format!("id_ext={},ioc_guid={},dest={}", self.id_ext, self.ioc_guid, self.destination)
+        format!("id_ext={},ioc_guid={},{}", self.id_ext, self.ioc_guid, self.destination)
     }
 
     fn tuned(&self, reactors: usize) -> String {
@@ -148,6 +173,14 @@ fn text(logins: &[Login], reactors: usize) -> String {
         put(&mut text, "");
     }
     put(&mut text, "DEVICE-PORT is one of `ls /sys/class/infiniband_srp` on the initiator, after `modprobe ib_srp`.");
+    if logins.iter().any(|login| login.destination.contains(ANY_GID)) {
+        put(
+            &mut text,
+            &format!(
+                "{ANY_GID} is the GID of a port of this host, in 32 digits (/sys/class/infiniband/*/ports/*/gids/0 without colons); --address GID fills it in."
+            ),
+        );
+    }
     if logins.iter().any(|login| login.destination.contains(ANY_ADDRESS)) {
         put(
             &mut text,
@@ -198,13 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn logins_by_gid_are_what_the_kernel_reads() {
+        let ids = "id_ext=0000000000000001,ioc_guid=0002c90300001234";
+        let listener = |gid| json!({"fabric": "ib", "address": gid, "port": 5555});
+        let way = |gid| format!("{ids},dgid={gid},pkey=ffff,service_id=00000000013f15b3");
+        let gid = "fe800000000000000002c9030a0b0c0d";
+        assert_eq!(made(listener("fe80::2:c903:a0b:c0d"), &["10.0.0.1", "::1"]), [way(gid)]);
+        assert_eq!(made(listener("::"), &["10.0.0.1", "fe80::2:c903:a0b:c0d"]), [way(gid)]);
+        assert_eq!(made(listener("::"), &["10.0.0.1"]), [way("DGID")]);
+    }
+
+    #[test]
     fn the_tuned_form_is_explained_option_by_option() {
         let login = Login {
             target: "t".into(),
             id_ext: "1".into(),
             ioc_guid: "2".into(),
             fabric: "roce".into(),
-            destination: "10.0.0.1:5555".into(),
+            destination: "dest=10.0.0.1:5555".into(),
             waits: None,
         };
         let tuned = login.tuned(4);

@@ -16,7 +16,7 @@ use super::cm::{CmId, REQ_DATA_MAX};
 use super::connection::{Connection, Question, State};
 use super::control::Control;
 use super::queue_pair::QueuePair;
-use crate::{Connect, ConnectionId, ControlEvent, FabricError, PrivateData};
+use crate::{Connect, ConnectionId, ControlEvent, FabricError, PrivateData, Service};
 
 /// Reasons of a REJ (IBTA vol. 1, 12.6.7.2): nobody listens (invalid service id), or who listens refuses (consumer).
 const NOBODY_LISTENS: u16 = 8;
@@ -36,7 +36,8 @@ impl Control {
         let channel = Arc::clone(channel);
         let connection = ConnectionId(self.number());
         let local = SocketAddr::new(connect.local, 0);
-        let id = CmId::bind(&channel, connection.0, local).map_err(|source| failed("rdma_bind_addr", source))?;
+        let id = CmId::bind(&channel, connection.0, local, Service::Ip)
+            .map_err(|source| failed("rdma_bind_addr", source))?;
         let Some(device) = self.devices.find(id.device()).map(Arc::clone) else {
             let why = "no RDMA device has this address: `rdma link` shows which network interfaces have one";
             return Err(failed("connect", io::Error::other(why)));

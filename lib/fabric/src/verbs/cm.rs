@@ -20,7 +20,7 @@ use super::device::{Context, set_nonblocking};
 use super::poll_group::Mail;
 use super::queue_pair::Handle;
 use super::work::KEEPALIVES;
-use crate::{PrivateData, QueuePairSizes};
+use crate::{PrivateData, QueuePairSizes, Service, ib_service_id};
 
 /// A REP carries at most this many bytes of private data (IBTA vol. 1, 12.6.8).
 pub(super) const REP_DATA_MAX: usize = 196;
@@ -172,25 +172,38 @@ unsafe impl Send for CmId {}
 
 impl CmId {
     /// A listener at `address`, whose events carry `number`.
-    pub(super) fn listen(channel: &Arc<EventChannel>, number: u64, address: SocketAddr) -> io::Result<CmId> {
-        let this = CmId::bind(channel, number, address)?;
+    pub(super) fn listen(
+        channel: &Arc<EventChannel>,
+        number: u64,
+        address: SocketAddr,
+        service: Service,
+    ) -> io::Result<CmId> {
+        let this = CmId::bind(channel, number, address, service)?;
         // SAFETY: a live, bound id.
         check(unsafe { (this.library().rdma_listen)(this.id, BACKLOG) })?;
         Ok(this)
     }
 
     /// An id at `address`, whose events carry `number`. At the address of one device, it belongs to that device from then on.
-    pub(super) fn bind(channel: &Arc<EventChannel>, number: u64, address: SocketAddr) -> io::Result<CmId> {
+    pub(super) fn bind(
+        channel: &Arc<EventChannel>,
+        number: u64,
+        address: SocketAddr,
+        service: Service,
+    ) -> io::Result<CmId> {
         let library = channel.library;
         let mut id = ptr::null_mut();
-        let space = rdma_port_space::RDMA_PS_TCP;
+        let (space, mut storage) = match (service, address) {
+            (Service::Ip, address) => (rdma_port_space::RDMA_PS_TCP, to_sockaddr(address)),
+            (Service::Ib, SocketAddr::V6(gid)) => (rdma_port_space::RDMA_PS_IB, to_sockaddr_ib(*gid.ip(), gid.port())),
+            (Service::Ib, SocketAddr::V4(_)) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
         // SAFETY: a live channel and room for a pointer.
         let failed = unsafe { (library.rdma_create_id)(channel.channel, &raw mut id, context(number), space) } != 0;
         if failed {
             return Err(io::Error::last_os_error());
         }
         let this = CmId { channel: Arc::clone(channel), id };
-        let mut storage = to_sockaddr(address);
         // SAFETY: a live id and an address of the family that it names.
         check(unsafe { (library.rdma_bind_addr)(this.id, (&raw mut storage).cast::<sockaddr>()) })?;
         Ok(this)
@@ -386,9 +399,45 @@ unsafe fn private_data(parameters: &rdma_conn_param) -> PrivateData {
     copy
 }
 
-/// `AF_INET` and `AF_INET6` of Linux.
+/// `AF_INET`, `AF_INET6` and `AF_IB` of Linux.
 const INET: u16 = 2;
 const INET6: u16 = 10;
+const IB: u16 = 27;
+
+/// An address of InfiniBand (`struct sockaddr_ib` of `include/rdma/ib.h`); all numbers are in network order but the last.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SockaddrIb {
+    family: u16,
+    pkey: u16,
+    flowinfo: u32,
+    gid: [u8; 16],
+    service_id: u64,
+    service_id_mask: u64,
+    scope_id: u64,
+}
+
+const _: () = assert!(size_of::<SockaddrIb>() == 48 && size_of::<SockaddrIb>() <= size_of::<sockaddr_storage>());
+
+/// The default partition, as its full member.
+const PKEY_DEFAULT: u16 = 0xffff;
+
+fn to_sockaddr_ib(gid: Ipv6Addr, port: u16) -> sockaddr_storage {
+    // SAFETY: plain data, for which zeroes are a value.
+    let mut storage: sockaddr_storage = unsafe { zeroed() };
+    let inner = SockaddrIb {
+        family: IB,
+        pkey: PKEY_DEFAULT.to_be(),
+        flowinfo: 0,
+        gid: gid.octets(),
+        service_id: ib_service_id(port).to_be(),
+        service_id_mask: u64::MAX,
+        scope_id: 0,
+    };
+    // SAFETY: the storage is larger than, and aligned for, the address.
+    unsafe { (&raw mut storage).cast::<SockaddrIb>().write(inner) };
+    storage
+}
 
 fn to_sockaddr(address: SocketAddr) -> sockaddr_storage {
     // SAFETY: plain data, for which zeroes are a value.
@@ -415,10 +464,11 @@ fn to_sockaddr(address: SocketAddr) -> sockaddr_storage {
     storage
 }
 
-/// `None` for other families (AF_IB). An IPv4 address mapped into IPv6 becomes what it is.
+/// `None` for other families. An IPv4 address mapped into IPv6 becomes what it is; a GID is an IPv6 address, with the end of the service id
+/// as its port.
 fn from_sockaddr(storage: &sockaddr_storage) -> Option<SocketAddr> {
     let storage: *const sockaddr_storage = storage;
-    // SAFETY: the family says which structure the storage holds, which is larger than, and aligned for, both.
+    // SAFETY: the family says which structure the storage holds, which is larger than, and aligned for, each.
     unsafe {
         match (*storage).ss_family {
             INET => {
@@ -436,6 +486,11 @@ fn from_sockaddr(storage: &sockaddr_storage) -> Option<SocketAddr> {
                         SocketAddrV6::new(ip, port, u32::from_be(v6.sin6_flowinfo), v6.sin6_scope_id).into()
                     }
                 })
+            }
+            IB => {
+                let ib = storage.cast::<SockaddrIb>().read();
+                let port = (u64::from_be(ib.service_id) & 0xffff) as u16;
+                Some(SocketAddrV6::new(Ipv6Addr::from(ib.gid), port, 0, 0).into())
             }
             _ => None,
         }
@@ -468,6 +523,19 @@ mod tests {
     #[test]
     fn a_mapped_ipv4_address_is_an_ipv4_address() {
         assert_eq!(there_and_back("[::ffff:10.0.0.1]:7"), Some("10.0.0.1:7".parse().expect("an address")));
+    }
+
+    /// Offsets by `include/rdma/ib.h` of Linux.
+    #[test]
+    fn addresses_of_infiniband_are_laid_out_as_the_kernel_has_them() {
+        let gid: Ipv6Addr = "fe80::2:c903:a0b:c0d".parse().expect("a GID");
+        let storage = to_sockaddr_ib(gid, 0x15b3);
+        // SAFETY: reading plain bytes of plain data.
+        let bytes = unsafe { (&raw const storage).cast::<[u8; 48]>().read() };
+        assert_eq!(u16::from_ne_bytes([bytes[0], bytes[1]]), 27);
+        assert_eq!((&bytes[2..8], &bytes[8..24]), (&[0xff, 0xff, 0, 0, 0, 0][..], &gid.octets()[..]));
+        assert_eq!(bytes[24..40], [0, 0, 0, 0, 1, 0x3f, 0x15, 0xb3, 255, 255, 255, 255, 255, 255, 255, 255]);
+        assert_eq!(from_sockaddr(&storage), Some(SocketAddr::from((gid, 0x15b3))));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::region::Wanted;
 use super::work::{KEEPALIVES, SIZE_MAX};
 use crate::{
     AcceptParameters, ConnectRequest, ConnectionId, ControlEvent, DeviceInfo, FabricError, GroupId, Homebound,
-    ListenerId, ListenerState, QueuePairSizes, SEGMENTS_MAX,
+    ListenerId, ListenerState, QueuePairSizes, SEGMENTS_MAX, Service,
 };
 
 /// Time between two looks for devices, and between two tries of a listener that waits.
@@ -99,13 +99,13 @@ impl Control {
         Homebound::new(PollGroupSeed { mail })
     }
 
-    pub(crate) fn listen(&mut self, address: SocketAddr) -> Result<ListenerId, FabricError> {
-        if self.listeners.values().any(|listener| listener.address() == address) {
+    pub(crate) fn listen(&mut self, address: SocketAddr, service: Service) -> Result<ListenerId, FabricError> {
+        if self.listeners.values().any(|listener| listener.is_at(address, service)) {
             return Err(FabricError::AddressInUse { address });
         }
         self.look();
         let number = ListenerId(self.number());
-        let mut listener = Listener::new(address, String::new());
+        let mut listener = Listener::new(address, service, String::new());
         match &self.channel {
             Some(channel) => listener.try_listen(number, channel)?,
             None => listener.wait_for(&self.channel_waits_for),

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::cm::{CmId, EventChannel};
-use crate::{FabricError, ListenerId, ListenerState};
+use crate::{FabricError, ListenerId, ListenerState, Service, ib_service_id};
 
 #[derive(Debug)]
 pub(super) struct Listener {
     address: SocketAddr,
+    service: Service,
     /// There while it listens.
     id: Option<CmId>,
     /// Why it does not.
@@ -19,12 +20,22 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(address: SocketAddr, waits_for: String) -> Listener {
-        Listener { address, id: None, waits_for }
+    pub(super) fn new(address: SocketAddr, service: Service, waits_for: String) -> Listener {
+        Listener { address, service, id: None, waits_for }
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    pub(super) fn is_at(&self, address: SocketAddr, service: Service) -> bool {
+        (self.address, self.service) == (address, service)
+    }
+
+    /// For the log.
+    fn name(&self) -> String {
+        match self.service {
+            Service::Ip => self.address.to_string(),
+            Service::Ib => {
+                format!("GID {}, service id {:#018x}", self.address.ip(), ib_service_id(self.address.port()))
+            }
+        }
     }
 
     pub(super) fn state(&self) -> ListenerState {
@@ -37,7 +48,7 @@ impl Listener {
     /// Why nothing can serve it now.
     pub(super) fn wait_for(&mut self, reason: &str) {
         if self.id.is_none() && self.waits_for != reason {
-            tracing::warn!("listener {} waits: {reason}", self.address);
+            tracing::warn!("listener {} waits: {reason}", self.name());
             self.waits_for = reason.into();
         }
     }
@@ -50,15 +61,15 @@ impl Listener {
         if self.id.is_some() {
             return Ok(());
         }
-        match CmId::listen(channel, number.0, self.address) {
+        match CmId::listen(channel, number.0, self.address, self.service) {
             Ok(id) => {
-                tracing::info!("listening at {}", self.address);
+                tracing::info!("listening at {}", self.name());
                 self.id = Some(id);
                 Ok(())
             }
             Err(error) => {
-                let taken = is_taken(self.address, &error);
-                self.wait_for(&reason(self.address, &error, taken));
+                let taken = is_taken(self.address, self.service, &error);
+                self.wait_for(&reason(self.address, self.service, &error, taken));
                 if taken { Err(FabricError::AddressInUse { address: self.address }) } else { Ok(()) }
             }
         }
@@ -73,18 +84,27 @@ impl Listener {
 
 /// Whether the port is what cannot be had. The kernel says EADDRNOTAVAIL both for an address that this host does not have
 /// and for a clash with a listener at every address (cma_check_port), so the former is asked for.
-fn is_taken(address: SocketAddr, error: &io::Error) -> bool {
+fn is_taken(address: SocketAddr, service: Service, error: &io::Error) -> bool {
     match errno(error) {
         Some(Errno::ADDRINUSE) => true,
-        Some(Errno::ADDRNOTAVAIL) => address.ip().is_unspecified() || UdpSocket::bind((address.ip(), 0)).is_ok(),
+        Some(Errno::ADDRNOTAVAIL) if service == Service::Ip => {
+            address.ip().is_unspecified() || UdpSocket::bind((address.ip(), 0)).is_ok()
+        }
         _ => false,
     }
 }
 
 /// What stands in the way, in words for the administrator.
-fn reason(address: SocketAddr, error: &io::Error, taken: bool) -> String {
+fn reason(address: SocketAddr, service: Service, error: &io::Error, taken: bool) -> String {
     match errno(error) {
         _ if taken => format!("another listener has port {}", address.port()),
+        Some(Errno::NODEV | Errno::ADDRNOTAVAIL) if service == Service::Ib => {
+            let gid = address.ip();
+            format!(
+                "no InfiniBand port has the GID {gid}: see /sys/class/infiniband/*/ports/*/gids/0, or listen at :: for all"
+            )
+        }
+        Some(Errno::AFNOSUPPORT) => "this kernel knows no connections by GID (AF_IB)".into(),
         Some(Errno::NODEV | Errno::ADDRNOTAVAIL) => {
             let ip = address.ip();
             format!("no RDMA device has the address {ip}: `rdma link` shows which network interfaces have one")
@@ -102,9 +122,23 @@ mod tests {
     use super::*;
 
     fn judge(address: &str, errno: i32) -> (bool, String) {
+        judge_service(address, Service::Ip, errno)
+    }
+
+    fn judge_service(address: &str, service: Service, errno: i32) -> (bool, String) {
         let (address, error) = (address.parse().expect("an address"), io::Error::from_raw_os_error(errno));
-        let taken = is_taken(address, &error);
-        (taken, reason(address, &error, taken))
+        let taken = is_taken(address, service, &error);
+        (taken, reason(address, service, &error, taken))
+    }
+
+    #[test]
+    fn of_infiniband_gids_are_spoken_of() {
+        let gid = "[fe80::2:c903:0:1]:5555";
+        let (taken, reason) = judge_service(gid, Service::Ib, 99);
+        assert!(!taken && reason.contains("fe80::2:c903:0:1") && reason.contains("/sys/class/infiniband"), "{reason}");
+        let (taken, reason) = judge_service(gid, Service::Ib, 97);
+        assert!(!taken && reason.contains("AF_IB"), "{reason}");
+        assert!(judge_service(gid, Service::Ib, 98).0);
     }
 
     #[test]

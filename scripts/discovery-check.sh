@@ -41,6 +41,8 @@ inside() { # inside SRPT_APP
   expect 00000000000000A1,00000000000000b1 00000000000000A3,00000000000000b3
   initiator ibsrpdm | grep -q 'ID: *srpt three' || fail "ibsrpdm does not name the target"
   finds srp_daemon -o -c -a -f /dev/null -d /dev/infiniband/umad0 || fail "srp_daemon does not find what ibsrpdm finds"
+  initiator python3 "$ROOT/scripts/discovery/garbage.py" "$(lid_of Target)" || fail "the target does not answer garbage as it should"
+  finds ibsrpdm -c -d /dev/infiniband/umad0 || fail "after garbage, ibsrpdm does not find the targets"
   echo "discovery: ibsrpdm and srp_daemon find the targets as they come and go"
 }
 
@@ -61,7 +63,7 @@ make_fabric() {
   mkdir -p empty sys/class/infiniband_mad/umad0 sys/class/infiniband/ibsim0/ports/1/gids
   echo ibsim0 >sys/class/infiniband_mad/umad0/ibdev
   echo 1 >sys/class/infiniband_mad/umad0/port
-  INITIATOR_LID=$(SIM_HOST=Initiator LD_PRELOAD=$UMAD2SIM ibstat | sed -n 's/.*Base lid: *//p')
+  INITIATOR_LID=$(lid_of Initiator)
   cd sys/class/infiniband/ibsim0/ports/1
   echo InfiniBand >link_layer
   echo 0x1 >sm_lid
@@ -75,13 +77,18 @@ start_target() { # start_target SRPT_APP
   until_true "the target serves the port" grep -q 'device management is answered' target.log
 }
 
+# lid_of HOST: where opensm put its port.
+lid_of() {
+  SIM_HOST=$1 LD_PRELOAD=$UMAD2SIM ibstat | sed -n 's/.*Base lid: *//p'
+}
+
 rpc() {
   python3 "$ROOT/scripts/lab/rpc.py" "$FOLDER/rpc" "$@" >/dev/null
 }
 
 # initiator COMMAND...: runs it at the initiator's port.
 initiator() {
-  SIM_HOST=Initiator SYSFS_PATH=$FOLDER/sys SHIM_EMPTY=$FOLDER/empty SHIM_LID=$INITIATOR_LID LD_PRELOAD=./ibsrpdm.so:$UMAD2SIM timeout 5 "$@" 2>initiator.log
+  SIM_HOST=Initiator SYSFS_PATH=$FOLDER/sys SHIM_EMPTY=$FOLDER/empty SHIM_LID=$INITIATOR_LID LD_PRELOAD=./ibsrpdm.so:$UMAD2SIM timeout 10 "$@" 2>initiator.log
 }
 
 # expect ID_EXT,IOC_GUID...: waits until ibsrpdm prints a line for each of them, and nothing else.

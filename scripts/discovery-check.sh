@@ -12,7 +12,7 @@ INITIATOR_GID=fe80:0000:0000:0000:0000:0000:0010:0005
 
 main() {
   need_toolchain
-  need_packages ibsim-utils libumad2sim0 opensm srptools infiniband-diags libibumad3 libibumad-dev libibmad-dev libibverbs-dev gcc python3 util-linux
+  need_packages ibsim-utils libumad2sim0 opensm srptools infiniband-diags iproute2 libibumad3 libibumad-dev libibmad-dev libibverbs-dev gcc python3 util-linux
   cd "$ROOT"
   cargo build --quiet --locked -p srpt-app --bin srpt-app
   local target user=()
@@ -27,6 +27,7 @@ inside() { # inside SRPT_APP
   trap 'rm -rf "$FOLDER"' EXIT
   cd "$FOLDER"
   export IBSIM_SOCKNAME=srpt-discovery OSM_TMP_DIR=$FOLDER OSM_CACHE_DIR=$FOLDER
+  ip link set lo up
   make_fabric
   start_target "$1"
 
@@ -43,6 +44,8 @@ inside() { # inside SRPT_APP
   finds srp_daemon -o -c -a -f /dev/null -d /dev/infiniband/umad0 || fail "srp_daemon does not find what ibsrpdm finds"
   initiator python3 "$ROOT/scripts/discovery/garbage.py" "$(lid_of Target)" || fail "the target does not answer garbage as it should"
   finds ibsrpdm -c -d /dev/infiniband/umad0 || fail "after garbage, ibsrpdm does not find the targets"
+  python3 -c 'import urllib.request; print(urllib.request.urlopen("http://127.0.0.1:5590/metrics").read().decode())' >metrics
+  grep -q '^srpt_device_management_requests_total{port="ibsim0/1",result="ignored"} [1-9]' metrics || fail "the metrics do not tell of the garbage"
   echo "discovery: ibsrpdm and srp_daemon find the targets as they come and go"
 }
 
@@ -73,7 +76,7 @@ make_fabric() {
 }
 
 start_target() { # start_target SRPT_APP
-  SIM_HOST=Target SIM_SET_ISSM=1 LD_PRELOAD=$UMAD2SIM "$1" -m 0x1 --adaptive --channels 1 -r "$FOLDER/rpc" --state-dir "$FOLDER" --metrics-listen off &>target.log &
+  SIM_HOST=Target SIM_SET_ISSM=1 LD_PRELOAD=$UMAD2SIM "$1" -m 0x1 --adaptive --channels 1 -r "$FOLDER/rpc" --state-dir "$FOLDER" --metrics-listen 127.0.0.1:5590 &>target.log &
   until_true "the target serves the port" grep -q 'device management is answered' target.log
 }
 

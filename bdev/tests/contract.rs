@@ -301,3 +301,16 @@ fn data_of_another_length_than_the_range_is_our_bug() {
     let data = rig.buffer(1, 0);
     let _ = rig.channel().submit(io(Op::Read, 0, 2, Some(data)), 0);
 }
+
+/// What one disk in memory held is not in the next one, which may stand on the same pages at the same address.
+#[test]
+fn a_disk_in_memory_is_zeroes_whatever_its_memory_held_before() {
+    for block_size in [512, 4096] {
+        for _ in 0..4 {
+            let mut rig = Rig::on(rig::make_malloc(block_size), true);
+            rig.expect_filled(0, BLOCKS, 0);
+            rig.write(0, BLOCKS, 0xa5, false);
+            rig.expect_filled(0, BLOCKS, 0xa5);
+        }
+    }
+}

@@ -143,12 +143,16 @@ impl PollGroup {
         };
         self.tracer.channel_started(self.now, &channel);
         let key = self.channels.insert(channel);
-        let needed: usize =
-            self.channels.iter().map(|(_, channel)| limits::command_slots(channel.credits) as usize).sum();
+        let (mut channels, mut most, mut needed) = (0, 0, 0);
+        for (_, channel) in self.channels.iter() {
+            let slots = limits::command_slots(channel.credits) as usize;
+            (channels, most, needed) = (channels + 1, most.max(slots), needed + slots);
+        }
         self.commands.reserve(needed + self.commands.len());
         self.tracer.reserve(self.commands.capacity());
-        let others = [&mut self.table_waiters, &mut self.device_waiters];
-        self.data_waiters.iter_mut().chain(others).for_each(|waiters| waiters.reserve(needed));
+        self.device_waiters.reserve(needed);
+        let for_buffers = self.data_waiters.iter_mut().chain([&mut self.table_waiters]);
+        for_buffers.for_each(|waiters| waiters.reserve(channels, most));
         self.ordered.reserve(needed);
         self.answered.reserve(needed);
         let owners = &mut self.fabrics[start.fabric].owners;

@@ -319,21 +319,21 @@ impl Controller {
         self.check_drain();
     }
 
-    /// Lets logins go on whose nexus has no old channels any more.
+    /// Lets logins go on whose nexus has no old channels any more: of each nexus the newest. Older ones that still wait were given up by
+    /// their initiator, and are what the newest replaces.
     fn start_waiting(&mut self) {
-        let waiting: Vec<ChannelId> = self
-            .connections
-            .iter()
-            .filter(|(_, entry)| entry.state == ConnectionState::Waiting && self.find_session(&entry.login).is_none())
-            .map(|(&id, _)| id)
-            .collect();
-        // The newest login of a nexus counts; an older one that still waits was given up by its initiator.
-        for channel in waiting {
-            let again = self.connections.get(&channel).is_some_and(|entry| {
-                entry.state == ConnectionState::Waiting && self.find_session(&entry.login).is_none()
-            });
-            if again {
+        let waits = |entry: &Connection| entry.state == ConnectionState::Waiting;
+        let has_way =
+            |(_, entry): &(&ChannelId, &Connection)| waits(entry) && self.find_session(&entry.login).is_none();
+        let waiting: Vec<ChannelId> = self.connections.iter().filter(has_way).map(|(&id, _)| id).collect();
+        for channel in waiting.into_iter().rev() {
+            let Some(entry) = self.connections.get(&channel).filter(|entry| waits(entry)) else { continue };
+            if self.find_session(&entry.login).is_none() {
                 self.start_connection(channel);
+            } else {
+                let why = "a newer login of the same initiator took its place".to_string();
+                self.reject_channel(channel, &Refusal { cause: Cause::TimedOut, why });
+                self.stop_channel(channel, "a newer login took its place");
             }
         }
     }
@@ -371,7 +371,9 @@ impl Controller {
             let is_there = |channel: &&ChannelId| self.connections.get(channel).is_some_and(|it| it.group == group);
             siblings.iter().filter(is_there).count()
         };
+        let most = self.memory.channels(self.credits);
         let load = |(number, group): (usize, &GroupLink)| Load {
+            is_full: group.channels >= most,
             of_session: on(number),
             busy_percent: group.busy_percent,
             channels: group.channels,

@@ -95,6 +95,7 @@ mod target;
 mod task_set;
 mod trace;
 mod transfer;
+mod waiters;
 
 #[cfg(any(test, feature = "test-utils"))]
 pub mod testing;

@@ -2,8 +2,8 @@
 //!
 //! ABORT TASK for a command on its own channel is settled here. Everything else concerns other channels, so other cores: the control plane
 //! turns it into an [`Order`] for every poll group and answers when all are done (`controller.rs`). Either way the answer
-//! does not wait for a device: a command that a device works on becomes an orphan. It waits only for RDMA that is
-//! under way, because the initiator reuses the memory and the tag as soon as it has the answer.
+//! does not wait for a device: a command that a device works on becomes an orphan. It waits only for RDMA and answers
+//! that are under way, because the initiator reuses the memory and the tag as soon as it has this one.
 
 use mem::Buf;
 use scsi::{Address, UnitAttention};
@@ -89,6 +89,7 @@ impl PollGroup {
         let commands = self.commands.iter().filter(|(_, command)| spared.is_none() || command.channel != spared);
         let matching: Vec<(Key<Command>, Abort)> =
             commands.filter_map(|(key, command)| Some((key, matches(&scope, command)?))).collect();
+        self.await_answers(&scope, order);
         for (key, abort) in matching {
             if let Some(command) = self.commands.get(key).filter(|_| abort == Abort::Silent) {
                 tell_of_clearing(&scope, command);
@@ -96,6 +97,23 @@ impl PollGroup {
             self.abort(key, order, abort, false);
         }
         self.order_progressed(order);
+    }
+
+    /// What another session aborted before is told so on its channel. That answer must not come behind the one to this order, which may be on another
+    /// channel.
+    fn await_answers(&mut self, scope: &AbortScope, order: Key<Order>) {
+        let (AbortScope::Task { session, .. }
+        | AbortScope::TaskSet { session, .. }
+        | AbortScope::Unit { session, .. }
+        | AbortScope::Cleared { session, .. }) = *scope
+        else {
+            return;
+        };
+        let is_told =
+            |command: &Command| matches!(command.request, Request::Answer { .. }) && command.nexus().session == session;
+        let answers: Vec<Key<Command>> =
+            self.commands.iter().filter(|(_, command)| is_told(command)).map(|(key, _)| key).collect();
+        answers.into_iter().for_each(|key| self.charge(key, order));
     }
 
     /// The channel of an ABORT TASK, where nothing had the tag when it came: what has it now came later.

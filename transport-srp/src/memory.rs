@@ -51,6 +51,11 @@ impl MemoryOptions {
         }
     }
 
+    /// Channels with so many credits each that there are receives and messages for.
+    pub(crate) fn channels(&self, credits: u32) -> usize {
+        (self.receives / limits::receives(credits) as usize).min(self.messages / limits::messages(credits) as usize)
+    }
+
     /// How many buffers each pool has.
     pub(crate) fn capacities(&self) -> [usize; POOLS.len()] {
         [self.small_data, self.medium_data, self.large_data, self.tables, self.receives, self.messages]
@@ -136,6 +141,13 @@ mod tests {
         ] {
             let text = std::fs::read_to_string(root.join(file)).expect(file);
             assert!(text.contains(&figure), "{file}: a reactor takes{figure} with the default options");
+        }
+    }
+
+    #[test]
+    fn there_are_buffers_for_as_many_channels_as_were_asked_for() {
+        for (channels, credits) in [(1, 4), (32, limits::CREDITS_DEFAULT), (64, 512)] {
+            assert_eq!(MemoryOptions::for_channels(channels, credits).channels(credits), channels as usize);
         }
     }
 

@@ -1,8 +1,6 @@
 //! Carries out what commands ask for, and feeds back what came of it. Whatever is short (buffers, send slots, the device's depth) parks the
 //! command's action in the command, and its key in a queue; nothing fails for want of it.
 
-use std::collections::VecDeque;
-
 use bdev::{BlockIo, Direction, IoError, Op};
 use fabric::{Deliver, Fetch, SEGMENTS_MAX, WorkError};
 use mem::{Buf, IoBuf, Pool};
@@ -19,6 +17,7 @@ use crate::respond::Reply;
 use crate::session::{LunEntry, UnitId};
 use crate::slab::{Key, Slab};
 use crate::slots::Slots;
+use crate::waiters::Waiters;
 use crate::wire::rsp;
 
 /// What became of an action.
@@ -309,17 +308,17 @@ impl PollGroup {
         let Some(command) = self.commands.get_mut(key) else { return };
         command.parked = Some(action);
         self.tracer.parked(key, queue);
-        let channel = command.channel.and_then(|channel| self.channels.get_mut(channel));
+        let owner = command.channel;
         match queue {
-            Queue::Table => self.table_waiters.push_back(key),
+            Queue::Table => self.table_waiters.push(owner, key),
             Queue::Data => {
                 let size = command.parked_need().map_or(0, |len| self.memory.data.size_for(len));
-                self.data_waiters[size].push_back(key);
+                self.data_waiters[size].push(owner, key);
             }
             Queue::Device => self.device_waiters.push_back(key),
             Queue::Send => {}
         }
-        if let Some(channel) = channel {
+        if let Some(channel) = owner.and_then(|owner| self.channels.get_mut(owner)) {
             match queue {
                 Queue::Send => {
                     channel.send_waiters.push_back(key);
@@ -617,12 +616,9 @@ impl From<WorkError> for ChannelFailure {
     }
 }
 
-/// Waiting commands, by the size of buffers that they wait for.
-type Waiters = [VecDeque<Key<Command>>; DATA_SIZES];
-
 /// A buffer for `len` bytes, unless somebody waits for one already.
 #[inline]
-fn take_data(memory: &Memory, waiters: &Waiters, len: usize) -> Option<Buf> {
+fn take_data(memory: &Memory, waiters: &[Waiters; DATA_SIZES], len: usize) -> Option<Buf> {
     debug_assert!(len <= memory.data.largest(), "longer than any transfer");
     let size = memory.data.size_for(len);
     if waiters[size].is_empty() { data_buffer(memory, waiters, size) } else { None }
@@ -630,13 +626,13 @@ fn take_data(memory: &Memory, waiters: &Waiters, len: usize) -> Option<Buf> {
 
 /// A buffer of the `size`th size, or a larger one that nobody waits for.
 #[inline(always)]
-pub(crate) fn data_buffer(memory: &Memory, waiters: &Waiters, size: usize) -> Option<Buf> {
+pub(crate) fn data_buffer(memory: &Memory, waiters: &[Waiters; DATA_SIZES], size: usize) -> Option<Buf> {
     let own = memory.data.pools().get(size).and_then(Pool::get);
     if own.is_some() { own } else { larger_buffer(memory, waiters, size) }
 }
 
 #[cold]
-fn larger_buffer(memory: &Memory, waiters: &Waiters, size: usize) -> Option<Buf> {
+fn larger_buffer(memory: &Memory, waiters: &[Waiters; DATA_SIZES], size: usize) -> Option<Buf> {
     let larger = memory.data.pools().iter().zip(waiters).skip(size + 1);
     larger.take_while(|(_, waiters)| waiters.is_empty()).find_map(|(pool, _)| pool.get())
 }

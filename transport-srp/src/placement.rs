@@ -4,11 +4,13 @@
 //! The channels of one session are spread over the reactors first, so that a session of as many channels has all of them. Among those
 //! reactors none gets the next that is clearly busier than another, where it is known how busy they are; and of the others the one with
 //! the fewest channels. So neither one initiator nor many, logging in one by one or all at once, in whatever order, can end up on one core
-//! while others idle.
+//! while others idle. One that is full gets none while another is not.
 
 /// What a reactor has already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Load {
+    /// It has no buffers for another channel.
+    pub(crate) is_full: bool,
     /// Channels of the session that the new one belongs to.
     pub(crate) of_session: usize,
     /// Share of its time that it was busy lately; the same of all where nobody measures it.
@@ -22,8 +24,10 @@ const CLEARLY_BUSIER_PERCENT: u8 = 10;
 
 /// The number of the reactor that gets the next channel: the first of those with the least load.
 pub(crate) fn place(loads: &[Load]) -> usize {
-    let of_session = loads.iter().map(|load| load.of_session).min();
-    let spread = loads.iter().enumerate().filter(|(_, load)| Some(load.of_session) == of_session);
+    let all_full = loads.iter().all(|load| load.is_full);
+    let with_room = loads.iter().enumerate().filter(|(_, load)| all_full || !load.is_full);
+    let of_session = with_room.clone().map(|(_, load)| load.of_session).min();
+    let spread = with_room.filter(|(_, load)| Some(load.of_session) == of_session);
     let least_percent = spread.clone().map(|(_, load)| load.busy_percent).min().unwrap_or(0);
     let calm = spread.filter(|(_, load)| load.busy_percent - least_percent < CLEARLY_BUSIER_PERCENT);
     calm.min_by_key(|(_, load)| load.channels).map_or(0, |(number, _)| number)
@@ -41,6 +45,7 @@ mod tests {
         let mut channels = vec![vec![0; busy.len()]; sessions];
         for &session in logins {
             let load = |(reactor, &busy_percent): (usize, &u8)| Load {
+                is_full: false,
                 of_session: channels[session][reactor],
                 busy_percent,
                 channels: channels.iter().map(|of| of[reactor]).sum(),
@@ -73,8 +78,16 @@ mod tests {
         assert_eq!(placed(&[100, 0], 1, &[0, 0, 0]), [[1, 2]]);
     }
 
+    /// An idle reactor whose buffers one initiator had taken got the next login, too, which was refused while another reactor had room.
+    #[test]
+    fn a_full_reactor_gets_no_channel_while_another_has_room() {
+        let load = |is_full, of_session, busy_percent, channels| Load { is_full, of_session, busy_percent, channels };
+        assert_eq!(place(&[load(true, 0, 0, 4), load(false, 2, 90, 7)]), 1);
+        assert_eq!(place(&[load(true, 0, 50, 4), load(true, 0, 0, 4)]), 1, "all full: as if none were");
+    }
+
     fn any_load() -> impl Strategy<Value = Load> {
-        let load = |(of_session, busy_percent, channels)| Load { of_session, busy_percent, channels };
+        let load = |(of_session, busy_percent, channels)| Load { is_full: false, of_session, busy_percent, channels };
         (0..3_usize, 0..=100_u8, 0..5_usize).prop_map(load)
     }
 

@@ -24,6 +24,7 @@ use crate::slab::{Key, Slab};
 use crate::slots::Slots;
 use crate::statistics::{GroupStatistics, UnitStatistics};
 use crate::trace::Tracer;
+use crate::waiters::Waiters;
 
 /// One reactor's share of the target; a [`Poller`].
 pub struct PollGroup {
@@ -42,9 +43,9 @@ pub struct PollGroup {
     /// Units whose device is to be opened anew.
     reopening: Vec<UnitId>,
     /// Commands that wait for a table buffer, first come, first served.
-    pub(crate) table_waiters: VecDeque<Key<Command>>,
+    pub(crate) table_waiters: Waiters,
     /// Commands that wait for a data buffer, a queue for each size of buffers: whoever wants large ones does not hold up others.
-    pub(crate) data_waiters: [VecDeque<Key<Command>>; DATA_SIZES],
+    pub(crate) data_waiters: [Waiters; DATA_SIZES],
     /// Commands that wait for their turn in the task set, for blocks that others claim, for a fence to be lowered, or for room at
     /// their device.
     pub(crate) device_waiters: VecDeque<Key<Command>>,
@@ -129,7 +130,7 @@ impl PollGroupSeed {
             removing: 0,
             busy_units: Vec::new(),
             reopening: Vec::new(),
-            table_waiters: VecDeque::new(),
+            table_waiters: Waiters::default(),
             data_waiters: Default::default(),
             device_waiters: VecDeque::new(),
             claims: Claims::new(self.board),
@@ -321,30 +322,30 @@ impl PollGroup {
     /// Gives what became free to those who wait for it.
     #[inline]
     fn resume_waiters(&mut self) {
-        let waiting = |queue: &VecDeque<Key<Command>>| !queue.is_empty();
-        if waiting(&self.table_waiters) || waiting(&self.device_waiters) || self.data_waiters.iter().any(waiting) {
+        let for_buffers = self.data_waiters.iter().chain([&self.table_waiters]).any(|waiters| !waiters.is_empty());
+        if for_buffers || !self.device_waiters.is_empty() {
             self.resume_all_waiters();
         }
     }
 
     #[cold]
     fn resume_all_waiters(&mut self) {
-        while let Some(&key) = self.table_waiters.front() {
+        while let Some(key) = self.table_waiters.front() {
             if self.commands.get(key).is_some_and(|command| command.parked.is_some()) {
                 let Some(buf) = self.memory.tables.get() else { break };
                 self.unpark(key);
                 self.run(key, Event::TableBuffer(buf));
             }
-            self.table_waiters.pop_front();
+            self.table_waiters.pop();
         }
         for size in 0..DATA_SIZES {
-            while let Some(&key) = self.data_waiters[size].front() {
+            while let Some(key) = self.data_waiters[size].front() {
                 if self.commands.get(key).and_then(Command::parked_need).is_some() {
                     let Some(buf) = data_buffer(&self.memory, &self.data_waiters, size) else { break };
                     self.unpark(key);
                     self.run(key, Event::DataBuffer(buf));
                 }
-                self.data_waiters[size].pop_front();
+                self.data_waiters[size].pop();
             }
         }
         for _ in 0..self.device_waiters.len() {

@@ -15,7 +15,7 @@ thread_local! {
     static METHODS: Methods = methods();
 }
 
-/// Tries a text as a configuration file: what it makes can be made from nothing, and taken away again.
+/// Tries a text as a configuration file: what it makes can be made from nothing and from parts of it, and taken away again.
 pub fn configuration(text: &str) {
     let entries = match entry::parse(text) {
         Ok(entries) => entries,
@@ -28,9 +28,13 @@ pub fn configuration(text: &str) {
         Ok((wanted, _)) => wanted,
         Err((index, misfit)) => return refused(text, &entries[index], &misfit.to_string()),
     };
-    let nothing = Model::default();
-    lead(&nothing, &wanted);
-    lead(&wanted, &nothing);
+    // Without its last entry, what is there stays and changes; with half of it, much comes or goes.
+    for kept in [0, entries.len() / 2, entries.len().saturating_sub(1)] {
+        if let Ok((part, _)) = Model::of(&entries[..kept]) {
+            lead(&part, &wanted);
+            lead(&wanted, &part);
+        }
+    }
 }
 
 /// Tries a text as the parameters of a method, which is chosen by number.

@@ -26,6 +26,7 @@ use transport_srp::wire::PortId;
 use super::roce::fresh_address;
 use super::{PATIENCE, Target, folder};
 
+/// SRPT_KILLS in the environment asks for more.
 const KILLS: u64 = 30;
 /// Longest life of a target under load.
 const LIFE_MAX: Duration = Duration::from_millis(60);
@@ -38,6 +39,7 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
     let seed =
         std::env::var("SRPT_SEED").map_or_else(|_| fresh_seed(), |seed| seed.parse().expect("SRPT_SEED: a number"));
     println!("SRPT_SEED={seed} does it again");
+    let kills = std::env::var("SRPT_KILLS").map_or(KILLS, |number| number.parse().expect("SRPT_KILLS: a number"));
     let mut random = Xorshift::new(seed);
     let folder = folder();
     let mut disks: [Disk; DISKS] = [
@@ -45,7 +47,7 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
         Disk::new(folder.path(), "cached", 4096, json!({"direct": false})),
         Disk::new(folder.path(), "protected", 512, json!({"md_size": 8, "md_interleave": true, "dif_type": 1})),
     ];
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let (mut target, at) = serve(folder.path(), &disks);
         let lun = kill % DISKS as u64;
         let disk = &mut disks[lun as usize];
@@ -60,7 +62,7 @@ fn what_was_acknowledged_as_durable_survives_kill_9() {
     }
     let (_target, at) = serve(folder.path(), &disks);
     for (lun, disk) in (0..).zip(&disks) {
-        assert!(disk.written() >= KILLS / DISKS as u64 - 1, "{}: hardly anything was written", disk.name);
+        assert!(disk.written() >= kills / DISKS as u64 / 2, "{}: hardly anything was written", disk.name);
         Initiator::login(at, 7, lun, disk.block_bytes).compare(disk);
     }
 }

@@ -81,7 +81,7 @@ fn nobody_else_reads_what_it_keeps() {
 fn a_target_that_lets_everybody_in_is_told_of_and_listed() {
     const OPEN: &str = "everybody who reaches this target's listeners";
     let folder = folder();
-    let (target, metrics) = metrics::start(folder.path());
+    let (target, metrics) = metrics::start(folder.path(), &[]);
     let log = folder.path().join("log");
     let said = || std::fs::read_to_string(&log).expect("a log");
     let listen = |address: &str| {

@@ -261,7 +261,7 @@ fn make_null() -> Arc<Bdev> {
     null::create(options).expect("null")
 }
 
-fn make_malloc(block_size: u32) -> Arc<Bdev> {
+pub fn make_malloc(block_size: u32) -> Arc<Bdev> {
     malloc_of(BLOCKS, block_size)
 }
 

@@ -1,7 +1,5 @@
 //! The data path's part: commands are timed from the round that took them to the end of the round that answered them.
 
-use std::collections::VecDeque;
-
 use metrics::Latency;
 
 use super::{CommandError, Operation};
@@ -9,6 +7,7 @@ use crate::channel::Channel;
 use crate::command::Command;
 use crate::limits::STATISTICS_PERIOD;
 use crate::poll_group::PollGroup;
+use crate::waiters::Waiters;
 
 /// When a command came, and what for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +70,7 @@ impl PollGroup {
             channel.statistics.requests.set(size(channel.commands.len()));
             channel.statistics.credits_used.set(i64::from(channel.credits_used));
         }
-        let data = self.data_waiters.iter().map(VecDeque::len).sum();
+        let data = self.data_waiters.iter().map(Waiters::len).sum();
         let waiting = [self.table_waiters.len(), data, sending, self.device_waiters.len()];
         let statistics = &self.statistics;
         statistics.commands.set(size(self.commands.len()));

@@ -75,6 +75,27 @@ fn many_commands_at_once_wait_for_buffers_and_none_is_lost() {
     rig.check_nothing_leaked();
 }
 
+/// Buffers went to whoever had asked first: with one initiator that asked for many, every other waited for all of them.
+#[test]
+fn who_asks_for_one_buffer_does_not_wait_for_all_that_another_asked_for() {
+    let (mut rig, mut greedy, channel) = logged_in(4, 1, SimOptions::default());
+    let mut modest = rig.initiator(2);
+    let modest_channel = rig.login(&mut modest, MultiChannel::Single);
+    rig.clear_attention(&mut modest, modest_channel, 0);
+    rig.groups[0].devices_held = true;
+    let large = small_memory().large_data;
+    let read = Request::read(lun(0), 0, 64, BLOCK).form(Form::table(1 << 20, 16, 1));
+    let asked: Vec<_> = (0..large + 8).map(|_| greedy.start(channel, &read).expect("a credit")).collect();
+    rig.run(20);
+    let one = modest.start(modest_channel, &read).expect("a credit");
+    rig.run(20);
+    rig.groups[0].devices_held = false;
+    modest.finish(one, &mut || rig.step()).good();
+    greedy.poll();
+    let answered = asked.iter().filter(|&&handle| greedy.take(handle).is_some()).count();
+    assert!(answered < large + 4, "{answered} of {} came before it", asked.len());
+}
+
 #[test]
 fn a_short_answer_reports_what_is_left_of_the_buffer() {
     let (mut rig, mut initiator, channel) = logged_in(3, 1, SimOptions::default());

@@ -114,6 +114,30 @@ fn a_single_login_ends_the_old_channels_first_and_a_multi_login_does_not() {
     rig.check_nothing_leaked();
 }
 
+/// The older was let in first, whose initiator had given it up, and the newer was refused half a minute later.
+#[test]
+fn of_logins_that_wait_for_the_same_channels_to_end_the_newest_is_let_in() {
+    let mut rig = rig();
+    let mut initiators = [rig.initiator(1), rig.initiator(1), rig.initiator(1)];
+    let mut channels = vec![rig.login(&mut initiators[0], MultiChannel::Single)];
+    for initiator in &mut initiators[1..] {
+        channels.push(initiator.login(MultiChannel::Single));
+        // The reactor does nothing meanwhile: what is to be replaced does not end.
+        for _ in 0..20 {
+            rig.network.advance(Duration::from_micros(2));
+            rig.controller.poll(Instant(u64::try_from(rig.network.now().as_nanos()).expect("tests are short")));
+        }
+    }
+    rig.run(50);
+    let states = initiators.iter_mut().zip(&channels).map(|(initiator, &channel)| {
+        initiator.poll();
+        initiator.login_state(channel)
+    });
+    let states: Vec<Login> = states.collect();
+    assert!(matches!(&states[..], [Login::Ended(_), Login::Refused(_), Login::Accepted(_)]), "{states:?}");
+    assert_eq!(rig.channels(), [1]);
+}
+
 #[test]
 fn logins_and_logouts_in_a_row_leave_nothing_behind() {
     let mut rig = rig();

@@ -8,6 +8,7 @@ mod compare_and_write;
 mod conformance;
 mod copy;
 mod data;
+mod foreign_bytes;
 mod logins;
 mod management;
 mod masking;

@@ -1,6 +1,8 @@
 //! What the simulation found (`testing::simulation`), each alone. The initiator panics if something is answered that must not be.
 
-use fabric::sim::SimOptions;
+use std::time::Duration;
+
+use fabric::sim::{Fault, FaultAction, OperationKind, SimOptions, When};
 
 use super::*;
 use crate::testing::wire::Function;
@@ -258,4 +260,22 @@ fn task_aborted_is_notified_as_the_command_asked_for() {
     assert_eq!(manage(&mut rig, &mut one, channel, Function::LunReset, None), 0);
     let answer = other.finish(task, &mut || rig.step()).answer();
     assert_eq!((answer.status, answer.solicited), (TASK_ABORTED, true));
+}
+
+/// Another initiator's reset had ended a command, and TASK ABORTED was on its way when the command's own initiator aborted it too, through
+/// another channel. Nothing was left at the target but that answer, for which ABORT TASK did not wait: it was answered first, and then
+/// came an answer to a tag that the initiator held for free.
+#[test]
+fn an_abort_through_another_channel_waits_for_task_aborted() {
+    let (mut rig, mut one, channel) = rig(SimOptions::default(), 2, 32);
+    let (mut other, others) = ready(&mut rig, 2);
+    let second = rig.login(&mut other, MultiChannel::Multi);
+    hold(&mut rig, true);
+    let task = other.start(others, &write()).expect("a credit");
+    rig.run(10);
+    let (connection, when) = (Some(other.connection(others)), When::Nth(OperationKind::Send, 1));
+    rig.network.inject(Fault { connection, when, action: FaultAction::Delay(Duration::from_millis(1)) });
+    assert_eq!(manage(&mut rig, &mut one, channel, Function::LunReset, None), 0);
+    assert_eq!(manage(&mut rig, &mut other, second, Function::AbortTask, Some(task)), 0);
+    assert_eq!(other.take(task).map(|outcome| outcome.answer().status), Some(TASK_ABORTED));
 }

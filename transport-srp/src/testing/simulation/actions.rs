@@ -206,6 +206,7 @@ impl Simulation {
         let Some(channel) = self.channel(number) else { return };
         self.note(format_args!("i{number} c{channel} {action:?}"));
         self.report.departures += 1;
+        self.players[number].left.push(channel);
         let initiator = &mut self.players[number].initiator;
         match action {
             Action::Logout => drop(initiator.logout(channel)),

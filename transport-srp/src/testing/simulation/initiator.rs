@@ -75,6 +75,8 @@ pub(super) struct Player {
     /// The latest commands, over or not.
     pub(super) recent: Vec<(Handle, usize, u16)>,
     pub(super) live: Vec<usize>,
+    /// Channels that it said good-bye on.
+    pub(super) left: Vec<usize>,
     pub(super) coming: Vec<Coming>,
     pub(super) lost: Vec<Lost>,
 }
@@ -82,7 +84,16 @@ pub(super) struct Player {
 impl Player {
     pub(super) fn new(initiator: Initiator) -> Player {
         let (pending, ends, recent) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Player { initiator, pending, ends, recent, live: Vec::new(), coming: Vec::new(), lost: Vec::new() }
+        Player {
+            initiator,
+            pending,
+            ends,
+            recent,
+            live: Vec::new(),
+            left: Vec::new(),
+            coming: Vec::new(),
+            lost: Vec::new(),
+        }
     }
 
     /// Logins that were accepted since the last call.

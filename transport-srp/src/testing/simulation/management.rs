@@ -2,7 +2,8 @@
 //!
 //! SRP orders nothing among channels: a command sent before task management on another channel may come behind it, and is then carried out and answered.
 //! So the initiator itself takes only commands of the same channel for ended. But here everybody can look into the target: what had arrived there
-//! and was not answered when task management was sent has ended with its answer, whichever channel it came on.
+//! and was not answered when task management was sent has ended with its answer, whichever channel it came on. Not so on a channel that the initiator
+//! itself has left: what the target asked for there may still be on its way when the queue pair is gone.
 
 use super::initiator::{Pending, What};
 use super::order::Place;
@@ -75,6 +76,7 @@ impl Simulation {
             !matches!(pending.what, What::Manage(_))
                 && pending.channel != channel
                 && pending.lun == lun(unit)
+                && !player.left.contains(&pending.channel)
                 && (function != Function::AbortTask || tag == Some(own))
                 && self.is_at_target(number, pending.channel, own)
         };
@@ -88,7 +90,8 @@ impl Simulation {
             return;
         }
         for handle in ends {
-            if self.players[number].pending.contains_key(&handle) {
+            let player = &self.players[number];
+            if player.pending.get(&handle).is_some_and(|pending| !player.left.contains(&pending.channel)) {
                 self.report.ended_elsewhere += 1;
                 self.players[number].initiator.end_command(handle);
             }

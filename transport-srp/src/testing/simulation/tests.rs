@@ -20,4 +20,5 @@ fn nothing_is_wrong_in_a_few_worlds() {
     (1..=40).for_each(|seed| sum.add(&report(seed)));
     // A simulation in which nothing happens finds nothing.
     assert!(sum.commands > 1000 && sum.bytes_verified > 100_000 && sum.aborted > 10 && sum.lost > 10, "{sum:?}");
+    assert!(sum.ended_elsewhere > 0 && sum.conflicts > 0 && sum.inaccessible > 0 && sum.ordered > 0, "{sum:?}");
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use transport_srp::Controller;
 
 use crate::config::{self, ConfigFile, Transaction, config_file};
+use crate::discovery::Discovery;
 use crate::exposure::Exposure;
 use crate::log::LogLevel;
 use crate::metrics;
@@ -73,6 +74,7 @@ pub(crate) struct Appliance {
     notifier: Notifier,
     watch: Option<ReactorWatch>,
     exposure: Exposure,
+    pub(crate) discovery: Option<Discovery>,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
 }
@@ -161,6 +163,7 @@ impl Appliance {
             notifier: Notifier::default(),
             watch: None,
             exposure: Exposure::default(),
+            discovery: None,
             finished: Rc::default(),
         }
     }
@@ -182,6 +185,17 @@ impl Appliance {
     /// From now on, reactors that stand still are reported.
     pub(crate) fn set_watch(&mut self, watch: ReactorWatch) {
         self.watch = Some(watch);
+    }
+
+    /// From now on, initiators on InfiniBand are told of the targets.
+    pub(crate) fn set_discovery(&mut self, discovery: Discovery) {
+        self.discovery = Some(discovery);
+    }
+
+    /// Tells them. Returns whether somebody asked.
+    fn discover(&mut self) -> bool {
+        let whole = (!self.is_changing()).then_some(&self.controller);
+        self.discovery.as_mut().is_some_and(|discovery| discovery.poll(whole, self.now))
     }
 
     fn notify(&mut self) {
@@ -370,7 +384,7 @@ impl Poller for Appliance {
     fn poll(&mut self, now: Instant) -> Progress {
         self.now = now;
         let mut progress = self.controller.poll(now);
-        if self.answer_requests() {
+        if self.answer_requests() | self.discover() {
             progress = Progress::Busy;
         }
         while let Ok(ask) = self.asks.try_recv() {

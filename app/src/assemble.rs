@@ -14,8 +14,9 @@ use transport_srp::{Controller, ControllerOptions, MemoryOptions, limits};
 
 use crate::appliance::{Appliance, BRISK_PERIOD, CALM_PERIOD};
 use crate::config::{ConfigFile, Entry, Transaction};
+use crate::discovery::Discovery;
 use crate::notify::Notifier;
-use crate::options::Options;
+use crate::options::{Options, Switch};
 use crate::state_dir::StateDir;
 use crate::watch::ReactorWatch;
 use crate::{config, crash, log, metrics, privilege, rpc, shutdown};
@@ -89,6 +90,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     appliance.set_notifier(Notifier::from_environment());
     appliance.set_watch(ReactorWatch::new(reporter));
+    if options.device_management == Switch::On {
+        appliance.set_discovery(Discovery::new(options));
+    }
     let finished = appliance.finished();
     control.add_poller(Box::new(appliance));
     control.run();

@@ -11,6 +11,7 @@ mod appliance;
 mod assemble;
 mod config;
 mod crash;
+mod discovery;
 mod exposure;
 mod log;
 mod metrics;

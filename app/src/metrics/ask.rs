@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use transport_srp::{ListenerInfo, Statistics};
 
 use crate::appliance::Appliance;
+use crate::discovery::Discovery;
 use crate::exposure::open_targets;
 
 /// How long the control thread may take for an answer before it counts as stuck.
@@ -28,6 +29,8 @@ pub(crate) struct Snapshot {
     /// Names of all targets, and whether each is open to all.
     pub(crate) targets: Vec<(String, bool)>,
     pub(crate) roce: Option<fabric::roce::Counters>,
+    /// What was asked of the device management agent, by port.
+    pub(crate) discovery: Vec<(String, device_management::Counts)>,
 }
 
 /// A bdev's.
@@ -116,6 +119,7 @@ fn snapshot(appliance: &mut Appliance) -> Snapshot {
         bdevs: appliance.bdevs.iter().map(|it| bdev(it)).collect(),
         listeners: appliance.controller.listeners(),
         roce: appliance.controller.roce_counters(),
+        discovery: appliance.discovery.as_ref().map(Discovery::counts).unwrap_or_default(),
         transport,
     }
 }

@@ -58,5 +58,6 @@ async fn gather(sources: &Sources) -> Scrape {
     if let Some(roce) = &snapshot.roce {
         families::roce::add(&mut scrape, roce);
     }
+    families::discovery::add(&mut scrape, &snapshot.discovery);
     scrape
 }

@@ -9,6 +9,7 @@ pub mod channel;
 pub mod commands;
 #[cfg(feature = "app")]
 pub mod configuration;
+pub mod device_management;
 #[cfg(feature = "app")]
 pub mod import_lio;
 #[cfg(feature = "app")]
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Exercise)] = &[
     ("commands", commands::run),
     #[cfg(feature = "app")]
     ("configuration", configuration::run),
+    ("device_management", device_management::run),
     #[cfg(feature = "app")]
     ("import_lio", import_lio::run),
     #[cfg(feature = "app")]

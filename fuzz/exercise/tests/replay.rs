@@ -128,6 +128,6 @@ macro_rules! replay {
 }
 
 replay!(
-    channel commands configuration import_lio import_scst login parse_iu roce_cm
+    channel commands configuration device_management import_lio import_scst login parse_iu roce_cm
     roce_frame roce_mad roce_packet roce_rc rpc_conversation rpc_parameters transfer
 );

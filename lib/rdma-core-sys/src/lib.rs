@@ -1,10 +1,11 @@
-//! Bindings of libibverbs and librdmacm, loaded at run time, so that one binary starts on machines with and without RDMA.
+//! Bindings of libibverbs, librdmacm and libibumad, loaded at run time, so that one binary starts on machines with and without RDMA.
 //!
 //! - [`Library`] (`load.rs`): finds both libraries and every function in them, or says which package is missing.
 //! - `bindings.rs`: the types and the function table that bindgen made from the headers of rdma-core 44 (Debian 12;
 //!   rdma-core keeps the ABI stable). It is committed; `regenerate.sh` writes it anew and `regenerate.sh --check`
 //!   compares. It carries the sizes and offsets that the C compiler saw, as assertions evaluated while it is compiled.
 //! - [`inline`]: the verbs that are inline functions in C, and therefore in no library.
+//! - [`Umad`] (`umad.rs`): libibumad, which the others do not need, and which is loaded by itself.
 //!
 //! The bindings are those of x86-64 Linux: structures with a `pthread_mutex_t` in them differ elsewhere.
 //!
@@ -19,9 +20,11 @@ compile_error!(
 
 pub mod inline;
 mod load;
+mod umad;
 
 pub use bindings::*;
 pub use load::{Library, LoadError};
+pub use umad::{Umad, UmadLoadError};
 
 #[allow(
     clippy::all,

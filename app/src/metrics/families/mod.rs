@@ -3,6 +3,7 @@
 //! docs/metrics.md anew (`documentation.rs`).
 
 pub(super) mod bdev;
+pub(super) mod discovery;
 pub(super) mod host;
 pub(super) mod lun;
 pub(super) mod process;
@@ -17,13 +18,14 @@ use metrics::HistogramSnapshot;
 
 /// Every family there is, with what each group of them is about.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &[&Family]); 8] = [
+pub(super) const ALL: [(&str, &[&Family]); 9] = [
     ("The target", target::FAMILIES),
     ("LUNs", lun::FAMILIES),
     ("Sessions", session::FAMILIES),
     ("Bdevs", bdev::FAMILIES),
     ("Reactors and their buffers", reactor::FAMILIES),
     ("RoCEv2 of our own", roce::FAMILIES),
+    ("Discovery on InfiniBand", discovery::FAMILIES),
     ("Huge pages of the host", host::FAMILIES),
     ("The process", process::FAMILIES),
 ];

@@ -86,7 +86,7 @@ mod tests {
         })
         .collect();
         assert_eq!(order, [1, 20, 30, 2, 21, 3, 4]);
-        assert!(waiters.is_empty() && waiters.len() == 0);
+        assert_eq!((waiters.is_empty(), waiters.len()), (true, 0));
         assert_eq!(waiters.spare.len(), 3, "no queue was made or lost");
         waiters.pop();
     }

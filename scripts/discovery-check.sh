@@ -31,6 +31,7 @@ inside() { # inside SRPT_APP
   make_fabric
   start_target "$1"
 
+  rpc srp_create_listener '{"fabric": "ib", "address": "::", "port": 5555}' # it waits for a device, which umad's simulation has not
   rpc srp_create_target '{"name": "one", "id_ext": "0x00000000000000a1", "ioc_guid": "0x00000000000000b1"}' \
     srp_create_target '{"name": "two", "id_ext": "0xfedcba9876543210", "ioc_guid": "0x0123456789abcdef"}'
   expect 00000000000000A1,00000000000000b1 FEDCBA9876543210,0123456789abcdef

@@ -1,10 +1,12 @@
 //! What initiators on InfiniBand are told of the targets, so that `ibsrpdm` and `srp_daemon` find them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use device_management::{Counts, Directory, Ports, Settings, Target};
+use fabric::ib_service_id;
 use reactor::Instant;
-use transport_srp::{Controller, TargetInfo, limits};
+use transport_srp::{Controller, NATIVE_INFINIBAND, TargetInfo, limits};
 
 use crate::options::Options;
 
@@ -25,7 +27,7 @@ impl Discovery {
     /// One that finds its ports at the next poll.
     pub(crate) fn new(options: &Options) -> Discovery {
         let settings = Settings {
-            service_ids: options.ib_service_id.clone(),
+            service_ids: Vec::new(), // of the listeners, as they come
             send_queue_depth: u16::try_from(options.credits).unwrap_or(u16::MAX),
             rdma_read_depth: READS,
             send_bytes: limits::MAX_IT_IU_BYTES as u32,
@@ -40,7 +42,11 @@ impl Discovery {
         if let Some(controller) = controller.filter(|_| now >= self.next) {
             self.next = now.plus(PERIOD);
             self.ports.look();
-            let targets = controller.targets().into_iter();
+            let listeners = controller.listeners().into_iter().filter(|listener| listener.fabric == NATIVE_INFINIBAND);
+            let service_ids: BTreeSet<u64> = listeners.map(|listener| ib_service_id(listener.address.port())).collect();
+            self.directory.set_service_ids(&Vec::from_iter(service_ids.iter().copied()));
+            // Who is found must be able to log in.
+            let targets = controller.targets().into_iter().filter(|_| !service_ids.is_empty());
             let target = |it: TargetInfo| Target { name: it.name, id_ext: it.id_ext, ioc_guid: it.ioc_guid };
             self.directory.set_targets(&targets.map(target).collect::<Vec<_>>());
         }

@@ -78,10 +78,6 @@ pub(crate) struct Options {
     #[arg(long, default_value = "on", value_name = "on|off")]
     pub(crate) device_management: Switch,
 
-    /// Service id, in hexadecimal, that they are told to log in at; may be given several times [default: that of RDMA_PS_IB and port 5555]
-    #[arg(long, default_value = "00000000013f15b3", hide_default_value = true, value_name = "HEX", value_parser = parse_service_id)]
-    pub(crate) ib_service_id: Vec<u64>,
-
     /// What becomes of system calls that the target has no business with
     #[arg(long, default_value = "on", value_name = "MODE")]
     pub(crate) seccomp: Seccomp,
@@ -138,14 +134,6 @@ fn parse_trace_events(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_service_id(text: &str) -> Result<u64, String> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    match u64::from_str_radix(digits, 16) {
-        Ok(id @ 1..) => Ok(id),
-        _ => Err("write up to 16 hexadecimal digits, not all 0".into()),
-    }
-}
-
 /// Yes or no.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Switch {
@@ -189,18 +177,5 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5].map(|all: u32| most(&["--channels", &all.to_string()])), [1, 2, 3, 3, 4]);
         assert_eq!(most(&["--channels-per-initiator", "100"]), 100);
         assert!(Options::try_parse_from(["srpt-app", "--channels-per-initiator", "0"]).is_err());
-    }
-
-    #[test]
-    fn service_ids_are_hexadecimal_and_one_is_there_unless_told_otherwise() {
-        let ids = |arguments: &[&str]| {
-            Options::try_parse_from([&["srpt-app"], arguments].concat()).map(|options| options.ib_service_id)
-        };
-        assert_eq!(ids(&[]).expect("they are right"), [0x013f_0000 | 5555]);
-        let two = ["--ib-service-id", "0x013f0001", "--ib-service-id", "ffffffffffffffff"];
-        assert_eq!(ids(&two).expect("they are right"), [0x013f_0001, u64::MAX]);
-        for wrong in ["0", "g", "", "10000000000000000", "-1"] {
-            assert!(ids(&["--ib-service-id", wrong]).is_err(), "{wrong}");
-        }
     }
 }

@@ -48,6 +48,15 @@ impl Directory {
         Directory { settings, change_id: 1, slots: vec![None; SLOTS_MIN] }
     }
 
+    /// Logins are awaited at these service ids now. Returns whether that is a change; as with [`Directory::set_targets`].
+    pub fn set_service_ids(&mut self, service_ids: &[u64]) -> bool {
+        let service_ids = &service_ids[..service_ids.len().min(SERVICES_MAX)];
+        let changed = service_ids != self.settings.service_ids;
+        self.settings.service_ids = service_ids.to_vec();
+        self.change_id = self.change_id.wrapping_add(u16::from(changed));
+        changed
+    }
+
     /// These are the targets now. Returns whether that is a change; then the number that initiators know changes by is another. Those that find no
     /// slot are not told of.
     pub fn set_targets(&mut self, targets: &[Target]) -> bool {

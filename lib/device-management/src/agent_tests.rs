@@ -127,3 +127,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn service_ids_that_change_are_told_and_move_the_change_id() {
+    let mut directory = directory(&[]);
+    let before = directory.change_id;
+    assert!(directory.set_service_ids(&[7, 8]));
+    assert!(!directory.set_service_ids(&[7, 8]));
+    assert_eq!((directory.change_id, &directory.settings.service_ids[..]), (before.wrapping_add(1), &[7, 8][..]));
+    assert!(directory.set_service_ids(&vec![9; SERVICES_MAX + 1]));
+    assert_eq!(directory.settings.service_ids.len(), SERVICES_MAX);
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check of the project: format, lints, structure and tests (cargo xtask check), simulations of the whole target, fuzz targets for some seconds and unsafe code under
 # AddressSanitizer if there is a nightly compiler, the instructions of the micro-benchmarks, what the features dpdk and rbd add, the Debian package and the
-# container, the dashboards in a browser, the demonstration, and the lab with a real Linux initiator under both fabrics. The lab waits a lot, so its
+# container, discovery over a simulated InfiniBand fabric, the dashboards in a browser, the demonstration, and the lab with a real Linux initiator under both fabrics. The lab waits a lot, so its
 # first part runs beside all others. Installs what is missing. About an hour on two cores.
 set -euo pipefail
 ROOT=$(dirname "$(dirname "$(realpath "$0")")")
@@ -26,6 +26,7 @@ step() {
   echo "($((SECONDS - since)) s: $*)"
 }
 step cargo run --quiet --locked --package xtask -- check
+step ./scripts/discovery-check.sh
 step ./scripts/simulate.sh
 if cargo +nightly --version >/dev/null 2>&1; then
   step ./scripts/fuzz.sh light 6

@@ -6,6 +6,13 @@ right="id_ext=$ID_EXT,ioc_guid=$IOC_GUID"
 
 must "the target starts" start_target 0x3
 
+# There is no InfiniBand here. The kernel takes a listener for it at every port all the same, and one at the GID of a port that is not there it does not.
+infiniband_listeners() { rpc srp_get_listeners | tr -d ' \n' | grep -o '{[^}]*"fabric":"ib"[^}]*}'; }
+check "a listener for native InfiniBand" rpc srp_create_listener '{"fabric": "ib", "address": "::", "port": 5555}'
+check "listens" prints '"state":"listening"' infiniband_listeners
+check "one at a GID that no port has" rpc srp_create_listener '{"fabric": "ib", "address": "fe80::2:c903:a0b:c0d", "port": 5556}'
+check "waits, and says where to look" prints '"reason":"noInfiniBandporthastheGIDfe80::2:c903:a0b:c0d' infiniband_listeners
+
 must "the initiator loads" load_initiator
 check "a wrong id_ext is refused" refused "id_ext=5355525000000bad,ioc_guid=$IOC_GUID"
 check "the initiator shows reason 0x00010003" initiator_says "SRP LOGIN.*REJECTED, reason 0x00010003"

@@ -1,10 +1,11 @@
 //! The binary serves over RoCE, and an initiator of our own uses it: login, commands, data, end.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::Parser;
 use serde_json::json;
+use srpt_perf::random::scramble;
 use srpt_perf::report::TargetResults;
 use srpt_perf::run::session_options;
 use srpt_perf::session::Session;
@@ -12,11 +13,13 @@ use srpt_perf::{Options, Results};
 
 use super::{PATIENCE, Target, folder};
 
-/// An address on loopback that no other test uses, of this process or of others: each device is one address with one UDP port.
+/// An address on loopback that nobody else uses, here or in tests that run at the same time: each device is one address with one UDP port. Drawn from four
+/// million, as a soak takes hundreds.
 pub(super) fn fresh_address() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 64 | high & 0x3f, low, NEXT.fetch_add(1, Ordering::Relaxed))
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let drawn = scramble(u64::from(std::process::id()) << 32 | u64::from(NEXT.fetch_add(1, Ordering::Relaxed)));
+    let [first, second, third, ..] = drawn.to_be_bytes();
+    Ipv4Addr::new(127, 64 | first & 0x3f, second, third)
 }
 
 /// A target with a RAM disk as LUN 0 and a null device as LUN 1, listening over both fabrics, of which only RoCE needs nothing.

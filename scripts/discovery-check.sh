@@ -19,7 +19,7 @@ main() {
   target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
   [ "$(id -u)" = 0 ] || user=(--map-root-user)
   # The namespaces' processes end with the first of them; ibsim's abstract sockets are those of the network's.
-  timeout --kill-after=5 60 unshare "${user[@]}" --net --pid --mount-proc --fork --kill-child "$SELF" inside "$target/debug/srpt-app"
+  timeout --kill-after=5 240 unshare "${user[@]}" --net --pid --mount-proc --fork --kill-child "$SELF" inside "$target/debug/srpt-app"
 }
 
 inside() { # inside SRPT_APP
@@ -92,7 +92,7 @@ rpc() {
 
 # initiator COMMAND...: runs it at the initiator's port.
 initiator() {
-  SIM_HOST=Initiator SYSFS_PATH=$FOLDER/sys SHIM_EMPTY=$FOLDER/empty SHIM_LID=$INITIATOR_LID LD_PRELOAD=./ibsrpdm.so:$UMAD2SIM timeout 10 "$@" 2>initiator.log
+  SIM_HOST=Initiator SYSFS_PATH=$FOLDER/sys SHIM_EMPTY=$FOLDER/empty SHIM_LID=$INITIATOR_LID LD_PRELOAD=./ibsrpdm.so:$UMAD2SIM timeout 40 "$@" 2>initiator.log
 }
 
 # expect ID_EXT,IOC_GUID...: waits until ibsrpdm prints a line for each of them, and nothing else.
@@ -115,14 +115,14 @@ change_id() {
   initiator ibsrpdm -d /dev/infiniband/umad0 | sed -n 's/.*change ID: *//p'
 }
 
-# until_true WHAT COMMAND...: tries it for ten seconds.
+# until_true WHAT COMMAND...: tries it for a minute.
 until_true() {
-  local what=$1 end=$((SECONDS + 10)); shift
+  local what=$1 end=$((SECONDS + 60)); shift
   while ((SECONDS < end)); do
     "$@" 2>/dev/null && return
     sleep 0.2
   done
-  fail "in ten seconds: $what"
+  fail "in a minute: $what"
 }
 
 fail() {

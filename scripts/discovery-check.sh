@@ -31,7 +31,6 @@ inside() { # inside SRPT_APP
   make_fabric
   start_target "$1"
 
-  rpc srp_create_listener '{"fabric": "ib", "address": "::", "port": 5555}' # it waits for a device, which umad's simulation has not
   rpc srp_create_target '{"name": "one", "id_ext": "0x00000000000000a1", "ioc_guid": "0x00000000000000b1"}' \
     srp_create_target '{"name": "two", "id_ext": "0xfedcba9876543210", "ioc_guid": "0x0123456789abcdef"}'
   expect 00000000000000A1,00000000000000b1 FEDCBA9876543210,0123456789abcdef
@@ -78,6 +77,7 @@ make_fabric() {
 
 start_target() { # start_target SRPT_APP
   SIM_HOST=Target SIM_SET_ISSM=1 LD_PRELOAD=$UMAD2SIM "$1" -m 0x1 --adaptive --channels 1 -r "$FOLDER/rpc" --state-dir "$FOLDER" --metrics-listen 127.0.0.1:5590 &>target.log &
+  until_true "the target listens to us" rpc srp_create_listener '{"fabric": "ib", "address": "::", "port": 5555}' # it waits for a device, which umad's simulation has not
   until_true "the target serves the port" grep -q 'device management is answered' target.log
 }
 

@@ -41,12 +41,16 @@ impl Discovery {
     pub(crate) fn poll(&mut self, controller: Option<&Controller>, now: Instant) -> bool {
         if let Some(controller) = controller.filter(|_| now >= self.next) {
             self.next = now.plus(PERIOD);
-            self.ports.look();
             let listeners = controller.listeners().into_iter().filter(|listener| listener.fabric == NATIVE_INFINIBAND);
             let service_ids: BTreeSet<u64> = listeners.map(|listener| ib_service_id(listener.address.port())).collect();
             self.directory.set_service_ids(&Vec::from_iter(service_ids.iter().copied()));
-            // Who is found must be able to log in.
-            let targets = controller.targets().into_iter().filter(|_| !service_ids.is_empty());
+            // Who is found must be able to log in; until then the ports are left to the kernel's target, or whoever wants them.
+            if service_ids.is_empty() {
+                self.ports.leave()
+            } else {
+                self.ports.look()
+            }
+            let targets = controller.targets().into_iter();
             let target = |it: TargetInfo| Target { name: it.name, id_ext: it.id_ext, ioc_guid: it.ioc_guid };
             self.directory.set_targets(&targets.map(target).collect::<Vec<_>>());
         }

@@ -116,6 +116,14 @@ impl Ports {
         }
     }
 
+    /// Leaves every port to others.
+    pub fn leave(&mut self) {
+        if !self.ports.is_empty() {
+            tracing::info!("device management is answered no more: there is no listener for native InfiniBand");
+            self.ports.clear();
+        }
+    }
+
     fn try_open(&mut self, name: PortName) {
         let said = match self.ports.get(&name) {
             Some(State::Served(_)) => return,

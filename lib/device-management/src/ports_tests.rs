@@ -126,6 +126,20 @@ fn ports_come_and_go_and_come_again() {
 }
 
 #[test]
+fn ports_are_left_to_others_when_there_is_nothing_to_tell() {
+    let sysfs = tempfile::tempdir().expect("a folder");
+    let mut ports = Ports::new(sysfs.path().into(), open);
+    ports.leave();
+    add_port(sysfs.path(), "left", "1", None);
+    ports.look();
+    assert!(is_open("left"));
+    ports.leave();
+    assert!(!is_open("left"));
+    ports.look();
+    assert!(is_open("left"), "and taken again");
+}
+
+#[test]
 fn a_port_that_is_refused_is_tried_again_at_each_look() {
     let sysfs = tempfile::tempdir().expect("a folder");
     add_port(sysfs.path(), "taken", "1", None);

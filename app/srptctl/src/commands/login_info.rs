@@ -72,7 +72,7 @@ struct Login {
     id_ext: String,
     ioc_guid: String,
     fabric: String,
-    /// `dest=` of a login by IP address, `dgid=` and what goes with it of one by InfiniBand's own means.
+    /// Address and port; of native InfiniBand `dgid=` and what goes with it.
     destination: String,
     /// What keeps the listener from taking logins.
     waits: Option<String>,
@@ -107,8 +107,8 @@ fn destinations(listener: &Value, addresses: &[IpAddr]) -> Vec<String> {
     }
     let port = &listener["port"];
     let with_port = |address: &IpAddr| match address {
-        IpAddr::V4(address) => format!("dest={address}:{port}"),
-        IpAddr::V6(address) => format!("dest=[{address}]:{port}"),
+        IpAddr::V4(address) => format!("{address}:{port}"),
+        IpAddr::V6(address) => format!("[{address}]:{port}"),
     };
     let listening: Option<IpAddr> = listener["address"].as_str().and_then(|text| text.parse().ok());
     match listening {
@@ -117,8 +117,8 @@ fn destinations(listener: &Value, addresses: &[IpAddr]) -> Vec<String> {
             addresses.iter().filter(|address| address.is_ipv4()).map(with_port).collect()
         }
         Some(IpAddr::V6(_)) if !addresses.is_empty() => addresses.iter().map(with_port).collect(),
-        Some(IpAddr::V6(_)) => vec![format!("dest=[{ANY_ADDRESS}]:{port}")],
-        _ => vec![format!("dest={ANY_ADDRESS}:{port}")],
+        Some(IpAddr::V6(_)) => vec![format!("[{ANY_ADDRESS}]:{port}")],
+        _ => vec![format!("{ANY_ADDRESS}:{port}")],
     }
 }
 
@@ -143,7 +143,8 @@ fn infiniband_destinations(listener: &Value, addresses: &[IpAddr]) -> Vec<String
 
 impl Login {
     fn plain(&self) -> String {
-        format!("id_ext={},ioc_guid={},{}", self.id_ext, self.ioc_guid, self.destination)
+        let by = if self.fabric == "ib" { "" } else { "dest=" };
+        format!("id_ext={},ioc_guid={},{by}{}", self.id_ext, self.ioc_guid, self.destination)
     }
 
     fn tuned(&self, reactors: usize) -> String {
@@ -248,7 +249,7 @@ mod tests {
             id_ext: "1".into(),
             ioc_guid: "2".into(),
             fabric: "roce".into(),
-            destination: "dest=10.0.0.1:5555".into(),
+            destination: "10.0.0.1:5555".into(),
             waits: None,
         };
         let tuned = login.tuned(4);

@@ -7,4 +7,4 @@ ROOT=$(dirname "$(dirname "$(realpath "$0")")")
 cd "$ROOT"
 
 need_toolchain
-SRPT_SOAK_SECONDS=$((${1:-10} * 60)) cargo test --quiet --locked --release -p srpt-app --test process soak -- --nocapture
+SRPT_SOAK_SECONDS=$((${1:-10} * 60)) cargo test --quiet --locked -p srpt-app --test process soak -- --nocapture

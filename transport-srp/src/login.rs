@@ -55,7 +55,7 @@ pub(crate) enum Cause {
     NoBuffers,
     /// The fabric cannot make another queue pair.
     NoQueuePair,
-    /// The channels that it replaces did not end in time.
+    /// The channels that it replaces did not end in time, or a newer login took its place meanwhile.
     TimedOut,
 }
 

@@ -90,10 +90,10 @@ impl Connector {
     ///
     /// # Errors
     /// The local address cannot be used.
-    pub fn connect(&mut self, connect: &Connect) -> Result<(ConnectionId, QueuePair), FabricError> {
+    pub fn connect(&mut self, now_ns: u64, connect: &Connect) -> Result<(ConnectionId, QueuePair), FabricError> {
         match self {
             Connector::Fabric(control) => {
-                control.connect(connect).map(|(id, queue_pair)| (id, QueuePair::Fabric(queue_pair)))
+                control.connect(now_ns, connect).map(|(id, queue_pair)| (id, QueuePair::Fabric(queue_pair)))
             }
             Connector::InProcess(own) => {
                 let (id, queue_pair) = own.connect(connect);

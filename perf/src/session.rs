@@ -204,7 +204,8 @@ impl Session {
             reads_served: READS_SERVED,
             private_data: login.request(options.is_first_of_nexus(number)),
         };
-        let (id, queue_pair) = self.connector.connect(&connect).map_err(|error| anyhow!("--local: {error}"))?;
+        let (id, queue_pair) =
+            self.connector.connect(self.clock.now().0, &connect).map_err(|error| anyhow!("--local: {error}"))?;
         self.channels.push(Connection { id, core, closed: false });
         self.order(core, Order::Open { channel: number, queue_pair, lun });
         self.wait_for_receives(number)?;

@@ -221,6 +221,7 @@ impl Initiator {
         let layout = MemoryLayout { channels: 1, depth: LANES, io_bytes: block_bytes as usize, form: Form::Direct };
         let [exposed, own] = [layout.exposed_bytes(), layout.own_bytes()]
             .map(|bytes| mem::Region::new(hugepage_setup::allocate(&AllocationRequest::new(bytes)).expect("memory")));
+        let clock = SystemClock::new();
         let mut control = Control::Roce(fabric::roce::Control::new(fabric::roce::Options::default()));
         let mut endpoint = Endpoint::Fabric(control.create_poll_group(GroupId(0)));
         let login =
@@ -232,19 +233,12 @@ impl Initiator {
         let local = IpAddr::from(fresh_address());
         let private_data = login.request(true);
         let connect = Connect { local, to: at, group: GroupId(0), sizes, reads_served: 4, private_data };
-        let (connection, queue_pair) = control.connect(&connect).expect("a connection");
+        let (connection, queue_pair) = control.connect(clock.now().0, &connect).expect("a connection");
         let lun = Lun(lun as u16).to_wire(Addressing::Peripheral);
         let (queue_pair, memory) = (QueuePair::Fabric(queue_pair), layout.cut(&exposed, &own));
         let channel = Channel::open(&mut endpoint, queue_pair, &memory, &layout, lun);
         let lanes = [Lane { block: 0, doing: Doing::Nothing }; LANES];
-        let mut this = Initiator {
-            control,
-            endpoint,
-            channel,
-            clock: SystemClock::new(),
-            lanes,
-            answers: Vec::with_capacity(LANES),
-        };
+        let mut this = Initiator { control, endpoint, channel, clock, lanes, answers: Vec::with_capacity(LANES) };
         this.endpoint.ring();
         let terms = this.until("the login", |this| {
             let mut terms = None;

@@ -146,15 +146,16 @@ impl Control {
     }
 
     /// Asks a peer for a connection, as an initiator does. Receives can be posted to the queue pair at once. One event
-    /// follows: [`ControlEvent::Connected`], [`ControlEvent::Rejected`] or [`ControlEvent::Disconnected`].
+    /// follows: [`ControlEvent::Connected`], [`ControlEvent::Rejected`] or [`ControlEvent::Disconnected`]. `now_ns` as in [`Control::poll`]: the peer's
+    /// time to answer counts from it.
     ///
     /// # Errors
     /// The fabric makes no connections by itself, or the local address cannot be used.
-    pub fn connect(&mut self, connect: &Connect) -> Result<(ConnectionId, QueuePair), FabricError> {
+    pub fn connect(&mut self, now_ns: u64, connect: &Connect) -> Result<(ConnectionId, QueuePair), FabricError> {
         match self {
-            Control::Roce(control) => {
-                control.connect(connect).map(|(connection, queue_pair)| (connection, QueuePair::Roce(queue_pair)))
-            }
+            Control::Roce(control) => control
+                .connect(now_ns, connect)
+                .map(|(connection, queue_pair)| (connection, QueuePair::Roce(queue_pair))),
             Control::Verbs(control) => {
                 control.connect(connect).map(|(connection, queue_pair)| (connection, QueuePair::Verbs(queue_pair)))
             }

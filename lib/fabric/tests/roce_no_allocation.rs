@@ -120,7 +120,7 @@ fn connect(target: &mut Machine, initiator: &mut Machine, start: Instant) -> (Qp
     target.control.listen(to).expect("it can listen");
     let (group, private_data) = (GroupId(0), Default::default());
     let connect = Connect { local: here, to, group, sizes: SIZES, reads_served: 4, private_data };
-    let (_, queue_pair) = initiator.control.connect(&connect).expect("it can ask");
+    let (_, queue_pair) = initiator.control.connect(start.elapsed().as_nanos() as u64, &connect).expect("it can ask");
     let asked = initiator.adopt(queue_pair);
     let mut accepted = None;
     loop {

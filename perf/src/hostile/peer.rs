@@ -128,7 +128,7 @@ impl Peer {
             reads_served: READS_SERVED,
             private_data: private_data.iter().copied().take(PRIVATE_DATA_BYTES).collect(),
         };
-        let (id, queue_pair) = self.connector.connect(&connect).context("--local")?;
+        let (id, queue_pair) = self.connector.connect(self.clock.now().0, &connect).context("--local")?;
         let qp = self.endpoint.adopt(queue_pair);
         let receives = if reads { RECEIVES } else { 1 };
         for _ in 0..receives {

@@ -214,7 +214,8 @@ impl Control {
         Ok(queue_pair)
     }
 
-    pub(crate) fn connect(&mut self, connect: &Connect) -> Result<(ConnectionId, QueuePair), FabricError> {
+    pub(crate) fn connect(&mut self, now_ns: u64, connect: &Connect) -> Result<(ConnectionId, QueuePair), FabricError> {
+        self.now_ns = now_ns;
         let failed = |why: String| FabricError::Call {
             call: "connect",
             device: connect.local.to_string(),

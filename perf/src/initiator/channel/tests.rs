@@ -174,8 +174,12 @@ impl End {
         End { control, endpoint, start: Instant::now(), events: Vec::new(), completions: VecDeque::new() }
     }
 
+    fn now_ns(&self) -> u64 {
+        1 + self.start.elapsed().as_nanos() as u64
+    }
+
     fn step(&mut self) {
-        let now_ns = 1 + self.start.elapsed().as_nanos() as u64;
+        let now_ns = self.now_ns();
         let End { control, endpoint, events, completions, .. } = self;
         control.poll(now_ns, &mut |event| events.push(event));
         endpoint.poll(now_ns, &mut |completion| completions.push_back(completion));
@@ -209,8 +213,7 @@ impl Rig {
             reads_served: 4,
             private_data: [0; 56].into_iter().collect(),
         };
-        initiator.step();
-        let (connection, queue_pair) = initiator.control.connect(&connect).expect("it can ask");
+        let (connection, queue_pair) = initiator.control.connect(initiator.now_ns(), &connect).expect("it can ask");
         let queue_pair = QueuePair::Fabric(queue_pair);
         let mut channel = Channel::open(&mut initiator.endpoint, queue_pair, &memory, &layout, LUN);
         let target_qp = accept(&mut target, &mut initiator, &pool);

@@ -2,7 +2,8 @@
 # Runs fuzz targets (fuzz/, docs/fuzzing.md) for some seconds each, as many at once as there are cores, and prints what each did. Needs a nightly
 # compiler; installs cargo-fuzz into the cache folder if it is not here.
 #   ./scripts/fuzz.sh [SECONDS] [TARGET...]     default: 20 seconds, all targets
-#   ./scripts/fuzz.sh light [SECONDS]           the targets without srpt-app and srptctl, which are half of what is to be compiled
+#   ./scripts/fuzz.sh light [SECONDS]           the targets without srpt-app and srptctl, and without AddressSanitizer: half of what is to be
+#                                               compiled, and several times as many inputs; code with unsafe has scripts/sanitize.sh
 #   ./scripts/fuzz.sh list                      the targets
 #   ./scripts/fuzz.sh minimise [TARGET...]      leaves in fuzz/corpus only inputs that reach something that no smaller one does
 # New inputs go to target/fuzz/corpus and are where the next run begins; `minimise` takes them over. An input that makes a target panic is printed, with
@@ -25,15 +26,15 @@ targets() {
     END { tell() }' fuzz/Cargo.toml
 }
 
-MODE=run SECONDS_EACH=20 FEATURES=()
+MODE=run SECONDS_EACH=20 BUILD=() LIGHT=''
 case ${1:-} in
   list) targets; exit ;;
   minimise) MODE=minimise; shift ;;
-  light) FEATURES=(--no-default-features); shift ;;
+  light) BUILD=(--no-default-features --sanitizer none) LIGHT=light; shift ;;
 esac
 [[ "${1:-}" != [0-9]* ]] || { SECONDS_EACH=$1; shift; }
 TARGETS=("$@")
-(($#)) || mapfile -t TARGETS < <(targets ${FEATURES:+light})
+(($#)) || mapfile -t TARGETS < <(targets "$LIGHT")
 
 need_toolchain
 cargo +nightly --version >/dev/null 2>&1 || die "fuzzing needs a nightly compiler: rustup toolchain install nightly"
@@ -45,7 +46,7 @@ fi
 HOST=$(rustc +nightly -vV | sed -n 's/^host: //p')
 export CARGO_TARGET_DIR=$ROOT/target/fuzz
 # All at once: the crates beneath are compiled once. (cargo fuzz takes one target or all.)
-cargo +nightly fuzz build "${FEATURES[@]}" >&2
+cargo +nightly fuzz build "${BUILD[@]}" >&2
 binary() { printf '%s\n' "$CARGO_TARGET_DIR/$HOST/release/$1"; }
 
 minimise() {

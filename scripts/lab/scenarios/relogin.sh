@@ -1,4 +1,4 @@
-# relogin: 40 logins and logouts in a row leave no session, no memory and no open file behind in the target
+# relogin: 25 logins and logouts in a row leave no session, no memory and no open file behind in the target
 # seconds: 600
 # fabrics: verbs roce
 
@@ -8,12 +8,12 @@ no_session() { [ "$(rpc srp_get_sessions | tr -d ' \n')" = "[]" ]; }
 
 must "the target starts" start_target 0x3
 # So many, because what a login takes may meet what the one before has not given back yet, or not: then it is more, once.
-must "15 logins and logouts" cycle 15
+must "12 logins and logouts" cycle 12
 check "no session is left" until_true 10 no_session
 rss=$(target_rss_kib) files=$(target_open_files)
-must "25 more" cycle 25
+must "13 more" cycle 13
 check "no session is left" until_true 10 no_session
-note "       after 15: $rss KiB resident, $files files; after 40: $(target_rss_kib) KiB, $(target_open_files) files"
+note "       after 12: $rss KiB resident, $files files; after 25: $(target_rss_kib) KiB, $(target_open_files) files"
 check_equal "open files are the same" "$files" "$(target_open_files)"
 check "resident memory is flat (within 256 KiB)" test "$(target_rss_kib)" -le $((rss + 256))
 check "SIGTERM ends the target with status 0" stop_target

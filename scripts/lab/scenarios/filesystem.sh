@@ -16,7 +16,7 @@ manifest() {
 same_tree() { diff <(manifest "$1") /tmp/expected; }
 
 cp -a /usr/lib/python3.*/{asyncio,email,encodings,json} $TREE/
-head -c 50M /dev/urandom >$TREE/large
+head -c 20M /dev/urandom >$TREE/large
 ln -s large $TREE/link
 truncate -s 20M $TREE/sparse
 manifest $TREE >/tmp/expected

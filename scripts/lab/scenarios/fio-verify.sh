@@ -3,8 +3,8 @@
 # fabrics: verbs roce
 
 case $FABRIC in
-verbs) amount=32M ;;
-roce) amount=16M ;; # what differs is below SRP; the rest was seen under verbs
+verbs) amount=16M ;;
+roce) amount=8M ;; # what differs is below SRP; the rest was seen under verbs
 esac
 
 # verify_under WHAT "MODULE PARAMETERS" "LOGIN OPTIONS"

@@ -53,9 +53,6 @@ const INTERFACE_ID: c_int = b'S' as c_int;
 const DXFER_NONE: c_int = -1;
 const DXFER_TO_DEV: c_int = -2;
 const DXFER_FROM_DEV: c_int = -3;
-/// As DXFER_FROM_DEV, but what stands in the buffer is what it holds afterwards where the device gave nothing: not what an earlier command
-/// left in the driver's memory.
-const DXFER_TO_FROM_DEV: c_int = -4;
 /// In the order in which they came; without it a command overtakes those that wait.
 const FLAG_Q_AT_TAIL: u32 = 0x10;
 
@@ -139,7 +136,6 @@ impl Lane {
         let Some(slot) = self.slots.iter().position(Option::is_none) else {
             return Err((operation, io::ErrorKind::WouldBlock.into()));
         };
-        clear_data_in(&mut operation.io);
         let outcome = match &mut self.port {
             Port::Sg(file) => write(file, slot, &mut operation.io),
             #[cfg(any(test, feature = "test-utils"))]
@@ -194,37 +190,18 @@ impl Lane {
     }
 }
 
-/// Whether a command that succeeds always gives all that it asks for: READ (10), (12) and (16), which move most of all data.
-fn gives_all(cdb: &[u8]) -> bool {
-    matches!(cdb[0], 0x28 | 0xa8 | 0x88)
-}
-
-/// Zeros where data-in will lie. Not all adapters say how much less a device gave than was asked for: an initiator must not see in the rest what
-/// another's command left there.
-fn clear_data_in(io: &mut BlockIo) {
-    if !matches!(io.op, crate::Op::Scsi { direction: crate::Direction::In }) {
-        return;
-    }
-    let buffer = io.data.as_mut().map_or(&mut [][..], |data| data.bytes_mut());
-    let data = Request::parse(buffer).filter(|request| !gives_all(request.cdb)).map(|request| request.data);
-    if let Some(data) = data {
-        buffer[data].fill(0);
-    }
-}
-
 /// Gives the driver a command under its slot's number.
 fn write(file: &OwnedFd, slot: usize, io: &mut BlockIo) -> io::Result<()> {
     let buffer = io.data.as_mut().map_or(&mut [][..], |data| data.bytes_mut());
     let Some(Request { cdb, time_limit, data }) = Request::parse(buffer) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let (cmd_len, time_limit_ms, gives_all) = (cdb.len() as u8, time_limit.as_millis() as u32, gives_all(cdb));
+    let (cmd_len, time_limit_ms) = (cdb.len() as u8, time_limit.as_millis() as u32);
     let (before, record) = buffer.split_at_mut(buffer.len() - RECORD_BYTES);
     let (head, sense) = record.split_at_mut(SENSE.start);
     let data = &mut before[data];
     let dxfer_direction = match (io.op, data.is_empty()) {
-        (crate::Op::Scsi { direction: crate::Direction::In }, false) if gives_all => DXFER_FROM_DEV,
-        (crate::Op::Scsi { direction: crate::Direction::In }, false) => DXFER_TO_FROM_DEV,
+        (crate::Op::Scsi { direction: crate::Direction::In }, false) => DXFER_FROM_DEV,
         (crate::Op::Scsi { direction: crate::Direction::Out }, false) => DXFER_TO_DEV,
         _ => DXFER_NONE,
     };

@@ -113,15 +113,6 @@ fn data_sense_and_residual_come_back_together() {
     assert_eq!(seen[..], [(INQUIRY.to_vec(), Direction::In, 36, 60_000), (long.to_vec(), Direction::None, 0, 60_000)]);
 }
 
-/// An adapter that keeps short data to itself: it says that all was moved, and gave nothing.
-#[test]
-fn what_a_device_did_not_give_is_zeros() {
-    let mut rig = with(FakeDevice::new(1, |_| Reply::GOOD), 4);
-    let done = rig.run(&INQUIRY, Direction::In, 36);
-    assert_eq!(outcome(&done).1, 36);
-    assert!(done.data.as_ref().expect("a buffer").bytes()[..36].iter().all(|&byte| byte == 0));
-}
-
 #[test]
 fn commands_wait_for_room_at_the_device_and_all_end() {
     let mut rig = rig(20);

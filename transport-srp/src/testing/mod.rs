@@ -15,7 +15,8 @@
 //! [`fabric::sim::Network::violations`] and its counters; a test looks there at its end.
 //!
 //! Reading order: `wire.rs` (bytes), `request.rs` (what can be asked), `memory.rs` (where its data lie), `channel.rs`
-//! (credits, tags and the checks), `initiator.rs` (a session of several channels; what tests call). `parts.rs` is for benchmarks.
+//! (credits, tags and the checks), `initiator.rs` (a session of several channels; what tests call). `store.rs` is a state
+//! directory, `parts.rs` is for benchmarks.
 //! [`simulation`] has everything at once happen to a target, from a seed.
 
 mod channel;
@@ -24,6 +25,7 @@ mod memory;
 pub mod parts;
 mod request;
 pub mod simulation;
+mod store;
 #[cfg(test)]
 mod tests;
 pub mod wire;
@@ -31,3 +33,4 @@ pub mod wire;
 pub use channel::{Answer, Login, NotSent, Outcome};
 pub use initiator::{Handle, Initiator, InitiatorOptions, MultiChannel};
 pub use request::{Data, Form, Request, lun};
+pub use store::MemoryStore;

@@ -1,15 +1,12 @@
 //! Reservations of initiators on different cores: what they keep out, how fast, what survives what.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use fabric::sim::SimOptions;
-use scsi::{Saved, Store, StoreError};
 
 use super::*;
 use crate::testing::wire::Function;
-use crate::testing::{Handle, Outcome};
+use crate::testing::{Handle, MemoryStore, Outcome};
 
 const GOOD: u8 = 0x00;
 const CONFLICT: u8 = 0x18;
@@ -364,30 +361,6 @@ fn answers_are_cut_to_what_the_cdb_allows_and_say_how_long_they_are() {
     let none = Request::new(lun(0), [0x5e, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(fight.status(One, &none), GOOD);
     fight.end();
-}
-
-/// A state directory in memory, which can be made to fail.
-#[derive(Clone, Default)]
-struct MemoryStore {
-    saved: Arc<Mutex<HashMap<u64, Saved>>>,
-    fails: Arc<AtomicBool>,
-}
-
-impl Store for MemoryStore {
-    fn load(&self, naa: u64) -> Result<Saved, StoreError> {
-        match self.fails.load(Ordering::Relaxed) {
-            true => Err(StoreError("the file is damaged".into())),
-            false => Ok(self.saved.lock().expect("a lock").get(&naa).cloned().unwrap_or_default()),
-        }
-    }
-
-    fn save(&self, naa: u64, saved: &Saved) -> Result<(), StoreError> {
-        if self.fails.load(Ordering::Relaxed) {
-            return Err(StoreError("no space".into()));
-        }
-        self.saved.lock().expect("a lock").insert(naa, saved.clone());
-        Ok(())
-    }
 }
 
 #[test]

@@ -185,9 +185,11 @@ impl Simulation {
             _ if self.random.one_in(4) => 0,
             _ => state.keys[other],
         };
-        let out = Out { service, kind, key, action_key };
+        let registers = matches!(service, Service::Register | Service::RegisterAndIgnore);
+        let persists = registers && self.random.one_in(3);
+        let out = Out { service, kind, key, action_key, persists };
         let mut parameters = [0; 24];
-        (parameters[7], parameters[15]) = (key, action_key);
+        (parameters[7], parameters[15], parameters[20]) = (key, action_key, u8::from(persists));
         let cdb = [0x5f, service as u8, kind, 0, 0, 0, 0, 0, 24, 0];
         let request = Request::new(lun(unit as u16), cdb).data_out(parameters);
         (request, What::Reserve { unit, out })

@@ -66,7 +66,7 @@ impl Simulation {
             let at = |disk: &&Disk| disk.faulty.info().name == info.bdev_name;
             let disk = self.disks.iter().find(at).expect("a disk of ours");
             let number = |nexus: NexusId| nexus.initiator_port_id[15] as usize - 1;
-            let mut state = State::default();
+            let mut state = State { persists: info.reservations.persists(), ..State::default() };
             for registration in info.reservations.registrations() {
                 state.keys[number(registration.nexus)] = registration.key as u8;
             }

@@ -20,6 +20,8 @@ pub(super) struct Out {
     pub(super) kind: u8,
     pub(super) key: u8,
     pub(super) action_key: u8,
+    /// APTPL, of the two that register.
+    pub(super) persists: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +51,8 @@ pub(super) struct State {
     pub(super) keys: [u8; INITIATORS_MAX],
     /// Type, and the holder unless it is all registrants'.
     pub(super) held: Option<(u8, Option<usize>)>,
+    /// The last one that registered or unregistered wanted all this kept.
+    pub(super) persists: bool,
 }
 
 impl State {
@@ -84,14 +88,20 @@ impl State {
     }
 
     fn carry_out(&mut self, out: Out, by: usize) -> Verdict {
-        let Out { service, kind, key, action_key } = out;
+        let Out { service, kind, key, action_key, persists } = out;
         let registers = matches!(service, Service::Register | Service::RegisterAndIgnore);
         if service != Service::RegisterAndIgnore && key != self.keys[by] || !registers && key == 0 {
             return Verdict::Conflict;
         }
         match service {
-            Service::Register | Service::RegisterAndIgnore if action_key == 0 => self.unregister(|who, _| who == by),
-            Service::Register | Service::RegisterAndIgnore => self.keys[by] = action_key,
+            Service::Register | Service::RegisterAndIgnore if action_key == 0 && self.keys[by] == 0 => {}
+            Service::Register | Service::RegisterAndIgnore => {
+                match action_key {
+                    0 => self.unregister(|who, _| who == by),
+                    _ => self.keys[by] = action_key,
+                }
+                self.persists = persists;
+            }
             Service::Reserve => match self.held {
                 None => self.hold(kind, by),
                 Some((held, _)) if held == kind && self.is_holder(by) => {}
@@ -101,7 +111,7 @@ impl State {
                 Some((held, _)) if self.is_holder(by) && held != kind => return Verdict::Refused,
                 held => self.held = held.filter(|_| !self.is_holder(by)),
             },
-            Service::Clear => *self = State::default(),
+            Service::Clear => *self = State { persists: self.persists, ..State::default() },
             Service::Preempt | Service::PreemptAndAbort => {
                 let takes = match self.held {
                     Some((_, Some(holder))) => action_key != 0 && self.keys[holder] == action_key,
@@ -196,9 +206,10 @@ impl Reservations {
         self.close(start, self.ways.iter().cloned().collect());
     }
 
-    /// The unit is new: nothing is left of what was.
+    /// The unit is new: nothing is left of what was, but what was to persist.
     pub(super) fn reset(&mut self) {
-        self.ways = self.ways.iter().map(|way| Way { state: State::default(), ..way.clone() }).collect();
+        let kept = |state: State| if state.persists { state } else { State::default() };
+        self.ways = self.ways.iter().map(|way| Way { state: kept(way.state), ..way.clone() }).collect();
         self.follow();
     }
 
@@ -255,8 +266,8 @@ impl Reservations {
 mod tests {
     use super::*;
 
-    const REGISTER: Out = Out { service: Service::Register, kind: 0, key: 0, action_key: 1 };
-    const RESERVE: Out = Out { service: Service::Reserve, kind: 1, key: 1, action_key: 0 };
+    const REGISTER: Out = Out { service: Service::Register, kind: 0, key: 0, action_key: 1, persists: false };
+    const RESERVE: Out = Out { service: Service::Reserve, kind: 1, key: 1, action_key: 0, persists: false };
 
     fn reserved() -> Reservations {
         let mut of = Reservations::new();
@@ -293,6 +304,19 @@ mod tests {
         assert!(of.may_be(&State::default()) && of.ways.len() == 2, "nobody knows which");
         of.not_carried_out(5);
         assert_eq!(of.ways.len(), 2, "too late to know");
+    }
+
+    #[test]
+    fn a_new_unit_has_what_was_to_persist() {
+        let mut of = reserved();
+        of.reset();
+        assert_eq!(of.state(), State::default());
+        of.asked(3, 0, Out { persists: true, ..REGISTER });
+        of.answered(3, Verdict::Good);
+        let before = of.state();
+        of.reset();
+        assert_eq!(of.state(), before);
+        assert_eq!(before.keys[0], 1);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::plan::{Action, Plan, Random};
 use super::reservations::Reservations;
 use super::trace::Trace;
 use super::{Options, Report};
-use crate::testing::{Handle, Initiator, InitiatorOptions, MultiChannel, Outcome};
+use crate::testing::{Handle, Initiator, InitiatorOptions, MemoryStore, MultiChannel, Outcome};
 use crate::{Controller, ControllerOptions, LunOptions, MemoryOptions, PollGroup, PortGroupOptions};
 
 pub(super) const BLOCK: u32 = 512;
@@ -91,6 +91,7 @@ impl Simulation {
         let fabrics = vec![fabric::Control::Sim(network.control())];
         let controller = ControllerOptions { credits: plan.credits, memory, trace_events: 64, slow_threshold: None };
         let (mut controller, seeds) = Controller::new(controller, fabrics, reactors, Waker::new());
+        controller.set_store(Box::new(MemoryStore::default()));
         controller.create_target(TARGET, ID_EXT, IOC_GUID).expect("a target");
         controller.create_listener("sim", address()).expect("a listener");
         let disks: Vec<Disk> = (0..plan.units).map(|number| disk(number, plan.blocks)).collect();

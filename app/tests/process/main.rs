@@ -9,6 +9,7 @@ mod engine;
 mod hostile_peers;
 mod hostile_rpc;
 mod kill;
+mod listeners;
 mod masking;
 mod metrics;
 mod metrics_prometheus;

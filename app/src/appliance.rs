@@ -17,6 +17,7 @@ use transport_srp::Controller;
 use crate::config::{self, ConfigFile, Transaction, config_file};
 use crate::discovery::Discovery;
 use crate::exposure::Exposure;
+use crate::listeners::InterfaceListeners;
 use crate::log::LogLevel;
 use crate::metrics;
 use crate::notify::Notifier;
@@ -74,6 +75,7 @@ pub(crate) struct Appliance {
     notifier: Notifier,
     watch: Option<ReactorWatch>,
     exposure: Exposure,
+    pub(crate) interface_listeners: InterfaceListeners,
     pub(crate) discovery: Option<Discovery>,
     /// Filled when the target has drained: what is to be flushed.
     finished: Rc<RefCell<Vec<Arc<Bdev>>>>,
@@ -163,6 +165,7 @@ impl Appliance {
             notifier: Notifier::default(),
             watch: None,
             exposure: Exposure::default(),
+            interface_listeners: InterfaceListeners::default(),
             discovery: None,
             finished: Rc::default(),
         }
@@ -325,6 +328,13 @@ impl Appliance {
     }
 
     /// Not while a configuration is half there.
+    fn watch_interfaces(&mut self) {
+        if !self.is_changing() {
+            self.interface_listeners.poll(&mut self.controller, self.now);
+        }
+    }
+
+    /// Likewise.
     fn watch_exposure(&mut self) {
         if !self.is_changing() {
             self.exposure.look(&self.controller, self.now);
@@ -396,6 +406,7 @@ impl Poller for Appliance {
         config_file::poll(self);
         self.watch_space();
         self.watch_reactors();
+        self.watch_interfaces();
         self.watch_exposure();
         self.notify();
         if self.stop.load(Ordering::Relaxed) {

@@ -13,6 +13,7 @@ mod config;
 mod crash;
 mod discovery;
 mod exposure;
+mod listeners;
 mod log;
 mod metrics;
 mod notify;

@@ -220,6 +220,16 @@ impl Controller {
         Ok(())
     }
 
+    /// Whether listeners of a fabric are at IP addresses.
+    pub fn check_ip_fabric(&self, fabric: &str) -> Result<(), AdminError> {
+        match self.fabric_index(fabric)? {
+            (_, Service::Ip) => Ok(()),
+            (_, Service::Ib) => {
+                Err(AdminError::Invalid("fabric: native InfiniBand has GIDs: listen at one of them, or at ::".into()))
+            }
+        }
+    }
+
     /// Takes no more logins there; sessions stay.
     pub fn delete_listener(&mut self, fabric: &str, address: SocketAddr) -> Result<(), AdminError> {
         let (index, service) = self.fabric_index(fabric)?;

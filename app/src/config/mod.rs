@@ -36,7 +36,7 @@ mod auto_save_tests;
 #[cfg(test)]
 mod plan_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub(crate) use config_file::ConfigFile;
 pub(crate) use entry::{Entry, Subsystem, entries_of, read};

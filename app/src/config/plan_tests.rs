@@ -257,6 +257,25 @@ fn what_can_be_changed_in_place_is_and_nothing_else_is_touched() {
     }
 }
 
+#[test]
+fn another_kind_of_addresses_is_another_listener_at_the_interface() {
+    let with = |family: Option<&str>| {
+        let mut params = json!({"interface": "eth0", "port": 5555});
+        if let Some(family) = family {
+            params["family"] = family.into();
+        }
+        [by_hand(), vec![request("srp_create_listener", params)]].concat()
+    };
+    let delete = r#"srp_delete_listener {"fabric":"verbs","interface":"eth0","port":5555}"#;
+    let create = r#"srp_create_listener {"fabric":"verbs","interface":"eth0","port":5555}"#;
+    let only_ipv6 = r#"srp_create_listener {"fabric":"verbs","interface":"eth0","port":5555,"family":"ipv6"}"#;
+    assert_eq!(planned(&by_hand(), &with(Some("ipv6"))), [only_ipv6]);
+    assert_eq!(planned(&with(None), &with(Some("ipv6"))), [delete, only_ipv6]);
+    assert_eq!(planned(&with(Some("ipv6")), &with(None)), [delete, create]);
+    assert_eq!(planned(&with(None), &by_hand()), [delete]);
+    assert_eq!(planned(&with(None), &with(None)), [""; 0]);
+}
+
 /// The LUN shows the new bdev before the old one goes.
 #[test]
 fn a_bdev_that_takes_the_place_of_another_is_made_first_and_its_lun_is_never_away() {

@@ -152,9 +152,12 @@ fn save_srp(appliance: &Appliance) -> Vec<Value> {
     config.extend(trace::save(appliance));
     config.extend(ejected);
     config.extend(target_port_groups::save(appliance));
-    for listener in appliance.controller.listeners() {
+    let at_interfaces = &appliance.interface_listeners;
+    let listeners = appliance.controller.listeners().into_iter();
+    for listener in listeners.filter(|listener| at_interfaces.owner(listener.fabric, listener.address).is_none()) {
         let (address, port) = (listener.address.ip().to_string(), listener.address.port());
         config.push(json!({"method": "srp_create_listener", "params": {"fabric": listener.fabric, "address": address, "port": port}}));
     }
+    config.extend(at_interfaces.save());
     config
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use bdev::{Bdev, LifetimeStat, Space};
 use reactor::Waker;
 use tokio::sync::oneshot;
-use transport_srp::{ListenerInfo, Statistics};
+use transport_srp::Statistics;
 
 use crate::appliance::Appliance;
 use crate::discovery::Discovery;
 use crate::exposure::open_targets;
+use crate::listeners::Shown;
 
 /// How long the control thread may take for an answer before it counts as stuck.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ pub(crate) enum Ask {
 pub(crate) struct Snapshot {
     pub(crate) transport: Statistics,
     pub(crate) bdevs: Vec<BdevSnapshot>,
-    pub(crate) listeners: Vec<ListenerInfo>,
+    pub(crate) listeners: Vec<Shown>,
     /// Names of all targets, and whether each is open to all.
     pub(crate) targets: Vec<(String, bool)>,
     pub(crate) roce: Option<fabric::roce::Counters>,
@@ -49,7 +50,7 @@ pub(crate) struct BdevSnapshot {
 /// What decides whether initiators can be served.
 pub(crate) struct Readiness {
     pub(crate) draining: bool,
-    pub(crate) listeners: Vec<ListenerInfo>,
+    pub(crate) listeners: Vec<Shown>,
 }
 
 /// The control thread's end.
@@ -94,7 +95,8 @@ pub(crate) fn answer(appliance: &mut Appliance, ask: Ask) {
             let _ = to.send(snapshot(appliance));
         }
         Ask::Readiness(to) => {
-            let (draining, listeners) = (appliance.controller.is_draining(), appliance.controller.listeners());
+            let draining = appliance.controller.is_draining();
+            let listeners = appliance.interface_listeners.show(&appliance.controller);
             let _ = to.send(Readiness { draining, listeners });
         }
     }
@@ -117,7 +119,7 @@ fn snapshot(appliance: &mut Appliance) -> Snapshot {
     Snapshot {
         targets: targets.map(|target| (target.name.clone(), open.contains(&target.name))).collect(),
         bdevs: appliance.bdevs.iter().map(|it| bdev(it)).collect(),
-        listeners: appliance.controller.listeners(),
+        listeners: appliance.interface_listeners.show(&appliance.controller),
         roce: appliance.controller.roce_counters(),
         discovery: appliance.discovery.as_ref().map(Discovery::counts).unwrap_or_default(),
         transport,

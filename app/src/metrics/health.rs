@@ -65,7 +65,7 @@ fn is_ready(readiness: &Readiness) -> Result<(), String> {
     }
     let waiting = readiness.listeners.iter().filter_map(|listener| match &listener.state {
         ListenerState::Listening => None,
-        ListenerState::Waiting(reason) => Some(format!("{} {}: {reason}", listener.fabric, listener.address)),
+        ListenerState::Waiting(reason) => Some(format!("{} {}: {reason}", listener.fabric, listener.place())),
     });
     let waiting: Vec<String> = waiting.collect();
     match (readiness.listeners.len(), waiting.len()) {
@@ -78,12 +78,13 @@ fn is_ready(readiness: &Readiness) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use reactor::{IdleMode, ManualClock, Reactor, ReactorConfig};
-    use transport_srp::ListenerInfo;
 
     use super::*;
+    use crate::listeners::Shown;
 
-    fn listener(state: ListenerState) -> ListenerInfo {
-        ListenerInfo { fabric: "roce", address: ([127, 0, 0, 1], 5555).into(), state }
+    fn listener(state: ListenerState) -> Shown {
+        let address = Some([127, 0, 0, 1].into());
+        Shown { fabric: "roce".into(), interface: None, family: None, address, port: 5555, state }
     }
 
     #[test]

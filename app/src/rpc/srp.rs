@@ -13,13 +13,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use scsi::{Addressing, Drive, LogicalUnit};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use transport_srp::TargetOptions;
+use transport_srp::{AdminError, TargetOptions};
 
 use lun::{TargetLun, exported_bdev};
 
 use super::{Methods, admin_error};
 use crate::appliance::Appliance;
 use crate::exposure::open_targets;
+use crate::listeners::{AtInterface, Family};
 
 pub(super) fn add(methods: &mut Methods) {
     methods.add("srp_create_target", "Makes a target, which initiators address by id_ext and ioc_guid", create_target);
@@ -33,14 +34,18 @@ pub(super) fn add(methods: &mut Methods) {
     methods.add("srp_target_replace_lun", "Puts another bdev behind a LUN; its initiators are told", replace_lun);
     methods.add(
         "srp_create_listener",
-        "Listens for logins at an address, at once or as soon as there is a device for it",
+        "Listens for logins at an address, at once or as soon as there is a device for it; or at a network interface: at each of its addresses, as they come and go",
         create_listener,
     );
-    methods.add("srp_delete_listener", "Stops listening at an address; sessions stay", delete_listener);
+    methods.add(
+        "srp_delete_listener",
+        "Stops listening at an address or a network interface; sessions stay",
+        delete_listener,
+    );
     initiator_groups::add(methods);
     target_port_groups::add(methods);
     methods.add("srp_get_targets", "Lists the targets, with their LUNs; open_to_all: no initiator group guards its LUNs, and other hosts can reach a listener", get_targets);
-    methods.add("srp_get_listeners", "Lists where logins are taken, and what keeps a listener from it", get_listeners);
+    methods.add("srp_get_listeners", "Lists where logins are taken, each address of a network interface by itself, and what keeps a listener from it", get_listeners);
     methods.add("srp_get_sessions", "Lists the sessions, with their channels and counts", get_sessions);
     methods.add("srp_get_devices", "Lists the RDMA devices in use", get_devices);
     methods.add("srp_get_stats", "Answers counts of logins, and of our own RoCE by reason", get_stats);
@@ -166,13 +171,31 @@ fn remove_lun(appliance: &mut Appliance, params: RemoveLun) -> Result<bool, RpcE
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Listener {
+struct CreateListener {
     /// verbs (RDMA devices, by IP address), ib (native InfiniBand, by GID and service id) or roce (our own RoCEv2).
     #[serde(default = "verbs")]
     fabric: String,
     /// Address to listen at, for ib a port's GID; 0.0.0.0 or ::: all.
-    address: IpAddr,
+    address: Option<IpAddr>,
+    /// Network interface in place of an address, as `ip link` names it, whether it is there yet or not: each of its addresses, now and later, but link-local IPv6 ones.
+    interface: Option<String>,
     /// Port of the connection manager, for ib the end of the service id 0x00000000013Fpppp; 5555 is usual.
+    port: u16,
+    /// Only these addresses of the network interface; left out: both.
+    family: Option<Family>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DeleteListener {
+    /// Its fabric: verbs, ib or roce.
+    #[serde(default = "verbs")]
+    fabric: String,
+    /// Its address.
+    address: Option<IpAddr>,
+    /// Its network interface, in place of an address.
+    interface: Option<String>,
+    /// Its port.
     port: u16,
 }
 
@@ -180,18 +203,60 @@ fn verbs() -> String {
     "verbs".into()
 }
 
-fn create_listener(appliance: &mut Appliance, params: Listener) -> Result<bool, RpcError> {
-    if params.port == 0 {
+/// Where to listen.
+enum Place {
+    Address(SocketAddr),
+    Interface(String),
+}
+
+impl Place {
+    fn new(address: Option<IpAddr>, interface: Option<String>, port: u16) -> Result<Place, RpcError> {
+        match (address, interface) {
+            (Some(address), None) => Ok(Place::Address(SocketAddr::new(address, port))),
+            (None, Some(interface)) => Ok(Place::Interface(interface)),
+            _ => Err(RpcError::invalid_params("address, interface: one of the two is needed")),
+        }
+    }
+}
+
+fn create_listener(appliance: &mut Appliance, params: CreateListener) -> Result<bool, RpcError> {
+    let CreateListener { fabric, address, interface, port, family } = params;
+    if port == 0 {
         return Err(RpcError::invalid_params("port: 1 to 65535; 5555 is usual"));
     }
-    let address = SocketAddr::new(params.address, params.port);
-    appliance.controller.create_listener(&params.fabric, address).map_err(admin_error)?;
+    let (controller, at_interfaces) = (&mut appliance.controller, &mut appliance.interface_listeners);
+    let created = match Place::new(address, interface, port)? {
+        Place::Address(_) if family.is_some() => {
+            return Err(RpcError::invalid_params("family: only with an interface; leave it out"));
+        }
+        Place::Address(at) => {
+            at_interfaces.give_way(controller, &fabric, at);
+            controller.create_listener(&fabric, at)
+        }
+        Place::Interface(interface) => {
+            at_interfaces.create(controller, AtInterface { fabric, interface, port, family })
+        }
+    };
+    created.map_err(admin_error)?;
     Ok(true)
 }
 
-fn delete_listener(appliance: &mut Appliance, params: Listener) -> Result<bool, RpcError> {
-    let address = SocketAddr::new(params.address, params.port);
-    appliance.controller.delete_listener(&params.fabric, address).map_err(admin_error)?;
+fn delete_listener(appliance: &mut Appliance, params: DeleteListener) -> Result<bool, RpcError> {
+    let DeleteListener { fabric, address, interface, port } = params;
+    let (controller, at_interfaces) = (&mut appliance.controller, &mut appliance.interface_listeners);
+    let deleted = match Place::new(address, interface, port)? {
+        Place::Address(at) => match at_interfaces.owner(&fabric, at) {
+            Some(interface) => Err(AdminError::Busy(format!(
+                "address, port: {fabric} listens on {at} because of interface {interface}: delete the listener there"
+            ))),
+            None => {
+                at_interfaces.look_soon();
+                controller.delete_listener(&fabric, at)
+            }
+        },
+        Place::Interface(interface) => at_interfaces.delete(controller, &fabric, &interface, port),
+    };
+    deleted.map_err(admin_error)?;
     Ok(true)
 }
 
@@ -219,12 +284,13 @@ fn describe_drive(drive: &Drive, unit: &LogicalUnit) -> Value {
 }
 
 fn get_listeners(appliance: &mut Appliance, _: NoParams) -> Result<Vec<Value>, RpcError> {
-    let listeners = appliance.controller.listeners().into_iter().map(|listener| {
+    let listeners = appliance.interface_listeners.show(&appliance.controller).into_iter().map(|listener| {
         let (state, reason) = match listener.state {
             ListenerState::Listening => ("listening", None),
             ListenerState::Waiting(reason) => ("waiting", Some(reason)),
         };
-        json!({"fabric": listener.fabric, "address": listener.address.ip(), "port": listener.address.port(), "state": state, "reason": reason})
+        json!({"fabric": listener.fabric, "interface": listener.interface, "family": listener.family, "address": listener.address,
+            "port": listener.port, "state": state, "reason": reason})
     });
     Ok(listeners.collect())
 }

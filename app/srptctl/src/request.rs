@@ -249,6 +249,11 @@ mod tests {
             ("srptctl bdev stats a b", json!({"names": ["a", "b"]})),
             ("srptctl listener create ::1 --fabric roce", json!({"address": "::1", "port": 5555, "fabric": "roce"})),
             (
+                "srptctl listener create-interface eth0 5556 --family ipv6",
+                json!({"interface": "eth0", "port": 5556, "family": "ipv6"}),
+            ),
+            ("srptctl listener delete-interface eth0", json!({"interface": "eth0", "port": 5555})),
+            (
                 "srptctl group create g 10.0.0.* !10.0.0.9 --luns 0,5",
                 json!({"name": "g", "initiators": ["10.0.0.*", "!10.0.0.9"], "luns": [0, 5]}),
             ),
@@ -277,6 +282,8 @@ mod tests {
     fn what_is_wrong_is_said_by_its_argument() {
         for (line, words) in [
             ("srptctl lun add t", "<BDEV_NAME>"),
+            ("srptctl listener create", "<ADDRESS>"),
+            ("srptctl listener create-interface", "<INTERFACE>"),
             ("srptctl lun add t b --lun x", "--lun"),
             ("srptctl bdev create null n --block-size 4096", "--num-blocks"),
             ("srptctl bdev create null n --size 1000", "--size: 1000 bytes are not a multiple"),

@@ -196,8 +196,19 @@ pub(crate) const VERBS: &[Verb] = &[
     call("port-group set-state", "srp_target_port_group_set_state").by_place(&["group", "state"]),
     call("port-group clear-state", "srp_target_port_group_clear_state").by_place(&["group", "bdev_name"]),
     call("listener list", "srp_get_listeners").shown(views::LISTENERS),
-    call("listener create", "srp_create_listener").by_place(&["address", "port"]).default(PORT),
-    call("listener delete", "srp_delete_listener").by_place(&["address", "port"]).default(PORT),
+    call("listener create", "srp_create_listener")
+        .by_place(&["address", "port"])
+        .default(PORT)
+        .without(&["interface", "family"]),
+    call("listener create-interface", "srp_create_listener")
+        .by_place(&["interface", "port"])
+        .default(PORT)
+        .without(&["address"]),
+    call("listener delete", "srp_delete_listener").by_place(&["address", "port"]).default(PORT).without(&["interface"]),
+    call("listener delete-interface", "srp_delete_listener")
+        .by_place(&["interface", "port"])
+        .default(PORT)
+        .without(&["address"]),
     call("session list", "srp_get_sessions").shown(views::SESSIONS),
     call("session show", "srp_get_sessions").select("id"),
     call("session close", "srp_close_session").by_place(&["id"]),

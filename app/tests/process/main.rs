@@ -9,6 +9,7 @@ mod engine;
 mod hostile_peers;
 mod hostile_rpc;
 mod kill;
+mod listeners;
 mod masking;
 mod metrics;
 mod metrics_prometheus;
@@ -249,6 +250,12 @@ fn what_is_wrong_is_named() {
         ("srp_target_remove_lun", json!({"target": "tgt0", "lun": 7}), "LUN 7"),
         ("srp_create_listener", json!({"fabric": "carrier pigeon", "address": "127.0.0.1", "port": 5555}), "fabric"),
         ("srp_create_listener", json!({"address": "127.0.0.300", "port": 5555}), "address"),
+        ("srp_create_listener", json!({"port": 5555}), "address, interface: one of the two"),
+        ("srp_create_listener", json!({"address": "::1", "interface": "lo", "port": 5555}), "one of the two"),
+        ("srp_create_listener", json!({"address": "::1", "family": "ipv6", "port": 5555}), "family"),
+        ("srp_create_listener", json!({"interface": "a b", "port": 5555}), "interface"),
+        ("srp_create_listener", json!({"fabric": "ib", "interface": "ib0", "port": 5555}), "fabric: native InfiniBand"),
+        ("srp_delete_listener", json!({"interface": "eth9", "port": 5555}), "interface, port: verbs does not listen"),
         ("srp_create_initiator_group", json!({"name": "g", "initiators": ["host.example"]}), "host.example"),
         ("srp_close_session", json!({"id": 12}), "12"),
         ("srp_get_reservations", json!({"bdev_name": "null0"}), "bdev_name: no target has a LUN on bdev null0"),

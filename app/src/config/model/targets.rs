@@ -67,8 +67,26 @@ pub(crate) struct Unit {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Listener {
     pub(crate) fabric: String,
-    pub(crate) address: IpAddr,
+    pub(crate) place: Place,
     pub(crate) port: u16,
+}
+
+/// An address, or a network interface and the addresses of it that are meant.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Place {
+    Address(IpAddr),
+    Interface { name: String, family: Option<String> },
+}
+
+impl Listener {
+    /// Whether there can be but one of them: of an interface, whatever the family.
+    fn is_like(&self, other: &Listener) -> bool {
+        let same_place = match (&self.place, &other.place) {
+            (Place::Interface { name, .. }, Place::Interface { name: other, .. }) => name == other,
+            (place, other) => place == other,
+        };
+        same_place && (&self.fabric, self.port) == (&other.fabric, other.port)
+    }
 }
 
 /// The parameters of a LUN that are the unit's.
@@ -305,17 +323,18 @@ impl Model {
 
     pub(super) fn create_listener(&mut self, params: &Params) -> Result<Key, Misfit> {
         let listener = listener(params)?;
-        if !self.listeners.insert(listener.clone()) {
-            return Err(Misfit("address, port: it listens there already".into()));
+        if self.listeners.iter().any(|other| other.is_like(&listener)) {
+            return Err(Misfit("address, interface, port: it listens there already".into()));
         }
+        self.listeners.insert(listener.clone());
         Ok(Key::Listener(listener))
     }
 
     pub(super) fn delete_listener(&mut self, params: &Params) -> Result<Key, Misfit> {
-        let listener = listener(params)?;
-        if !self.listeners.remove(&listener) {
-            return Err(Misfit("address, port: it does not listen there".into()));
-        }
+        let named = listener(params)?;
+        let found = self.listeners.iter().find(|listener| listener.is_like(&named)).cloned();
+        let listener = found.ok_or_else(|| Misfit("address, interface, port: it does not listen there".into()))?;
+        self.listeners.remove(&listener);
         Ok(Key::Listener(listener))
     }
 }
@@ -338,10 +357,17 @@ pub(super) fn lun_number(params: &Params) -> Result<u16, Misfit> {
 
 fn listener(params: &Params) -> Result<Listener, Misfit> {
     let fabric = optional_text(params, "fabric").unwrap_or("verbs").to_owned();
-    let address = text(params, "address")?.parse().map_err(|error| Misfit(format!("address: {error}")))?;
+    let place = match (optional_text(params, "address"), optional_text(params, "interface")) {
+        (Some(address), None) => Place::Address(address.parse().map_err(|error| Misfit(format!("address: {error}")))?),
+        (None, Some(name)) => {
+            let family = optional_text(params, "family").map(str::to_owned);
+            Place::Interface { name: name.to_owned(), family }
+        }
+        _ => return Err(Misfit("address, interface: one of the two is needed".into())),
+    };
     let port = number(params, "port")?;
     let port = u16::try_from(port).map_err(|_| Misfit(format!("port: {port} is more than 65535")))?;
-    Ok(Listener { fabric, address, port })
+    Ok(Listener { fabric, place, port })
 }
 
 /// What is given of an identity, in one form.

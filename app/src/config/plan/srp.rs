@@ -1,11 +1,11 @@
 //! Targets, groups, discs and listeners of a plan.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Impossible, Planner};
 use crate::config::model::Key;
 use crate::config::model::groups::{Group, GroupLuns, PortGroup};
-use crate::config::model::targets::{Listener, Target};
+use crate::config::model::targets::{Listener, Place, Target};
 
 /// A pattern that keeps everybody out, whatever stands beside it.
 const NOBODY: &str = "!*";
@@ -251,8 +251,9 @@ impl Planner {
     }
 
     pub(super) fn shape_listeners(&mut self) -> Result<(), Impossible> {
-        let params = |listener: &Listener| -> Value {
-            json!({"fabric": listener.fabric, "address": listener.address, "port": listener.port})
+        let params = |Listener { fabric, place, port }: &Listener| match place {
+            Place::Address(address) => json!({"fabric": fabric, "address": address, "port": port}),
+            Place::Interface { name, .. } => json!({"fabric": fabric, "interface": name, "port": port}),
         };
         let gone: Vec<Listener> = self.work.listeners.difference(&self.wanted.listeners).cloned().collect();
         for listener in gone {
@@ -260,7 +261,11 @@ impl Planner {
         }
         let new: Vec<Listener> = self.wanted.listeners.difference(&self.work.listeners).cloned().collect();
         for listener in new {
-            self.emit(Key::Listener(listener.clone()), "srp_create_listener", params(&listener))?;
+            let mut params = params(&listener);
+            if let Place::Interface { family: Some(family), .. } = &listener.place {
+                params["family"] = family.clone().into();
+            }
+            self.emit(Key::Listener(listener), "srp_create_listener", params)?;
         }
         Ok(())
     }

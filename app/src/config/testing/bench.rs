@@ -23,8 +23,8 @@ use crate::state_dir::StateDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An appliance.
-pub(in crate::config) struct Bench {
-    pub(in crate::config) appliance: Appliance,
+pub(crate) struct Bench {
+    pub(crate) appliance: Appliance,
     reactor: Reactor<SystemClock>,
     clock: SystemClock,
     requests: mpsc::Sender<Pending>,
@@ -32,12 +32,12 @@ pub(in crate::config) struct Bench {
 
 impl Bench {
     /// With its state in a folder.
-    pub(in crate::config) fn new(folder: &Path) -> Bench {
+    pub(crate) fn new(folder: &Path) -> Bench {
         Bench::with_file(folder, None)
     }
 
     /// With a configuration file in the folder that is saved by itself, besides.
-    pub(in crate::config) fn saving_itself(folder: &Path) -> Bench {
+    pub(crate) fn saving_itself(folder: &Path) -> Bench {
         Bench::with_file(folder, Some(folder.join("config.json")))
     }
 
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     /// Sends a request and waits for its answer.
-    pub(in crate::config) fn call(&mut self, method: &str, params: Value) -> Result<Value, RpcError> {
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> Result<Value, RpcError> {
         let answer = self.send(method, params);
         let end = Instant::now() + PATIENCE;
         loop {
@@ -83,7 +83,7 @@ impl Bench {
     }
 
     /// Sends a request.
-    pub(in crate::config) fn send(&self, method: &str, params: Value) -> mpsc::Receiver<Result<Value, RpcError>> {
+    pub(crate) fn send(&self, method: &str, params: Value) -> mpsc::Receiver<Result<Value, RpcError>> {
         let (sender, answer) = mpsc::channel();
         let request = Request { method: method.into(), params: Some(params) };
         let reply = move |outcome| {
@@ -96,7 +96,7 @@ impl Bench {
     }
 
     /// Goes on until something is so.
-    pub(in crate::config) fn run_until(&mut self, is_so: impl Fn(&Bench) -> bool) {
+    pub(crate) fn run_until(&mut self, is_so: impl Fn(&Bench) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !is_so(self) {
             assert!(Instant::now() < end, "it is not so");
@@ -106,7 +106,7 @@ impl Bench {
     }
 
     /// Ends as at a signal; what it says last is in the file then.
-    pub(in crate::config) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.appliance.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         self.run_until(|bench| {
             bench.appliance.controller.is_drained() && bench.appliance.config_file.has_ended(bench.appliance.now)
@@ -114,32 +114,32 @@ impl Bench {
     }
 
     /// A round of the control thread; the reactor does nothing meanwhile.
-    pub(in crate::config) fn poll(&mut self) {
+    pub(crate) fn poll(&mut self) {
         self.appliance.poll(self.clock.now());
     }
 
-    pub(in crate::config) fn must(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn must(&mut self, method: &str, params: Value) -> Value {
         self.call(method, params.clone()).unwrap_or_else(|error| panic!("{method} {params}: {error}"))
     }
 
     /// Sends requests of which some may be refused.
-    pub(in crate::config) fn run(&mut self, requests: &[Request]) {
+    pub(crate) fn run(&mut self, requests: &[Request]) {
         for request in requests {
             // That one is refused belongs to drawing at random.
             let _ = self.call(&request.method, request.params.clone().unwrap_or(json!({})));
         }
     }
 
-    pub(in crate::config) fn saved(&self) -> Value {
+    pub(crate) fn saved(&self) -> Value {
         save(&self.appliance)
     }
 
-    pub(in crate::config) fn saved_text(&self) -> String {
+    pub(crate) fn saved_text(&self) -> String {
         save_text(&self.appliance)
     }
 
     /// What runs, as the plan sees it.
-    pub(in crate::config) fn model(&self) -> Model {
+    pub(crate) fn model(&self) -> Model {
         crate::config::save::running(&self.appliance).expect("it makes sense")
     }
 }

@@ -363,13 +363,23 @@ fn disc() -> impl Strategy<Value = Request> {
 }
 
 fn listener() -> impl Strategy<Value = Request> {
-    (prop::sample::select(vec!["127.0.0.1", "127.0.0.2", "::1"]), 5555..5557u16, any::<bool>()).prop_map(
-        |(address, port, create)| {
-            let verb = if create { "create" } else { "delete" };
-            let params = json!({"fabric": "verbs", "address": address, "port": port});
-            request(&format!("srp_{verb}_listener"), params)
-        },
-    )
+    let place = prop::sample::select(vec![
+        ("address", "127.0.0.1"),
+        ("address", "127.0.0.2"),
+        ("address", "::1"),
+        ("interface", "lo"), // which has two of them
+        ("interface", "nowhere"),
+    ]);
+    let family = prop::option::of(prop::sample::select(vec!["ipv4", "ipv6"]));
+    (place, 5555..5557u16, any::<bool>(), family).prop_map(|((parameter, place), port, create, family)| {
+        let verb = if create { "create" } else { "delete" };
+        let mut params = json!({"fabric": "verbs", "port": port});
+        params[parameter] = place.into();
+        if let (true, "interface", Some(family)) = (create, parameter, family) {
+            params["family"] = family.into();
+        }
+        request(&format!("srp_{verb}_listener"), params)
+    })
 }
 
 /// Requests with the files that they name in a folder.

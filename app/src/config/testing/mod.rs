@@ -3,7 +3,7 @@
 mod bench;
 pub(super) mod draw;
 
-pub(super) use bench::Bench;
+pub(crate) use bench::Bench;
 
 use rpc::Request;
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! Logins, listeners, channels, task management, and where commands wait.
 
+use std::collections::BTreeMap;
+
 use fabric::ListenerState;
 use metrics::{Family, Scrape};
 
@@ -13,8 +15,11 @@ static CONTROL_RESPONDING: Family = Family::gauge(
 );
 static DRAINING: Family =
     Family::gauge("srpt_draining", &[], "Whether the target is about to end and takes no logins.");
-static LISTENER: Family =
-    Family::gauge("srpt_listener_up", &["fabric", "address"], "Whether the listener takes logins now.");
+static LISTENER: Family = Family::gauge(
+    "srpt_listener_up",
+    &["fabric", "address"],
+    "Whether the listener takes logins now; while its network interface has no address, the interface's name stands for it.",
+);
 static OPEN: Family = Family::gauge(
     "srpt_target_open",
     &["target"],
@@ -90,9 +95,13 @@ pub(in crate::metrics) fn add_control(scrape: &mut Scrape, responding: bool) {
 pub(in crate::metrics) fn add(scrape: &mut Scrape, snapshot: &Snapshot, reactors: &[String]) {
     let transport = &snapshot.transport;
     scrape.gauge(&DRAINING, &[], flag(transport.draining));
-    for listener in &snapshot.listeners {
+    // An address may be a listener's of its own and an interface's, which is one sample all the same.
+    let places = snapshot.listeners.iter().map(|listener| {
         let listens = matches!(listener.state, ListenerState::Listening);
-        scrape.gauge(&LISTENER, &[listener.fabric, &listener.address.to_string()], flag(listens));
+        ((listener.fabric.as_str(), listener.place()), listens)
+    });
+    for ((fabric, place), listens) in BTreeMap::from_iter(places) {
+        scrape.gauge(&LISTENER, &[fabric, &place], flag(listens));
     }
     snapshot.targets.iter().for_each(|(target, open)| scrape.gauge(&OPEN, &[target], flag(*open)));
     scrape.counter(&LOGINS, &[], transport.logins);

@@ -51,6 +51,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<(), Failure> {
     let call = |method| session.target.call(method, json!({}));
     let (targets, listeners) = (call("srp_get_targets")?, call("srp_get_listeners")?);
     let mut logins = logins(&targets, &listeners, &addresses);
+    let without_address = without_address(&listeners);
     if let Some(name) = matches.get_one::<String>("target") {
         if !targets.as_array().into_iter().flatten().any(|target| target["name"] == name.as_str()) {
             return Err(Failure::Usage(format!("there is no target {name}; `srptctl target list` lists them")));
@@ -62,7 +63,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<(), Failure> {
         let all: Vec<Value> = logins.iter().map(|login| login.json(reactors)).collect();
         return session.output.json(&all.into());
     }
-    session.output.line(&text(&logins, reactors))
+    session.output.line(&text(&logins, &without_address, reactors))
 }
 
 /// One way to one target.
@@ -86,22 +87,44 @@ fn logins(targets: &Value, listeners: &Value, addresses: &[IpAddr]) -> Vec<Login
     for target in targets.as_array().into_iter().flatten() {
         for listener in listeners.as_array().into_iter().flatten() {
             for destination in destinations(listener, addresses) {
-                logins.push(Login {
+                let login = Login {
                     target: text(&target["name"]),
                     id_ext: digits(&target["id_ext"]),
                     ioc_guid: digits(&target["ioc_guid"]),
                     fabric: text(&listener["fabric"]),
                     destination,
                     waits: listener["reason"].as_str().map(str::to_owned),
-                });
+                };
+                // An address may be a listener's of its own and an interface's.
+                if !logins.contains(&login) {
+                    logins.push(login);
+                }
             }
         }
     }
     logins
 }
 
+/// Listeners at network interfaces that have no address now, in words.
+fn without_address(listeners: &Value) -> Vec<String> {
+    let waiting = listeners.as_array().into_iter().flatten().filter(|listener| waits_for_address(listener));
+    let say = |listener: &Value| {
+        let [fabric, interface, reason] =
+            ["fabric", "interface", "reason"].map(|member| listener[member].as_str().unwrap_or_default());
+        format!("listener {fabric} at interface {interface}, port {}, has no address: {reason}", listener["port"])
+    };
+    waiting.map(say).collect()
+}
+
+fn waits_for_address(listener: &Value) -> bool {
+    listener["interface"].is_string() && listener["address"].is_null()
+}
+
 /// `dest=` of a listener: the kernel wants IPv6 addresses in brackets.
 fn destinations(listener: &Value, addresses: &[IpAddr]) -> Vec<String> {
+    if waits_for_address(listener) {
+        return Vec::new();
+    }
     if listener["fabric"] == "ib" {
         return infiniband_destinations(listener, addresses);
     }
@@ -158,10 +181,14 @@ impl Login {
     }
 }
 
-fn text(logins: &[Login], reactors: usize) -> String {
+fn text(logins: &[Login], without_address: &[String], reactors: usize) -> String {
     let mut text = String::new();
+    without_address.iter().for_each(|listener| put(&mut text, &format!("# {listener}")));
     if logins.is_empty() {
-        return "There is no target, or no listener: `srptctl target create`, `srptctl listener create`.".into();
+        return match without_address.is_empty() {
+            true => "There is no target, or no listener: `srptctl target create`, `srptctl listener create`.".into(),
+            false => text.trim_end().into(),
+        };
     }
     for login in logins {
         put(&mut text, &format!("# target {}, listener {} {}", login.target, login.fabric, login.destination));
@@ -243,6 +270,26 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_has_a_login_for_each_address_and_none_twice() {
+        let targets = json!([{"name": "t", "id_ext": "0x1", "ioc_guid": "0x2"}]);
+        let at = |interface: Option<&str>, address: Option<&str>, reason: Option<&str>| json!({"fabric": "roce", "interface": interface, "address": address, "port": 5555, "reason": reason});
+        let listeners = json!([
+            at(None, Some("10.0.0.1"), None),
+            at(Some("eth0"), Some("10.0.0.1"), None),
+            at(Some("eth0"), Some("fd00::1"), None),
+            at(Some("eth1"), None, Some("it is down")),
+        ]);
+        let logins = logins(&targets, &listeners, &[]);
+        let destinations: Vec<&str> = logins.iter().map(|login| login.destination.as_str()).collect();
+        assert_eq!(destinations, ["10.0.0.1:5555", "[fd00::1]:5555"]);
+        let said = "listener roce at interface eth1, port 5555, has no address: it is down";
+        assert_eq!(without_address(&listeners), [said]);
+        for logins in [&logins[..], &[]] {
+            assert!(text(logins, &without_address(&listeners), 1).contains(said));
+        }
+    }
+
+    #[test]
     fn the_tuned_form_is_explained_option_by_option() {
         let login = Login {
             target: "t".into(),
@@ -254,7 +301,7 @@ mod tests {
         };
         let tuned = login.tuned(4);
         assert!(tuned.ends_with(",ch_count=4"), "{tuned}");
-        let text = text(&[login], 4);
+        let text = text(&[login], &[], 4);
         for option in tuned.split(',').skip(3) {
             assert!(text.contains(&format!("  {option} ")), "{option}: {text}");
         }

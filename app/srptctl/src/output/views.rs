@@ -238,13 +238,15 @@ fn access_state(state: &str) -> Cell {
 }
 
 fn listeners(answer: &Value) -> Table {
-    let mut table = Table::new([left("FABRIC"), left("ADDRESS"), right("PORT"), left("STATE"), left("REASON")]);
+    let mut table =
+        Table::new([left("FABRIC"), left("ADDRESS"), right("PORT"), left("INTERFACE"), left("STATE"), left("REASON")]);
     for listener in list(answer) {
         let state = text(&listener["state"]);
         table.row([
             text(&listener["fabric"]).into(),
             text(&listener["address"]).into(),
             text(&listener["port"]).into(),
+            text(&listener["interface"]).into(),
             if state == "listening" { Cell::good(state) } else { Cell::doubtful(state) },
             text(&listener["reason"]).into(),
         ]);

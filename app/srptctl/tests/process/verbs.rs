@@ -12,6 +12,7 @@ fn everything_can_be_looked_at() {
         "target create tgt0 1 0x0002c90300001234",
         "lun add tgt0 ram0",
         "listener create 127.0.0.1 5599",
+        "listener create-interface nowhere 5598",
     ] {
         target.tell(line);
     }
@@ -25,6 +26,8 @@ fn everything_can_be_looked_at() {
         ("group list", "INITIATORS"),
         ("port-group list", "PREFERRED"),
         ("listener list", "verbs   127.0.0.1  5599"),
+        ("listener list", "5598  nowhere    waiting"),
+        ("login-info", "listener verbs at interface nowhere, port 5598, has no address"),
         ("session list", "INITIATOR"),
         ("reservation list", "ram0"),
         ("device list", "NODE GUID"),

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Command;
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::{Value, json};
 use srpt_perf::run::session_options;
@@ -16,13 +17,13 @@ use super::roce::{options, run, wait_until};
 use super::{Target, folder, metrics, write_config};
 
 /// The network namespace of the target, with eth0, and the initiator's, with peer0, to which eth0 leads. The thread that has it is in the former.
-struct Network {
+pub(super) struct Network {
     target: File,
     initiator: File,
 }
 
 /// Runs a test in a thread of its own; or says why it cannot, even where tests that pass say nothing. In CI it must.
-fn with_network(test: impl FnOnce(&Network) + Send) {
+pub(super) fn with_network(test: impl FnOnce(&Network) + Send) {
     let run = || match Network::new() {
         Ok(network) => test(&network),
         Err(error) if std::env::var_os("CI").is_none() => {
@@ -52,7 +53,10 @@ impl Network {
         let this = || File::open("/proc/thread-self/ns/net").expect("our own namespace");
         unshare(CloneFlags::CLONE_NEWNET)?;
         let initiator = this();
-        unshare(CloneFlags::CLONE_NEWNET)?;
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
+        let nothing = None::<&str>;
+        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
+        mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), nothing)?; // of this namespace
         let network = Network { target: this(), initiator };
         must(&["link set lo up"]);
         network.make_link();
@@ -71,7 +75,7 @@ impl Network {
     }
 
     /// Does something on the initiator's side. Sockets and threads stay where they were made.
-    fn initiator<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(super) fn initiator<T>(&self, act: impl FnOnce() -> T) -> T {
         setns(&self.initiator, CloneFlags::CLONE_NEWNET).expect("the initiator's namespace");
         let result = act();
         setns(&self.target, CloneFlags::CLONE_NEWNET).expect("the target's namespace");
@@ -97,13 +101,13 @@ impl Network {
 }
 
 /// A target with one disk.
-fn serve(target: &Target) {
+pub(super) fn serve(target: &Target) {
     target.call("bdev_malloc_create", json!({"name": "ram0", "num_blocks": 2048, "block_size": 512}));
     target.call("srp_create_target", json!({"name": "tgt0", "id_ext": "11", "ioc_guid": "22"}));
     target.call("srp_target_add_lun", json!({"target": "tgt0", "bdev_name": "ram0"}));
 }
 
-fn at_interface(interface: &str, port: u16) -> Value {
+pub(super) fn at_interface(interface: &str, port: u16) -> Value {
     json!({"fabric": "roce", "interface": interface, "port": port})
 }
 

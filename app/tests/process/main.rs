@@ -26,6 +26,7 @@ mod spdk_client;
 mod statistics;
 mod trace;
 mod wrappers;
+mod xdp;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

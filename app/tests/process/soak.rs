@@ -195,7 +195,8 @@ impl Administrator<'_> {
         let _ = target.try_call("srp_target_remove_lun", json!({"target": owner, "lun": number}));
         target.call("srp_delete_target", json!({"name": owner}));
         for (method, name) in [("bdev_error_delete", &failing), ("bdev_delay_delete", &slow), (delete, &disk)] {
-            target.call(method, json!({"name": name}));
+            // The target waits some seconds for what is under way there, which is not enough where others have the processors.
+            wait_until(method, || target.try_call(method, json!({"name": name})).is_ok());
         }
         count(&self.churn.units, 1);
     }

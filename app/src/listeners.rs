@@ -243,7 +243,7 @@ impl Followed {
             let at = self.at(address);
             let AtInterface { fabric, interface, .. } = &self.what;
             match controller.delete_listener(fabric, at) {
-                Ok(()) => tracing::info!(%interface, %fabric, %at, "an address left: no more logins are taken there"),
+                Ok(()) => tracing::info!(%interface, %fabric, %at, "an address left, and its listener with it"),
                 Err(error) => tracing::warn!(%interface, %fabric, %at, %error, "an address left"),
             }
         }
@@ -258,14 +258,14 @@ impl Followed {
         let AtInterface { fabric, interface, .. } = &self.what;
         let held = match controller.create_listener(fabric, at) {
             Ok(()) => {
-                tracing::info!(%interface, %fabric, %at, "an address joined: logins are taken there");
+                tracing::info!(%interface, %fabric, %at, "an address joined, and has a listener now");
                 Held::Ours
             }
             Err(AdminError::Exists(_)) => Held::Others,
             Err(error) => Held::Refused(error.to_string()),
         };
         if let (Held::Refused(error), true) = (&held, before != Some(&held)) {
-            tracing::warn!(%interface, %fabric, %at, error, "an address joined, and no logins can be taken there yet");
+            tracing::warn!(%interface, %fabric, %at, error, "an address joined, and cannot be listened at yet");
         }
         self.addresses.insert(address, held);
     }

@@ -296,6 +296,7 @@ fn an_interface_is_saved_and_its_addresses_are_told_of() {
             must(&["addr del fd11::1/64 dev later0"]);
             wait_until("it is told", || said("an address joined") && said("an address left"));
             must(&["addr add fd11::1/64 dev later0 nodad"]);
+            wait_for(&target, "later0", &["[fd11::1]:5555"]);
             // A listener of its own at an address of it, before or after: it is saved as such.
             target.call("srp_create_listener", at_interface("eth0", 5555));
             let own = |address: &str| json!({"fabric": "roce", "address": address, "port": 5555});

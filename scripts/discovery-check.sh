@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks that initiators on InfiniBand find our targets without being told: Debian's ibsrpdm and srp_daemon, unchanged, on a fabric that ibsim simulates, with
-# opensm as its subnet manager. Targets come and go by RPC. Installs what is missing. Everything runs in namespaces of its own and is gone when this ends.
+# opensm as its subnet manager; and that `srptctl discover` prints what ibsrpdm does. Targets come and go by RPC. Installs what is missing. Everything runs in namespaces of its own and is gone when this ends.
 set -euo pipefail
 SELF=$(realpath "$0")
 ROOT=$(dirname "$(dirname "$SELF")")
@@ -14,15 +14,16 @@ main() {
   need_toolchain
   need_packages ibsim-utils libumad2sim0 opensm srptools infiniband-diags iproute2 libibumad3 libibumad-dev libibmad-dev libibverbs-dev gcc python3 util-linux
   cd "$ROOT"
-  cargo build --quiet --locked -p srpt-app --bin srpt-app
+  cargo build --quiet --locked -p srpt-app -p srptctl --bin srpt-app --bin srptctl
   local target user=()
   target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
   [ "$(id -u)" = 0 ] || user=(--map-root-user)
   # The namespaces' processes end with the first of them; ibsim's abstract sockets are those of the network's.
-  timeout --kill-after=5 240 unshare "${user[@]}" --net --pid --mount-proc --fork --kill-child "$SELF" inside "$target/debug/srpt-app"
+  timeout --kill-after=5 240 unshare "${user[@]}" --net --pid --mount-proc --fork --kill-child "$SELF" inside "$target/debug/srpt-app" "$target/debug/srptctl"
 }
 
-inside() { # inside SRPT_APP
+inside() { # inside SRPT_APP SRPTCTL
+  SRPTCTL=$2
   FOLDER=$(mktemp -d)
   trap 'rm -rf "$FOLDER"' EXIT
   cd "$FOLDER"
@@ -46,13 +47,42 @@ inside() { # inside SRPT_APP
   finds ibsrpdm -c -d /dev/infiniband/umad0 || fail "after garbage, ibsrpdm does not find the targets"
   python3 -c 'import urllib.request; print(urllib.request.urlopen("http://127.0.0.1:5590/metrics").read().decode())' >metrics
   grep -q '^srpt_device_management_requests_total{port="ibsim0/1",result="ignored"} [1-9]' metrics || fail "the metrics do not tell of the garbage"
-  echo "discovery: ibsrpdm and srp_daemon find the targets as they come and go"
+  asked_by_srptctl
+  echo "discovery: ibsrpdm, srp_daemon and srptctl find the targets as they come and go"
+}
+
+# asked_by_srptctl: it prints ibsrpdm's own lines, whichever way it is told the port; and says what is wrong where there is no agent, no port, no target.
+asked_by_srptctl() {
+  local lid colons; lid=$(lid_of Target) colons=$(sed 's/..../&:/g; s/:$//' <<<$TARGET_GID)
+  initiator ibsrpdm -c -d /dev/infiniband/umad0 | sed 's/^ *//' | sort >expected
+  [ -s expected ] || fail "ibsrpdm prints nothing"
+  local port
+  for port in "--lid $lid" "--gid $TARGET_GID" "--gid $colons" "--lid $lid --gid $colons"; do
+    # shellcheck disable=SC2086 # two words each
+    discover $port >found || fail "srptctl discover $port fails"
+    sort -o found found
+    diff expected found >difference || fail "srptctl discover $port does not print what ibsrpdm -c does"
+  done
+  refuses "LID $INITIATOR_LID does not answer device management: no answer" --lid "$INITIATOR_LID" # its own port, where no agent is
+  refuses 'path to GID fe80::99: ' --gid fe80::99
+  refuses 'path to LID 4000: ' --lid 4000
+  refuses 'is not in the partition 8123' --lid "$lid" --pkey 8123
+  refuses 'no InfiniBand port of this host is active of the device mlx5_9' --lid "$lid" --device mlx5_9
+}
+
+discover() { SIM_HOST=Initiator LD_PRELOAD=./srptctl.so:$UMAD2SIM timeout 40 "$SRPTCTL" discover "$@" 2>initiator.log; }
+
+# refuses WORDS ARGUMENT...: srptctl discover fails and says so.
+refuses() {
+  local words=$1; shift
+  ! discover "$@" >found || fail "srptctl discover $* succeeds"
+  grep -qF "$words" initiator.log || fail "srptctl discover $* does not say: $words"
 }
 
 # A switch with three ports: of the subnet manager, the target and the initiator.
 make_fabric() {
   local shim
-  for shim in ibsim ibsrpdm; do
+  for shim in ibsim ibsrpdm srptctl; do
     gcc -Wall -Werror -shared -fPIC -o "$shim.so" "$ROOT/scripts/discovery/${shim}_shim.c"
   done
   printf '%s\n' 'Switch 8 "Switch"' '[1] "Manager"[1]' '[2] "Target"[1]' '[3] "Initiator"[1]' '' >net
@@ -131,4 +161,4 @@ fail() {
   exit 1
 }
 
-if [ "${1:-}" = inside ]; then inside "$2"; else main; fi
+if [ "${1:-}" = inside ]; then inside "$2" "$3"; else main; fi

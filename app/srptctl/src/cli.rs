@@ -31,10 +31,15 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(matches: &ArgMatches) -> Session {
         let socket = matches.get_one::<PathBuf>("socket").cloned().unwrap_or_else(usual_socket);
-        let timeout = Duration::from_secs(matches.get_one::<u64>("timeout").copied().unwrap_or(60));
+        let timeout = Duration::from_secs(timeout(matches));
         let color = matches.get_one::<Color>("color").copied().unwrap_or(Color::Auto);
         Session { target: Target::new(socket, timeout), output: Output::new(matches.get_flag("json"), color) }
     }
+}
+
+/// Seconds that an answer is awaited.
+pub(crate) fn timeout(matches: &ArgMatches) -> u64 {
+    matches.get_one::<u64>("timeout").copied().unwrap_or(60)
 }
 
 /// The service's socket if there is one, or one that may be there: of a folder that only its group may look into.

@@ -10,7 +10,8 @@ Exit codes:
   2  the command line is wrong
   3  the target cannot be reached, or did not answer
   4  a file cannot be read or written, or is not what it should be
-  5  config diff: the configurations differ";
+  5  config diff: the configurations differ
+  6  discover: nothing can be asked on the fabric, or nobody answered";
 
 /// A failure.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub(crate) enum Failure {
     NotReached(CallError),
     #[error("{0}")]
     File(String),
+    /// What `discover` says.
+    #[error("{0}")]
+    Fabric(Box<device_management::local::Error>),
     /// What was to be told is told.
     #[error("the configurations differ")]
     Differs,
@@ -48,6 +52,7 @@ impl Failure {
             Failure::NotReached(_) => 3,
             Failure::File(_) => 4,
             Failure::Differs => 5,
+            Failure::Fabric(_) => 6,
             Failure::Closed => 0,
         }
     }

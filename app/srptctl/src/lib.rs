@@ -5,12 +5,12 @@
 //!  cli.rs                        methods.rs  what the methods say of themselves: options, help, checks
 //!  request.rs                    options ──► parameters ──► target.rs  the RPC socket
 //!  output/                       answers ──► tables, or JSON
-//!  commands/                     verbs with code of their own: config, call, login-info, completion, man pages
+//!  commands/                     verbs with code of their own: config, call, login-info, discover, completion, man pages
 //!  top/                          the live view
 //!  import/, export/              SCST's and LIO's configurations to ours, and back to SCST's
 //! ```
 //!
-//! It knows nothing of the target but its methods, and links none of its crates but the RPC client. It is a library so that
+//! It knows nothing of the target but its methods, and links none of its crates but the RPC client and, for `discover`, that of device management. It is a library so that
 //! the fuzz targets reach it.
 
 #![forbid(unsafe_code)]

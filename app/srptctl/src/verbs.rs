@@ -237,6 +237,7 @@ pub(crate) const VERBS: &[Verb] = &[
     call("stats", "srp_get_stats"),
     own("top", commands::top::TOP),
     own("login-info", commands::login_info::LOGIN_INFO),
+    own("discover", commands::discover::DISCOVER),
     own("import scst", commands::import::SCST),
     own("import targetcli", commands::import::TARGETCLI),
     own("export scst", commands::export::SCST),

@@ -18,9 +18,9 @@ pub(crate) const HEADER_BYTES: usize = 64;
 
 /// A port of a device.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct PortName {
-    device: String,
-    number: u8,
+pub(crate) struct PortName {
+    pub(crate) device: String,
+    pub(crate) number: u8,
 }
 
 impl fmt::Display for PortName {
@@ -192,7 +192,7 @@ fn serve(port: &mut dyn Exchange, directory: &Directory, counts: &mut Counts) ->
 }
 
 /// The ports of which the link is InfiniBand; those of other kinds have no device management.
-fn infiniband_ports(sysfs: &Path) -> Vec<PortName> {
+pub(crate) fn infiniband_ports(sysfs: &Path) -> Vec<PortName> {
     let names = |folder: &Path| -> Vec<String> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()

@@ -2,13 +2,25 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_int, c_long};
-use std::io;
+use std::time::{Duration, Instant};
+use std::{io, ptr};
 
 use rdma_core_sys::Umad;
 
+use crate::answer::{self, Class, DEVICE_MANAGEMENT, SUBNET_ADMINISTRATION};
+use crate::client::{Ask, AskError, Destination};
 use crate::ports::{Datagram, Exchange, HEADER_BYTES, OpenError};
-use crate::wire::{CLASS, CLASS_VERSION, MAD_BYTES};
+use crate::wire::MAD_BYTES;
 
+/// Where the header in front of a datagram (`struct ib_user_mad`) has whether it could be sent: an error's number.
+const STATUS: std::ops::Range<usize> = 4..8;
+/// The queue pair that it is sent to.
+const QUEUE_PAIR: std::ops::Range<usize> = 20..24;
+/// The port that it is sent to.
+const LID: std::ops::Range<usize> = 28..30;
+const SERVICE_LEVEL: usize = 30;
+/// Which of this port's partitions it is sent in.
+const PKEY_INDEX: std::ops::Range<usize> = 56..58;
 /// Where it has the queue key to send with.
 const QUEUE_KEY: std::ops::Range<usize> = 24..28;
 /// That of queue pair 1 everywhere.
@@ -16,17 +28,15 @@ const QUEUE_KEY_1: u32 = 0x8001_0000;
 /// Get and Set.
 const METHODS: c_long = 1 << 1 | 1 << 2;
 
-/// A port at which an agent of ours is registered.
+/// A port that is open.
 #[derive(Debug)]
-pub(crate) struct Port {
+struct Opened {
     library: &'static Umad,
     port: c_int,
-    agent: c_int,
 }
 
-impl Port {
-    /// Opens a port of a device, and registers the agent.
-    pub(crate) fn open(device: &str, number: u8) -> Result<Port, OpenError> {
+impl Opened {
+    fn open(device: &str, number: u8) -> Result<Opened, OpenError> {
         let library = Umad::load()?;
         let device = CString::new(device).map_err(|error| OpenError::Open(error.into()))?;
         // SAFETY: takes nothing.
@@ -39,28 +49,29 @@ impl Port {
             return Err(OpenError::Open(reason(port)));
         }
         // From here on it is closed when it is dropped.
-        let mut opened = Port { library, port, agent: -1 };
+        let opened = Opened { library, port };
         // SAFETY: takes nothing.
         let header = unsafe { (library.umad_size)() };
         if header != HEADER_BYTES {
             return Err(OpenError::Header);
         }
-        let mut methods = [METHODS, 0];
-        // SAFETY: the port is open; the mask has the 128 bits that are read.
-        opened.agent = unsafe {
-            (library.umad_register)(port, c_int::from(CLASS), c_int::from(CLASS_VERSION), 0, &raw mut methods)
-        };
-        if opened.agent < 0 {
-            return Err(OpenError::Register(io::Error::last_os_error()));
-        }
         Ok(opened)
     }
-}
 
-impl Exchange for Port {
-    fn receive(&mut self) -> io::Result<Option<Datagram>> {
+    /// Registers an agent, for requests of these methods, if any, and for answers to its own.
+    fn register(&self, class: Class, methods: Option<c_long>) -> io::Result<c_int> {
+        let (number, version) = (c_int::from(class.number), c_int::from(class.version));
+        let mut mask = [methods.unwrap_or(0), 0];
+        let mask = methods.map_or(ptr::null_mut(), |_| &raw mut mask);
+        // SAFETY: the port is open; the mask is none, or has the 128 bits that are read.
+        let agent = unsafe { (self.library.umad_register)(self.port, number, version, 0, mask) };
+        if agent < 0 { Err(io::Error::last_os_error()) } else { Ok(agent) }
+    }
+
+    /// A datagram, if one comes in time.
+    fn receive(&self, timeout_ms: c_int) -> io::Result<Option<Datagram>> {
         // SAFETY: the port is open.
-        let polled = unsafe { (self.library.umad_poll)(self.port, 0) };
+        let polled = unsafe { (self.library.umad_poll)(self.port, timeout_ms) };
         if polled < 0 {
             return nothing_came(reason(polled));
         }
@@ -78,16 +89,113 @@ impl Exchange for Port {
         Ok(Some(datagram))
     }
 
-    fn answer(&mut self, to: &[u8; HEADER_BYTES], mad: &[u8; MAD_BYTES]) -> io::Result<()> {
+    /// Sends a datagram of an agent's. With a timeout an answer is awaited, and after the last one the kernel gives the datagram back.
+    fn send(
+        &self,
+        agent: c_int,
+        header: &[u8; HEADER_BYTES],
+        mad: &[u8; MAD_BYTES],
+        timeout_ms: c_int,
+        retries: c_int,
+    ) -> io::Result<()> {
         let mut bytes = [0; HEADER_BYTES + MAD_BYTES];
-        bytes[..HEADER_BYTES].copy_from_slice(to);
+        bytes[..HEADER_BYTES].copy_from_slice(header);
         bytes[QUEUE_KEY].copy_from_slice(&QUEUE_KEY_1.to_be_bytes());
         bytes[HEADER_BYTES..].copy_from_slice(mad);
+        let (datagram, length) = (bytes.as_mut_ptr().cast(), MAD_BYTES as c_int);
         // SAFETY: the port is open, the agent its own, and the buffer has the header and as much as the length says.
-        let sent = unsafe {
-            (self.library.umad_send)(self.port, self.agent, bytes.as_mut_ptr().cast(), MAD_BYTES as c_int, 0, 0)
-        };
+        let sent = unsafe { (self.library.umad_send)(self.port, agent, datagram, length, timeout_ms, retries) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+/// A port at which an agent of ours is registered.
+#[derive(Debug)]
+pub(crate) struct Port {
+    opened: Opened,
+    agent: c_int,
+}
+
+impl Port {
+    /// Opens a port of a device, and registers the agent.
+    pub(crate) fn open(device: &str, number: u8) -> Result<Port, OpenError> {
+        let opened = Opened::open(device, number)?;
+        let agent = opened.register(DEVICE_MANAGEMENT, Some(METHODS)).map_err(OpenError::Register)?;
+        Ok(Port { opened, agent })
+    }
+}
+
+impl Exchange for Port {
+    fn receive(&mut self) -> io::Result<Option<Datagram>> {
+        self.opened.receive(0)
+    }
+
+    fn answer(&mut self, to: &[u8; HEADER_BYTES], mad: &[u8; MAD_BYTES]) -> io::Result<()> {
+        self.opened.send(self.agent, to, mad, 0, 0)
+    }
+}
+
+/// A port from which questions are asked.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    opened: Opened,
+    administration: c_int,
+    management: c_int,
+    pkey_index: u16,
+    until: Instant,
+}
+
+impl Asker {
+    /// How long an answer is awaited before the question is sent again, and how often that is.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const RETRIES: u8 = 3;
+    /// What the kernel is given to say that there is no answer.
+    const GRACE: Duration = Duration::from_secs(1);
+
+    /// Opens a port of a device, for so long.
+    pub(crate) fn open(device: &str, number: u8, pkey_index: u16, limit: Duration) -> Result<Asker, OpenError> {
+        let opened = Opened::open(device, number)?;
+        let administration = opened.register(SUBNET_ADMINISTRATION, None).map_err(OpenError::Open)?;
+        let management = opened.register(DEVICE_MANAGEMENT, None).map_err(OpenError::Open)?;
+        Ok(Asker { opened, administration, management, pkey_index, until: Instant::now() + limit })
+    }
+}
+
+impl Ask for Asker {
+    fn ask(&mut self, to: Destination, question: &[u8; MAD_BYTES]) -> Result<Vec<u8>, AskError> {
+        let agent = match question[1] == SUBNET_ADMINISTRATION.number {
+            true => self.administration,
+            false => self.management,
+        };
+        let mut header = [0; HEADER_BYTES];
+        header[QUEUE_PAIR].copy_from_slice(&1_u32.to_be_bytes());
+        header[LID].copy_from_slice(&to.lid.to_be_bytes());
+        header[SERVICE_LEVEL] = to.service_level;
+        header[PKEY_INDEX].copy_from_slice(&self.pkey_index.to_ne_bytes());
+        let patience = Asker::PATIENCE.as_millis() as c_int;
+        self.opened.send(agent, &header, question, patience, c_int::from(Asker::RETRIES))?;
+        let no_answer = Instant::now() + Asker::PATIENCE * (u32::from(Asker::RETRIES) + 1) + Asker::GRACE;
+        loop {
+            let now = Instant::now();
+            if now >= self.until {
+                return Err(AskError::TimeUp);
+            }
+            let left = no_answer.min(self.until).saturating_duration_since(now).as_millis();
+            if left == 0 {
+                return Err(AskError::NoAnswer);
+            }
+            let Some(Datagram { header, mad }) = self.opened.receive(c_int::try_from(left).unwrap_or(c_int::MAX))?
+            else {
+                continue;
+            };
+            // What is given back is the question itself.
+            if header[STATUS] != [0; 4] && mad.get(12..16) == question.get(12..16) {
+                return Err(AskError::NoAnswer);
+            }
+            if answer::belongs(&mad, question) {
+                return Ok(mad);
+            }
+        }
     }
 }
 
@@ -104,7 +212,7 @@ fn nothing_came(error: io::Error) -> io::Result<Option<Datagram>> {
     }
 }
 
-impl Drop for Port {
+impl Drop for Opened {
     fn drop(&mut self) {
         // SAFETY: the port is open, and not used after this; its agent goes with it.
         unsafe { (self.library.umad_close_port)(self.port) };

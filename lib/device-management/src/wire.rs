@@ -230,7 +230,7 @@ pub fn service_entries(id_ext: u64, ids: &[u64]) -> Data {
 }
 
 /// What does not fit is left out, which no caller relies on.
-fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
+pub(crate) fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
     out.iter_mut().skip(at).zip(bytes).for_each(|(out, byte)| *out = *byte);
 }
 

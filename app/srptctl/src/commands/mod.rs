@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod config_file;
+pub(crate) mod discover;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod import;

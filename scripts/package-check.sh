@@ -16,7 +16,7 @@ EXPOSURE_MAX=25
 main() {
   [ "$(id -u)" = 0 ] || die "this makes a root file system and a container: run it as root"
   need_root_mounted "$@"
-  need_packages lintian mmdebstrap systemd systemd-container binutils
+  need_packages lintian mmdebstrap systemd systemd-container udev binutils
   PACKAGE=$(realpath "${1:-$("$ROOT/scripts/package.sh")}")
   WORK=$(mktemp -d)
   trap 'rm -rf "$WORK"' EXIT
@@ -34,7 +34,7 @@ check_package() {
   dpkg-deb --fsys-tarfile "$PACKAGE" | tar -t >"$WORK/files"
   for file in usr/sbin/{srpt-app,hugepage-setup,srpt-irq-affinity,srpt-tune} usr/lib/srpt/tuning.sh usr/bin/{srptctl,srp-perf,bdevperf} usr/share/man/man1/srptctl{,-bdev-create-uring}.1.gz \
     usr/share/bash-completion/completions/srptctl usr/share/zsh/vendor-completions/_srptctl usr/share/fish/vendor_completions.d/srptctl.fish usr/lib/systemd/system/{srpt,hugepage-setup}.service \
-    usr/lib/{sysusers,tmpfiles}.d/srpt.conf etc/default/{srpt,hugepage-setup} etc/srpt/config.json \
+    usr/lib/{sysusers,tmpfiles}.d/srpt.conf usr/lib/udev/rules.d/60-srpt.rules usr/share/srpt/initiator/srp-connect{,.service,.timer,.conf} etc/default/{srpt,hugepage-setup} etc/srpt/config.json \
     usr/share/doc/srpt/{README.md,service.md,tuning.md,copyright} usr/share/doc/srpt/examples/srpt.service.d/{xdp,passthrough}.conf; do
     grep -qxF "./$file" "$WORK/files" || die "$file is missing in the package"
   done
@@ -42,6 +42,7 @@ check_package() {
   for file in irq-affinity tune; do
     "$WORK/unpacked/usr/sbin/srpt-$file" --help >/dev/null || die "srpt-$file does not find what it sources"
   done
+  "$WORK/unpacked/usr/share/srpt/initiator/srp-connect" --help >/dev/null || die "srp-connect does not start"
   readelf -n "$WORK/unpacked/usr/sbin/srpt-app" | grep -q 'Name: command_start' || die "srpt-app has lost its USDT probes"
 }
 
@@ -72,11 +73,31 @@ check_units() {
     done
   done
   rm -rf "$WORK/root/etc/systemd/system/srpt.service.d"
+  check_initiator_units
+  check_udev_rule
   for unit in srpt.service hugepage-setup.service; do
     systemd-analyze security --offline=true --root="$WORK/root" --threshold=$EXPOSURE_MAX --no-pager "$unit" >"$WORK/security" ||
       die "$unit is exposed too much: $(tail -n 1 "$WORK/security")"
     say "$unit: $(tail -n 1 "$WORK/security" | sed 's/[^ -~]//g')"
   done
+}
+
+# check_initiator_units: installed as docs/initiator.md says.
+check_initiator_units() {
+  local from=$WORK/root/usr/share/srpt/initiator unit said
+  install -m 755 "$from/srp-connect" "$WORK/root/usr/sbin/srp-connect"
+  install -m 644 "$from"/srp-connect.{service,timer} "$WORK/root/etc/systemd/system/"
+  for unit in srp-connect.service srp-connect.timer; do
+    said=$(systemd-analyze verify --root="$WORK/root" "$unit" 2>&1) && [ -z "$said" ] || die "systemd-analyze verify $unit: $said"
+  done
+  rm "$WORK/root/usr/sbin/srp-connect" "$WORK/root/etc/systemd/system"/srp-connect.{service,timer}
+}
+
+# check_udev_rule: udev understands it (newer ones say), and it gives the service's group what its unit is let to open.
+check_udev_rule() {
+  local rule=$WORK/root/usr/lib/udev/rules.d/60-srpt.rules said
+  ! udevadm --help | grep -q '^  verify' || said=$(udevadm verify "$rule" 2>&1) || die "udevadm verify: $said"
+  grep -qx 'SUBSYSTEM=="infiniband_mad", KERNEL=="umad\*", GROUP="srpt", MODE="0660"' "$rule" || die "the udev rule does not give umad to the group srpt"
 }
 
 # check_service: boots, has the script below as a unit of its own, and powers off.

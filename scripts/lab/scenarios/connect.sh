@@ -1,6 +1,7 @@
 # connect: srp-connect (scripts/initiator) logs in by its file, once, and again after the target or the session was away; it says which line is wrong
 # seconds: 300
 # fabrics: verbs roce
+# all: roce
 
 CONNECT=$LAB/../initiator/srp-connect
 CONF=/tmp/srp-connect.conf

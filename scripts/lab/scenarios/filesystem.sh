@@ -1,7 +1,7 @@
 # filesystem: ext4 with a tree on the file disk survives logout and login, and the file behind it holds the same on the target's side
 # seconds: 400
 # fabrics: verbs roce
-# all: verbs
+# all: roce
 
 TREE=/tmp/tree MOUNT=/mnt/lab
 mkdir -p $TREE $MOUNT

@@ -24,7 +24,20 @@ found = {name[:4].rstrip("0").rstrip("."): value for name, value in job["read"][
 print(", ".join(f"p{name} {found[name] / 1e6:.1f} ms" for name in ("50", "99")), f"of {job['read']['total_ios']} reads")
 PYTHON
 }
+# flat KIB: resident memory is near that. Else it goes on with storms until one adds nothing: what the process has depends on how many connections there were
+# at once, which differs from storm to storm; a leak adds something each time.
+flat() {
+  local before=$1
+  for _ in 1 2 3 4; do
+    echo "$before KiB before, $(target_rss_kib) KiB after"
+    [ "$(target_rss_kib)" -gt $((before + 2048)) ] || return 0
+    before=$(target_rss_kib)
+    killed login_storm && until_true 120 one_session || return
+  done
+  return 1
+}
 sessions() { rpc srp_get_sessions | grep -c '"initiator_port_id"\|"initiator"'; }
+one_session() { [ "$(sessions)" = 1 ]; }
 
 must "the target starts" start_target 0x3
 must "login" login_disks
@@ -47,9 +60,9 @@ note "       beside the hostile initiator:  $(percentiles /tmp/hostile.json)"
 wait $verify
 status=$?
 check "fio ends without an error, every byte as written" eval 'cat /run/lab/$SCENARIO.fio.log; test $status = 0'
-check "no session is left but the kernel's" until_true 120 eval '[ "$(sessions)" = 1 ]'
+check "no session is left but the kernel's" until_true 120 one_session
 check "no command of the kernel's initiator timed out" eval '! grep_kernel_log "timed out|abort called|reconnect"'
 note "       $files files before, $(target_open_files) after; $rss KiB resident after the first of them, $(target_rss_kib) KiB after the last"
 check "open files are as before" until_true 30 eval '[ "$(target_open_files)" = "$files" ]'
-check "resident memory is flat (within 2 MiB)" test "$(target_rss_kib)" -le $((rss + 2048))
+check "resident memory is flat (within 2 MiB), or becomes so" flat $rss
 check "SIGTERM ends the target with status 0" stop_target

@@ -1,7 +1,7 @@
 # relogin: 25 logins and logouts in a row leave no session, no memory and no open file behind in the target
 # seconds: 600
 # fabrics: verbs roce
-# all: verbs
+# all: roce
 
 login_and_out() { login_disks ch_count=2 && dd if="$RAM" of=/dev/null bs=64k count=8 iflag=direct && logout; }
 cycle() { for _ in $(seq "$1"); do login_and_out || return 1; done; }

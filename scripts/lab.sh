@@ -11,7 +11,7 @@
 # Each scenario prints `N passed, N failed` and leaves its logs in the folder named at the end, under $SRPT_CACHE (default ~/.cache/srpt).
 # SRPT_APP=FILE takes that binary instead of building one. LAB_CPUS=N gives the guest another number of CPUs, LAB_MTU=N its network under roce
 # another MTU than 4200, LAB_NETEM='loss 1%' makes that network a bad one for every scenario (tc-netem's options, in both directions). LAB_SEED=N
-# repeats the random choices of a run that printed this seed.
+# repeats the random choices of a run that printed this seed. LAB_SOAK_MINUTES=N is how long the soak lasts.
 set -euo pipefail
 SCRIPTS=$(dirname "$(realpath "$0")")
 LAB=$SCRIPTS/lab

@@ -12,7 +12,7 @@ cd "$ROOT"
 
 started=$SECONDS
 need_toolchain
-need_packages prometheus # tests of metrics, rules and consoles
+need_packages prometheus iproute2 # tests of metrics, rules and consoles; of network interfaces
 make_spdk_client
 LOGS=$(mktemp -d)
 declare -A LABS=() # processes, by fabric

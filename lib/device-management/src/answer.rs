@@ -7,7 +7,10 @@
 //! ```
 
 use crate::client::Whom;
-use crate::wire::{CLASS, CLASS_VERSION, MAD_BYTES, put};
+use crate::wire::{
+    BASE_VERSION, CLASS, CLASS_VERSION, CONTROLLER, DATA_AT, ENTRIES_PER_ANSWER, ENTRY_BYTES, ENTRY_ID_AT, GET,
+    GET_RESPONSE, MAD_BYTES, SERVICE_NAME, put,
+};
 
 /// A class of management, with its version and where its data are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,23 +20,11 @@ pub(crate) struct Class {
     data_at: usize,
 }
 
-pub(crate) const DEVICE_MANAGEMENT: Class = Class { number: CLASS, version: CLASS_VERSION, data_at: 64 };
+pub(crate) const DEVICE_MANAGEMENT: Class = Class { number: CLASS, version: CLASS_VERSION, data_at: DATA_AT };
 pub(crate) const SUBNET_ADMINISTRATION: Class = Class { number: 0x03, version: 2, data_at: 56 };
 
-pub(crate) const CLASS_PORT_INFO: u16 = 0x0001;
-pub(crate) const IO_UNIT_INFO: u16 = 0x0010;
-pub(crate) const IO_CONTROLLER_PROFILE: u16 = 0x0011;
-pub(crate) const SERVICE_ENTRIES: u16 = 0x0012;
 pub(crate) const PATH_RECORD: u16 = 0x0035;
 
-/// Services that fit into an answer.
-pub(crate) const ENTRIES_PER_ANSWER: usize = 4;
-/// The I/O class of SRP by its revision 16a.
-pub(crate) const IO_CLASS_16A: u16 = 0x0100;
-
-const BASE_VERSION: u8 = 1;
-const GET: u8 = 0x01;
-const GET_RESPONSE: u8 = 0x81;
 const COMPONENT_MASK_AT: usize = 48;
 /// LIDs of single ports.
 const UNICAST: std::ops::Range<u16> = 1..0xc000;
@@ -173,7 +164,6 @@ pub(crate) fn class_port_info(data: &[u8]) -> Result<(), Error> {
 
 /// The slots that have a controller.
 pub(crate) fn io_unit_info(data: &[u8]) -> Result<Vec<u8>, Error> {
-    const CONTROLLER: u8 = 0x1;
     let [slots] = bytes(data, 2)?;
     let list: [u8; 128] = bytes(data, 4)?;
     let state = |slot: u8| {
@@ -210,12 +200,12 @@ pub(crate) struct Service {
 
 /// Those of the first `count` services that are an SRP target's, by their names: nothing else gets from here to who prints it.
 pub(crate) fn service_entries(data: &[u8], count: usize) -> Vec<Service> {
-    data.chunks_exact(48).take(count.min(ENTRIES_PER_ANSWER)).filter_map(service).collect()
+    data.chunks_exact(ENTRY_BYTES).take(count.min(usize::from(ENTRIES_PER_ANSWER))).filter_map(service).collect()
 }
 
 fn service(entry: &[u8]) -> Option<Service> {
-    let (name, id) = (entry.get(..40)?, u64::from_be_bytes(bytes(entry, 40).ok()?));
-    let (digits, rest) = name.strip_prefix(b"SRP.T10:")?.split_at_checked(16)?;
+    let (name, id) = (entry.get(..ENTRY_ID_AT)?, u64::from_be_bytes(bytes(entry, ENTRY_ID_AT).ok()?));
+    let (digits, rest) = name.strip_prefix(SERVICE_NAME.as_bytes())?.split_at_checked(16)?;
     if !digits.iter().all(u8::is_ascii_hexdigit) || rest.first().is_none_or(|byte| *byte != 0) {
         return None;
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::answer::{self, Controller, DEVICE_MANAGEMENT, Form, Path, SUBNET_ADMINISTRATION};
-use crate::wire::MAD_BYTES;
+use crate::wire::{self, MAD_BYTES};
 
 /// Where a question goes: to queue pair 1 of a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,7 +149,7 @@ impl fmt::Display for Login {
             f,
             "id_ext={id_ext},ioc_guid={ioc_guid:016x},dgid={gid:032x},pkey={pkey:04x},service_id={service_id:016x}"
         )?;
-        if *io_class != answer::IO_CLASS_16A { write!(f, ",io_class={io_class:04x}") } else { Ok(()) }
+        if *io_class != wire::IO_CLASS_16A { write!(f, ",io_class={io_class:04x}") } else { Ok(()) }
     }
 }
 
@@ -173,8 +173,8 @@ pub fn discover(asker: &mut dyn Ask, local: Local, whom: Whom) -> Result<Found, 
         Whom::Lid(_) | Whom::Gid(_) => client.path()?,
     };
     client.to = Destination { lid: path.lid, service_level: path.service_level };
-    client.get("ClassPortInfo", answer::CLASS_PORT_INFO, 0, answer::class_port_info)?;
-    let slots = client.get("IOUnitInfo", answer::IO_UNIT_INFO, 0, answer::io_unit_info)?;
+    client.get("ClassPortInfo", wire::CLASS_PORT_INFO, 0, answer::class_port_info)?;
+    let slots = client.get("IOUnitInfo", wire::IO_UNIT_INFO, 0, answer::io_unit_info)?;
     let mut found = Found::default();
     for slot in slots {
         match client.controller(slot, path.gid) {
@@ -237,17 +237,17 @@ impl Client<'_> {
     fn controller(&mut self, slot: u8, gid: u128) -> Result<Vec<Login>, DiscoverError> {
         let Controller { guid, io_class, services } = self.get(
             "IOControllerProfile",
-            answer::IO_CONTROLLER_PROFILE,
+            wire::IO_CONTROLLER_PROFILE,
             u32::from(slot),
             answer::io_controller_profile,
         )?;
         let mut logins = Vec::new();
         let mut told = BTreeSet::new();
-        for first in (0..services).step_by(answer::ENTRIES_PER_ANSWER) {
-            let count = (services - first).min(answer::ENTRIES_PER_ANSWER as u8);
+        for first in (0..services).step_by(usize::from(wire::ENTRIES_PER_ANSWER)) {
+            let count = (services - first).min(wire::ENTRIES_PER_ANSWER);
             let modifier = u32::from_be_bytes([0, slot, first + count - 1, first]);
             let parse = |data: &[u8]| Ok(answer::service_entries(data, usize::from(count)));
-            for entry in self.get("ServiceEntries", answer::SERVICE_ENTRIES, modifier, parse)? {
+            for entry in self.get("ServiceEntries", wire::SERVICE_ENTRIES, modifier, parse)? {
                 if !told.insert(entry.clone()) {
                     continue;
                 }

@@ -54,6 +54,9 @@ pub enum Error {
     /// There is no such file, most likely.
     #[error("the port {0} has no /dev/infiniband/umad* that can be opened: `modprobe ib_umad` makes it ({1})")]
     Device(String, String),
+    /// The kernel takes no client.
+    #[error("the kernel lets nobody ask through the port {0}: {1}")]
+    Register(String, io::Error),
     /// What the fabric says.
     #[error(transparent)]
     Discover(#[from] DiscoverError),
@@ -78,7 +81,8 @@ fn explained(name: &PortName, error: OpenError) -> Error {
             Error::Permission(name.to_string())
         }
         OpenError::Open(error) => Error::Device(name.to_string(), error.to_string()),
-        other => Error::Device(name.to_string(), other.to_string()),
+        OpenError::Register(error) => Error::Register(name.to_string(), error),
+        other @ OpenError::Header => Error::Device(name.to_string(), other.to_string()),
     }
 }
 

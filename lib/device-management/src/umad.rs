@@ -155,8 +155,8 @@ impl Asker {
     /// Opens a port of a device, for so long.
     pub(crate) fn open(device: &str, number: u8, pkey_index: u16, limit: Duration) -> Result<Asker, OpenError> {
         let opened = Opened::open(device, number)?;
-        let administration = opened.register(SUBNET_ADMINISTRATION, None).map_err(OpenError::Open)?;
-        let management = opened.register(DEVICE_MANAGEMENT, None).map_err(OpenError::Open)?;
+        let administration = opened.register(SUBNET_ADMINISTRATION, None).map_err(OpenError::Register)?;
+        let management = opened.register(DEVICE_MANAGEMENT, None).map_err(OpenError::Register)?;
         Ok(Asker { opened, administration, management, pkey_index, until: Instant::now() + limit })
     }
 }

@@ -17,20 +17,38 @@ pub const SLOTS_MAX: usize = 255;
 /// Most services of a controller, which are counted in a byte.
 pub const SERVICES_MAX: usize = 255;
 
-const BASE_VERSION: u8 = 1;
+pub(crate) const BASE_VERSION: u8 = 1;
 const HEADER_BYTES: usize = 24;
-const DATA_AT: usize = 64;
+pub(crate) const DATA_AT: usize = 64;
 const METHOD_AT: usize = 3;
 const STATUS_AT: usize = 4;
 const CLASS_SPECIFIC_AT: usize = 6;
 
-const GET: u8 = 0x01;
+pub(crate) const GET: u8 = 0x01;
 const SET: u8 = 0x02;
 const SEND: u8 = 0x03;
 const TRAP: u8 = 0x05;
 const TRAP_REPRESS: u8 = 0x07;
 const RESPONSE: u8 = 0x80;
-const GET_RESPONSE: u8 = 0x81;
+pub(crate) const GET_RESPONSE: u8 = 0x81;
+
+// Attributes (16.3.3).
+pub(crate) const CLASS_PORT_INFO: u16 = 0x0001;
+pub(crate) const IO_UNIT_INFO: u16 = 0x0010;
+pub(crate) const IO_CONTROLLER_PROFILE: u16 = 0x0011;
+pub(crate) const SERVICE_ENTRIES: u16 = 0x0012;
+
+/// What a slot holds, by the half byte: a controller.
+pub(crate) const CONTROLLER: u8 = 0x1;
+/// The I/O class of SRP by its revision 16a.
+pub(crate) const IO_CLASS_16A: u16 = 0x0100;
+/// Services that fit into an answer, and the bytes of each.
+pub(crate) const ENTRIES_PER_ANSWER: u8 = 4;
+pub(crate) const ENTRY_BYTES: usize = 48;
+/// Where a service has its id, behind its name.
+pub(crate) const ENTRY_ID_AT: usize = 40;
+/// What the names of SRP targets' services begin with; `id_ext` follows in 16 digits.
+pub(crate) const SERVICE_NAME: &str = "SRP.T10:";
 
 /// The data of an answer.
 pub type Data = [u8; MAD_BYTES - DATA_AT];
@@ -132,13 +150,15 @@ impl Request {
 impl Query {
     fn parse(attribute: u16, modifier: [u8; 4]) -> Result<Query, Status> {
         match (attribute, modifier) {
-            (0x0001, _) => Ok(Query::ClassPortInfo),
-            (0x0010, _) => Ok(Query::IoUnitInfo),
-            (0x0011, [0, 0, 0, slot @ 1..=255]) => Ok(Query::IoControllerProfile { slot }),
-            (0x0012, [0, slot @ 1..=255, last, first]) if first <= last && last - first < 4 => {
+            (CLASS_PORT_INFO, _) => Ok(Query::ClassPortInfo),
+            (IO_UNIT_INFO, _) => Ok(Query::IoUnitInfo),
+            (IO_CONTROLLER_PROFILE, [0, 0, 0, slot @ 1..=255]) => Ok(Query::IoControllerProfile { slot }),
+            (SERVICE_ENTRIES, [0, slot @ 1..=255, last, first])
+                if first <= last && last - first < ENTRIES_PER_ANSWER =>
+            {
                 Ok(Query::ServiceEntries { slot, first, last })
             }
-            (0x0011 | 0x0012, _) => Err(Status::InvalidField),
+            (IO_CONTROLLER_PROFILE | SERVICE_ENTRIES, _) => Err(Status::InvalidField),
             _ => Err(Status::UnsupportedAttribute),
         }
     }
@@ -156,8 +176,6 @@ pub fn class_port_info() -> Data {
 
 /// Which slots there are, and which of them have a controller.
 pub fn io_unit_info(change_id: u16, slots: &[bool]) -> Data {
-    /// What a slot holds, by the half byte.
-    const CONTROLLER: u8 = 0x1;
     const NO_SLOT: u8 = 0xf;
     const LIST_AT: usize = 4;
     let mut data = [0; MAD_BYTES - DATA_AT];
@@ -196,8 +214,8 @@ pub struct IoControllerProfile<'a> {
 impl IoControllerProfile<'_> {
     /// Writes it. There is no vendor and no device to tell of: the fields are 0.
     pub fn emit(&self) -> Data {
-        /// SRP by its revision 16a, as an I/O class of storage, with its protocol's number and version.
-        const SRP: [u16; 4] = [0x0100, 0x609e, 0x0108, 1];
+        /// SRP, with its protocol's number and version.
+        const SRP: [u16; 4] = [IO_CLASS_16A, 0x609e, 0x0108, 1];
         /// SENDs in both directions, RDMA READs and WRITEs by the controller.
         const CAPABILITIES: u8 = 0x01 | 0x02 | 0x08 | 0x20;
         let mut data = [0; MAD_BYTES - DATA_AT];
@@ -218,13 +236,11 @@ impl IoControllerProfile<'_> {
 
 /// Up to four services of an SRP target: all of the same name, by which it is known that they are SRP's.
 pub fn service_entries(id_ext: u64, ids: &[u64]) -> Data {
-    const ENTRY_BYTES: usize = 48;
-    const ID_AT: usize = 40;
     let mut data = [0; MAD_BYTES - DATA_AT];
-    let name = format!("SRP.T10:{id_ext:016X}");
+    let name = format!("{SERVICE_NAME}{id_ext:016X}");
     for (entry, id) in data.chunks_exact_mut(ENTRY_BYTES).zip(ids) {
         put(entry, 0, name.as_bytes());
-        put(entry, ID_AT, &id.to_be_bytes());
+        put(entry, ENTRY_ID_AT, &id.to_be_bytes());
     }
     data
 }

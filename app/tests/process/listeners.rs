@@ -7,7 +7,6 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Command;
 
-use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::{Value, json};
 use srpt_perf::run::session_options;
@@ -53,10 +52,7 @@ impl Network {
         let this = || File::open("/proc/thread-self/ns/net").expect("our own namespace");
         unshare(CloneFlags::CLONE_NEWNET)?;
         let initiator = this();
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
-        let nothing = None::<&str>;
-        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
-        mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), nothing)?; // of this namespace
+        unshare(CloneFlags::CLONE_NEWNET)?;
         let network = Network { target: this(), initiator };
         must(&["link set lo up"]);
         network.make_link();
